@@ -1,0 +1,182 @@
+"""Where verification keys come from: the `KeySet` protocol, its snapshot, and keys held locally."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal, Protocol, Self
+
+from keys.clock import Clock, SystemClock
+from keys.errors import KeySetUnavailableError
+from keys.jwk import UnusableKey, UnusableKeyError, VerificationKey, parse_jwk
+
+MAX_KEYS: Final = 100
+MAX_DOCUMENT_BYTES: Final = 256 * 1024
+DEFAULT_ALGORITHMS: Final = frozenset({"EdDSA", "RS256"})
+
+State = Literal["fresh", "stale", "unavailable"]
+
+
+class MalformedKeySetError(Exception):
+    """A document that is no JWK set, or holds no usable key. It never leaves `keys`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySnapshot:
+    """The keys of an issuer as they were known at one moment; replaced whole, never changed."""
+
+    keys: Mapping[str, VerificationKey]
+    left_out: tuple[tuple[int, UnusableKey], ...] = ()
+    """Members that are no usable key: their place in the set, and why."""
+
+    @classmethod
+    def of(cls, keys: Iterable[VerificationKey]) -> Self:
+        """Make a snapshot of keys already parsed."""
+        return cls(MappingProxyType({key.kid: key for key in keys}))
+
+
+@dataclass(frozen=True, slots=True)
+class KeySetStatus:
+    """What an operator wants to know of a key set. Ages and delays are in seconds."""
+
+    state: State
+    kids: tuple[str, ...]
+    age: float | None = None
+    next_refresh_in: float | None = None
+    last_error: str | None = None
+    fetches: int = 0
+    failures: int = 0
+
+
+class KeySet(Protocol):
+    """The keys of one issuer."""
+
+    async def find(self, kid: str) -> VerificationKey | None:
+        """Give the key named `kid`, or None when the issuer has none of that name.
+
+        Raises `KeySetUnavailableError` when that cannot be told.
+        """
+        ...
+
+    def status(self) -> KeySetStatus:
+        """Tell the state of the set without waiting for anything."""
+        ...
+
+    async def start(self) -> None:
+        """Begin whatever background work the set needs."""
+        ...
+
+    async def stop(self) -> None:
+        """End the background work; `find` keeps answering from what is known."""
+        ...
+
+
+def parse_jwks(document: bytes, algorithms: Collection[str]) -> KeySnapshot:
+    """Read a JWK set (RFC 7517 section 5); one broken or exotic key never spoils the others.
+
+    Where two different keys share a kid neither is taken: nobody can say which one is meant.
+
+    Raises `MalformedKeySetError` where no usable key is in it: an empty set must never replace a
+    good one.
+    """
+    try:
+        value = json.loads(document)
+    except (ValueError, RecursionError):
+        raise MalformedKeySetError("not JSON") from None
+    members = value.get("keys") if isinstance(value, dict) else None
+    if not isinstance(members, list):
+        raise MalformedKeySetError("no JWK set")
+    if len(members) > MAX_KEYS:
+        raise MalformedKeySetError(f"more than {MAX_KEYS} keys")
+    keys: dict[str, VerificationKey] = {}
+    left_out: list[tuple[int, UnusableKey]] = []
+    ambiguous: set[str] = set()
+    for place, member in enumerate(members):
+        try:
+            key = parse_jwk(member, algorithms)
+        except UnusableKeyError as error:
+            left_out.append((place, error.reason))
+            continue
+        if keys.setdefault(key.kid, key) != key:
+            ambiguous.add(key.kid)
+            left_out.append((place, UnusableKey.DUPLICATE_KEY_ID))
+    for kid in ambiguous:
+        del keys[kid]
+    if not keys:
+        raise MalformedKeySetError("no usable key")
+    return KeySnapshot(MappingProxyType(keys), tuple(left_out))
+
+
+class StaticKeySet:
+    """Keys given as values, or read from a JWKS file that is read again when it changes.
+
+    The file is looked at on use, at most once a second. A file that has become unreadable or holds
+    no key leaves the keys in place that were read before.
+    """
+
+    _LOOK_EVERY: Final = 1.0
+
+    def __init__(self, keys: Iterable[VerificationKey], *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._snapshot: KeySnapshot | None = KeySnapshot.of(keys)
+        self._path: Path | None = None
+        self._algorithms: Collection[str] = DEFAULT_ALGORITHMS
+        self._seen: tuple[int, int, int] | None = None
+        self._looked_at = float("-inf")
+        self._error: str | None = None
+
+    @classmethod
+    def from_file(
+        cls,
+        path: Path,
+        *,
+        algorithms: Collection[str] = DEFAULT_ALGORITHMS,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Make a key set of a JWKS file, which need not be there yet."""
+        key_set = cls((), clock=clock)
+        key_set._snapshot, key_set._path, key_set._algorithms = None, path, algorithms
+        return key_set
+
+    async def find(self, kid: str) -> VerificationKey | None:
+        """Give the key named `kid`; raises `KeySetUnavailableError` while there is no file."""
+        self._look()
+        if self._snapshot is None:
+            raise KeySetUnavailableError("the JWKS file cannot be used", retry_after=1)
+        return self._snapshot.keys.get(kid)
+
+    def status(self) -> KeySetStatus:
+        """Tell the state of the set."""
+        self._look()
+        if self._snapshot is None:
+            return KeySetStatus("unavailable", (), last_error=self._error)
+        state: State = "stale" if self._error else "fresh"
+        return KeySetStatus(state, tuple(self._snapshot.keys), last_error=self._error)
+
+    async def start(self) -> None:
+        """Read the file once, so that the first request finds its key."""
+        self._look()
+
+    async def stop(self) -> None:
+        """Do nothing: there is no background work."""
+
+    def _look(self) -> None:
+        """Read the file if it has changed. It is small and local: no thread is worth it."""
+        now = self._clock.monotonic()
+        if self._path is None or now - self._looked_at < self._LOOK_EVERY:
+            return
+        self._looked_at = now
+        try:
+            about = self._path.stat()
+            seen = (about.st_mtime_ns, about.st_size, about.st_ino)
+            if seen == self._seen:
+                return
+            if about.st_size > MAX_DOCUMENT_BYTES:
+                raise MalformedKeySetError("too large")
+            self._snapshot = parse_jwks(self._path.read_bytes(), self._algorithms)
+        except (OSError, MalformedKeySetError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            self._error = f"{self._path}: {reason}"
+        else:
+            self._seen, self._error = seen, None

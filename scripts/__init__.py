@@ -1,0 +1,1 @@
+"""What people run: the development stack, the test suite, the operators' commands."""

@@ -1,0 +1,112 @@
+"""`create_app`: the only place where the parts of the service are put together."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from keys import AccessTokenVerifier, KeySet, RemoteKeySet, StaticKeySet, VerificationPolicy
+from service import health
+from service.accounts import routes as account_routes
+from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.database_url import parse_database_url
+from service.edge import MAX_BODY_BYTES, Edge
+from service.openapi import describe
+from service.problems import add_problem_handlers
+from service.settings import Settings
+from service.tasks import routes as task_routes
+from service.tasks.cursor import CursorSigner
+
+logger = logging.getLogger("service")
+
+DESCRIPTION = """
+Tasks for the users of a [Better Auth](https://better-auth.com) app. Send the app's JWT as
+`Authorization: Bearer <token>`; you see your own tasks and nobody else's.
+
+Every error is a problem document (RFC 9457) with a stable `code`.
+"""
+
+
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """Build the application; without settings they are read from the environment.
+
+    Raises `SettingsError`.
+    """
+    settings = settings or Settings.load()
+    database = Database(
+        parse_database_url(settings.database_url.get_secret_value()),
+        pool_size=settings.database_pool_size,
+    )
+    key_set = _key_set(settings)
+    policy = VerificationPolicy(
+        issuers=settings.issuers,
+        audiences=settings.audiences,
+        algorithms=frozenset(settings.jwt_algorithms),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await key_set.start()
+        try:
+            await check_database(database)
+            yield
+        finally:
+            await key_set.stop()
+            await database.close()
+
+    app = FastAPI(
+        title="Better Auth resource server",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        # Relative links break behind proxies, and a 307 to another scheme loses the token.
+        redirect_slashes=False,
+        max_body_size=MAX_BODY_BYTES,
+    )
+    app.state.database = database
+    app.state.key_set = key_set
+    app.state.verifier = AccessTokenVerifier(key_set, policy)
+    app.state.cursors = CursorSigner(settings.secret)
+    add_problem_handlers(app)
+    describe(app)
+    for router in (task_routes.router, account_routes.router, health.router):
+        app.include_router(router)
+    # CORS is outermost: a browser app that cannot read an error sees an opaque failure instead.
+    return CORSMiddleware(
+        Edge(app),
+        allow_origins=settings.allowed_origins,
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=("Authorization", "Content-Type"),
+        expose_headers=("Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+        # Tokens travel in a header that scripts set; cookies have no business here.
+        allow_credentials=False,
+    )
+
+
+async def check_database(database: Database) -> None:
+    """Look at the database once: unsafe is final, unreachable is not.
+
+    Raises `DatabaseRefusedError`.
+    """
+    try:
+        await database.check()
+    except DatabaseRefusedError:
+        raise
+    except DatabaseUnavailableError as error:
+        logger.warning("the database cannot be reached yet: %s", error)
+
+
+def _key_set(settings: Settings) -> KeySet:
+    algorithms = frozenset(settings.jwt_algorithms)
+    if settings.jwks_file is not None:
+        return StaticKeySet.from_file(settings.jwks_file, algorithms=algorithms)
+    return RemoteKeySet(
+        settings.key_url,
+        algorithms=algorithms,
+        plain_http_hosts=settings.plain_http_hosts,
+        ca_file=None if settings.ca_file is None else str(settings.ca_file),
+    )

@@ -1,0 +1,60 @@
+"""The bearer dependency: request -> verified token -> `CurrentUser` (RFC 6750 section 2.1)."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.security.base import SecurityBase
+
+from keys import AccessToken, AccessTokenVerifier
+from service.owner import Owner
+from service.problems import CredentialsMissingError, CredentialsUnclearError
+
+_SCHEME: Final = "bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who sent the request: their verified token, and the owner that it makes them."""
+
+    token: AccessToken
+    owner: Owner
+
+
+class BearerAuthentication(SecurityBase):
+    """Takes the access token from the Authorization header and nowhere else."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearerModel(
+            bearerFormat="JWT",
+            description="A JWT from Better Auth: `GET /api/auth/token` of the web app.",
+        )
+        self.scheme_name = "AccessToken"
+
+    async def __call__(self, request: Request) -> User:
+        """Verify the request's token.
+
+        Raises `CredentialsMissingError`, `CredentialsUnclearError`, and what the verifier raises.
+        """
+        verifier = request.app.state.verifier
+        assert isinstance(verifier, AccessTokenVerifier)  # noqa: S101 - app.py wires nothing else
+        token = await verifier.verify(_bearer_token(request))
+        return User(token, Owner.of(token))
+
+
+CurrentUser = Annotated[User, Depends(BearerAuthentication())]
+
+
+def _bearer_token(request: Request) -> str:
+    if "access_token" in request.query_params:
+        # It is in somebody's log by now (RFC 9700 section 4.3.2).
+        raise CredentialsUnclearError("Send the token in the Authorization header, not in the URL.")
+    values = request.headers.getlist("authorization")
+    if len(values) > 1:
+        raise CredentialsUnclearError("Send one Authorization header.")
+    scheme, _, token = values[0].partition(" ") if values else ("", "", "")
+    if scheme.lower() != _SCHEME:
+        raise CredentialsMissingError
+    # Further spaces may stand between the two (RFC 9110 section 11.4); none belong to the token.
+    return token.strip(" ")

@@ -1,0 +1,54 @@
+"""A PostgreSQL URL as providers print it -> what SQLAlchemy and asyncpg take.
+
+Neon prints `postgresql://user:password@host/db?sslmode=require&channel_binding=require`; asyncpg
+knows neither parameter. `sslmode` becomes a TLS context, and one that verifies: libpq's `require`
+encrypts to whoever answers, which protects nothing. Channel binding is not available in asyncpg.
+"""
+
+import logging
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+logger = logging.getLogger("service")
+
+_SCHEMES: Final = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
+_VERIFIED: Final = frozenset({"require", "verify-ca", "verify-full"})
+_PLAIN: Final = frozenset({"disable"})
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUrl:
+    """Where to connect, and whether over verified TLS. `url` holds the password: do not log it."""
+
+    url: URL
+    tls: bool
+
+    def connect_args(self) -> dict[str, ssl.SSLContext | bool]:
+        """Give asyncpg's `ssl` argument, stated in either case: its own default is to try."""
+        return {"ssl": ssl.create_default_context() if self.tls else False}
+
+
+def parse_database_url(text: str) -> DatabaseUrl:
+    """Take a URL apart. Raises `ValueError`, without quoting the URL: it holds a password."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError("not a database URL: postgresql://user:password@host/database") from None
+    if url.drivername not in _SCHEMES:
+        raise ValueError("must begin with postgresql://")
+    if not url.host or not url.database or not url.username:
+        raise ValueError("must name a user, a host and a database")
+    query = dict(url.query)
+    sslmode = query.pop("sslmode", None)
+    if query.pop("channel_binding", None) not in (None, "disable"):
+        logger.info("channel_binding in a database URL is not honoured: asyncpg has none")
+    if query:
+        raise ValueError(f"unknown parameters: {', '.join(sorted(query))}")
+    if sslmode is not None and sslmode not in _VERIFIED | _PLAIN:
+        raise ValueError("sslmode must be require, verify-ca, verify-full or disable")
+    tls = sslmode in _VERIFIED
+    return DatabaseUrl(url.set(drivername="postgresql+asyncpg", query={}), tls)

@@ -1,0 +1,67 @@
+"""Health: `/livez` says that the process answers, `/readyz` that it can serve."""
+
+from http import HTTPStatus
+from typing import Final, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from keys import KeySet
+from keys.key_set import State
+from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
+
+router: Final = APIRouter(tags=["health"])
+
+
+class Liveness(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Whether requests can be served, and what is missing where they cannot."""
+
+    status: Literal["ready", "unavailable"]
+    database: Literal["ok", "unavailable", "refused"]
+    key_set: State
+
+
+@router.get("/livez", operation_id="getLiveness", summary="Is the process alive?")
+async def livez() -> Liveness:
+    """Answer; nothing is looked at, so nothing outside can make this fail."""
+    return Liveness()
+
+
+@router.get(
+    "/readyz",
+    operation_id="getReadiness",
+    summary="Can requests be served?",
+    responses={
+        HTTPStatus.SERVICE_UNAVAILABLE.value: {
+            "model": Readiness,
+            "description": "Requests that need what is unavailable get 503 just now.",
+        }
+    },
+)
+async def readyz(request: Request, response: Response) -> Readiness:
+    """Look at the database and at the key set. Stale keys still verify, so they count as ready."""
+    database, key_set = request.app.state.database, request.app.state.key_set
+    assert isinstance(database, Database)  # noqa: S101 - app.py wires nothing else
+    keys: KeySet = key_set
+    reachable: Literal["ok", "unavailable", "refused"] = "ok"
+    try:
+        await database.check()
+    except DatabaseRefusedError:
+        reachable = "refused"
+    except DatabaseUnavailableError:
+        reachable = "unavailable"
+    state = keys.status().state
+    ready = reachable == "ok" and state != "unavailable"
+    if not ready:
+        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    return Readiness(
+        status="ready" if ready else "unavailable",
+        database=reachable,
+        key_set=state,
+    )

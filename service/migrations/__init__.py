@@ -1,0 +1,1 @@
+"""The database schema as Alembic migrations; `service.migrations.runner` applies them."""

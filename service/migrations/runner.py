@@ -1,0 +1,95 @@
+"""Apply the migrations over a URL of the owner's role."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from service.database_url import DatabaseUrl
+
+APP_ROLE: Final = "app"
+# Any number will do as long as nothing else in the database locks it.
+_LOCK: Final = 7_340_921_866_005_417
+
+
+class MigrationError(Exception):
+    """The migrations cannot be applied. The message is one line that says what to do."""
+
+
+async def pending(url: DatabaseUrl) -> list[str]:
+    """Give the migrations that are still to be applied, oldest first. Raises `MigrationError`."""
+    return await _with_connection(url, _pending)
+
+
+async def upgrade(url: DatabaseUrl) -> list[str]:
+    """Apply what is pending, all in one transaction, and give what was applied.
+
+    Two at once are safe: the second waits and finds nothing left to do. Raises `MigrationError`.
+    """
+    return await _with_connection(url, _upgrade)
+
+
+async def _with_connection(url: DatabaseUrl, work: Callable[[Connection], list[str]]) -> list[str]:
+    engine = create_async_engine(
+        url.url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={**url.connect_args(), "timeout": 10},
+    )
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    except DBAPIError as error:
+        # The first line of what the server says; SQL and parameters stay out of it.
+        raise MigrationError(str(error.orig).partition("\n")[0]) from error
+    except (OSError, TimeoutError) as error:
+        raise MigrationError(f"cannot reach the database ({type(error).__name__})") from error
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> list[str]:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    names = _pending(connection)
+    if names:
+        _require_app_role(connection)
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return names
+
+
+def _pending(connection: Connection) -> list[str]:
+    applied = MigrationContext.configure(connection).get_current_revision()
+    script = ScriptDirectory.from_config(_config())
+    revisions = list(script.iterate_revisions("head", applied or "base"))
+    return [f"{revision.revision} {_title(revision.doc)}" for revision in reversed(revisions)]
+
+
+def _title(doc: str) -> str:
+    return doc.partition("\n")[0].rstrip(".")
+
+
+def _require_app_role(connection: Connection) -> None:
+    exists = connection.execute(
+        text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"), {"role": APP_ROLE}
+    ).scalar_one()
+    if not exists:
+        raise MigrationError(
+            f"role {APP_ROLE} is missing; run: CREATE ROLE {APP_ROLE} LOGIN PASSWORD '...'"
+            " NOSUPERUSER NOBYPASSRLS"
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config

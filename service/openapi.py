@@ -1,0 +1,70 @@
+"""The OpenAPI document: a problem document on every error, described once."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.problems import MEDIA_TYPE, Problem
+
+_MEANINGS: Final = {
+    HTTPStatus.BAD_REQUEST: "The request cannot be read: malformed JSON, a bad cursor.",
+    HTTPStatus.UNAUTHORIZED: "No access token, or one that is not accepted.",
+    HTTPStatus.NOT_FOUND: "There is no such task, or it is not yours.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is over 256 KiB.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The request does not have the expected form.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The issuer's keys or the database cannot be reached.",
+}
+_HEADERS: Final = {
+    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "The challenge (RFC 6750 section 3)."),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "Seconds to wait before trying again."),
+}
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def problems(*statuses: HTTPStatus) -> Responses:
+    """Describe the errors of an operation for its `responses`."""
+    return {int(status): _describe(status) for status in statuses}
+
+
+def _describe(status: HTTPStatus) -> dict[str, Any]:
+    response: dict[str, Any] = {
+        "description": _MEANINGS[status],
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status in _HEADERS:
+        name, meaning = _HEADERS[status]
+        response["headers"] = {name: {"description": meaning, "schema": {"type": "string"}}}
+    return response
+
+
+def describe(app: FastAPI) -> None:
+    """Have `app` publish its document with the problem model in it."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _with_problem_model(
+                get_openapi(
+                    title=app.title,
+                    version=app.version,
+                    description=app.description,
+                    routes=app.routes,
+                    tags=app.openapi_tags,
+                )
+            )
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign] # FastAPI's documented way to do it
+
+
+def _with_problem_model(document: dict[str, Any]) -> dict[str, Any]:
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(schema.pop("$defs", {}))
+    schemas["Problem"] = schema
+    # FastAPI's own error model, which nothing refers to any more.
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    return document

@@ -1,0 +1,30 @@
+"""Web origins (RFC 6454): scheme, host and port of a URL, and nothing else."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def origin_of(url: str) -> str:
+    """Give the origin of an http(s) URL as a browser writes it: no path, no default port.
+
+    Raises `ValueError`, without quoting the URL.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("not a URL") from None
+    if parts.scheme not in _DEFAULT_PORTS or not host:
+        raise ValueError("must be a URL that begins with https:// (or http:// for loopback hosts)")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not carry a user name or password")
+    host = f"[{host}]" if ":" in host else host
+    suffix = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
+    return f"{parts.scheme}://{host}{suffix}"
+
+
+def host_of(url: str) -> str:
+    """Give the host of a URL whose origin is known to be fine."""
+    return urlsplit(url).hostname or ""

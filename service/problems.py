@@ -1,0 +1,225 @@
+"""Errors -> RFC 9457 problem documents and RFC 6750 challenges: the one table.
+
+Whatever goes wrong, a client gets `application/problem+json` with a stable `code` and the id under
+which the log has the details. What the client sent is never repeated.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final
+
+from authlib.oauth2.rfc6750 import InvalidTokenError as BearerInvalidToken
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from keys import InvalidTokenError, KeySetUnavailableError
+from service.database import DatabaseRefusedError, DatabaseUnavailableError
+
+logger = logging.getLogger("service")
+
+MEDIA_TYPE: Final = "application/problem+json"
+REALM: Final = "tasks"
+
+# Named by RFC 9110; Python 3.11 still has the older phrases, and titles should not depend on it.
+_TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
+class FieldProblem(BaseModel):
+    """One thing that is wrong with the request."""
+
+    location: str = Field(examples=["body.title"], description="Where: body, query, path, header.")
+    message: str = Field(examples=["String should have at least 1 character"])
+    code: str = Field(examples=["string_too_short"])
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(default="about:blank", examples=["about:blank"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no such task."])
+    code: str = Field(examples=["not_found"], description="Stable; for programs to look at.")
+    request_id: str | None = Field(examples=["0b1f7f6e2f1c4a27"], description="Quote it to us.")
+    errors: list[FieldProblem] | None = Field(
+        default=None, description="What is wrong with the request, part by part."
+    )
+
+
+@dataclass
+class ProblemError(Exception):
+    """Ends a request with a problem document."""
+
+    status: HTTPStatus
+    code: str
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class CredentialsMissingError(ProblemError):
+    """No credentials: 401 with a challenge that names no error (RFC 6750 section 3)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.UNAUTHORIZED,
+            "credentials_missing",
+            "Send an access token: Authorization: Bearer <token>.",
+            {"WWW-Authenticate": f'Bearer realm="{REALM}"'},
+        )
+
+
+class CredentialsUnclearError(ProblemError):
+    """Credentials sent in a way that RFC 6750 forbids: 400 `invalid_request`."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            HTTPStatus.BAD_REQUEST,
+            "invalid_request",
+            detail,
+            {"WWW-Authenticate": f'Bearer realm="{REALM}", error="invalid_request"'},
+        )
+
+
+class NotFoundError(ProblemError):
+    """Nothing that the caller may see: another user's row and no row at all are the same."""
+
+    def __init__(self) -> None:
+        super().__init__(HTTPStatus.NOT_FOUND, "not_found", "There is no such task.")
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Have every error of `app` answered by the table below."""
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(InvalidTokenError, _invalid_token)
+    app.add_exception_handler(KeySetUnavailableError, _unavailable)
+    app.add_exception_handler(DatabaseUnavailableError, _unavailable)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_response(  # noqa: PLR0913 - a problem document has these parts
+    request_id: str | None,
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: list[FieldProblem] | None = None,
+) -> Response:
+    """Write a problem document."""
+    document = Problem(
+        title=_title(status),
+        status=status,
+        detail=detail,
+        code=code,
+        request_id=request_id,
+        errors=errors,
+    )
+    return Response(
+        document.model_dump_json(exclude_none=True),
+        status,
+        # Errors are about this request alone; a cache must not hand them to the next.
+        {"Cache-Control": "no-store", **(headers or {})},
+        MEDIA_TYPE,
+    )
+
+
+def _title(status: HTTPStatus) -> str:
+    return _TITLES.get(status, status.phrase)
+
+
+def _request_id(request: Request) -> str | None:
+    value: object = request.scope.get("request_id")
+    return value if isinstance(value, str) else None
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 - registered for this type only
+    return problem_response(
+        _request_id(request), error.status, error.code, error.detail, headers=error.headers
+    )
+
+
+async def _invalid_token(request: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidTokenError)  # noqa: S101 - registered for this type only
+    # Which check failed is for us alone.
+    logger.info("token refused: %s (request %s)", error.reason, _request_id(request))
+    challenge = dict(BearerInvalidToken(realm=REALM).get_headers())["WWW-Authenticate"]
+    return problem_response(
+        _request_id(request),
+        HTTPStatus.UNAUTHORIZED,
+        InvalidTokenError.code,
+        BearerInvalidToken.description,
+        headers={"WWW-Authenticate": challenge},
+    )
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, KeySetUnavailableError | DatabaseUnavailableError)  # noqa: S101 - registered for these
+    # What passes by itself is a warning; a role that must not be used needs somebody to act.
+    level = logging.CRITICAL if isinstance(error, DatabaseRefusedError) else logging.WARNING
+    logger.log(level, "%s: %s (request %s)", error.code, error, _request_id(request))
+    return problem_response(
+        _request_id(request),
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        error.code,
+        "The service cannot answer just now. Try again shortly.",
+        headers={"Retry-After": str(math.ceil(error.retry_after))},
+    )
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type only
+    mistakes = [_field_problem(mistake) for mistake in error.errors()]
+    if any(mistake.code == "json_invalid" for mistake in mistakes):
+        return problem_response(
+            _request_id(request),
+            HTTPStatus.BAD_REQUEST,
+            "malformed_json",
+            "The body is not valid JSON.",
+        )
+    return problem_response(
+        _request_id(request),
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "validation_failed",
+        "The request does not have the expected form; see errors.",
+        errors=mistakes,
+    )
+
+
+def _field_problem(mistake: Mapping[str, Any]) -> FieldProblem:
+    """Take what may be shown: never `input`, nor a member's name that the client made up."""
+    location = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
+        location = str(mistake["loc"][0])
+    return FieldProblem(location=location, message=mistake["msg"], code=mistake["type"])
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
+    status = HTTPStatus(error.status_code)
+    code = _title(status).lower().replace(" ", "_")
+    return problem_response(
+        _request_id(request),
+        status,
+        code,
+        status.description or status.phrase,
+        headers=error.headers,
+    )
+
+
+async def _unexpected(request: Request, _error: Exception) -> Response:
+    # The server error middleware raises the error again; whoever logs requests logs it, once.
+    return problem_response(
+        _request_id(request),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "Something went wrong on our side; it has been logged.",
+    )

@@ -1,0 +1,1 @@
+"""Tasks: each belongs to one owner, and nobody else can reach it."""

@@ -1,0 +1,133 @@
+"""Tasks as clients see and send them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    TypeAdapter,
+)
+from pydantic.config import JsonDict
+
+MAX_TITLE: Final = 200
+MAX_DESCRIPTION: Final = 10_000
+_EXAMPLE: Final[JsonDict] = {
+    "title": "Rotate the signing keys",
+    "description": "Publish, wait, activate, retire.",
+    "completed": False,
+    "priority": 2,
+    "due_at": "2030-01-31T17:00:00Z",
+}
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain the NUL character")
+    return text
+
+
+def _from_text(value: object) -> object:
+    """Take RFC 3339 text only: pydantic would read a bare number as Unix seconds."""
+    if value is not None and not isinstance(value, str):
+        raise ValueError("must be an RFC 3339 date-time in a string")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of range in UTC") from None
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Title = Annotated[
+    StrictStr,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TITLE),
+    AfterValidator(_storable),
+]
+Description = Annotated[
+    StrictStr, StringConstraints(max_length=MAX_DESCRIPTION), AfterValidator(_storable)
+]
+Priority = Annotated[StrictInt, Field(ge=0, le=3, description="0 (none) to 3 (high).")]
+Moment = Annotated[AwareDatetime, BeforeValidator(_from_text), AfterValidator(_in_utc)]
+Stamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task. Times are RFC 3339 in UTC; `version` grows by one with every change."""
+
+    id: UUID
+    title: str
+    description: str | None
+    completed: bool
+    priority: int
+    due_at: Stamp | None
+    created_at: Stamp
+    updated_at: Stamp
+    completed_at: Stamp | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """A page of tasks, newest first. `next_cursor` is null on the last one."""
+
+    items: list[Task]
+    next_cursor: str | None
+
+
+class TaskWrite(BaseModel):
+    """A whole task as a client sends it: to create one (POST) or to replace one (PUT)."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+
+    title: Title
+    description: Description | None = None
+    completed: StrictBool = False
+    priority: Priority = 0
+    due_at: Moment | None = None
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        member.pop("default", None)
+    schema["examples"] = [{"completed": True}]
+
+
+class TaskPatch(BaseModel):
+    """The members to change (RFC 7396): absent means unchanged, null means none."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
+
+    # The defaults are never used: `changes` gives only what was sent.
+
+    title: Title = ""
+    description: Description | None = None
+    completed: StrictBool = False
+    priority: Priority = 0
+    due_at: Moment | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """Give the members that were sent."""
+        return self.model_dump(include=self.model_fields_set)
+
+
+task_json: Final = TypeAdapter(Task).dump_json
+page_json: Final = TypeAdapter(TaskPage).dump_json

@@ -1,0 +1,42 @@
+"""The table `tasks`. Migrations create it; this is its shape for building statements."""
+
+from typing import Final
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+
+metadata: Final = MetaData()
+
+tasks: Final = Table(
+    "tasks",
+    metadata,
+    # The owner comes first in the key: a list is one range of the primary key's index, and an id
+    # that another user has taken is still free for this one, so nobody can probe for it.
+    Column("owner_id", Text(collation="C"), nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text),
+    Column("completed", Boolean, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("due_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("completed_at", DateTime(timezone=True)),
+    Column("version", Integer, nullable=False),
+    PrimaryKeyConstraint("owner_id", "id"),
+    CheckConstraint("char_length(owner_id) BETWEEN 1 AND 255", name="tasks_owner_id_length"),
+    CheckConstraint("char_length(title) BETWEEN 1 AND 200", name="tasks_title_length"),
+    CheckConstraint("char_length(description) <= 10000", name="tasks_description_length"),
+    CheckConstraint("priority BETWEEN 0 AND 3", name="tasks_priority_range"),
+)
