@@ -14,7 +14,7 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from keys.errors import SigningKeyError
-from keys.jwk import ALGORITHMS, MIN_RSA_BITS, canonical_algorithm
+from keys.jwk import ALGORITHMS, MAX_RSA_BITS, MIN_RSA_BITS, canonical_algorithm
 
 
 class Signer:
@@ -34,7 +34,7 @@ class Signer:
     ) -> Self:
         """Make a new key for `algorithm` (a JOSE name); `kid` is random where none is given.
 
-        Raises `SigningKeyError` for an algorithm that we cannot verify either.
+        Raises `SigningKeyError` for an algorithm or a size that we would not verify either.
         """
         known = ALGORITHMS.get(canonical_algorithm(algorithm))
         if known is None:
@@ -43,6 +43,8 @@ class Signer:
             )
         key: OKPKey | ECKey | RSAKey
         if known.key_type == "RSA":
+            if not MIN_RSA_BITS <= rsa_bits <= MAX_RSA_BITS:
+                raise SigningKeyError(f"an RSA key has {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
             key = RSAKey.generate_key(rsa_bits)
         elif known.key_type == "EC":
             key = ECKey.generate_key("P-256" if known.curve == "P-256" else "P-521")

@@ -1,0 +1,397 @@
+"""`RemoteKeySet` against a real HTTP server, on a clock that the tests move."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from keys import KeySetUnavailableError, RefreshPolicy, RemoteKeySet, Signer
+from keys.fetch import FetchLimits
+from keys.jwk import VerificationKey
+from tests.simulators.clock import ManualClock, advancing, eventually
+from tests.simulators.jwks_server import JwksServer, Reply, jwks_of
+
+Started = Callable[..., "RemoteKeySet"]
+POLICY = RefreshPolicy()
+BRIEF = FetchLimits(connect=1, read=0.2, total=0.3)
+
+
+@pytest.fixture
+async def key_set(server: JwksServer, clock: ManualClock) -> AsyncIterator[RemoteKeySet]:
+    """A started key set that has its keys."""
+    async with AsyncExitStack() as stack:
+        remote = RemoteKeySet(server.url, clock=clock, limits=BRIEF)
+        await remote.start()
+        stack.push_async_callback(remote.stop)
+        await eventually(lambda: remote.status().state == "fresh")
+        yield remote
+
+
+async def found(task: asyncio.Task[VerificationKey | None], clock: ManualClock) -> object:
+    """Let a lookup come to its end while time passes."""
+    await advancing(clock, task.done)
+    return await task
+
+
+def look_up(key_set: RemoteKeySet, kid: str) -> asyncio.Task[VerificationKey | None]:
+    return asyncio.create_task(key_set.find(kid))
+
+
+def fail(server: JwksServer) -> None:
+    server.reply = Reply(status=500)
+
+
+async def test_row39_fifty_requests_on_a_cold_set_make_one_fetch(
+    server: JwksServer, clock: ManualClock, signer: Signer
+) -> None:
+    release = asyncio.Event()
+    server.reply = Reply(body=jwks_of([signer]), released=release)
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    tasks = [look_up(remote, signer.kid) for _ in range(50)]
+    await eventually(lambda: len(server.requests) == 1)
+    release.set()
+    keys = await asyncio.gather(*tasks)
+    assert [key.kid for key in keys if key] == [signer.kid] * 50
+    for _ in range(5):
+        clock.advance(POLICY.cool_down)
+        await asyncio.sleep(0.005)
+    assert len(server.requests) == 1
+    await remote.stop()
+
+
+async def test_row40_fifty_unknown_kids_at_once_make_one_fetch(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+) -> None:
+    tasks = [look_up(key_set, f"invented-{number}") for number in range(50)]
+    await advancing(clock, lambda: all(task.done() for task in tasks))
+    assert {task.result() for task in tasks} == {None}
+    assert len(server.requests) == 2
+
+
+async def test_row40_unknown_kids_in_sequence_make_one_fetch_a_cool_down(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+) -> None:
+    began = clock.now
+    for number in range(5):
+        assert await found(look_up(key_set, f"invented-{number}"), clock) is None
+    assert len(server.requests) - 1 <= (clock.now - began) / POLICY.cool_down + 1
+
+
+async def test_row40_unknown_kid_is_remembered_and_then_asked_for_again(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+) -> None:
+    assert await found(look_up(key_set, "invented"), clock) is None
+    fetches = len(server.requests)
+    async with asyncio.timeout(2):
+        assert await key_set.find("invented") is None
+    assert len(server.requests) == fetches
+    clock.advance(POLICY.unknown_memory)
+    assert await found(look_up(key_set, "invented"), clock) is None
+    assert len(server.requests) == fetches + 1
+
+
+async def test_row40_fault60_key_rotated_in_natively_is_found_within_the_wait(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    successor = Signer.generate()
+    server.publish(signer, successor)
+    began = clock.now
+    key = await found(look_up(key_set, successor.kid), clock)
+    assert isinstance(key, VerificationKey)
+    assert clock.now - began <= POLICY.max_wait
+
+
+async def test_row40_fetch_begun_before_the_request_cannot_decide_that_a_kid_is_unknown(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    # A scheduled refresh is under way, with the old keys in its answer ...
+    release = asyncio.Event()
+    server.reply = Reply(body=jwks_of([signer]), released=release)
+    await advancing(clock, lambda: len(server.requests) == 2, step=10)
+    # ... when a key is rotated in and a token signed with it arrives.
+    successor = Signer.generate()
+    task = look_up(key_set, successor.kid)
+    await asyncio.sleep(0)
+    server.publish(signer, successor)
+    release.set()
+    assert isinstance(await found(task, clock), VerificationKey)
+    assert len(server.requests) == 3
+
+
+async def test_row40_failed_fetch_leaves_an_unknown_kid_undecided(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+) -> None:
+    fail(server)
+    with pytest.raises(KeySetUnavailableError) as caught:
+        await found(look_up(key_set, "invented"), clock)
+    assert caught.value.retry_after >= 1
+
+
+async def test_row40_unanswered_fetch_leaves_an_unknown_kid_undecided_after_the_wait(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+) -> None:
+    release = asyncio.Event()
+    server.reply = Reply(released=release)
+    began = clock.now
+    with pytest.raises(KeySetUnavailableError):
+        await found(look_up(key_set, "invented"), clock)
+    assert clock.now - began <= POLICY.max_wait + 0.11
+    release.set()
+
+
+async def test_row40_waiters_are_bounded(
+    server: JwksServer, clock: ManualClock, signer: Signer
+) -> None:
+    remote = RemoteKeySet(server.url, clock=clock, policy=RefreshPolicy(max_waiters=3))
+    server.reply = Reply(body=jwks_of([signer]), released=asyncio.Event())
+    await remote.start()
+    tasks = [look_up(remote, f"invented-{number}") for number in range(3)]
+    await eventually(lambda: len(server.requests) == 1)
+    with pytest.raises(KeySetUnavailableError, match="too many"):
+        await remote.find("one-too-many")
+    await remote.stop()
+    for task in tasks:
+        clock.advance(POLICY.max_wait)
+        with pytest.raises(KeySetUnavailableError):
+            await task
+
+
+async def test_row39_failures_count_in_the_cool_down(
+    server: JwksServer, clock: ManualClock
+) -> None:
+    fail(server)
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    began = clock.now
+    for _ in range(5):
+        with pytest.raises(KeySetUnavailableError):
+            await found(look_up(remote, "any"), clock)
+    assert len(server.requests) <= (clock.now - began) / POLICY.cool_down + 1
+    await remote.stop()
+
+
+async def test_row42_stale_keys_are_served_up_to_the_bound_and_then_unavailable(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    await server.stop()
+    clock.advance(POLICY.default_lifetime)
+    await eventually(lambda: key_set.status().failures > 0)
+    assert key_set.status().state == "stale"
+    clock.advance(POLICY.stale_window - 1)
+    assert await key_set.find(signer.kid) is not None
+    clock.advance(2)
+    assert key_set.status().state == "unavailable"
+    with pytest.raises(KeySetUnavailableError):
+        await found(look_up(key_set, signer.kid), clock)
+
+
+async def test_row41_removed_key_stops_verifying_at_the_next_refresh(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    server.publish(Signer.generate())
+    await advancing(clock, lambda: signer.kid not in key_set.status().kids, step=10)
+    assert await found(look_up(key_set, signer.kid), clock) is None
+
+
+OTHER = Signer.generate()
+BAD_ANSWERS = {
+    "row43 empty set": Reply(body=b'{"keys": []}'),
+    "row43 HTML": Reply(body=b"<!doctype html>"),
+    "fault58 500": Reply(status=500),
+    "fault58 429": Reply(status=429),
+    "fault58 3 MB": Reply(body=jwks_of([OTHER]) + b" " * 3_000_000),
+    "row37 redirect": Reply(status=302, headers={"Location": "/elsewhere"}),
+    "not asked for 304": Reply(status=304),
+    "compressed": Reply(body=b"\x1f\x8b", headers={"Content-Encoding": "gzip"}),
+    "row39 trickle": Reply(headers={"Content-Length": "9999"}, trickle=True),
+}
+
+
+@pytest.mark.parametrize("reply", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+async def test_bad_answer_never_replaces_a_good_set(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer, reply: Reply
+) -> None:
+    server.reply = reply
+    server.elsewhere["/elsewhere"] = Reply(body=jwks_of([OTHER]))
+    await advancing(clock, lambda: key_set.status().fetches > 1, step=10)
+    await advancing(clock, lambda: key_set.status().failures > 0)
+    assert key_set.status().kids == (signer.kid,)
+    assert key_set.status().last_error
+    assert "/elsewhere" not in [request[":path"] for request in server.requests]
+
+
+@pytest.mark.parametrize("reply", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+async def test_row46_cold_set_is_unavailable_and_recovers_by_itself(
+    server: JwksServer, clock: ManualClock, signer: Signer, reply: Reply
+) -> None:
+    server.reply = reply
+    remote = RemoteKeySet(server.url, clock=clock, limits=BRIEF)
+    await remote.start()
+    with pytest.raises(KeySetUnavailableError):
+        await found(look_up(remote, signer.kid), clock)
+    server.publish(signer)
+    await advancing(clock, lambda: remote.status().state == "fresh")
+    assert await remote.find(signer.kid) is not None
+    await remote.stop()
+
+
+async def test_row46_server_that_is_not_there_yet_is_found_when_it_comes(
+    server: JwksServer, clock: ManualClock, signer: Signer
+) -> None:
+    port = int(server.url.rsplit(":", 1)[1].split("/")[0])
+    await server.stop()
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    await eventually(lambda: remote.status().failures == 1)
+    assert remote.status().state == "unavailable"
+    await server.start(port)
+    await advancing(clock, lambda: remote.status().state == "fresh")
+    await remote.stop()
+
+
+async def test_row47_no_request_waits_while_a_usable_key_exists(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    server.reply = Reply(released=asyncio.Event())
+    await advancing(clock, lambda: len(server.requests) == 2, step=10)
+    lookup = key_set.find(signer.kid)
+    with pytest.raises(StopIteration) as ended:
+        lookup.send(None)  # one step and it is there: nothing was awaited
+    assert isinstance(ended.value.value, VerificationKey)
+
+
+async def test_row49_keys_are_renewed_before_they_expire(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+) -> None:
+    clock.advance(POLICY.default_lifetime * 0.7 - 1)
+    await asyncio.sleep(0.01)
+    assert len(server.requests) == 1
+    await advancing(clock, lambda: len(server.requests) == 2, step=1)
+    assert clock.now < 1000 + POLICY.default_lifetime * 0.9 + 2
+    await eventually(lambda: key_set.status().age == 0)
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "lifetime"),
+    [
+        ("public, max-age=600", 600),
+        ("max-age=1", POLICY.min_lifetime),
+        ("max-age=99999999", POLICY.max_lifetime),
+        ("s-maxage=600", POLICY.default_lifetime),
+        ("no-store", POLICY.default_lifetime),
+    ],
+)
+async def test_max_age_is_honoured_within_bounds(
+    server: JwksServer, clock: ManualClock, signer: Signer, cache_control: str, lifetime: float
+) -> None:
+    server.publish(signer, Cache_Control=cache_control)
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    await eventually(lambda: remote.status().state == "fresh")
+    assert remote.status().next_refresh_in == pytest.approx(lifetime * 0.8)
+    await remote.stop()
+
+
+async def test_entity_tag_is_sent_back_and_304_renews_the_set(
+    server: JwksServer, clock: ManualClock, signer: Signer
+) -> None:
+    server.publish(signer, ETag='"v1"')
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    await eventually(lambda: remote.status().state == "fresh")
+    server.reply = Reply(status=304)
+    await advancing(clock, lambda: len(server.requests) == 2, step=10)
+    await eventually(lambda: remote.status().fetches == 2 and remote.status().age == 0)
+    assert server.requests[1]["if-none-match"] == '"v1"'
+    assert remote.status().failures == 0
+    assert await remote.find(signer.kid) is not None
+    await remote.stop()
+
+
+@pytest.mark.parametrize("header", ["Retry-After", "X-Retry-After"])
+async def test_retry_after_is_obeyed_by_every_fetch(
+    server: JwksServer, clock: ManualClock, signer: Signer, header: str
+) -> None:
+    server.reply = Reply(status=429, headers={header: "30"})
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    await eventually(lambda: remote.status().failures == 1)
+    with pytest.raises(KeySetUnavailableError) as caught:
+        await remote.find(signer.kid)
+    assert caught.value.retry_after == pytest.approx(30)
+    server.publish(signer)
+    clock.advance(29)
+    await asyncio.sleep(0.01)
+    assert len(server.requests) == 1
+    await advancing(clock, lambda: remote.status().state == "fresh", step=1)
+    await remote.stop()
+
+
+async def test_failures_back_off(server: JwksServer, clock: ManualClock) -> None:
+    fail(server)
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    delays: list[float] = []
+    while len(delays) < 8:
+        await advancing(clock, lambda: remote.status().failures > len(delays), step=1)
+        delays.append(remote.status().next_refresh_in or 0)
+    assert delays == sorted(delays)
+    assert delays[-1] == pytest.approx(POLICY.max_backoff * 0.75)
+    await remote.stop()
+
+
+async def test_fault59_flood_of_invented_kids_costs_good_tokens_nothing(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    flood = [look_up(key_set, f"invented-{number}") for number in range(900)]
+    await asyncio.sleep(0)
+    assert await key_set.find(signer.kid) is not None
+    await advancing(clock, lambda: all(task.done() for task in flood))
+    assert len(server.requests) == 2
+
+
+async def test_stopped_set_decides_nothing(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    server.reply = Reply(released=asyncio.Event())
+    task = look_up(key_set, "invented")
+    await advancing(clock, lambda: len(server.requests) == 2)
+    await key_set.stop()
+    with pytest.raises(KeySetUnavailableError):
+        await task
+    assert await key_set.find(signer.kid) is not None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://app.example.com/jwks",
+        "http://app.localhost/jwks",
+        "ftp://localhost/jwks",
+        "/jwks",
+        "https://",
+        "https://user:secret@app.example.com/jwks",
+    ],
+)
+def test_row37_key_url_without_tls_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="key") as caught:
+        RemoteKeySet(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("https://app.example.com/jwks", ()),
+        ("http://localhost:3000/jwks", ()),
+        ("http://127.0.0.1/jwks", ()),
+        ("http://[::1]:3000/jwks", ()),
+        ("http://web:3000/jwks", ("web",)),
+    ],
+)
+def test_row37_key_url_over_tls_loopback_or_to_a_listed_host_is_taken(
+    url: str, plain: tuple[str, ...]
+) -> None:
+    RemoteKeySet(url, plain_http_hosts=plain)
