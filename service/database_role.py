@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+# From the catalogs and not by to_regclass, which wants rights on the schema.
 # MEMBER and not USAGE: a role that may SET ROLE to a stronger one could bypass the policies too.
 ROLE_QUERY: Final = """
 SELECT current_user::text AS role,
@@ -12,8 +13,9 @@ SELECT current_user::text AS role,
        t.oid IS NOT NULL AS migrated,
        coalesce(pg_catalog.pg_has_role(current_user, t.relowner, 'MEMBER'), false) AS owns,
        coalesce(t.relrowsecurity AND t.relforcerowsecurity, false) AS secured
-FROM (SELECT pg_catalog.to_regclass('public.tasks') AS oid) AS wanted
-LEFT JOIN pg_catalog.pg_class AS t ON t.oid = wanted.oid
+FROM (SELECT 'public' AS schema_name, 'tasks' AS table_name) AS wanted
+LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = wanted.schema_name
+LEFT JOIN pg_catalog.pg_class AS t ON t.relnamespace = n.oid AND t.relname = wanted.table_name
 """
 
 _CURE: Final = (

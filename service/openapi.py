@@ -64,7 +64,13 @@ def _with_problem_model(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(schema.pop("$defs", {}))
     schemas["Problem"] = schema
-    # FastAPI's own error model, which nothing refers to any more.
+    # FastAPI adds its own 422 wherever there is a parameter, even one that takes any text. Where
+    # 422 can happen, we have described it ourselves.
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            unprocessable = operation["responses"].get("422", {})
+            if "application/json" in unprocessable.get("content", {}):
+                del operation["responses"]["422"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     return document

@@ -90,7 +90,7 @@ class Settings(BaseSettings):
                 text = mistake["msg"].removeprefix("Value error, ")
                 if mistake["type"] == "missing":
                     text = "required; see .env.example"
-                lines += [f"{name}: {text}"] if name else text.split("; ")
+                lines += [f"{name}: {text}"] if name else text.split("\n")
             raise SettingsError(lines) from None
 
     @property
@@ -126,7 +126,7 @@ class Settings(BaseSettings):
         if self.environment == "production" and "*" in self.cors_origins:
             mistakes.append("CORS_ORIGINS: '*' is refused in production; list the origins")
         if mistakes:
-            raise ValueError("; ".join(mistakes))
+            raise ValueError("\n".join(mistakes))
         return self
 
     def _key_source_mistakes(self) -> list[str]:

@@ -36,7 +36,7 @@ async def _own_tasks(request: Request, user: CurrentUser) -> TaskRepository:
 
 
 async def _task_id(
-    task_id: Annotated[str, Path(json_schema_extra={"format": "uuid"}, max_length=100)],
+    task_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
 ) -> UUID:
     """Take an id in its one canonical form; in any other, it names no task."""
     if _CANONICAL_ID.fullmatch(task_id) is None:

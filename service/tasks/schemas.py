@@ -23,6 +23,8 @@ from pydantic.config import JsonDict
 
 MAX_TITLE: Final = 200
 MAX_DESCRIPTION: Final = 10_000
+_FIRST_MOMENT: Final = datetime.min.replace(tzinfo=UTC)
+_LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 _EXAMPLE: Final[JsonDict] = {
     "title": "Rotate the signing keys",
     "description": "Publish, wait, activate, retire.",
@@ -47,9 +49,13 @@ def _from_text(value: object) -> object:
 
 def _in_utc(moment: datetime) -> datetime:
     try:
-        return moment.astimezone(UTC)
+        in_utc = moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("is out of range in UTC") from None
+    # asyncpg takes the first and the last moment that Python knows for minus and plus infinity.
+    if in_utc in (_FIRST_MOMENT, _LAST_MOMENT):
+        raise ValueError("is out of range in UTC")
+    return in_utc
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -238,7 +238,7 @@ async def test_row46_cold_set_is_unavailable_and_recovers_by_itself(
 
 
 async def test_row46_server_that_is_not_there_yet_is_found_when_it_comes(
-    server: JwksServer, clock: ManualClock, signer: Signer
+    server: JwksServer, clock: ManualClock
 ) -> None:
     port = int(server.url.rsplit(":", 1)[1].split("/")[0])
     await server.stop()

@@ -1,0 +1,65 @@
+"""What every test may stand on: a PostgreSQL server with our roles, made for this run alone."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from scripts.database_roles import RolePasswords, drop_database, provide, url_as
+from scripts.embedded_postgres import EmbeddedPostgres
+from service.database_url import parse_database_url
+from service.migrations.runner import upgrade
+
+
+@dataclass(frozen=True)
+class DatabaseUrls:
+    """One database as each role reaches it."""
+
+    owner: str
+    app: str
+    auth: str
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A server that tests may do anything to."""
+
+    superuser_url: str
+    passwords: RolePasswords
+
+    async def make_database(self, name: str) -> DatabaseUrls:
+        """Make a database with the three roles and nothing in it."""
+        await provide(self.superuser_url, self.passwords, database=name)
+        return DatabaseUrls(
+            **{
+                role: url_as(self.superuser_url, user=role, password=password, database=name)
+                for role, password in self.passwords.items()
+            }
+        )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The server behind TEST_DATABASE_URL (a superuser's) or one of our own, never DATABASE_URL's.
+
+    The roles of a given server get new passwords.
+    """
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield PostgresServer(given, RolePasswords())
+        return
+    with EmbeddedPostgres.ephemeral() as server:
+        yield PostgresServer(server.url(), RolePasswords())
+
+
+@pytest.fixture(scope="session")
+def database(postgres: PostgresServer) -> Iterator[DatabaseUrls]:
+    """A migrated database. Tests keep apart by using owners of their own."""
+    name = f"test_{secrets.token_hex(4)}"
+    urls = asyncio.run(postgres.make_database(name))
+    asyncio.run(upgrade(parse_database_url(urls.owner)))
+    yield urls
+    asyncio.run(drop_database(postgres.superuser_url, name))

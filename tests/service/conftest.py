@@ -1,0 +1,82 @@
+"""The service on a real database as role `app`, trusting one local key."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from keys import Signer
+from service.app import create_app
+from service.settings import Settings
+from tests.conftest import DatabaseUrls
+from tests.service.asgi import running
+
+ORIGIN = "http://localhost:3000"
+Person = Callable[..., httpx.Headers]
+
+
+@pytest.fixture(scope="session")
+def signer() -> Signer:
+    return Signer.generate("EdDSA")
+
+
+@pytest.fixture(scope="session")
+def settings(
+    database: DatabaseUrls, signer: Signer, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
+    jwks_file: Path = tmp_path_factory.mktemp("keys") / "jwks.json"
+    jwks_file.write_text(json.dumps({"keys": [signer.public_jwk()]}))
+    return settings_for(database.app, jwks_file=jwks_file)
+
+
+def settings_for(database_url: str, **changes: object) -> Settings:
+    """Give settings that come from here alone, not from the machine's environment."""
+    values = {
+        "environment": "development",
+        "database_url": database_url,
+        "better_auth_url": ORIGIN,
+        "service_secret": "0123456789abcdef0123456789abcdef",
+        **changes,
+    }
+    every_field = {name: field.get_default() for name, field in Settings.model_fields.items()}
+    return Settings(_env_file=None, **{**every_field, **values})
+
+
+@pytest.fixture(scope="session")
+async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(create_app(settings)) as running_client:
+        yield running_client
+
+
+@pytest.fixture(scope="session")
+def headers_of(signer: Signer) -> Person:
+    """Give the headers of a request by `subject`; further arguments change the token's claims."""
+
+    def headers(subject: str, **changes: object) -> httpx.Headers:
+        now = int(time.time())
+        claims: dict[str, object] = {
+            "iss": ORIGIN,
+            "aud": ORIGIN,
+            "sub": subject,
+            "iat": now,
+            "exp": now + 900,
+            **changes,
+        }
+        return httpx.Headers({"Authorization": f"Bearer {signer.mint(claims)}"})
+
+    return headers
+
+
+@pytest.fixture
+def alice(headers_of: Person) -> httpx.Headers:
+    """A user whom no other test knows."""
+    return headers_of(f"alice-{uuid4()}")
+
+
+@pytest.fixture
+def bob(headers_of: Person) -> httpx.Headers:
+    return headers_of(f"bob-{uuid4()}")

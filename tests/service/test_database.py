@@ -1,0 +1,254 @@
+"""The way to the database: round trips, roles, identities that end, and trouble."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy.engine import make_url
+
+from service.app import create_app
+from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.database_url import parse_database_url
+from service.owner import Owner
+from service.tasks.repository import _COLUMNS, TaskRepository
+from service.tasks.schemas import Task, TaskWrite
+from tests.conftest import DatabaseUrls, PostgresServer
+from tests.service.asgi import running
+from tests.service.conftest import Person, settings_for
+from tests.simulators.postgres_proxy import PostgresProxy, postgres_proxy
+
+NEW = TaskWrite(title="x")
+
+
+@pytest.fixture
+async def pool(database: DatabaseUrls) -> AsyncIterator[Database]:
+    """A pool of a single connection, which every owner of a test has to share."""
+    one = Database(parse_database_url(database.app), pool_size=1)
+    yield one
+    await one.close()
+
+
+@pytest.fixture
+async def proxy(database: DatabaseUrls) -> AsyncIterator[PostgresProxy]:
+    target = make_url(database.app)
+    async with postgres_proxy(target.host or "", target.port or 5432) as running_proxy:
+        yield running_proxy
+
+
+def through(proxy: PostgresProxy, database: DatabaseUrls) -> Database:
+    url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
+    return Database(parse_database_url(url.render_as_string(hide_password=False)), pool_size=1)
+
+
+def owner() -> Owner:
+    # With everything in it that could end a string or a statement.
+    return Owner(f"'; \\ \" -- é {uuid4()}")
+
+
+def test_columns_and_task_name_the_same_things_in_the_same_order() -> None:
+    assert [column.name for column in _COLUMNS] == list(Task.__slots__)
+
+
+async def test_operations_take_as_few_round_trips_as_promised(
+    database: DatabaseUrls, proxy: PostgresProxy
+) -> None:
+    pool = through(proxy, database)
+    tasks = TaskRepository(pool, owner())
+    task = await tasks.create(NEW)
+    operations: dict[str, Callable[[], Awaitable[object]]] = {
+        "create": lambda: tasks.create(NEW),
+        "get": lambda: tasks.get(task.id),
+        "list": lambda: tasks.list_page(limit=20, after=None),
+        "next page": lambda: tasks.list_page(limit=20, after=task.id),
+        "update": lambda: tasks.change(task.id, {"title": "y"}),
+        "empty update": lambda: tasks.change(task.id, {}),
+        "delete": lambda: tasks.delete(task.id),
+    }
+    counted: dict[str, int] = {}
+    # The first turn prepares the statements; the second is what every later request costs.
+    for _ in range(2):
+        for name, work in operations.items():
+            before = proxy.round_trips
+            await work()
+            counted[name] = proxy.round_trips - before
+    await pool.close()
+    assert counted == {
+        "create": 1,
+        "get": 1,
+        "list": 1,
+        "next page": 1,
+        "update": 3,
+        "empty update": 1,
+        "delete": 3,
+    }
+
+
+async def test_identity_does_not_outlive_its_statement(pool: Database) -> None:
+    alice, bob = owner(), owner()
+    task = await TaskRepository(pool, alice).create(NEW)
+    for _ in range(3):
+        assert await TaskRepository(pool, alice).get(task.id) == task
+        assert await TaskRepository(pool, bob).get(task.id) is None
+        assert await TaskRepository(pool, bob).change(task.id, {"title": "y"}) is None
+        assert await TaskRepository(pool, bob).delete(task.id) is False
+    assert await identity_on(pool) in (None, "")
+
+
+async def test_fault16_cancelled_transaction_leaves_nothing_behind(pool: Database) -> None:
+    alice, bob = owner(), owner()
+    task = await TaskRepository(pool, alice).create(NEW)
+    inside = asyncio.Event()
+
+    async def interrupted() -> None:
+        async with pool.transaction(alice):
+            inside.set()
+            await asyncio.Event().wait()
+
+    running_task = asyncio.create_task(interrupted())
+    await inside.wait()
+    running_task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running_task
+    assert await identity_on(pool) in (None, "")
+    assert await TaskRepository(pool, bob).list_page(limit=10, after=None) == []
+    assert await TaskRepository(pool, alice).get(task.id) == task
+
+
+async def test_many_owners_on_one_connection_never_meet(pool: Database) -> None:
+    repositories = [TaskRepository(pool, owner()) for _ in range(10)]
+    made = [await tasks.create(TaskWrite(title=str(n))) for n, tasks in enumerate(repositories)]
+
+    async def see(number: int) -> None:
+        for _ in range(5):
+            assert await repositories[number].list_page(limit=9, after=None) == [made[number]]
+
+    await asyncio.gather(*(see(number) for number in range(10)))
+
+
+async def identity_on(pool: Database) -> object:
+    """Look at the setting on the pool's one connection, outside of any unit of work."""
+    async with pool._engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        driver = raw.driver_connection
+        assert isinstance(driver, asyncpg.Connection)
+        identity: object = await driver.fetchval("SELECT current_setting('app.user_id', true)")
+        return identity
+
+
+ROLES = {
+    "superuser": "SUPERUSER",
+    "bypassing role": "BYPASSRLS",
+    "member of the tables' owner": "IN ROLE owner",
+    "member of a bypassing role": "IN ROLE {bypassing}",
+}
+
+
+@pytest.mark.parametrize("options", ROLES.values(), ids=ROLES)
+async def test_fault12_role_that_could_bypass_row_level_security_is_refused(
+    postgres: PostgresServer, database: DatabaseUrls, options: str
+) -> None:
+    name, bypassing = f"r_{secrets.token_hex(4)}", f"b_{secrets.token_hex(4)}"
+    admin = await asyncpg.connect(postgres.superuser_url)
+    url = make_url(database.app).set(username=name, password="pw")
+    try:
+        await admin.execute(f"CREATE ROLE {bypassing} BYPASSRLS")
+        await admin.execute(
+            f"CREATE ROLE {name} LOGIN PASSWORD 'pw' {options.format(bypassing=bypassing)}"
+        )
+        await admin.execute(f'GRANT CONNECT ON DATABASE "{url.database}" TO {name}')
+        await refused(url.render_as_string(hide_password=False), "CREATE ROLE app LOGIN")
+        await admin.execute(f'REVOKE CONNECT ON DATABASE "{url.database}" FROM {name}')
+        await admin.execute(f"DROP ROLE {name}")
+        await admin.execute(f"DROP ROLE {bypassing}")
+    finally:
+        await admin.close()
+
+
+async def test_fault12_owner_of_the_tables_is_refused(database: DatabaseUrls) -> None:
+    await refused(database.owner, "role owner owns the table tasks")
+
+
+async def test_database_without_the_tables_is_refused(
+    postgres: PostgresServer,
+) -> None:
+    urls = await postgres.make_database(f"empty_{secrets.token_hex(4)}")
+    await refused(urls.app, "migrate --execute")
+
+
+async def refused(url: str, hint: str) -> None:
+    pool = Database(parse_database_url(url), pool_size=1)
+    with pytest.raises(DatabaseRefusedError, match=hint) as caught:
+        await pool.check()
+    assert "pw@" not in str(caught.value)
+    with pytest.raises(DatabaseRefusedError):
+        await TaskRepository(pool, owner()).list_page(limit=1, after=None)
+    await pool.close()
+
+
+async def test_fault49_connections_that_the_server_ended_fail_no_request(
+    postgres: PostgresServer, pool: Database
+) -> None:
+    tasks = TaskRepository(pool, owner())
+    task = await tasks.create(NEW)
+    admin = await asyncpg.connect(postgres.superuser_url)
+    try:
+        for _ in range(3):
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE application_name = 'better-auth-resource-server' AND usename = 'app'"
+            )
+            assert await tasks.get(task.id) == task
+    finally:
+        await admin.close()
+
+
+async def test_fault52_exhausted_pool_is_unavailable_within_a_second(pool: Database) -> None:
+    alice = owner()
+    async with pool.transaction(alice):
+        with pytest.raises(DatabaseUnavailableError):
+            async with asyncio.timeout(3):
+                await TaskRepository(pool, alice).list_page(limit=1, after=None)
+    assert await TaskRepository(pool, alice).list_page(limit=1, after=None) == []
+
+
+async def test_fault47_service_without_its_database_is_alive_answers_503_and_recovers(
+    database: DatabaseUrls, proxy: PostgresProxy, settings: object, headers_of: Person
+) -> None:
+    jwks_file = getattr(settings, "jwks_file", None)
+    url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
+    text = url.render_as_string(hide_password=False)
+    await proxy.refuse()
+    async with running(create_app(settings_for(text, jwks_file=jwks_file))) as client:
+        user = headers_of("alice")
+        answer = await client.get("/api/tasks", headers=user)
+        assert answer.status_code == 503
+        assert answer.json()["code"] == "database_unavailable"
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert (await client.get("/livez")).status_code == 200
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["database"]) == (503, "unavailable")
+        await proxy.accept()
+        assert (await client.get("/api/tasks", headers=user)).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+        # And again, in mid-run.
+        await proxy.refuse()
+        answer = await client.get("/api/tasks", headers=user)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+
+
+async def test_bug_in_a_statement_is_an_error_of_ours_and_shows_nothing(
+    client: httpx.AsyncClient, alice: httpx.Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("SELECT secret")
+
+    monkeypatch.setattr(TaskRepository, "list_page", broken)
+    answer = await client.get("/api/tasks", headers={**alice, "Origin": "http://localhost:3000"})
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "internal_error"
+    assert "secret" not in answer.text
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"

@@ -1,0 +1,71 @@
+"""A TCP proxy in front of PostgreSQL that counts round trips and can refuse connections."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+
+class PostgresProxy:
+    """Counts the messages that make a client wait: Query and Sync.
+
+    Every other frontend message is only queued until one of these asks for the answers (PostgreSQL
+    documentation, "Message Flow").
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.round_trips = 0
+        self.port = 0
+
+    async def accept(self) -> None:
+        """Listen, from the second time on at the same port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self) -> None:
+        """Stop listening and drop every connection."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
+        self._writers.add(writer)
+        back = asyncio.create_task(_copy(upstream_reader, writer))
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            # The startup message alone has no type byte.
+            length = await reader.readexactly(4)
+            upstream_writer.write(length + await reader.readexactly(_size(length)))
+            while True:
+                kind, length = await reader.readexactly(1), await reader.readexactly(4)
+                self.round_trips += kind in (b"Q", b"S")
+                upstream_writer.write(kind + length + await reader.readexactly(_size(length)))
+        self._writers.discard(writer)
+        upstream_writer.close()
+        await back
+
+
+def _size(length: bytes) -> int:
+    return int.from_bytes(length) - 4
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def postgres_proxy(host: str, port: int) -> AsyncIterator[PostgresProxy]:
+    proxy = PostgresProxy(host, port)
+    await proxy.accept()
+    try:
+        yield proxy
+    finally:
+        await proxy.refuse()

@@ -1,0 +1,85 @@
+"""The two laws of the house: which way imports run, and where a task query may stand."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("keys", "service", "scripts")
+SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+FORBIDDEN = {
+    "keys": {"fastapi", "starlette", "sqlalchemy", "service", "scripts", "tests"},
+    "service": {"scripts", "tests"},
+    "scripts": {"tests"},
+}
+DRIVERS = {"asyncpg", "psycopg", "psycopg2"}
+MAY_IMPORT_A_DRIVER = {"keys/better_auth.py", "service/database.py"}
+MAY_QUERY_TASKS = {"service/tasks/repository.py"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            yield node.module or ""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_law1_imports_run_from_scripts_to_service_to_keys(path: Path) -> None:
+    roots = {name.partition(".")[0] for name in imports(path)}
+    assert not roots & FORBIDDEN[path.relative_to(ROOT).parts[0]]
+    if name_of(path) not in MAY_IMPORT_A_DRIVER:
+        assert not roots & DRIVERS
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_law2_tasks_are_queried_in_the_repository_only(path: Path) -> None:
+    if name_of(path) not in MAY_QUERY_TASKS:
+        assert "service.tasks.table" not in set(imports(path))
+
+
+def test_law2_every_statement_of_the_repository_starts_from_the_owner() -> None:
+    tree = ast.parse((ROOT / "service/tasks/repository.py").read_text())
+    unowned = [
+        ast.unparse(node)
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign)
+        and node.value is not None
+        and {"select", "insert", "delete", "update"} & calls_in(node.value)
+        and not {"_owned", "_MINE", "IDENTITY", "_FIRST_PAGE"} & names_in(node.value)
+    ]
+    assert unowned == []
+
+
+def calls_in(node: ast.AST) -> set[str]:
+    return {
+        call.func.id
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    }
+
+
+def names_in(node: ast.AST) -> set[str]:
+    return {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+
+
+def test_keys_alone_needs_nothing_of_the_service() -> None:
+    program = (
+        "import sys, keys;"
+        "print(*sorted({m.partition('.')[0] for m in sys.modules}"
+        " & {'fastapi', 'starlette', 'sqlalchemy', 'asyncpg', 'authlib', 'pydantic', 'service'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == ""
