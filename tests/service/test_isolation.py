@@ -9,10 +9,11 @@ import pytest
 
 from service.database import Database
 from service.database_url import parse_database_url
+from service.migrations.runner import upgrade
 from service.owner import Owner
 from service.tasks.repository import TaskRepository
 from service.tasks.schemas import TaskWrite
-from tests.conftest import DatabaseUrls
+from tests.conftest import DatabaseUrls, PostgresServer
 
 PATH = "/api/tasks"
 METHODS: dict[str, dict[str, object] | None] = {
@@ -160,6 +161,28 @@ async def test_policies_bind_the_tables_own_owner(
         assert await connection.fetchval("SELECT count(*) FROM tasks") == 0
     finally:
         await connection.close()
+
+
+async def test_first_wall_stands_alone_when_the_policies_let_everything_through(
+    postgres: PostgresServer,
+) -> None:
+    urls = await postgres.make_database(f"open_{uuid4().hex[:8]}")
+    await upgrade(parse_database_url(urls.owner))
+    opened = await asyncpg.connect(urls.owner)
+    await opened.execute("CREATE POLICY open ON tasks USING (true) WITH CHECK (true)")
+    await opened.close()
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    alice, bob = (TaskRepository(pool, Owner(name)) for name in ("alice", "bob"))
+    task = await alice.create(TaskWrite(title="Private"))
+    await alice.create(TaskWrite(title="Private too"))
+    own = await bob.create(TaskWrite(title="Bob's"))
+    assert await bob.get(task.id) is None
+    assert await bob.list_page(limit=9, after=None) == [own]
+    assert await bob.list_page(limit=9, after=own.id) == []
+    assert await bob.change(task.id, {"title": "Mine now"}) is None
+    assert await bob.delete(task.id) is False
+    assert await alice.get(task.id) == task
+    await pool.close()
 
 
 async def test_app_has_no_right_on_better_auths_tables(
