@@ -1,5 +1,6 @@
 """Tokens and keys: verify an issuer's JWTs against its published keys, with no shared secret."""
 
+from keys.claims import AccessToken
 from keys.errors import (
     InvalidTokenError,
     KeysError,
@@ -8,13 +9,16 @@ from keys.errors import (
     SigningKeyError,
 )
 from keys.key_set import KeySet, KeySetStatus, KeySnapshot, StaticKeySet
+from keys.policy import VerificationPolicy
 from keys.remote import RefreshPolicy, RemoteKeySet
 from keys.signer import Signer
-from keys.verifier import AccessToken, AccessTokenVerifier, VerificationPolicy
+from keys.verified_cache import CacheCounters, VerifiedTokenCache
+from keys.verifier import AccessTokenVerifier
 
 __all__ = [
     "AccessToken",
     "AccessTokenVerifier",
+    "CacheCounters",
     "InvalidTokenError",
     "KeySet",
     "KeySetStatus",
@@ -28,4 +32,5 @@ __all__ = [
     "SigningKeyError",
     "StaticKeySet",
     "VerificationPolicy",
+    "VerifiedTokenCache",
 ]

@@ -33,14 +33,13 @@ class UnverifiedToken:
     signature: bytes
 
 
-def parse_compact(token: str, *, max_characters: int) -> UnverifiedToken:
+def parse_compact(token: str) -> UnverifiedToken:
     """Take a compact JWS apart: two JSON objects and a signature, all in canonical base64url.
 
     Raises `InvalidTokenError` for anything else: padding, white space, other alphabets, five parts
-    (JWE), the JSON serialization, duplicate members, NaN, nesting deeper than 16.
+    (JWE), the JSON serialization, duplicate members, NaN, nesting deeper than 16. How long a token
+    may be in all is the policy's business; header and signature have bounds of their own.
     """
-    if len(token) > max_characters:
-        raise InvalidTokenError(Reason.TOO_LARGE)
     try:
         raw = token.encode("ascii")
     except UnicodeEncodeError:

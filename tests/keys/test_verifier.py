@@ -205,6 +205,11 @@ async def test_row45_a_refusal_never_carries_the_token(signer: Signer) -> None:
     assert token.split(".")[1] not in str(caught.value)
 
 
+async def test_row14_oversized_token_is_refused(signer: Signer) -> None:
+    token = signer.mint(claims(padding="x" * POLICY.max_token_characters))
+    assert await refusal(verifier_of(signer), token) is Reason.TOO_LARGE
+
+
 async def test_key_is_not_asked_for_when_a_claim_is_wrong(signer: Signer) -> None:
     class NoKeys(StaticKeySet):
         async def find(self, kid: str) -> None:
