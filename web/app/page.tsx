@@ -1,0 +1,50 @@
+import { headers } from "next/headers";
+import Link from "next/link";
+
+import { auth } from "@/lib/auth";
+import { environment } from "@/lib/environment";
+
+import { SignOutButton } from "./sign-out-button";
+import { TaskList } from "./tasks/task-list";
+
+export default async function HomePage() {
+  // First, for it tells `next build` not to draw this page: there are no settings then.
+  const requestHeaders = await headers();
+  const session = await auth().api.getSession({
+    headers: requestHeaders,
+    // A page that is being rendered cannot set the cookie of a prolonged session; fetching a token prolongs it instead.
+    query: { disableRefresh: true },
+  });
+
+  if (session === null) {
+    return (
+      <main className="welcome">
+        <h1>Tasks</h1>
+        <p>A task list of your own, wherever you sign in.</p>
+        <p className="actions">
+          <Link className="button primary" href="/sign-up">
+            Create an account
+          </Link>
+          <Link className="button" href="/sign-in">
+            Sign in
+          </Link>
+        </p>
+      </main>
+    );
+  }
+
+  return (
+    <>
+      <header className="bar">
+        <span className="brand">Tasks</span>
+        <span className="who" title={session.user.email}>
+          {session.user.name}
+        </span>
+        <SignOutButton />
+      </header>
+      <main>
+        <TaskList serviceOrigin={environment().serviceOrigin} />
+      </main>
+    </>
+  );
+}

@@ -1,0 +1,2 @@
+/** Characters the service takes in a task's title. */
+export const TITLE_LIMIT = 200;

@@ -1,0 +1,38 @@
+import { betterAuth } from "better-auth";
+import { bearer } from "better-auth/plugins/bearer";
+import { jwt } from "better-auth/plugins/jwt";
+
+import { database } from "./database";
+import { environment } from "./environment";
+
+function create() {
+  const { origin, secret, accessTokenLifetime } = environment();
+  return betterAuth({
+    appName: "Tasks",
+    baseURL: origin,
+    // Stated, so that nobody has to know that the base URL's origin is trusted anyway.
+    trustedOrigins: [origin],
+    secret,
+    database: database(),
+    emailAndPassword: { enabled: true },
+    plugins: [
+      jwt({
+        // Issuer and audience stated rather than left to the defaults: the task service refuses any other.
+        jwt: { issuer: origin, audience: origin, expirationTime: accessTokenLifetime },
+        jwks: { keyPairConfig: { alg: "EdDSA", crv: "Ed25519" } },
+        // GET /token is the one way to a JWT; otherwise every look at the session would sign one too.
+        disableSettingJwtHeader: true,
+      }),
+      // For clients without a cookie jar: the task service signs people in on their behalf.
+      bearer(),
+    ],
+    telemetry: { enabled: false },
+  });
+}
+
+let created: ReturnType<typeof create> | undefined;
+
+/** Return this application's Better Auth; made at first use, for `next build` loads routes without any settings. */
+export function auth(): ReturnType<typeof create> {
+  return (created ??= create());
+}

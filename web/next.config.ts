@@ -1,0 +1,21 @@
+import type { NextConfig } from "next";
+
+// For whoever starts Next otherwise than by next.mjs.
+process.env.NEXT_TELEMETRY_DISABLED = "1";
+
+const config: NextConfig = {
+  // `next dev` locks this folder: a second server in one checkout needs another, its name beginning with `.next`.
+  distDir: process.env.NEXT_DIST_DIR || ".next",
+  // Loaded by Node as it is: bundling it doubles the time `next dev` takes to answer, and its memory.
+  serverExternalPackages: ["better-auth"],
+  // Without this a lock file in a folder above would move the root there.
+  turbopack: { root: __dirname },
+  poweredByHeader: false,
+  // It covers the controls at the foot of a phone's screen; errors are shown all the same.
+  devIndicators: false,
+  // `next dev` writes no files of advice here, and asks nobody about newer versions.
+  agentRules: false,
+  experimental: { agentUpgrade: false },
+};
+
+export default config;
