@@ -9,8 +9,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from keys import AccessTokenVerifier, KeySet, RemoteKeySet, StaticKeySet, VerificationPolicy
-from service import health
+from service import health, metadata
 from service.accounts import routes as account_routes
+from service.auth import SCOPES
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url
 from service.edge import MAX_BODY_BYTES, Edge
@@ -71,9 +72,16 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.key_set = key_set
     app.state.verifier = AccessTokenVerifier(key_set, policy)
     app.state.cursors = CursorSigner(settings.secret)
-    add_problem_handlers(app)
+    own_url = settings.own_url
+    app.state.metadata = own_url and metadata.ResourceMetadata(
+        resource=own_url,
+        authorization_servers=sorted(settings.issuers),
+        scopes_supported=list(SCOPES),
+        bearer_methods_supported=["header"],
+    )
+    add_problem_handlers(app, metadata_url=own_url and own_url + metadata.PATH)
     describe(app)
-    for router in (task_routes.router, account_routes.router, health.router):
+    for router in (task_routes.router, account_routes.router, metadata.router, health.router):
         app.include_router(router)
     # CORS is outermost: a browser app that cannot read an error sees an opaque failure instead.
     return CORSMiddleware(

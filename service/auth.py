@@ -9,9 +9,17 @@ from fastapi.security.base import SecurityBase
 
 from keys import AccessToken, AccessTokenVerifier
 from service.owner import Owner
-from service.problems import CredentialsMissingError, CredentialsUnclearError
+from service.problems import (
+    CredentialsMissingError,
+    CredentialsUnclearError,
+    InsufficientScopeError,
+)
 
 _SCHEME: Final = "bearer"
+
+READ: Final = "tasks:read"
+WRITE: Final = "tasks:write"
+SCOPES: Final = (READ, WRITE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,15 @@ class BearerAuthentication(SecurityBase):
 
 
 CurrentUser = Annotated[User, Depends(BearerAuthentication())]
+
+
+def require_scope(user: User, scope: str) -> None:
+    """Raise `InsufficientScopeError` if the token is limited to scopes and this is not among them.
+
+    Better Auth's session tokens carry no `scope`: they speak for the user without limits.
+    """
+    if user.token.scopes is not None and scope not in user.token.scopes:
+        raise InsufficientScopeError(scope)
 
 
 def _bearer_token(request: Request) -> str:

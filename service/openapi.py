@@ -11,13 +11,15 @@ from service.problems import MEDIA_TYPE, Problem
 _MEANINGS: Final = {
     HTTPStatus.BAD_REQUEST: "The request cannot be read: malformed JSON, a bad cursor.",
     HTTPStatus.UNAUTHORIZED: "No access token, or one that is not accepted.",
-    HTTPStatus.NOT_FOUND: "There is no such task, or it is not yours.",
+    HTTPStatus.FORBIDDEN: "The access token lacks the scope that this needs.",
+    HTTPStatus.NOT_FOUND: "There is no such thing, or it is not yours.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is over 256 KiB.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request does not have the expected form.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The issuer's keys or the database cannot be reached.",
 }
 _HEADERS: Final = {
     HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "The challenge (RFC 6750 section 3)."),
+    HTTPStatus.FORBIDDEN: ("WWW-Authenticate", "The challenge, with the scope that is missing."),
     HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "Seconds to wait before trying again."),
 }
 

@@ -7,11 +7,10 @@ which the log has the details. What the client sent is never repeated.
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from authlib.oauth2.rfc6750 import InvalidTokenError as BearerInvalidToken
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -19,12 +18,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from keys import InvalidTokenError, KeySetUnavailableError
+from service import challenges
+from service.challenges import Challenge
 from service.database import DatabaseRefusedError, DatabaseUnavailableError
 
 logger = logging.getLogger("service")
 
 MEDIA_TYPE: Final = "application/problem+json"
-REALM: Final = "tasks"
 
 # Named by RFC 9110; Python 3.11 still has the older phrases, and titles should not depend on it.
 _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -59,30 +59,39 @@ class ProblemError(Exception):
     status: HTTPStatus
     code: str
     detail: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    challenge: Challenge | None = None
 
 
 class CredentialsMissingError(ProblemError):
-    """No credentials: 401 with a challenge that names no error (RFC 6750 section 3)."""
+    """No credentials: 401."""
 
     def __init__(self) -> None:
         super().__init__(
             HTTPStatus.UNAUTHORIZED,
             "credentials_missing",
             "Send an access token: Authorization: Bearer <token>.",
-            {"WWW-Authenticate": f'Bearer realm="{REALM}"'},
+            challenges.MISSING,
         )
 
 
 class CredentialsUnclearError(ProblemError):
-    """Credentials sent in a way that RFC 6750 forbids: 400 `invalid_request`."""
+    """Credentials sent in a way that RFC 6750 forbids: 400."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(
-            HTTPStatus.BAD_REQUEST,
-            "invalid_request",
-            detail,
-            {"WWW-Authenticate": f'Bearer realm="{REALM}", error="invalid_request"'},
+            HTTPStatus.BAD_REQUEST, "invalid_request", detail, challenges.INVALID_REQUEST
+        )
+
+
+class InsufficientScopeError(ProblemError):
+    """The token is good, but not for this operation: 403."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            HTTPStatus.FORBIDDEN,
+            "insufficient_scope",
+            f"The access token needs the scope {scope}.",
+            challenges.insufficient_scope(scope),
         )
 
 
@@ -93,8 +102,9 @@ class NotFoundError(ProblemError):
         super().__init__(HTTPStatus.NOT_FOUND, "not_found", "There is no such task.")
 
 
-def add_problem_handlers(app: FastAPI) -> None:
-    """Have every error of `app` answered by the table below."""
+def add_problem_handlers(app: FastAPI, *, metadata_url: str | None) -> None:
+    """Have every error of `app` answered by the table below; challenges name `metadata_url`."""
+    app.state.metadata_url = metadata_url
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(InvalidTokenError, _invalid_token)
     app.add_exception_handler(KeySetUnavailableError, _unavailable)
@@ -143,7 +153,11 @@ def _request_id(request: Request) -> str | None:
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101 - registered for this type only
     return problem_response(
-        _request_id(request), error.status, error.code, error.detail, headers=error.headers
+        _request_id(request),
+        error.status,
+        error.code,
+        error.detail,
+        headers=_challenge_header(request, error.challenge),
     )
 
 
@@ -151,14 +165,20 @@ async def _invalid_token(request: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidTokenError)  # noqa: S101 - registered for this type only
     # Which check failed is for us alone.
     logger.info("token refused: %s (request %s)", error.reason, _request_id(request))
-    challenge = dict(BearerInvalidToken(realm=REALM).get_headers())["WWW-Authenticate"]
+    challenge = challenges.INVALID_TOKEN
     return problem_response(
         _request_id(request),
         HTTPStatus.UNAUTHORIZED,
         InvalidTokenError.code,
-        BearerInvalidToken.description,
-        headers={"WWW-Authenticate": challenge},
+        challenge.description or "",
+        headers=_challenge_header(request, challenge),
     )
+
+
+def _challenge_header(request: Request, challenge: Challenge | None) -> Mapping[str, str]:
+    if challenge is None:
+        return {}
+    return {"WWW-Authenticate": challenge.header(request.app.state.metadata_url)}
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

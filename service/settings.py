@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     plain_http_hosts: _CommaSeparated = ()
     ca_file: Path | None = None
     cors_origins: _CommaSeparated = ()
+    service_url: Annotated[str, AfterValidator(origin_of)] | None = None
     service_secret: SecretStr | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
@@ -112,6 +113,13 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """The browser origins that may call the API."""
         return self.cors_origins or (origin_of(self.better_auth_url),)
+
+    @property
+    def own_url(self) -> str | None:
+        """The service as its clients reach it, where that is known."""
+        if self.service_url is None and self.environment == "development":
+            return f"http://localhost:{self.port}"
+        return self.service_url
 
     @property
     def secret(self) -> bytes:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from service.auth import CurrentUser
+from service.auth import READ, WRITE, CurrentUser, User, require_scope
 from service.database import Database
 from service.openapi import problems
 from service.problems import NotFoundError, ProblemError
@@ -19,7 +19,11 @@ MAX_PAGE: Final = 100
 DEFAULT_PAGE: Final = 50
 
 _CANONICAL_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_ALWAYS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
+_ALWAYS: Final = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 _QUERY: Final = problems(HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 _BODY: Final = problems(
     HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY
@@ -29,7 +33,16 @@ _ONE: Final = problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
 router: Final = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=problems(*_ALWAYS))
 
 
-async def _own_tasks(request: Request, user: CurrentUser) -> TaskRepository:
+async def _readable(request: Request, user: CurrentUser) -> TaskRepository:
+    return _tasks_of(request, user, READ)
+
+
+async def _writable(request: Request, user: CurrentUser) -> TaskRepository:
+    return _tasks_of(request, user, WRITE)
+
+
+def _tasks_of(request: Request, user: User, scope: str) -> TaskRepository:
+    require_scope(user, scope)
     database = request.app.state.database
     assert isinstance(database, Database)  # noqa: S101 - app.py wires nothing else
     return TaskRepository(database, user.owner)
@@ -44,7 +57,8 @@ async def _task_id(
     return UUID(task_id)
 
 
-OwnTasks = Annotated[TaskRepository, Depends(_own_tasks)]
+ReadableTasks = Annotated[TaskRepository, Depends(_readable)]
+WritableTasks = Annotated[TaskRepository, Depends(_writable)]
 TaskId = Annotated[UUID, Depends(_task_id)]
 
 
@@ -58,7 +72,7 @@ TaskId = Annotated[UUID, Depends(_task_id)]
 async def list_tasks(
     request: Request,
     user: CurrentUser,
-    tasks: OwnTasks,
+    tasks: ReadableTasks,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
     cursor: Annotated[
         str | None, Query(max_length=200, description="The `next_cursor` of the page before.")
@@ -90,7 +104,7 @@ async def list_tasks(
     status_code=HTTPStatus.CREATED,
     responses=_BODY,
 )
-async def create_task(tasks: OwnTasks, body: TaskWrite) -> Response:
+async def create_task(tasks: WritableTasks, body: TaskWrite) -> Response:
     """Add a task. Only the title is required."""
     task = await tasks.create(body)
     return _json(task_json(task), HTTPStatus.CREATED, {"Location": f"{router.prefix}/{task.id}"})
@@ -99,7 +113,7 @@ async def create_task(tasks: OwnTasks, body: TaskWrite) -> Response:
 @router.get(
     "/{task_id}", operation_id="getTask", summary="Read a task", response_model=Task, responses=_ONE
 )
-async def get_task(tasks: OwnTasks, task_id: TaskId) -> Response:
+async def get_task(tasks: ReadableTasks, task_id: TaskId) -> Response:
     """Give one of your tasks."""
     return _found(await tasks.get(task_id))
 
@@ -111,7 +125,7 @@ async def get_task(tasks: OwnTasks, task_id: TaskId) -> Response:
     response_model=Task,
     responses={**_ONE, **_BODY},
 )
-async def replace_task(tasks: OwnTasks, task_id: TaskId, body: TaskWrite) -> Response:
+async def replace_task(tasks: WritableTasks, task_id: TaskId, body: TaskWrite) -> Response:
     """Replace one of your tasks whole: a member that is not sent goes back to its default."""
     return _found(await tasks.change(task_id, body.model_dump()))
 
@@ -123,7 +137,7 @@ async def replace_task(tasks: OwnTasks, task_id: TaskId, body: TaskWrite) -> Res
     response_model=Task,
     responses={**_ONE, **_BODY},
 )
-async def change_task(tasks: OwnTasks, task_id: TaskId, body: TaskPatch) -> Response:
+async def change_task(tasks: WritableTasks, task_id: TaskId, body: TaskPatch) -> Response:
     """Change the members that are sent (RFC 7396): null empties a member, absence keeps it."""
     return _found(await tasks.change(task_id, body.changes()))
 
@@ -135,7 +149,7 @@ async def change_task(tasks: OwnTasks, task_id: TaskId, body: TaskPatch) -> Resp
     status_code=HTTPStatus.NO_CONTENT,
     responses=_ONE,
 )
-async def delete_task(tasks: OwnTasks, task_id: TaskId) -> Response:
+async def delete_task(tasks: WritableTasks, task_id: TaskId) -> Response:
     """Delete one of your tasks."""
     if not await tasks.delete(task_id):
         raise NotFoundError

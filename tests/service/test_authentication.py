@@ -4,18 +4,23 @@ import base64
 import hmac
 import json
 import time
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from keys import Signer
 from service.app import create_app
+from service.challenges import Challenge
+from service.settings import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.asgi import running
 from tests.service.conftest import ORIGIN, Person, settings_for
 from tests.simulators.jwks_server import jwks_server
 
 PATH = "/api/tasks"
+NOBODYS = uuid4()
+METADATA = 'resource_metadata="http://localhost:8000/.well-known/oauth-protected-resource"'
 GENERIC = "The access token provided is expired, revoked, malformed, or invalid for other reasons."
 
 
@@ -84,7 +89,7 @@ async def test_bad_token_gets_401_with_the_challenge_and_nothing_echoed(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert (problem["code"], problem["detail"]) == ("invalid_token", GENERIC)
     assert answer.headers["WWW-Authenticate"] == (
-        f'Bearer realm="tasks", error="invalid_token", error_description="{GENERIC}"'
+        f'Bearer realm="tasks", error="invalid_token", error_description="{GENERIC}", {METADATA}'
     )
     assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
     assert (await client.get(PATH, headers=good)).status_code == 200
@@ -97,7 +102,7 @@ async def test_row34_missing_credentials_get_401_with_a_challenge_that_names_no_
     headers = {} if header is None else {"Authorization": header}
     answer = await client.get(PATH, headers=headers)
     assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="tasks"'
+    assert answer.headers["WWW-Authenticate"] == f'Bearer realm="tasks", {METADATA}'
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer  "])
@@ -117,6 +122,63 @@ async def test_row33_token_in_the_query_is_refused(
         assert answer.status_code == 400
         assert answer.json()["code"] == "invalid_request"
         assert 'error="invalid_request"' in answer.headers["WWW-Authenticate"]
+
+
+READS = [("GET", PATH), ("GET", f"{PATH}/{NOBODYS}")]
+WRITES = [
+    ("POST", PATH),
+    ("PUT", f"{PATH}/{NOBODYS}"),
+    ("PATCH", f"{PATH}/{NOBODYS}"),
+    ("DELETE", f"{PATH}/{NOBODYS}"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), READS + WRITES)
+@pytest.mark.parametrize("scope", ["", "tasks:read", "tasks:write", "tasks:read tasks:write"])
+async def test_row31_row35_scope_is_enforced_where_the_token_carries_one(
+    client: httpx.AsyncClient, headers_of: Person, method: str, path: str, scope: str
+) -> None:
+    needed = "tasks:read" if method == "GET" else "tasks:write"
+    body = {"title": "x"} if method in ("POST", "PUT", "PATCH") else None
+    user = headers_of("scoped", scope=scope)
+    answer = await client.request(method, path, headers=user, json=body)
+    if needed in scope.split():
+        assert answer.status_code in (200, 201, 404)
+        return
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "insufficient_scope"
+    challenge = answer.headers["WWW-Authenticate"]
+    assert 'error="insufficient_scope", ' in challenge
+    assert f'scope="{needed}"' in challenge
+
+
+async def test_row36_metadata_document_tells_whose_tokens_are_taken(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/.well-known/oauth-protected-resource")
+    assert answer.json() == {
+        "resource": "http://localhost:8000",
+        "authorization_servers": [ORIGIN],
+        "scopes_supported": ["tasks:read", "tasks:write"],
+        "bearer_methods_supported": ["header"],
+    }
+
+
+def test_row35_quoted_strings_are_escaped() -> None:
+    written = Challenge("e", 'a "b" \\ c').header(None)
+    assert written == r'Bearer realm="tasks", error="e", error_description="a \"b\" \\ c"'
+
+
+async def test_row36_service_that_does_not_know_its_url_names_no_metadata(
+    database: DatabaseUrls, settings: Settings
+) -> None:
+    in_production = settings_for(
+        database.app, environment="production", jwks_file=settings.jwks_file
+    )
+    async with running(create_app(in_production)) as client:
+        assert (await client.get("/.well-known/oauth-protected-resource")).status_code == 404
+        answer = await client.get(PATH)
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="tasks"'
 
 
 async def test_row33_two_authorization_headers_are_refused(

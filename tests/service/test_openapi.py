@@ -31,6 +31,7 @@ async def test_every_operation_has_an_id_and_a_summary(document: dict[str, Any])
         "getMe",
         "getLiveness",
         "getReadiness",
+        "getResourceMetadata",
     }
     assert all(operation["summary"] for operation in found.values())
 
