@@ -111,6 +111,27 @@ async def test_row03_a_policy_cannot_name_a_symmetric_algorithm() -> None:
         dataclasses.replace(POLICY, algorithms=frozenset({"HS256", "EdDSA"}))
 
 
+@pytest.mark.parametrize(("key", "used"), [("RS256", "PS256"), ("PS256", "RS256")])
+async def test_row05_key_is_used_with_its_one_algorithm_only(key: str, used: str) -> None:
+    owner = Signer.generate(key)
+    policy = dataclasses.replace(POLICY, algorithms=frozenset({"RS256", "PS256"}))
+    # The same RSA key, put to another use: the signature itself would hold.
+    misused = Signer.from_jwk({**owner.private_jwk(), "alg": used})
+    verifier = verifier_of(owner, policy)
+    assert (await verifier.verify(owner.mint(claims()))).subject == "alice"
+    assert await refusal(verifier, misused.mint(claims())) is Reason.KEY_ALGORITHM_MISMATCH
+
+
+async def test_row21_key_of_this_issuer_vouches_for_no_other(signer: Signer) -> None:
+    token = signer.mint(claims(iss="https://other.example.com"))
+    assert await refusal(verifier_of(signer), token) is Reason.WRONG_ISSUER
+
+
+async def test_row30_identity_is_issuer_and_subject(signer: Signer) -> None:
+    verified = await verifier_of(signer).verify(signer.mint(claims(id="not-this", sub="alice")))
+    assert (verified.issuer, verified.subject) == (ORIGIN, "alice")
+
+
 @pytest.mark.parametrize("configured", ["EdDSA", "Ed25519"])
 @pytest.mark.parametrize("named", ["EdDSA", "Ed25519"])
 async def test_row09_either_name_of_ed25519_takes_both(
