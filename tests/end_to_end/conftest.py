@@ -1,0 +1,87 @@
+"""The whole system, started as a person would, with a folder and ports of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+READY_SECONDS = 180
+
+
+@dataclass
+class Stack:
+    """A running ./scripts/dev."""
+
+    process: "subprocess.Popen[str]"
+    web: str
+    api: str
+    lines: list[str] = field(default_factory=list)
+    said: threading.Condition = field(default_factory=threading.Condition)
+
+    def read(self) -> None:
+        """Collect what it prints, until it ends."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self.said:
+                self.lines.append(line.rstrip("\n"))
+                self.said.notify_all()
+        with self.said:
+            self.said.notify_all()
+
+    def wait_for(self, pattern: str, seconds: float) -> str:
+        """Give the first line that matches, waiting for it."""
+        wanted = re.compile(pattern)
+        with self.said:
+            self.said.wait_for(
+                lambda: any(map(wanted.search, self.lines)) or self.process.poll() is not None,
+                seconds,
+            )
+            found = next(filter(wanted.search, self.lines), None)
+        assert found is not None, "\n".join(self.lines)
+        return found
+
+    def descendants(self) -> list[psutil.Process]:
+        """Give every process below it."""
+        return list(psutil.Process(self.process.pid).children(recursive=True))
+
+
+def free_ports() -> tuple[int, int]:
+    """Give two ports that nobody listens on just now."""
+    with socket.socket() as one, socket.socket() as other:
+        for probe in (one, other):
+            probe.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    port, web_port = free_ports()
+    # Nothing of a developer's own settings: the stack is to make its own.
+    theirs = {"DATABASE_URL", "MIGRATION_DATABASE_URL", "AUTH_DATABASE_URL"}
+    environment = {name: value for name, value in os.environ.items() if name not in theirs}
+    with subprocess.Popen(
+        [ROOT / "scripts" / "dev", "--home", tmp_path_factory.mktemp("stack")],
+        env={**environment, "PORT": str(port), "WEB_PORT": str(web_port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        running = Stack(process, f"http://localhost:{web_port}", f"http://localhost:{port}")
+        reader = threading.Thread(target=running.read)
+        reader.start()
+        try:
+            running.wait_for("^ready ", READY_SECONDS)
+            yield running
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+            reader.join()
