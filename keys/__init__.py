@@ -1,4 +1,24 @@
-"""Tokens and keys: verify an issuer's JWTs against its published keys, with no shared secret."""
+"""Tokens and keys: verify an issuer's JWTs against its published keys, with no shared secret.
+
+In any FastAPI app, where `https://app.example.com` runs Better Auth::
+
+    verifier = AccessTokenVerifier.for_better_auth("https://app.example.com")
+    app = FastAPI(lifespan=lambda _: verifier)
+
+    async def access_token(bearer: Annotated[Bearer, Depends(HTTPBearer())]) -> AccessToken:
+        try:
+            return await verifier.verify(bearer.credentials)
+        except InvalidTokenError:
+            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"}) from None
+        except KeySetUnavailableError as error:  # unknown is not invalid: nobody is logged out
+            raise HTTPException(503, headers={"Retry-After": f"{error.retry_after:.0f}"}) from None
+
+    @app.get("/me")
+    async def me(token: Annotated[AccessToken, Depends(access_token)]) -> str:
+        return token.subject
+
+(`Bearer` is FastAPI's `HTTPAuthorizationCredentials`.)
+"""
 
 from keys.claims import AccessToken
 from keys.errors import (

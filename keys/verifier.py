@@ -11,16 +11,19 @@ user's account.
 
 from collections.abc import Callable, Mapping
 from time import time
-from typing import Final
+from typing import Final, Self
 
 from keys.claims import AccessToken, check_times, read_claims
 from keys.compact import parse_compact
 from keys.errors import InvalidTokenError, Reason
 from keys.jwk import MAX_KID_LENGTH, canonical_algorithm
 from keys.key_set import KeySet
+from keys.origins import origin_of
 from keys.policy import VerificationPolicy
+from keys.remote import RemoteKeySet
 from keys.verified_cache import CacheCounters, VerifiedToken, VerifiedTokenCache
 
+JWKS_PATH: Final = "/api/auth/jwks"
 _TOKEN_TYPES: Final = {
     # Better Auth writes no `typ`; other JWT libraries write JWT.
     "better-auth": frozenset({None, "jwt"}),
@@ -29,7 +32,10 @@ _TOKEN_TYPES: Final = {
 
 
 class AccessTokenVerifier:
-    """Verifies compact JWTs against one issuer's key set. Safe to share between all requests."""
+    """Verifies compact JWTs against one issuer's key set. Safe to share between all requests.
+
+    An async context manager: inside of it the key set is kept up to date.
+    """
 
     def __init__(
         self,
@@ -43,6 +49,31 @@ class AccessTokenVerifier:
         self._policy = policy
         self._cache = VerifiedTokenCache() if cache is None else cache
         self._now = now
+
+    @classmethod
+    def for_better_auth(cls, url: str) -> Self:
+        """Make a verifier for the Better Auth behind `url`, as it is when nothing is configured.
+
+        It signs with EdDSA, calls issuer and audience by its origin, and publishes its keys under
+        `/api/auth/jwks`. Whatever differs is said to the constructor instead. Raises `ValueError`
+        for a URL without TLS, loopback excepted.
+        """
+        origin = frozenset({origin_of(url)})
+        policy = VerificationPolicy(issuers=origin, audiences=origin)
+        key_set = RemoteKeySet(f"{url.rstrip('/')}{JWKS_PATH}", algorithms=policy.algorithms)
+        return cls(key_set, policy)
+
+    async def __aenter__(self) -> None:
+        """Have the key set fetch ahead of need; nothing waits for it.
+
+        Gives nothing, so that it can be the lifespan of an ASGI application: Starlette would take
+        what it gave for the application's state.
+        """
+        await self._key_set.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        """End that."""
+        await self._key_set.stop()
 
     @property
     def cache_counters(self) -> CacheCounters:

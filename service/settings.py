@@ -14,8 +14,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from keys.fetch import check_key_url, is_loopback
 from keys.jwk import ALGORITHMS, canonical_algorithm
+from keys.origins import host_of, origin_of
+from keys.verifier import JWKS_PATH
 from service.database_url import parse_database_url
-from service.origins import host_of, origin_of
 
 MIN_SECRET_LENGTH: Final = 32
 
@@ -107,7 +108,7 @@ class Settings(BaseSettings):
     @property
     def key_url(self) -> str:
         """Where the issuer publishes its keys."""
-        return self.jwks_url or f"{self.better_auth_url}/api/auth/jwks"
+        return self.jwks_url or f"{self.better_auth_url}{JWKS_PATH}"
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:
