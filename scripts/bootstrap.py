@@ -1,0 +1,191 @@
+"""Set up what `./scripts/dev` and `./scripts/test` need, then become them.
+
+From nothing but this Python and a network that reaches the package registries: a virtual
+environment, the locked Python packages, Node (the system's, else one from a wheel), and the
+packages of web/. Standard library only. Exit codes: 0 done, 1 failed, 2 usage.
+"""
+
+import ast
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from scripts.node_runtime import OLDEST, NodeRuntime, find_node
+from scripts.set_up import SetUp, SetUpError, hash_of
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+VENV: Final = ROOT / ".venv"
+PYTHON: Final = VENV / "bin" / "python"
+WEB: Final = ROOT / "web"
+_STAMPS: Final = VENV / ".set-up"
+_UNFINISHED: Final = _STAMPS / "unfinished"
+_PIP: Final = (str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install")
+_OLDEST_PYTHON: Final = (3, 11)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Set up, then hand over; only a failure comes back."""
+    command, *arguments = argv
+    if command == "dev" and {"-h", "--help"} & set(arguments):
+        source = (ROOT / "scripts" / "dev_stack.py").read_text(encoding="utf-8")
+        print(ast.get_docstring(ast.parse(source)))
+        return 0
+    try:
+        node = set_up(with_node=command == "test" or "--api" not in arguments)
+    except (SetUpError, OSError) as error:
+        print(f"{command}: {error}", file=sys.stderr)
+        return 1
+    if command == "test" and not arguments and node is not None and not check(node):
+        return 1
+    return _become("scripts.dev_stack" if command == "dev" else "pytest", arguments)
+
+
+def set_up(*, with_node: bool) -> NodeRuntime | None:
+    """Do the steps that are not done yet. Raises `SetUpError`."""
+    with SetUp(ROOT / ".dev") as steps:
+        version = _provide_venv(steps)
+        packages = hash_of(ROOT / "requirements.lock", version)
+        with steps.step("Python packages", _STAMPS / "python-packages", packages) as due:
+            if due:
+                lock = str(ROOT / "requirements.lock")
+                _UNFINISHED.touch()
+                try:
+                    steps.run("python-packages", [*_PIP, "--require-hashes", "-r", lock])
+                except SetUpError:
+                    _UNFINISHED.unlink()  # pip itself gave up, and tidied up
+                    raise
+                _UNFINISHED.unlink()
+        itself = hash_of(ROOT / "pyproject.toml", str(ROOT), version)
+        with steps.step("this package", _STAMPS / "this-package", itself) as due:
+            if due:
+                options = ["--no-deps", "--no-build-isolation", "--no-index", "--editable"]
+                steps.run("this-package", [*_PIP, *options, str(ROOT)])
+        return _provide_node(steps, version) if with_node else None
+
+
+def check(node: NodeRuntime) -> bool:
+    """Check style and types; what is wrong is printed."""
+    npm = [*node.npm, "run", "--silent", "typecheck"]
+    checks = {
+        "ruff check": ([str(PYTHON), "-m", "ruff", "check", "--quiet", "."], ROOT),
+        "ruff format": ([str(PYTHON), "-m", "ruff", "format", "--check", "--quiet", "."], ROOT),
+        "mypy": ([str(PYTHON), "-m", "mypy", "--no-error-summary"], ROOT),
+        "web typecheck": (npm, WEB),
+    }
+    for title, (command, folder) in checks.items():
+        sys.stderr.write(f"check   {title} … ")
+        sys.stderr.flush()
+        began = time.monotonic()
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            env=node.environment(os.environ),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if result.returncode != 0:
+            sys.stderr.write(f"failed\n{result.stdout}test: {title} failed, see above\n")
+            return False
+        sys.stderr.write(f"{time.monotonic() - began:.1f} s\n")
+    return True
+
+
+def _provide_venv(steps: SetUp) -> str:
+    """Make or keep the virtual environment; give the version of its Python."""
+    version = _venv_version()
+    made_at = _STAMPS / "made-at"
+    moved = made_at.is_file() and made_at.read_text(encoding="utf-8") != str(ROOT)
+    # One that was made elsewhere, or in which pip was killed, cannot be mended.
+    if version is None or moved or _UNFINISHED.exists():
+        with steps.task("virtual environment"):
+            _require_venv_module(steps)
+            steps.run("virtual-environment", [sys.executable, "-m", "venv", "--clear", str(VENV)])
+            version = _venv_version()
+            if version is None:
+                raise SetUpError(f"{PYTHON} does not work, see .dev/logs/virtual-environment.log")
+    _STAMPS.mkdir(exist_ok=True)
+    made_at.write_text(str(ROOT), encoding="utf-8")
+    return version
+
+
+def _venv_version() -> str | None:
+    """Ask the virtual environment's Python; None if there is none that works and fits."""
+    question = (
+        "import importlib.util, sys; importlib.util.find_spec('pip') or sys.exit(1);"
+        " print(sys.prefix, '%d.%d.%d' % sys.version_info[:3], sep='\\n')"
+    )
+    try:
+        result = subprocess.run(
+            [str(PYTHON), "-E", "-c", question], check=False, capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    prefix, _, version = result.stdout.strip().partition("\n")
+    if result.returncode != 0 or not Path(prefix).samefile(VENV):
+        return None
+    numbers = tuple(int(part) for part in version.split("."))
+    wanted = sys.version_info[:2] if "PYTHON" in os.environ else numbers[:2]
+    return version if numbers >= _OLDEST_PYTHON and numbers[:2] == wanted else None
+
+
+def _require_venv_module(steps: SetUp) -> None:
+    """See to it that this Python can make virtual environments: Debian packs that apart."""
+    if importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv"):
+        return
+    package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    may_install = os.environ.get("CI") == "true" and os.geteuid() == 0
+    if not (may_install and shutil.which("apt-get")):
+        raise SetUpError(
+            f"{sys.executable} cannot make virtual environments (no ensurepip):"
+            f" install python3-venv (apt-get install {package}), or name another Python in PYTHON"
+        )
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    steps.run("apt-get-update", ["apt-get", "update"], env=environment)
+    steps.run("apt-get-install", ["apt-get", "install", "-y", package], env=environment)
+
+
+def _provide_node(steps: SetUp, version: str) -> NodeRuntime:
+    node = find_node(VENV)
+    if node is None:
+        lock = ROOT / "requirements-node.lock"
+        # No Node was found, so whatever a stamp may say is not so.
+        (_STAMPS / "node").unlink(missing_ok=True)
+        with steps.step("Node (from a wheel)", _STAMPS / "node", hash_of(lock, version)):
+            steps.run("node", [*_PIP, "--require-hashes", "-r", str(lock)])
+            node = find_node(VENV)
+            if node is None:
+                wanted = ".".join(str(number) for number in OLDEST)
+                raise SetUpError(f"the Node of the wheel does not run here: install Node {wanted}+")
+    files = [WEB / name for name in ("package-lock.json", "package.json", ".npmrc")]
+    key = hash_of(*files, node.version.partition(".")[0], str(WEB))
+    with steps.step("web packages", WEB / "node_modules" / ".set-up", key) as due:
+        if due:
+            # No package of ours needs its install script; and those run anybody's code.
+            options = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+            environment = node.environment(os.environ)
+            steps.run("web-packages", [*node.npm, *options], cwd=WEB, env=environment)
+    return node
+
+
+def _become(module: str, arguments: Sequence[str]) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [str(PYTHON), "-m", module, *arguments]
+    os.execv(PYTHON, command)  # noqa: S606 - a list, not a shell's line, and that is the point
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -1,0 +1,177 @@
+"""The database's roles, and databases for tests.
+
+- `owner` owns the database and runs the migrations.
+- `app` is the service: bound by row-level security, without any right on Better Auth's tables.
+- `auth` is Better Auth: at home in a schema of its own, without any right on ours.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from service.database_url import parse_database_url
+
+DATABASE: Final = "resource_server"
+OWNER: Final = "owner"
+APP: Final = "app"
+AUTH: Final = "auth"
+ROLES: Final = (OWNER, APP, AUTH)
+# Stated, even where they are defaults: an `app` that could bypass the policies is no second wall.
+_POWERLESS: Final = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT"
+_SCRAM_ITERATIONS: Final = 4096
+_CONNECT_SECONDS: Final = 10
+# What must be said anew in each database, for a copy does not take it over from its template.
+_OF_A_DATABASE: Final = (
+    "REVOKE ALL ON DATABASE %I FROM PUBLIC",
+    f"GRANT CONNECT ON DATABASE %I TO {OWNER}, {APP}, {AUTH}",
+)
+_OF_ITS_SCHEMAS: Final = (
+    "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+    f"GRANT USAGE ON SCHEMA public TO {APP}",
+    f"CREATE SCHEMA IF NOT EXISTS {AUTH} AUTHORIZATION {AUTH}",
+    f"REVOKE ALL ON SCHEMA {AUTH} FROM PUBLIC, {OWNER}, {APP}",
+)
+
+
+class RolesError(Exception):
+    """Roles or databases could not be made; the message is one line, without the URL."""
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True)
+class RolePasswords:
+    """A password for each role; random where not given."""
+
+    owner: str = field(default_factory=_password, repr=False)
+    app: str = field(default_factory=_password, repr=False)
+    auth: str = field(default_factory=_password, repr=False)
+
+    def items(self) -> tuple[tuple[str, str], ...]:
+        """Give (role, password) for each role."""
+        return tuple(zip(ROLES, (self.owner, self.app, self.auth), strict=True))
+
+
+def url_as(url: str, *, user: str, password: str, database: str = DATABASE) -> str:
+    """Turn a server's URL into that of another role and database on the same server."""
+    parts = urlsplit(url)
+    where = parts.netloc.rpartition("@")[2]
+    netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{where}"
+    return parts._replace(netloc=netloc, path=f"/{quote(database, safe='')}").geturl()
+
+
+async def provide(
+    superuser_url: str, passwords: RolePasswords, *, database: str = DATABASE
+) -> None:
+    """Create or correct the three roles and the database; doing it again changes nothing.
+
+    `superuser_url` names a database that is there already, usually `postgres`. Raises `RolesError`.
+    """
+    async with _connected(superuser_url) as connection:
+        for role, password in passwords.items():
+            await _provide_role(connection, role, password)
+        await _execute(connection, "ALTER ROLE %I SET search_path = %I", AUTH, AUTH)
+        if not await _exists(connection, "pg_database", "datname", database):
+            await _execute(connection, f"CREATE DATABASE %I OWNER {OWNER}", database)
+        await _restrict_database(connection, database)
+    async with _connected(_same_user(superuser_url, database)) as connection:
+        for statement in _OF_ITS_SCHEMAS:
+            await _execute(connection, statement)
+
+
+async def create_database(superuser_url: str, name: str, *, template: str = DATABASE) -> None:
+    """Create a database as a copy of `template`, tables, policies and grants included.
+
+    Nobody may be connected to the template meanwhile. An existing database of that name goes.
+    Raises `RolesError`.
+    """
+    async with _connected(superuser_url) as connection:
+        await _execute(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", name)
+        statement = f"CREATE DATABASE %I OWNER {OWNER} TEMPLATE %I"
+        await _execute(connection, statement, name, template)
+        await _restrict_database(connection, name)
+
+
+async def drop_database(superuser_url: str, name: str) -> None:
+    """Drop a database, whoever is still connected to it. Raises `RolesError`."""
+    async with _connected(superuser_url) as connection:
+        await _execute(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", name)
+
+
+def scram_verifier(password: str, salt: bytes) -> str:
+    """Give what PostgreSQL keeps of a password (RFC 5803), so that its log never sees more."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _SCRAM_ITERATIONS)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    salt64, stored64, server64 = (base64.b64encode(x).decode() for x in (salt, stored, server))
+    return f"SCRAM-SHA-256${_SCRAM_ITERATIONS}:{salt64}${stored64}:{server64}"
+
+
+async def _provide_role(connection: AsyncConnection, role: str, password: str) -> None:
+    verb = "ALTER" if await _exists(connection, "pg_roles", "rolname", role) else "CREATE"
+    verifier = scram_verifier(password, secrets.token_bytes(16))
+    await _execute(connection, f"{verb} ROLE %I {_POWERLESS} PASSWORD %L", role, verifier)
+    # Attributes are not all: membership in a mightier role counts too.
+    memberships = text(
+        "SELECT g.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid"
+        " JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = :role"
+    )
+    for granted in (await connection.scalars(memberships, {"role": role})).all():
+        await _execute(connection, "REVOKE %I FROM %I", granted, role)
+
+
+async def _restrict_database(connection: AsyncConnection, database: str) -> None:
+    await _execute(connection, f"ALTER DATABASE %I OWNER TO {OWNER}", database)
+    for statement in _OF_A_DATABASE:
+        await _execute(connection, statement, database)
+
+
+async def _exists(connection: AsyncConnection, catalog: str, column: str, name: str) -> bool:
+    query = text(f"SELECT EXISTS (SELECT FROM {catalog} WHERE {column} = :name)")  # noqa: S608 - ours
+    return bool(await connection.scalar(query, {"name": name}))
+
+
+async def _execute(connection: AsyncConnection, statement: str, *values: str) -> None:
+    """Run a statement that takes no parameters; the server itself quotes names (%I), texts (%L)."""
+    quote_it = text("SELECT format(:statement, VARIADIC CAST(:values AS text[]))")
+    quoted = await connection.scalar(quote_it, {"statement": statement, "values": list(values)})
+    # Not as text(): it would take a colon in a quoted value for a parameter.
+    await connection.exec_driver_sql(str(quoted))
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
+    parsed = parse_database_url(url)
+    engine = create_async_engine(
+        parsed.url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",  # databases are not made in transactions
+        hide_parameters=True,
+        connect_args={**parsed.connect_args(), "timeout": _CONNECT_SECONDS},
+    )
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise RolesError(str(error.orig).partition("\n")[0]) from error
+    except (OSError, TimeoutError) as error:
+        raise RolesError(f"cannot reach the database ({type(error).__name__})") from error
+    finally:
+        await engine.dispose()
+
+
+def _same_user(url: str, database: str) -> str:
+    return urlsplit(url)._replace(path=f"/{quote(database, safe='')}").geturl()

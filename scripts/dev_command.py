@@ -1,0 +1,75 @@
+"""Check what can be checked, run the stack until a signal comes, turn errors into one line."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+from keys.errors import SigningKeyError
+from scripts import ports
+from scripts.database_roles import RolesError
+from scripts.dev_home import DevHome, HomeError
+from scripts.dev_run import DevRun, StartError
+from scripts.dev_settings import DEFAULT_HOME, DevSettings, UsageError, read_settings
+from scripts.embedded_postgres import PostgresError
+from service.migrations.runner import MigrationError
+
+DONE, FAILED, USAGE = 0, 1, 2
+_FORESEEN: Final = (
+    *(HomeError, StartError, PostgresError, RolesError, MigrationError, SigningKeyError),
+    *(ValueError, OSError),
+)
+
+
+def run_stack(home: Path | None, *, api_only: bool) -> int:
+    """Run the stack on the folder `home` until it is told to stop; give the exit code."""
+    try:
+        settings = read_settings(home=home or DEFAULT_HOME, api_only=api_only)
+    except UsageError as error:
+        return _refuse(error, USAGE)
+    try:
+        folder = DevHome(settings.home)
+        folder.acquire()
+        _require_ports(settings)
+        return asyncio.run(_run(settings, folder))
+    except _FORESEEN as error:
+        return _refuse(error, FAILED)
+
+
+def _require_ports(settings: DevSettings) -> None:
+    wanted = {"PORT": settings.port}
+    if not settings.api_only:
+        wanted["WEB_PORT"] = settings.web_port
+    for name, port in wanted.items():
+        reason = ports.why_not(port)
+        if reason:
+            raise StartError(f"port {port} {reason}; stop that, or choose another with {name}")
+
+
+async def _run(settings: DevSettings, home: DevHome) -> int:
+    run = DevRun(settings, home)
+    task = asyncio.ensure_future(run.until_cancelled())
+
+    def stop() -> None:
+        if not task.cancelling():
+            task.cancel()
+            return
+        run.kill()
+        os._exit(FAILED)  # at once: no clean-up that could hang
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        return DONE
+    return FAILED
+
+
+def _refuse(error: Exception, code: int) -> int:
+    text = " ".join(str(error).split()) or type(error).__name__
+    print(f"dev: {text}", file=sys.stderr)
+    return code

@@ -1,0 +1,81 @@
+"""The folder of a development stack (`.dev/`): its lock, its secrets, its logs."""
+
+import fcntl
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Final
+
+from scripts.private_files import make_private_folder, read_or_create
+
+LEFTOVER_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.05
+
+
+class HomeError(Exception):
+    """The folder cannot be used; the message is one line that says what to do."""
+
+
+class DevHome:
+    """One stack's folder; whoever has it locked is the only stack on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.lock = -1
+
+    @property
+    def postgres(self) -> Path:
+        """Where the embedded server keeps its things."""
+        return self.folder / "postgres"
+
+    def log(self, name: str) -> Path:
+        """Name the log of one of the programs."""
+        return self.folder / "logs" / f"{name}.log"
+
+    def secret(self, name: str) -> str:
+        """Give a secret of that name: random, and made at its first use."""
+        return read_or_create(self.folder / name, lambda: secrets.token_urlsafe(32))
+
+    def acquire(self) -> None:
+        """Lock the folder for the life of this process. Raises `HomeError`.
+
+        The programs' leashes hold the lock too, so that after a SIGKILL the next start waits until
+        what that run had started is gone.
+        """
+        # Under root the database server's account must pass through to its data.
+        make_private_folder(self.folder, 0o711 if os.geteuid() == 0 else 0o700)
+        path = self.folder / "lock"
+        self.lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + LEFTOVER_SECONDS
+        while not self._try_lock():
+            holder = path.read_text().strip()
+            if holder.isdecimal() and _alive(int(holder)):
+                raise HomeError(
+                    f"already running on {self.folder} (process {holder});"
+                    " --home DIR runs another one beside it"
+                )
+            if time.monotonic() > deadline:
+                raise HomeError(
+                    f"programs of an earlier run still hold {path} after {LEFTOVER_SECONDS:.0f} s"
+                )
+            time.sleep(_POLL_SECONDS)
+        os.ftruncate(self.lock, 0)
+        os.pwrite(self.lock, str(os.getpid()).encode(), 0)
+
+    def _try_lock(self) -> bool:
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,141 @@
+"""What a development stack runs with, from the command line, the environment and `.env`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dotenv import dotenv_values
+
+from scripts.dev_home import DevHome
+from scripts.postgres_files import CHECKOUT, short_hash
+from service.settings import Settings
+
+DEFAULT_HOME: Final = CHECKOUT / ".dev"
+WEB: Final = CHECKOUT / "web"
+# What any program may need to find its way: never a secret of ours.
+_SURROUNDINGS: Final = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TERM", "NO_COLOR"),
+    *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "XDG_CACHE_HOME"),
+)
+_MAX_PORT: Final = 65_535
+
+
+class UsageError(Exception):
+    """The stack cannot be started as asked; the message is one line that says what to set."""
+
+
+@dataclass(frozen=True)
+class DatabaseUrls:
+    """One URL for each role. `auth` is None where nobody needs it. They are secrets."""
+
+    app: str
+    owner: str
+    auth: str | None
+
+
+@dataclass(frozen=True)
+class DevSettings:
+    """The stack's settings. `environment` is the environment over `.env`."""
+
+    home: Path
+    api_only: bool
+    port: int
+    web_port: int
+    environment: Mapping[str, str]
+    external: DatabaseUrls | None
+
+    @property
+    def web_origin(self) -> str:
+        """The web app's origin, which is the tokens' issuer and audience."""
+        return f"http://localhost:{self.web_port}"
+
+    @property
+    def service_origin(self) -> str:
+        """The service's origin."""
+        return f"http://localhost:{self.port}"
+
+    def service_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
+        """Give the service its own settings and nothing else; empty means not set."""
+        own = {name.upper() for name in Settings.model_fields}
+        wanted = {name: value for name, value in self.environment.items() if name in own}
+        # What belongs to another issuer or to another database must not reach into this stack.
+        ours = {
+            "ENVIRONMENT": "development",
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "BETTER_AUTH_URL": self.web_origin,
+            "DATABASE_URL": urls.app,
+            "JWKS_URL": "",
+            "JWKS_FILE": str(home.folder / "jwks.json") if self.api_only else "",
+            "JWT_ISSUER": "",
+            "JWT_AUDIENCE": "",
+            "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),
+        }
+        if self.external is None:
+            ours["DIRECT_DATABASE_URL"] = ""
+        return {**self._surroundings(), "PYTHONUNBUFFERED": "1", **wanted, **ours}
+
+    def web_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
+        """Give web/ its own settings and nothing else."""
+        # The secret goes with the database: Better Auth's keys in it are encrypted under it.
+        given = self.environment.get("BETTER_AUTH_SECRET") if self.external else None
+        ours = {
+            "AUTH_DATABASE_URL": urls.auth or "",
+            "BETTER_AUTH_URL": self.web_origin,
+            "BETTER_AUTH_SECRET": given or home.secret("better-auth-secret"),
+            "ACCESS_TOKEN_LIFETIME": self.environment.get("ACCESS_TOKEN_LIFETIME") or "15m",
+            "SERVICE_URL": self.service_origin,
+            "NEXT_TELEMETRY_DISABLED": "1",
+        }
+        if self.home != DEFAULT_HOME:
+            # `next dev` locks its folder, and another stack may be running in this checkout.
+            ours["NEXT_DIST_DIR"] = f".next-{short_hash(self.home)}"
+        return {**self._surroundings(), **ours}
+
+    def _surroundings(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
+
+
+def read_settings(*, home: Path, api_only: bool, checkout: Path = CHECKOUT) -> DevSettings:
+    """Read the settings; raises `UsageError`."""
+    file = {name: value or "" for name, value in dotenv_values(checkout / ".env").items()}
+    environment = {**file, **os.environ}
+    port, web_port = _port(environment, "PORT", 8000), _port(environment, "WEB_PORT", 3000)
+    if port == web_port:
+        raise UsageError(f"PORT and WEB_PORT are both {port}; give them different ports")
+    return DevSettings(
+        home=home.resolve(),
+        api_only=api_only,
+        port=port,
+        web_port=web_port,
+        environment=environment,
+        external=_external(environment, api_only=api_only),
+    )
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MAX_PORT):
+        raise UsageError(f"{name} must be a number from 1 to {_MAX_PORT}")
+    return int(text)
+
+
+def _external(environment: Mapping[str, str], *, api_only: bool) -> DatabaseUrls | None:
+    """Take the URLs of a database that is already there, if DATABASE_URL names one."""
+    if not environment.get("DATABASE_URL"):
+        return None
+    needed = ["MIGRATION_DATABASE_URL", *([] if api_only else ["AUTH_DATABASE_URL"])]
+    missing = [name for name in needed if not environment.get(name)]
+    if missing:
+        raise UsageError(
+            f"DATABASE_URL is set, so {' and '.join(missing)} must be set too"
+            " (or unset DATABASE_URL for the embedded PostgreSQL)"
+        )
+    return DatabaseUrls(
+        app=environment["DATABASE_URL"],
+        owner=environment["MIGRATION_DATABASE_URL"],
+        auth=None if api_only else environment["AUTH_DATABASE_URL"],
+    )

@@ -1,0 +1,134 @@
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from scripts.database_roles import (
+    APP,
+    AUTH,
+    OWNER,
+    ROLES,
+    RolePasswords,
+    create_database,
+    drop_database,
+    provide,
+    url_as,
+)
+from scripts.embedded_postgres import EmbeddedPostgres
+
+PASSWORDS = RolePasswords(app='it\'s: 100% "quoted" \\ / @ ?#')
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres.ephemeral() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def provided(server: EmbeddedPostgres) -> None:
+    await provide(server.url(), PASSWORDS)
+
+
+@asynccontextmanager
+async def connected(
+    server: EmbeddedPostgres, role: str, *, database: str = "resource_server"
+) -> AsyncIterator[asyncpg.Connection]:
+    password = dict(PASSWORDS.items())[role]
+    url = url_as(server.url(), user=role, password=password, database=database)
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_role_has_none_of_the_powers_that_bypass_policies(
+    server: EmbeddedPostgres, role: str
+) -> None:
+    async with connected(server, role) as connection:
+        powers = await connection.fetchrow(
+            "SELECT rolsuper, rolbypassrls, rolcreatedb, rolcreaterole, rolreplication, rolinherit"
+            " FROM pg_roles WHERE rolname = current_user"
+        )
+    assert powers is not None
+    assert not any(powers.values())
+
+
+async def test_owner_may_create_tables_where_the_others_may_not(server: EmbeddedPostgres) -> None:
+    async with connected(server, OWNER) as connection:
+        await connection.execute("CREATE TABLE public.of_owner ()")
+    for role in (APP, AUTH):
+        async with connected(server, role) as connection:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(f"CREATE TABLE public.of_{role} ()")
+
+
+@pytest.mark.parametrize("role", [APP, OWNER])
+async def test_better_auths_tables_are_closed_to_the_other_roles(
+    server: EmbeddedPostgres, role: str
+) -> None:
+    async with connected(server, AUTH) as connection:
+        # In its own schema without naming it, for Better Auth names none.
+        await connection.execute("CREATE TABLE IF NOT EXISTS account (secret text)")
+    async with connected(server, role) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("SELECT secret FROM auth.account")
+
+
+async def test_role_that_was_not_invited_cannot_connect(server: EmbeddedPostgres) -> None:
+    connection = await asyncpg.connect(server.url())
+    await connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
+    await connection.close()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await asyncpg.connect(url_as(server.url(), user="stranger", password="stranger"))
+
+
+async def test_providing_again_takes_back_what_a_role_was_given_meanwhile(
+    server: EmbeddedPostgres,
+) -> None:
+    connection = await asyncpg.connect(server.url())
+    await connection.execute("ALTER ROLE app SUPERUSER BYPASSRLS INHERIT PASSWORD 'changed'")
+    await connection.execute("GRANT owner TO app")
+    await connection.close()
+    await provide(server.url(), PASSWORDS)
+    async with connected(server, APP) as connection:
+        row = await connection.fetchrow(
+            "SELECT rolsuper OR rolbypassrls OR rolinherit AS mighty,"
+            " pg_has_role('app', 'owner', 'MEMBER') AS member FROM pg_roles WHERE rolname = 'app'"
+        )
+    assert row is not None
+    assert dict(row) == {"mighty": False, "member": False}
+
+
+async def test_copied_database_has_tables_and_rights_and_stays_closed_to_strangers(
+    server: EmbeddedPostgres,
+) -> None:
+    await create_database(server.url(), "template; --")
+    async with connected(server, OWNER, database="template; --") as connection:
+        await connection.execute("CREATE TABLE things (); GRANT SELECT ON things TO app")
+    await create_database(server.url(), "copy", template="template; --")
+    async with connected(server, APP, database="copy") as connection:
+        assert await connection.fetch("SELECT FROM things") == []
+        public = await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_database, aclexplode(datacl) AS acl"
+            " WHERE datname = current_database() AND acl.grantee = 0)"
+        )
+    assert public is False
+
+
+async def test_dropped_database_is_gone_though_somebody_was_connected(
+    server: EmbeddedPostgres,
+) -> None:
+    await create_database(server.url(), "short_lived")
+    async with connected(server, APP, database="short_lived"):
+        await drop_database(server.url(), "short_lived")
+    with pytest.raises(asyncpg.InvalidCatalogNameError):
+        await asyncpg.connect(server.url("short_lived"))
+
+
+def test_passwords_are_not_in_a_representation() -> None:
+    assert PASSWORDS.owner not in repr(PASSWORDS)
+    assert "quoted" not in repr(PASSWORDS)

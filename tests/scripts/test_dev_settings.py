@@ -1,0 +1,173 @@
+from pathlib import Path
+
+import pytest
+
+from scripts.dev_home import DevHome
+from scripts.dev_settings import (
+    DEFAULT_HOME,
+    DatabaseUrls,
+    DevSettings,
+    UsageError,
+    read_settings,
+)
+from service.settings import Settings
+
+URLS = DatabaseUrls(
+    app="postgresql://app:a@127.0.0.1:1/d",
+    owner="postgresql://owner:o@127.0.0.1:1/d",
+    auth="postgresql://auth:s@127.0.0.1:1/d",
+)
+EXTERNAL = {
+    "DATABASE_URL": URLS.app,
+    "MIGRATION_DATABASE_URL": URLS.owner,
+    "AUTH_DATABASE_URL": URLS.auth or "",
+}
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        *EXTERNAL,
+        *("PORT", "WEB_PORT", "BETTER_AUTH_SECRET", "SERVICE_SECRET", "ACCESS_TOKEN_LIFETIME"),
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+def read(folder: Path, *, api_only: bool = False) -> DevSettings:
+    return read_settings(home=folder / "home", api_only=api_only, checkout=folder)
+
+
+def home_of(settings: DevSettings) -> DevHome:
+    settings.home.mkdir(exist_ok=True)
+    return DevHome(settings.home)
+
+
+def test_web_gets_nothing_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_SECRET", "s" * 40)
+    monkeypatch.setenv("CLOUD_CREDENTIALS", "not for children")
+    for name, value in EXTERNAL.items():
+        monkeypatch.setenv(name, value)
+    settings = read(tmp_path)
+    environment = settings.web_environment(home_of(settings), URLS)
+    assert environment["AUTH_DATABASE_URL"] == URLS.auth
+    assert not {"DATABASE_URL", "MIGRATION_DATABASE_URL", "SERVICE_SECRET"} & set(environment)
+    assert "CLOUD_CREDENTIALS" not in environment
+    assert not {URLS.app, URLS.owner, "s" * 40} & set(environment.values())
+
+
+def test_service_gets_nothing_of_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BETTER_AUTH_SECRET", "b" * 40)
+    for name, value in EXTERNAL.items():
+        monkeypatch.setenv(name, value)
+    settings = read(tmp_path)
+    environment = settings.service_environment(home_of(settings), URLS)
+    assert environment["DATABASE_URL"] == URLS.app
+    assert not {"AUTH_DATABASE_URL", "MIGRATION_DATABASE_URL", "BETTER_AUTH_SECRET"} & set(
+        environment
+    )
+    assert not {URLS.auth, URLS.owner, "b" * 40} & set(environment.values())
+
+
+def test_service_environment_is_one_the_service_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = read(tmp_path)
+    environment = settings.service_environment(home_of(settings), URLS)
+    for name in (name.upper() for name in Settings.model_fields):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    loaded = Settings.load(_env_file=None)
+    assert loaded.key_url == "http://localhost:3000/api/auth/jwks"
+    assert loaded.issuers == loaded.audiences == {"http://localhost:3000"}
+
+
+def test_settings_of_another_issuer_do_not_reach_into_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("JWKS_URL", "JWKS_FILE", "JWT_ISSUER", "JWT_AUDIENCE", "BETTER_AUTH_URL"):
+        monkeypatch.setenv(name, "https://elsewhere.example.com")
+    monkeypatch.setenv("CORS_ORIGINS", "http://localhost:5173")
+    settings = read(tmp_path)
+    environment = settings.service_environment(home_of(settings), URLS)
+    assert "https://elsewhere.example.com" not in environment.values()
+    assert environment["CORS_ORIGINS"] == "http://localhost:5173"
+
+
+def test_secrets_are_random_private_and_kept(tmp_path: Path) -> None:
+    settings = read(tmp_path)
+    home = home_of(settings)
+    first = settings.web_environment(home, URLS)["BETTER_AUTH_SECRET"]
+    assert settings.web_environment(home, URLS)["BETTER_AUTH_SECRET"] == first
+    assert settings.service_environment(home, URLS)["SERVICE_SECRET"] != first
+    assert len(first) >= 32
+    for name in ("better-auth-secret", "service-secret"):
+        assert (home.folder / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_given_better_auth_secret_serves_a_given_database_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BETTER_AUTH_SECRET", "b" * 40)
+    embedded = read(tmp_path)
+    assert embedded.web_environment(home_of(embedded), URLS)["BETTER_AUTH_SECRET"] != "b" * 40
+    for name, value in EXTERNAL.items():
+        monkeypatch.setenv(name, value)
+    external = read(tmp_path)
+    assert external.web_environment(home_of(external), URLS)["BETTER_AUTH_SECRET"] == "b" * 40
+
+
+def test_certificates_of_the_system_are_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/certificates")
+    settings = read(tmp_path)
+    home = home_of(settings)
+    for environment in (
+        settings.web_environment(home, URLS),
+        settings.service_environment(home, URLS),
+    ):
+        assert environment["SSL_CERT_FILE"] == "/certificates"
+        assert "PATH" in environment
+
+
+def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("PORT=8100\nWEB_PORT=3100\n")
+    monkeypatch.setenv("PORT", "8200")
+    settings = read(tmp_path)
+    assert (settings.port, settings.web_port) == (8200, 3100)
+
+
+def test_stack_beside_the_usual_one_builds_web_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    beside = read(tmp_path)
+    assert beside.web_environment(home_of(beside), URLS)["NEXT_DIST_DIR"].startswith(".next-")
+    usual = read_settings(home=DEFAULT_HOME, api_only=False, checkout=tmp_path)
+    assert "NEXT_DIST_DIR" not in usual.web_environment(home_of(beside), URLS)
+
+
+@pytest.mark.parametrize("value", ["http", "0", "65536", "-1", "8000.0", "٣٠٠٠"])
+@pytest.mark.parametrize("name", ["PORT", "WEB_PORT"])
+def test_port_that_is_none_is_refused_by_its_variables_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=rf"^{name} must be a number from 1 to 65535$"):
+        read(tmp_path)
+
+
+def test_one_port_for_both_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "3000")
+    with pytest.raises(UsageError, match="PORT and WEB_PORT are both 3000"):
+        read(tmp_path)
+
+
+def test_given_database_needs_the_urls_of_the_other_roles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", URLS.app)
+    with pytest.raises(UsageError, match="MIGRATION_DATABASE_URL and AUTH_DATABASE_URL must be"):
+        read(tmp_path)
+    with pytest.raises(UsageError, match=r"so MIGRATION_DATABASE_URL must be set"):
+        read(tmp_path, api_only=True)
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", URLS.owner)
+    assert read(tmp_path, api_only=True).external == DatabaseUrls(URLS.app, URLS.owner, None)
