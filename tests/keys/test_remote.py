@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from keys.fetch import FetchLimits
 from keys.jwk import VerificationKey
 from tests.simulators.clock import ManualClock, advancing, eventually
 from tests.simulators.jwks_server import JwksServer, Reply, jwks_of
+from tests.simulators.tls import make_authority
 
 Started = Callable[..., "RemoteKeySet"]
 POLICY = RefreshPolicy()
@@ -362,6 +364,26 @@ async def test_stopped_set_decides_nothing(
     with pytest.raises(KeySetUnavailableError):
         await task
     assert await key_set.find(signer.kid) is not None
+
+
+async def test_row37_certificate_that_nobody_vouches_for_is_refused(
+    tmp_path: Path, clock: ManualClock, signer: Signer
+) -> None:
+    authority = make_authority(tmp_path)
+    server = JwksServer()
+    server.publish(signer)
+    await server.start(tls=authority.context)
+    trusting = RemoteKeySet(server.url, clock=clock, ca_file=str(authority.file))
+    strict = RemoteKeySet(server.url, clock=clock)
+    for remote in (trusting, strict):
+        await remote.start()
+    await eventually(lambda: trusting.status().fetches == 1 and strict.status().failures == 1)
+    await eventually(lambda: trusting.status().state == "fresh")
+    assert strict.status().state == "unavailable"
+    assert len(server.requests) == 1
+    for remote in (trusting, strict):
+        await remote.stop()
+    await server.stop()
 
 
 @pytest.mark.parametrize(

@@ -206,11 +206,17 @@ def test_home_closed_to_the_servers_account_puts_the_data_under_var_lib(closed_p
     with server:
         assert run(server.url(), "SELECT 1") == 1
     assert server.data.is_relative_to(shelter_of(closed_path))
+    assert server.data.stat().st_mode & 0o777 == 0o700
     assert said[-1].endswith(
         f"is closed to the user nobody: the database is kept in {server.data.parent}"
     )
+    # With its home its data goes: at the next start of another home of this checkout.
+    (closed_path / "pg").rename(closed_path / "moved")
+    EmbeddedPostgres.persistent(
+        closed_path / "other", log=closed_path / "pg.log", checkout=closed_path
+    )
+    assert not server.data.exists()
     assert closed_path.stat().st_mode & 0o777 == 0o700
-    assert server.data.stat().st_mode & 0o777 == 0o700
 
 
 @as_root

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -46,10 +47,11 @@ class JwksServer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.reply = Reply(body=jwks_of(signers), headers=named)
 
-    async def start(self, port: int = 0) -> None:
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=tls)
         port = self.server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/api/auth/jwks"
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{port}/api/auth/jwks"
 
     async def stop(self) -> None:
         if self.server is not None:
