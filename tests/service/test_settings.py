@@ -153,3 +153,10 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_development_makes_up_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     changed = {**PRODUCTION, "ENVIRONMENT": "development", "SERVICE_SECRET": ""}
     assert len(load(monkeypatch, **changed).secret) >= 32
+
+
+@pytest.mark.parametrize("document", [".env.example", "README.md"])
+def test_every_setting_is_documented(document: str) -> None:
+    text = (Path(__file__).resolve().parents[2] / document).read_text()
+    missing = [name.upper() for name in Settings.model_fields if name.upper() not in text]
+    assert missing == []
