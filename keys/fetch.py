@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+import anyio
 import httpx
 
 from keys.key_set import MAX_DOCUMENT_BYTES, KeySnapshot, MalformedKeySetError, parse_jwks
@@ -83,12 +84,13 @@ class JwksFetcher:
         self._url = url
         self._algorithms = frozenset(algorithms)
         self._limits = limits
-        # Loading the authorities takes tens of milliseconds: here, not on the event loop later.
         self._tls = httpx.create_ssl_context()
         if ca_file is not None:
             self._tls.load_verify_locations(ca_file)
         self._transport = transport
-        self._client: httpx.AsyncClient | None = None
+        # Made here and not at the first fetch: loading the authorities and half of httpx takes a
+        # tenth of a second, which no request should find the event loop busy with.
+        self._client: httpx.AsyncClient | None = self._new_client()
         self._etag: str | None = None
 
     async def fetch(self, *, has_keys: bool) -> FetchedKeys:
@@ -103,6 +105,11 @@ class JwksFetcher:
             raise FetchError(f"request failed ({type(error).__name__})") from None
         except MalformedKeySetError as error:
             raise FetchError(f"refused the answer: {error}") from None
+
+    @staticmethod
+    async def warm_up() -> None:
+        """Have httpx's event loop backend imported before a fetch would do it in mid-traffic."""
+        await anyio.sleep(0)
 
     async def close(self) -> None:
         """Close the connections; a later `fetch` opens new ones."""
@@ -140,16 +147,19 @@ class JwksFetcher:
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
-            self._client = httpx.AsyncClient(
-                verify=self._tls,
-                # A redirect would let whoever can write one name the keys that we trust.
-                follow_redirects=False,
-                timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
-                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-                transport=self._transport,
-                headers={"User-Agent": "better-auth-resource-server"},
-            )
+            self._client = self._new_client()
         return self._client
+
+    def _new_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            verify=self._tls,
+            # A redirect would let whoever can write one name the keys that we trust.
+            follow_redirects=False,
+            timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            transport=self._transport,
+            headers={"User-Agent": "better-auth-resource-server"},
+        )
 
 
 def _max_age(headers: httpx.Headers) -> float | None:

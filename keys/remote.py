@@ -114,6 +114,7 @@ class RemoteKeySet:
     async def start(self) -> None:
         """Start the background task; the first fetch begins at once and nothing waits for it."""
         if self._task is None or self._task.done():
+            await self._fetcher.warm_up()
             self._task = asyncio.create_task(self._run(), name="jwks-refresh")
 
     async def stop(self) -> None:

@@ -39,6 +39,7 @@ def test_base_requirements_are_those_of_keys_alone(wheel: Path) -> None:
     lines = archive.read(metadata).decode().splitlines()
     base = [line for line in lines if line.startswith("Requires-Dist") and "extra ==" not in line]
     assert [line.split()[1].partition(">")[0] for line in base] == [
+        "anyio",
         "cachetools",
         "cryptography",
         "httpx",

@@ -71,7 +71,7 @@ class JwksServer:
                 headers = {name.lower(): value for name, value in pairs}
                 self.requests.append({":path": path, **headers})
                 await self._answer(self.elsewhere.get(path, self.reply), writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
             self._clients.discard(writer)
