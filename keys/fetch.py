@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-import anyio
+import anyio.lowlevel
 import httpx
 
 from keys.key_set import MAX_DOCUMENT_BYTES, KeySnapshot, MalformedKeySetError, parse_jwks
@@ -109,7 +109,7 @@ class JwksFetcher:
     @staticmethod
     async def warm_up() -> None:
         """Have httpx's event loop backend imported before a fetch would do it in mid-traffic."""
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
 
     async def close(self) -> None:
         """Close the connections; a later `fetch` opens new ones."""

@@ -16,14 +16,13 @@ from tests.simulators.tls import make_authority
 
 Started = Callable[..., "RemoteKeySet"]
 POLICY = RefreshPolicy()
-BRIEF = FetchLimits(connect=1, read=0.2, total=0.3)
 
 
 @pytest.fixture
 async def key_set(server: JwksServer, clock: ManualClock) -> AsyncIterator[RemoteKeySet]:
     """A started key set that has its keys."""
     async with AsyncExitStack() as stack:
-        remote = RemoteKeySet(server.url, clock=clock, limits=BRIEF)
+        remote = RemoteKeySet(server.url, clock=clock)
         await remote.start()
         stack.push_async_callback(remote.stop)
         await eventually(lambda: remote.status().state == "fresh")
@@ -207,7 +206,6 @@ BAD_ANSWERS = {
     "row37 redirect": Reply(status=302, headers={"Location": "/elsewhere"}),
     "not asked for 304": Reply(status=304),
     "compressed": Reply(body=b"\x1f\x8b", headers={"Content-Encoding": "gzip"}),
-    "row39 trickle": Reply(headers={"Content-Length": "9999"}, trickle=True),
 }
 
 
@@ -229,12 +227,27 @@ async def test_row46_cold_set_is_unavailable_and_recovers_by_itself(
     server: JwksServer, clock: ManualClock, signer: Signer, reply: Reply
 ) -> None:
     server.reply = reply
-    remote = RemoteKeySet(server.url, clock=clock, limits=BRIEF)
+    remote = RemoteKeySet(server.url, clock=clock)
     await remote.start()
     with pytest.raises(KeySetUnavailableError):
         await found(look_up(remote, signer.kid), clock)
     server.publish(signer)
     await advancing(clock, lambda: remote.status().state == "fresh")
+    assert await remote.find(signer.kid) is not None
+    await remote.stop()
+
+
+async def test_row39_trickling_body_is_cut_off_and_the_good_set_stays(
+    server: JwksServer, clock: ManualClock, signer: Signer
+) -> None:
+    brief = FetchLimits(connect=1, read=0.2, total=0.3)
+    remote = RemoteKeySet(server.url, clock=clock, limits=brief)
+    await remote.start()
+    await advancing(clock, lambda: remote.status().state == "fresh")
+    server.reply = Reply(headers={"Content-Length": "9999"}, trickle=True)
+    failures = remote.status().failures
+    await advancing(clock, lambda: remote.status().failures > failures, step=1)
+    assert remote.status().last_error == "no complete answer in time"
     assert await remote.find(signer.kid) is not None
     await remote.stop()
 
