@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from scripts.postgres_files import short_hash
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 180
@@ -63,13 +67,23 @@ def free_ports() -> tuple[int, int]:
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def home() -> Iterator[Path]:
+    """A folder of our own that the database server can pass through to, also when we are root."""
+    folder = Path(tempfile.mkdtemp(prefix="stack-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+    shutil.rmtree(ROOT / "web" / f".next-{short_hash(folder)}", ignore_errors=True)
+
+
+@pytest.fixture(scope="package")
+def stack(home: Path) -> Iterator[Stack]:
     port, web_port = free_ports()
     # Nothing of a developer's own settings: the stack is to make its own.
     theirs = {"DATABASE_URL", "MIGRATION_DATABASE_URL", "AUTH_DATABASE_URL"}
     environment = {name: value for name, value in os.environ.items() if name not in theirs}
     with subprocess.Popen(
-        [ROOT / "scripts" / "dev", "--home", tmp_path_factory.mktemp("stack")],
+        [ROOT / "scripts" / "dev", "--home", home],
         env={**environment, "PORT": str(port), "WEB_PORT": str(web_port)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
