@@ -167,7 +167,7 @@ def _provide_node(steps: SetUp, version: str) -> NodeRuntime:
                 wanted = ".".join(str(number) for number in OLDEST)
                 raise SetUpError(f"the Node of the wheel does not run here: install Node {wanted}+")
     files = [WEB / name for name in ("package-lock.json", "package.json", ".npmrc")]
-    key = hash_of(*files, node.version.partition(".")[0], str(WEB))
+    key = hash_of(*files, node.version.partition(".")[0])
     with steps.step("web packages", WEB / "node_modules" / ".set-up", key) as due:
         if due:
             # No package of ours needs its install script; and those run anybody's code.
@@ -184,8 +184,12 @@ def _become(module: str, arguments: Sequence[str]) -> NoReturn:
     os.execv(PYTHON, command)  # noqa: S606 - a list, not a shell's line, and that is the point
 
 
+def _stop(number: int, _frame: object) -> NoReturn:
+    # Unlike the signal's own way, this lets the steps take their programs down with them.
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(handled, _stop)
+    sys.exit(main(sys.argv[1:]))

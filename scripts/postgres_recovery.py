@@ -37,6 +37,12 @@ def is_ready(data: Path, port: int) -> bool:
     return _is_server_of(found.pid, data)
 
 
+def is_running(data: Path) -> bool:
+    """Tell whether a server runs on this data folder."""
+    found = _read(data)
+    return found is not None and _is_server_of(found.pid, data)
+
+
 def stop_orphan(data: Path) -> None:
     """Stop the server that runs on this data folder, if there is one. Raises `RecoveryError`.
 
@@ -58,10 +64,9 @@ def stop_orphan(data: Path) -> None:
             break
         if _gone_within(found.pid, data, seconds):
             return
-    found = _read(data)
-    if found is not None and _is_server_of(found.pid, data):
+    if is_running(data):
         raise RecoveryError(
-            f"a PostgreSQL server of an earlier run still holds {data}: stop process {found.pid}"
+            f"a PostgreSQL server of an earlier run still holds {data}; stop it, then start again"
         )
 
 

@@ -43,7 +43,10 @@ def start(home: Path, port: int, **more: str) -> subprocess.Popen[str]:
 
 def run_to_the_end(home: Path, port: int, **more: str) -> tuple[int, str, str]:
     process = start(home, port, **more)
-    out, error = process.communicate(timeout=60)
+    try:
+        out, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return process.returncode, out, error
 
 
@@ -77,6 +80,9 @@ def ready_stack(home: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], 
             # What follows `ready` are the token and two lines that use it.
             if sum(text.startswith("curl ") for text in lines) == 2:
                 break
+        else:
+            assert process.stderr is not None
+            pytest.fail(f"not ready: {process.stderr.read()}\n" + "\n".join(lines))
         yield process, lines
     finally:
         process.kill()
@@ -176,7 +182,7 @@ def test_second_start_on_the_same_home_is_refused(tmp_path: Path) -> None:
     try:
         code, _, error = run_to_the_end(home.folder, free_port())
     finally:
-        os.close(home.lock)
+        home.release()
     assert code == 1
     assert error == (
         f"dev: already running on {home.folder} (process {os.getpid()});"

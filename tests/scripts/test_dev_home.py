@@ -16,15 +16,14 @@ fcntl.flock(file, fcntl.LOCK_EX)
 print("locked", flush=True)
 sys.stdin.readline()
 """
-NOBODYS_PID = "999999999"
 
 
 @pytest.fixture
 def leftover(tmp_path: Path) -> subprocess.Popen[str]:
     """A program that an earlier, dead stack on this folder has left, and that holds its lock."""
-    (tmp_path / "lock").write_text(NOBODYS_PID)
+    (tmp_path / "programs.lock").touch()
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / "lock")],
+        [sys.executable, "-c", HOLDER, str(tmp_path / "programs.lock")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -48,7 +47,7 @@ def test_start_waits_for_what_a_dead_stack_has_left(
     home.acquire()
     assert len(waited) == 1
     assert (tmp_path / "lock").read_text() == str(os.getpid())
-    os.close(home.lock)
+    home.release()
 
 
 def test_what_a_dead_stack_has_left_for_good_is_told(
@@ -56,16 +55,16 @@ def test_what_a_dead_stack_has_left_for_good_is_told(
 ) -> None:
     monkeypatch.setattr(dev_home, "LEFTOVER_SECONDS", 0.0)
     home = DevHome(tmp_path)
-    with pytest.raises(HomeError, match="programs of an earlier run still hold"):
+    with pytest.raises(HomeError, match=r"programs of an earlier run on .* have not ended"):
         home.acquire()
-    os.close(home.lock)
+    home.release()
     leftover.communicate("end\n")
 
 
 def test_new_folder_lists_to_nobody_else(tmp_path: Path) -> None:
     home = DevHome(tmp_path / "home")
     home.acquire()
-    os.close(home.lock)
+    home.release()
     assert home.folder.stat().st_mode & 0o066 == 0
     assert (home.folder / "lock").stat().st_mode & 0o777 == 0o600
 
@@ -76,5 +75,5 @@ def test_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
     mode = folder.stat().st_mode
     home = DevHome(folder)
     home.acquire()
-    os.close(home.lock)
+    home.release()
     assert folder.stat().st_mode == mode

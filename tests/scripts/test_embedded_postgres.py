@@ -136,8 +136,13 @@ def test_killed_server_starts_again_with_its_data(home: Path) -> None:
         assert run(server.url(), "SELECT count(*) FROM kept") == 0
 
 
-def test_pid_file_that_names_somebody_elses_process_harms_nobody(tmp_path: Path) -> None:
-    bystander = subprocess.Popen(["sleep", "300"])
+@pytest.mark.parametrize("name", ["sleeper", "postgres"])
+def test_pid_file_that_names_somebody_elses_process_harms_nobody(tmp_path: Path, name: str) -> None:
+    bystander = subprocess.Popen(
+        [name, "-c", "input()", "-D", "/elsewhere"],
+        executable=sys.executable,
+        stdin=subprocess.PIPE,
+    )
     try:
         pid_file = tmp_path / "postmaster.pid"
         pid_file.write_text(f"{bystander.pid}\n{tmp_path}\n0\n5432\n\n127.0.0.1\n0 0\nready   \n")
@@ -146,7 +151,7 @@ def test_pid_file_that_names_somebody_elses_process_harms_nobody(tmp_path: Path)
         assert pid_file.exists()
     finally:
         bystander.kill()
-        bystander.wait()
+        bystander.communicate()
 
 
 def test_data_folder_made_half_way_is_made_again(home: Path) -> None:
