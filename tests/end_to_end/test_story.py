@@ -3,6 +3,7 @@
 The tests run in their order, on one system, and at its last: they end it.
 """
 
+import contextlib
 import json
 import signal
 from collections.abc import Iterator
@@ -114,8 +115,10 @@ def test_tokens_go_on_working_when_better_auth_is_killed(
 ) -> None:
     alice, _ = people
     for process in stack.descendants():
-        if "next.mjs" in " ".join(process.cmdline()) and "leash.py" not in str(process.cmdline()):
-            process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+            command = " ".join(process.cmdline())
+            if "next.mjs" in command and "leash.py" not in command:
+                process.send_signal(signal.SIGKILL)
     stack.wait_for("web ended", 20)
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{stack.web}/api/auth/jwks", trust_env=False)
