@@ -12,6 +12,7 @@ import httpx
 
 from keys.key_set import MAX_DOCUMENT_BYTES, KeySnapshot, MalformedKeySetError, parse_jwks
 
+_MAX_DIGITS: Final = 6  # eleven days: longer than anything that is waited for
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
 
@@ -171,4 +172,4 @@ def _max_age(headers: httpx.Headers) -> float | None:
 def _retry_after(headers: httpx.Headers) -> float | None:
     """Read a delay in seconds; the date form of RFC 9110 section 10.2.3 is left to the back-off."""
     value = headers.get("retry-after") or headers.get("x-retry-after") or ""
-    return float(value) if value.isdecimal() and len(value) < 7 else None  # noqa: PLR2004
+    return float(value) if value.isdecimal() and len(value) <= _MAX_DIGITS else None

@@ -2,8 +2,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from keys import Signer
-from tests.simulators.clock import ManualClock
+from keys import RemoteKeySet, Signer
+from tests.simulators.clock import ManualClock, advancing
 from tests.simulators.jwks_server import JwksServer, jwks_server
 
 
@@ -26,3 +26,13 @@ def clock() -> ManualClock:
 async def server(signer: Signer) -> AsyncIterator[JwksServer]:
     async with jwks_server(signer) as running:
         yield running
+
+
+@pytest.fixture
+async def key_set(server: JwksServer, clock: ManualClock) -> AsyncIterator[RemoteKeySet]:
+    """A started key set that has its keys."""
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    await advancing(clock, lambda: remote.status().state == "fresh")
+    yield remote
+    await remote.stop()

@@ -1,0 +1,24 @@
+"""Looking keys up while a test moves the clock."""
+
+import asyncio
+
+from keys import RefreshPolicy, RemoteKeySet
+from keys.jwk import VerificationKey
+from tests.simulators.clock import ManualClock, advancing
+from tests.simulators.jwks_server import JwksServer, Reply
+
+POLICY = RefreshPolicy()
+
+
+async def found(task: asyncio.Task[VerificationKey | None], clock: ManualClock) -> object:
+    """Let a lookup come to its end while time passes."""
+    await advancing(clock, task.done)
+    return await task
+
+
+def look_up(key_set: RemoteKeySet, kid: str) -> asyncio.Task[VerificationKey | None]:
+    return asyncio.create_task(key_set.find(kid))
+
+
+def fail(server: JwksServer) -> None:
+    server.reply = Reply(status=500)
