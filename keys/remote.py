@@ -49,7 +49,7 @@ class RefreshPolicy:
     """How long keys are served past their freshness while the issuer cannot be reached."""
     cool_down: float = 1
     max_wait: float = 2
-    max_waiters: int = 1000
+    max_waiters: int = 4000
     unknown_memory: float = 2
     unknown_memory_size: int = 4096
     max_backoff: float = 60
