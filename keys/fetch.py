@@ -21,8 +21,8 @@ class FetchLimits:
     """Bounds of one fetch, in seconds and bytes."""
 
     connect: float = 3
-    read: float = 5
-    total: float = 8
+    read: float = 10
+    total: float = 10
     """From the first byte out to the last byte in: a trickling body ends here."""
     max_bytes: int = MAX_DOCUMENT_BYTES
 

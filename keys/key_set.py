@@ -1,6 +1,7 @@
 """Where verification keys come from: the `KeySet` protocol, its snapshot, and keys held locally."""
 
 import json
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Final, Literal, Protocol, Self
 from keys.clock import Clock, SystemClock
 from keys.errors import KeySetUnavailableError
 from keys.jwk import UnusableKey, UnusableKeyError, VerificationKey, parse_jwk
+
+logger = logging.getLogger("keys")
 
 MAX_KEYS: Final = 100
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
@@ -177,6 +180,9 @@ class StaticKeySet:
             self._snapshot = parse_jwks(self._path.read_bytes(), self._algorithms)
         except (OSError, MalformedKeySetError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            self._error = f"{self._path}: {reason}"
+            text = f"{self._path}: {reason}"
+            if text != self._error:
+                logger.warning("the JWKS file cannot be used: %s", text)
+            self._error = text
         else:
             self._seen, self._error = seen, None

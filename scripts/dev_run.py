@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +24,10 @@ from service.migrations.runner import upgrade
 
 READY_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.05
+# Next names an address long before anything answers there, and not the one that Better Auth knows.
+_NEXT_BANNER: Final = re.compile(
+    r"Next\.js \d|- (Local|Network): |Ready in|next\.config\.ts took|Experiments|agentUpgrade"
+)
 
 
 class StartError(Exception):
@@ -124,6 +129,7 @@ class DevRun:
             cwd=WEB,
             environment=node.environment(self._settings.web_environment(self._home, urls)),
             log=self._home.log("web"),
+            hidden=_NEXT_BANNER,
         )
 
     def _service(self, urls: DatabaseUrls) -> Program:

@@ -74,8 +74,6 @@ class DevSettings:
             "JWT_AUDIENCE": "",
             "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),
         }
-        if self.external is None:
-            ours["DIRECT_DATABASE_URL"] = ""
         return {**self._surroundings(), "PYTHONUNBUFFERED": "1", **wanted, **ours}
 
     def web_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:

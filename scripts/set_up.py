@@ -101,8 +101,13 @@ class SetUp:
         try:
             code = process.wait()
         except BaseException:
-            process.kill()
-            process.wait()
+            # Gently first: pip and npm then take their temporary folders with them.
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
             raise
         if code != 0:
             raise SetUpError(f"{name} failed: {_reason(log)} (all of it: {log})")

@@ -28,6 +28,8 @@ class Program:
     cwd: Path
     environment: Mapping[str, str]
     log: Path
+    hidden: re.Pattern[str] | None = None
+    """Lines that go to the log alone."""
 
 
 class Child:
@@ -36,6 +38,7 @@ class Child:
     def __init__(self, program: Program, process: asyncio.subprocess.Process) -> None:
         self.name = program.name
         self._log = program.log
+        self._hidden = program.hidden
         self._process = process
         self._last_lines: deque[str] = deque(maxlen=1)
         self._end = asyncio.ensure_future(self._watch())
@@ -101,6 +104,7 @@ class Child:
             text = _TERMINAL_CONTROL.sub("", line.decode("utf-8", "replace")).rstrip()
             if text:
                 self._last_lines.append(text)
+            if text and not (self._hidden and self._hidden.search(text)):
                 tell(f"{self.name:<7} | {text}")
 
 

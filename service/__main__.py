@@ -1,12 +1,14 @@
 """Run the service: `python -m service`.
 
 Every setting comes from the environment or from .env; .env.example names them all.
-Exit codes: 0 stopped as asked, 1 could not start.
+Exit codes: 1 could not start; stopped by a signal, that signal's own.
 """
 
 import asyncio
-import logging
+import logging.config
+import socket
 import sys
+from typing import Any, Final
 
 import uvicorn
 
@@ -15,16 +17,23 @@ from service.database import Database, DatabaseRefusedError
 from service.database_url import parse_database_url
 from service.settings import Settings, SettingsError
 
+LOGGING: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": "INFO", "handlers": ["stderr"]},
+    # One line for each key fetch is what our own logger says better.
+    "loggers": {"httpx": {"level": "WARNING"}},
+}
+
 
 def main() -> int:
     """Check what can be checked, then serve until told to stop."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
-    )
-    # One line for each key fetch is what our own logger says better.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.config.dictConfig(LOGGING)
     try:
         settings = Settings.load()
+        _require_address(settings)
         asyncio.run(_check(settings))
     except SettingsError as error:
         return _refuse(error.lines)
@@ -38,13 +47,26 @@ def main() -> int:
         workers=settings.web_concurrency,
         # We write our own access log: uvicorn's has the query string in it.
         access_log=False,
-        log_config=None,
+        # Handed over rather than set once: every worker process needs it.
+        log_config=LOGGING,
         server_header=False,
         # X-Forwarded-* is anybody's claim.
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
     return 0
+
+
+def _require_address(settings: Settings) -> None:
+    """Raise `SettingsError` if nobody could listen there: uvicorn would say it in eight lines."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise SettingsError([f"HOST, PORT: cannot listen on {where} ({error.strerror})"]) from None
 
 
 async def _check(settings: Settings) -> None:

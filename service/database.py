@@ -50,6 +50,8 @@ POOL_WAIT_SECONDS: Final = 1.0
 # Connection trouble, resources exhausted, operator intervention, system error, read-only server,
 # serialization failure, deadlock, lock not available: all of them pass.
 _PASSING_SQLSTATES: Final = ("08", "53", "57", "58", "25006", "40001", "40P01", "55P03")
+# Wrong password, unknown role, unknown database: somebody has to correct something.
+_REFUSING_SQLSTATES: Final = ("28", "3D")
 
 
 class DatabaseUnavailableError(Exception):
@@ -63,7 +65,7 @@ class DatabaseUnavailableError(Exception):
 
 
 class DatabaseRefusedError(DatabaseUnavailableError):
-    """The database answers, but row-level security would not hold: nothing is served from it."""
+    """The database answers, but not to us, or without row-level security: nothing is served."""
 
     code = "database_refused"
 
@@ -227,6 +229,9 @@ def _passing_trouble() -> Iterator[None]:
         lost = isinstance(error, asyncpg.InterfaceError) or (
             isinstance(error, DBAPIError) and error.connection_invalidated
         )
+        if state.startswith(_REFUSING_SQLSTATES):
+            said = str(driver_error).partition("\n")[0].rpartition(">: ")[2]
+            raise DatabaseRefusedError(f"DATABASE_URL: {said}") from error
         if lost or state.startswith(_PASSING_SQLSTATES):
             raise DatabaseUnavailableError(f"{type(driver_error).__name__} {state}") from error
         raise

@@ -8,7 +8,14 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic import ValidationError as PydanticValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -53,15 +60,24 @@ _CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """The service's settings; the names of the variables are these in capitals."""
+    """The service's settings; the names of the variables are these in capitals.
+
+    A check that looks at two settings stands with the later of them, and is left out where the
+    earlier one is wrong itself: so all mistakes come at once, and each only once.
+    """
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        validate_default=True,
     )
 
     environment: Literal["production", "development"] = "production"
     database_url: Annotated[SecretStr, AfterValidator(_database_url)]
-    better_auth_url: Annotated[str, AfterValidator(lambda url: url.rstrip("/"))]
+    plain_http_hosts: _CommaSeparated = ()
+    better_auth_url: str
     jwks_url: str | None = None
     jwks_file: Path | None = None
     jwt_issuer: _CommaSeparated = ()
@@ -70,7 +86,6 @@ class Settings(BaseSettings):
         "EdDSA",
         "RS256",
     )
-    plain_http_hosts: _CommaSeparated = ()
     ca_file: Path | None = None
     cors_origins: _CommaSeparated = ()
     service_url: Annotated[str, AfterValidator(origin_of)] | None = None
@@ -88,12 +103,69 @@ class Settings(BaseSettings):
         except PydanticValidationError as error:
             lines = []
             for mistake in error.errors(include_input=False, include_url=False):
-                name = ".".join(str(part) for part in mistake["loc"][:1]).upper()
                 text = mistake["msg"].removeprefix("Value error, ")
                 if mistake["type"] == "missing":
                     text = "required; see .env.example"
-                lines += [f"{name}: {text}"] if name else text.split("\n")
+                lines.append(f"{str(mistake['loc'][0]).upper()}: {text}")
             raise SettingsError(lines) from None
+
+    @field_validator("better_auth_url")
+    @classmethod
+    def _issuer_url(cls, value: str, info: ValidationInfo) -> str:
+        origin_of(value)
+        host = host_of(value)
+        plain = host in info.data.get("plain_http_hosts", ()) or is_loopback(host)
+        production = info.data.get("environment") == "production"
+        if production and not plain and not value.lower().startswith("https://"):
+            raise ValueError("must be https in production")
+        return value.rstrip("/")
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _key_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            check_key_url(value, info.data.get("plain_http_hosts", ()))
+        return value
+
+    @field_validator("jwks_file")
+    @classmethod
+    def _one_key_source(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        url, issuer = info.data.get("jwks_url"), info.data.get("better_auth_url")
+        if value is not None and url is not None:
+            raise ValueError("cannot be combined with JWKS_URL; set one of them")
+        if value is None and url is None and issuer is not None and "jwks_url" in info.data:
+            try:
+                check_key_url(issuer, info.data.get("plain_http_hosts", ()))
+            except ValueError as error:
+                raise ValueError(f"not set, and for BETTER_AUTH_URL: {error}") from None
+        return value
+
+    @field_validator("ca_file")
+    @classmethod
+    def _existing_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("there is no such file")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "*" in value and info.data.get("environment") != "development":
+            raise ValueError("'*' is refused in production; list the origins")
+        # A browser sends bare origins: with a path or a slash none would ever be equal.
+        return tuple(item if item == "*" else origin_of(item) for item in value)
+
+    @field_validator("service_secret")
+    @classmethod
+    def _long_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            if info.data.get("environment") == "development":
+                # One process, one developer: cursors die with the process and nobody minds.
+                return SecretStr(secrets.token_urlsafe(MIN_SECRET_LENGTH))
+            raise ValueError("required in production (openssl rand -base64 32)")
+        if len(value.get_secret_value()) < MIN_SECRET_LENGTH:
+            raise ValueError(f"needs at least {MIN_SECRET_LENGTH} characters")
+        return value
 
     @property
     def issuers(self) -> frozenset[str]:
@@ -128,45 +200,3 @@ class Settings(BaseSettings):
         if self.service_secret is None:
             raise SettingsError(["SERVICE_SECRET: missing"])
         return self.service_secret.get_secret_value().encode()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        mistakes = [*self._key_source_mistakes(), *self._secret_mistakes()]
-        if self.environment == "production" and "*" in self.cors_origins:
-            mistakes.append("CORS_ORIGINS: '*' is refused in production; list the origins")
-        if mistakes:
-            raise ValueError("\n".join(mistakes))
-        return self
-
-    def _key_source_mistakes(self) -> list[str]:
-        mistakes = []
-        try:
-            origin_of(self.better_auth_url)
-        except ValueError as error:
-            return [f"BETTER_AUTH_URL: {error}"]
-        if self.environment == "production" and not self._may_be_plain(self.better_auth_url):
-            mistakes.append("BETTER_AUTH_URL: must be https in production")
-        if self.jwks_file is not None and self.jwks_url is not None:
-            mistakes.append("JWKS_FILE: cannot be combined with JWKS_URL; set one of them")
-        if self.jwks_file is None:
-            try:
-                check_key_url(self.key_url, self.plain_http_hosts)
-            except ValueError as error:
-                mistakes.append(f"JWKS_URL: {error}")
-        if self.ca_file is not None and not self.ca_file.is_file():
-            mistakes.append("CA_FILE: there is no such file")
-        return mistakes
-
-    def _may_be_plain(self, url: str) -> bool:
-        host = host_of(url)
-        return url.startswith("https://") or host in self.plain_http_hosts or is_loopback(host)
-
-    def _secret_mistakes(self) -> list[str]:
-        if self.service_secret is None:
-            if self.environment == "production":
-                return ["SERVICE_SECRET: required in production (openssl rand -base64 32)"]
-            # One process, one developer: cursors die with the process and nobody minds.
-            self.service_secret = SecretStr(secrets.token_urlsafe(32))
-        elif len(self.service_secret.get_secret_value()) < MIN_SECRET_LENGTH:
-            return [f"SERVICE_SECRET: needs at least {MIN_SECRET_LENGTH} characters"]
-        return []

@@ -179,11 +179,29 @@ async def test_database_without_the_tables_is_refused(
     await refused(urls.app, "migrate --execute")
 
 
+@pytest.mark.parametrize(
+    ("part", "hint"),
+    [
+        ({"password": "hunter2"}, "password authentication failed"),
+        ({"username": "nobody_here"}, "password authentication failed"),
+        ({"database": "nowhere"}, "does not exist"),
+    ],
+    ids=["password", "role", "database"],
+)
+async def test_database_that_refuses_us_is_said_in_one_line(
+    database: DatabaseUrls, part: dict[str, str], hint: str
+) -> None:
+    url = make_url(database.app).set(**part)  # type: ignore[arg-type] # names of parts of a URL
+    await refused(url.render_as_string(hide_password=False), hint)
+
+
 async def refused(url: str, hint: str) -> None:
     pool = Database(parse_database_url(url), pool_size=1)
     with pytest.raises(DatabaseRefusedError, match=hint) as caught:
         await pool.check()
     assert "pw@" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
     with pytest.raises(DatabaseRefusedError):
         await TaskRepository(pool, owner()).list_page(limit=1, after=None)
     await pool.close()

@@ -1,0 +1,114 @@
+"""`python -m service`: one line and an exit code when it cannot start, a log when it can."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+from tests.conftest import DatabaseUrls
+
+
+def environment(database_url: str, port: int, **changes: str) -> dict[str, str]:
+    own = {
+        "ENVIRONMENT": "development",
+        "DATABASE_URL": database_url,
+        "BETTER_AUTH_URL": "http://localhost:1",
+        "PORT": str(port),
+        **changes,
+    }
+    theirs = {name.upper() for name in Settings.model_fields}
+    return {**{name: text for name, text in os.environ.items() if name not in theirs}, **own}
+
+
+@pytest.fixture
+def taken() -> Iterator[socket.socket]:
+    """A port that somebody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener
+
+
+def run(env: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "service"],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "line"),
+    [
+        ("settings", "service: PORT: "),
+        ("taken port", "service: HOST, PORT: cannot listen on 127.0.0.1:"),
+        ("owner", "service: DATABASE_URL: role owner owns the table tasks"),
+        ("password", "service: DATABASE_URL: password authentication failed"),
+    ],
+)
+def test_start_that_cannot_be_is_one_line_and_exit_code_1(
+    database: DatabaseUrls, tmp_path: Path, taken: socket.socket, cause: str, line: str
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    user, _, rest = database.app.partition("@")
+    env = {
+        "settings": environment(database.app, free, PORT="none"),
+        "taken port": environment(database.app, taken.getsockname()[1]),
+        "owner": environment(database.owner, free),
+        "password": environment(f"{user}hunter2@{rest}", free),
+    }[cause]
+    done = run(env, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+    assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_worker_writes_the_access_log(
+    database: DatabaseUrls, tmp_path: Path, workers: str
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        cwd=tmp_path,
+        env=environment(database.app, port, WEB_CONCURRENCY=workers),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        watchdog = threading.Timer(30, process.kill)
+        watchdog.start()
+        seen: list[str] = []
+        asked = False
+        assert process.stderr is not None
+        for line in process.stderr:
+            seen.append(line)
+            # One says that somebody listens, the other that somebody answers; either may be first.
+            up = all(any(part in said for said in seen) for part in ("running on", "complete."))
+            if up and not asked:
+                asked = True
+                with socket.create_connection(("127.0.0.1", port)) as connection:
+                    connection.sendall(b"GET /livez?token=x HTTP/1.1\r\nHost: x\r\n\r\n")
+                    assert connection.recv(100).startswith(b"HTTP/1.1 200")
+            if line.startswith("INFO service.requests: GET /livez 200"):
+                process.send_signal(signal.SIGTERM)
+                break
+        process.stderr.read()
+        watchdog.cancel()
+    assert any(line.startswith("INFO service.requests: GET /livez 200") for line in seen)
+    assert "token" not in "".join(seen)
