@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,20 @@ def test_start_that_cannot_be_is_one_line_and_exit_code_1(
     assert "hunter2" not in done.stderr
 
 
+def ask(port: int, path: str) -> bytes:
+    """Send one request as soon as somebody listens: that is a moment after the start-up."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                return connection.recv(100)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_every_worker_writes_the_access_log(
     database: DatabaseUrls, tmp_path: Path, workers: str
@@ -98,13 +113,9 @@ def test_every_worker_writes_the_access_log(
         assert process.stderr is not None
         for line in process.stderr:
             seen.append(line)
-            # One says that somebody listens, the other that somebody answers; either may be first.
-            up = all(any(part in said for said in seen) for part in ("running on", "complete."))
-            if up and not asked:
+            if "startup complete" in line and not asked:
                 asked = True
-                with socket.create_connection(("127.0.0.1", port)) as connection:
-                    connection.sendall(b"GET /livez?token=x HTTP/1.1\r\nHost: x\r\n\r\n")
-                    assert connection.recv(100).startswith(b"HTTP/1.1 200")
+                assert ask(port, "/livez?token=x").startswith(b"HTTP/1.1 200")
             if line.startswith("INFO service.requests: GET /livez 200"):
                 process.send_signal(signal.SIGTERM)
                 break
