@@ -12,6 +12,7 @@ import httpx
 
 from keys.key_set import MAX_DOCUMENT_BYTES, KeySnapshot, MalformedKeySetError, parse_jwks
 
+_MAX_ETAG: Final = 256
 _MAX_DIGITS: Final = 6  # eleven days: longer than anything that is waited for
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
@@ -97,6 +98,14 @@ class JwksFetcher:
     async def fetch(self, *, has_keys: bool) -> FetchedKeys:
         """Fetch the set once. Raises `FetchError`, whose text is fit for a log."""
         try:
+            return await self._bounded(has_keys=has_keys)
+        except BaseException:
+            # The tag may be what it failed of: the next fetch asks without one.
+            self._etag = None
+            raise
+
+    async def _bounded(self, *, has_keys: bool) -> FetchedKeys:
+        try:
             async with asyncio.timeout(self._limits.total):
                 return await self._get(has_keys=has_keys)
         except TimeoutError:
@@ -135,7 +144,7 @@ class JwksFetcher:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise FetchError("refused the answer: compressed")
             snapshot = parse_jwks(await self._body(response), self._algorithms)
-            self._etag = response.headers.get("etag")
+            self._etag = _entity_tag(response.headers)
             return FetchedKeys(snapshot, max_age)
 
     async def _body(self, response: httpx.Response) -> bytes:
@@ -156,11 +165,20 @@ class JwksFetcher:
             verify=self._tls,
             # A redirect would let whoever can write one name the keys that we trust.
             follow_redirects=False,
+            # Plain http is for this machine and for listed hosts; a proxy from the environment
+            # would carry the keys over the network in clear. Over TLS it can do no harm.
+            trust_env=httpx.URL(self._url).scheme == "https",
             timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             transport=self._transport,
             headers={"User-Agent": "better-auth-resource-server"},
         )
+
+
+def _entity_tag(headers: httpx.Headers) -> str | None:
+    """Keep a tag that can be sent back as it is (RFC 9110 section 8.8.3), and no other."""
+    tag = headers.get("etag", "")
+    return tag if tag.isascii() and tag.isprintable() and 0 < len(tag) <= _MAX_ETAG else None
 
 
 def _max_age(headers: httpx.Headers) -> float | None:

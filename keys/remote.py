@@ -19,7 +19,6 @@ Ages run on the monotonic clock: a wall clock that jumps changes nothing here.
 import asyncio
 import logging
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -53,6 +52,8 @@ class RefreshPolicy:
     unknown_memory: float = 2
     unknown_memory_size: int = 4096
     max_backoff: float = 60
+    max_pause: float = 300
+    """The longest `Retry-After` that is obeyed: a slip of the issuer's must not cost an hour."""
 
 
 @dataclass(slots=True)
@@ -114,16 +115,17 @@ class RemoteKeySet:
     async def start(self) -> None:
         """Start the background task; the first fetch begins at once and nothing waits for it."""
         if self._task is None or self._task.done():
-            await self._fetcher.warm_up()
+            # Before anything is waited for: two that start at once must not make two tasks.
             self._task = asyncio.create_task(self._run(), name="jwks-refresh")
+            await self._fetcher.warm_up()
 
     async def stop(self) -> None:
         """End the background task and close its connections."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            # Not `await task`: its cancellation could not be told from our caller's.
+            await asyncio.wait({task})
         await self._fetcher.close()
 
     async def find(self, kid: str) -> VerificationKey | None:
@@ -188,7 +190,7 @@ class RemoteKeySet:
 
     def _demand(self, deadline: float, now: float) -> _Fetch:
         """Give the fetch under way or, where there is none, ask the background task for one."""
-        if self._task is None:
+        if self._task is None or self._task.done():
             raise KeySetUnavailableError("the key set is not started", retry_after=1)
         if self._next.ordinal is None:
             if self._earliest_fetch() > deadline:
@@ -268,7 +270,7 @@ class RemoteKeySet:
         self._failures_in_a_row = min(self._failures_in_a_row + 1, 16)
         self._next_refresh = now + backoff * self._clock.jitter(0.5, 1.0)
         if retry_after is not None:
-            self._not_before = now + min(retry_after, policy.max_lifetime)
+            self._not_before = now + min(retry_after, policy.max_pause)
         if error != self._last_error:
             logger.warning("fetching the key set failed: %s", error)
         fetch.error = self._last_error = error

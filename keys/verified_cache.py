@@ -13,7 +13,8 @@ from cachetools import LRUCache
 from keys.claims import AccessToken
 from keys.jwk import VerificationKey
 
-DEFAULT_SIZE: Final = 10_000
+DEFAULT_SIZE: Final = 8 * 1024 * 1024
+"""Characters of tokens: some ten thousand of Better Auth's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class VerifiedToken:
 
     token: AccessToken
     key: VerificationKey
+    length: int
+    """Of the compact form, in characters."""
 
 
 @dataclass(slots=True)
@@ -33,11 +36,14 @@ class CacheCounters:
 
 
 class VerifiedTokenCache:
-    """Keeps up to `size` tokens, the most recently used ones; 0 keeps none."""
+    """Keeps the most recently used tokens, up to `size` characters of them; 0 keeps none.
+
+    Characters and not tokens are counted: claims take memory by their length, so a count of tokens
+    would bound nothing where an issuer writes long ones.
+    """
 
     def __init__(self, size: int = DEFAULT_SIZE) -> None:
-        self._entries: LRUCache[bytes, VerifiedToken] = LRUCache(size)
-        self._size = size
+        self._entries: LRUCache[bytes, VerifiedToken] = LRUCache(size, lambda entry: entry.length)
         self.counters = CacheCounters()
 
     @staticmethod
@@ -55,8 +61,8 @@ class VerifiedTokenCache:
         return entry
 
     def put(self, key: bytes, verified: VerifiedToken) -> None:
-        """Keep an entry; the one that was not used for longest makes room."""
-        if self._size > 0:
+        """Keep an entry; those that were not used for longest make room."""
+        if verified.length <= self._entries.maxsize:
             self._entries[key] = verified
 
     def drop(self, key: bytes) -> None:

@@ -120,7 +120,7 @@ class AccessTokenVerifier:
             raise InvalidTokenError(Reason.KEY_ALGORITHM_MISMATCH)
         if not key.verifies(unverified.signing_input, unverified.signature):
             raise InvalidTokenError(Reason.BAD_SIGNATURE)
-        return VerifiedToken(contents, key)
+        return VerifiedToken(contents, key, len(token))
 
     def _check_header(self, header: Mapping[str, object]) -> tuple[str, str]:
         """Give algorithm and kid. Members that name keys (jku, jwk, x5u, x5c) are not looked at."""

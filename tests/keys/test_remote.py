@@ -166,6 +166,64 @@ async def test_entity_tag_is_sent_back_and_304_renews_the_set(
     await remote.stop()
 
 
+@pytest.mark.parametrize("tag", ['"v\xe9"', '"' + "v" * 300 + '"'], ids=["not ASCII", "too long"])
+async def test_odd_entity_tag_does_not_end_the_refresh(
+    server: JwksServer, clock: ManualClock, signer: Signer, tag: str
+) -> None:
+    server.publish(signer, ETag=tag)
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    await advancing(clock, lambda: remote.status().state == "fresh")
+    await advancing(clock, lambda: len(server.requests) == 2, step=10)
+    await advancing(clock, lambda: remote.status().fetches == 2 and remote.status().age == 0)
+    assert "if-none-match" not in server.requests[1]
+    assert remote.status().failures == 0
+    await remote.stop()
+
+
+async def test_failed_conditional_fetch_is_tried_again_without_the_tag(
+    server: JwksServer, clock: ManualClock, signer: Signer
+) -> None:
+    server.publish(signer, ETag='"v1"')
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    await advancing(clock, lambda: remote.status().state == "fresh")
+    server.reply = Reply(status=431)
+    await advancing(clock, lambda: remote.status().failures == 1, step=10)
+    server.publish(signer)
+    await advancing(clock, lambda: len(server.requests) == 3)
+    assert ["if-none-match" in request for request in server.requests] == [False, True, False]
+    await remote.stop()
+
+
+async def test_row37_proxy_of_the_environment_never_carries_plain_http_keys(
+    server: JwksServer, clock: ManualClock, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = JwksServer()
+    proxy.publish(Signer.generate())
+    await proxy.start()
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy.url.removesuffix("/api/auth/jwks"))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    await advancing(clock, lambda: remote.status().state == "fresh")
+    assert remote.status().kids == (signer.kid,)
+    assert proxy.requests == []
+    await remote.stop()
+    await proxy.stop()
+
+
+async def test_two_starts_at_once_make_one_task_and_stop_ends_it(
+    server: JwksServer, clock: ManualClock
+) -> None:
+    remote = RemoteKeySet(server.url, clock=clock)
+    await asyncio.gather(remote.start(), remote.start())
+    await remote.stop()
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "jwks-refresh"]
+
+
 @pytest.mark.parametrize("header", ["Retry-After", "X-Retry-After"])
 async def test_retry_after_is_obeyed_by_every_fetch(
     server: JwksServer, clock: ManualClock, signer: Signer, header: str
@@ -182,6 +240,19 @@ async def test_retry_after_is_obeyed_by_every_fetch(
     await asyncio.sleep(0.01)
     assert len(server.requests) == 1
     await advancing(clock, lambda: remote.status().state == "fresh", step=1)
+    await remote.stop()
+
+
+async def test_endless_retry_after_is_obeyed_for_five_minutes(
+    server: JwksServer, clock: ManualClock, signer: Signer
+) -> None:
+    server.reply = Reply(status=503, headers={"Retry-After": "86400"})
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    await eventually(lambda: remote.status().failures == 1)
+    with pytest.raises(KeySetUnavailableError) as caught:
+        await remote.find(signer.kid)
+    assert caught.value.retry_after == pytest.approx(300)
     await remote.stop()
 
 

@@ -145,9 +145,9 @@ async def test_row44_refusals_are_not_kept(
 async def test_row44_cache_is_bounded_and_forgets_what_was_not_used(
     keys: CountingKeySet, signer: Signer
 ) -> None:
-    cache = VerifiedTokenCache(2)
-    verifier = AccessTokenVerifier(keys, POLICY, cache=cache, now=lambda: NOW)
     first, second, third = (signer.mint(claims(sub=name)) for name in ("a", "b", "c"))
+    cache = VerifiedTokenCache(2 * len(first))
+    verifier = AccessTokenVerifier(keys, POLICY, cache=cache, now=lambda: NOW)
     for token in (first, second, first, third):
         await verifier.verify(token)
     assert len(cache) == 2
@@ -156,6 +156,16 @@ async def test_row44_cache_is_bounded_and_forgets_what_was_not_used(
     assert keys.verifications == 0
     await verifier.verify(second)
     assert keys.verifications == 1
+
+
+async def test_row44_long_tokens_leave_room_for_fewer(keys: CountingKeySet, signer: Signer) -> None:
+    cache = VerifiedTokenCache(10_000)
+    verifier = AccessTokenVerifier(keys, POLICY, cache=cache, now=lambda: NOW)
+    for name in ("a", "b", "c", "d"):
+        await verifier.verify(signer.mint(claims(sub=name, about="x" * 3000)))
+    assert len(cache) == 2
+    await verifier.verify(signer.mint(claims(about="x" * 10_000)))
+    assert len(cache) == 2
 
 
 async def test_row44_cache_of_size_zero_keeps_nothing(keys: CountingKeySet, signer: Signer) -> None:

@@ -84,7 +84,8 @@ class JwksServer:
         headers.setdefault("Content-Length", str(len(reply.body)))
         lines = [f"HTTP/1.1 {reply.status} Whatever"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        # Latin-1, as HTTP has it: a header may hold any byte.
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         if reply.trickle:
             while True:
                 writer.write(b" ")
