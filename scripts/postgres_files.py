@@ -107,12 +107,16 @@ def _remove_abandoned(shelter: Path) -> None:
 
 
 def make_temporary_base(account: Account | None) -> Path:
-    """Make a temporary folder that belongs to the account."""
+    """Make a temporary folder that the account can pass through.
+
+    It stays ours: what we write into it (log, password) must not lie where the account could have
+    put a link in its way.
+    """
     candidates = [tempfile.gettempdir(), "/tmp", "/var/tmp"]  # noqa: S108 - made with mkdtemp
     for parent in candidates:
         if account is None or can_enter(Path(parent), account):
             base = Path(tempfile.mkdtemp(prefix=f"{_NAME}-", dir=parent))
-            give(base, account)
+            open_folder(base)
             return base
     raise PostgresFilesError(f"none of {', '.join(candidates)} is open to the user nobody")
 
@@ -130,7 +134,7 @@ def give(path: Path, account: Account | None) -> None:
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):
             os.chown(Path(folder, name), *account, follow_symlinks=False)
-    os.chown(path, *account)
+    os.chown(path, *account, follow_symlinks=False)
 
 
 def _installed() -> Path:

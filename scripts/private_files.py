@@ -44,11 +44,13 @@ def read_or_create(path: Path, make: Callable[[], str]) -> str:
 
 
 def open_log(path: Path) -> int:
-    """Empty or create a private log file and give its descriptor; the caller closes it."""
+    """Empty or create a private log file and give its descriptor; the caller closes it.
+
+    A symbolic link in its place is refused (`OSError`): it would be somebody else's file.
+    """
     make_private_folder(path.parent)
-    return os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, PRIVATE_FILE
-    )
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, PRIVATE_FILE)
 
 
 def last_line(path: Path, *, limit: int = 8192) -> str:

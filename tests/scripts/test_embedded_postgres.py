@@ -16,6 +16,7 @@ from scripts.embedded_postgres import EmbeddedPostgres, PostgresError
 from scripts.postgres_cluster import Cluster
 from scripts.postgres_files import CHECKOUT, shelter_of
 from scripts.postgres_recovery import stop_orphan
+from scripts.private_files import open_log
 from tests.scripts.conftest import persistent
 from tests.scripts.waiting import alive, eventually
 
@@ -85,6 +86,22 @@ def test_ephemeral_server_is_for_us_alone_and_leaves_nothing_behind() -> None:
         assert base.exists()
     assert not base.exists()
     assert not server.running
+
+
+@as_root
+def test_folder_that_root_writes_its_log_to_is_closed_to_the_servers_account() -> None:
+    with EmbeddedPostgres.ephemeral() as server:
+        base = server.data.parent.stat()
+        assert (base.st_uid, base.st_mode & 0o777) == (0, 0o711)
+        assert server.data.stat().st_uid != 0
+
+
+def test_log_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("kept")
+    (tmp_path / "postgres.log").symlink_to(tmp_path / "theirs")
+    with pytest.raises(OSError, match="postgres.log"):
+        open_log(tmp_path / "postgres.log")
+    assert (tmp_path / "theirs").read_text() == "kept"
 
 
 def test_starter_killed_ends_an_ephemeral_server_and_its_folder(tmp_path: Path) -> None:
