@@ -1,7 +1,6 @@
 """One GET of a JWKS document, bounded in time and size; it knows nothing of schedules."""
 
 import asyncio
-import ipaddress
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import anyio.lowlevel
 import httpx
 
 from keys.key_set import MAX_DOCUMENT_BYTES, KeySnapshot, MalformedKeySetError, parse_jwks
+from keys.origins import is_loopback
 
 _MAX_ETAG: Final = 256
 _MAX_DIGITS: Final = 6  # eleven days: longer than anything that is waited for
@@ -42,16 +42,6 @@ class FetchError(Exception):
     def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address of a URL can only be this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def check_key_url(url: str, plain_http_hosts: Collection[str]) -> None:

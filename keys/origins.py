@@ -1,5 +1,6 @@
 """Web origins (RFC 6454): scheme, host and port of a URL, and nothing else."""
 
+import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ def origin_of(url: str) -> str:
         raise ValueError("must be a URL that begins with https:// (or http:// for loopback hosts)")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not carry a user name or password")
+    if "?" in url or "#" in url:
+        raise ValueError("must not carry a query or a fragment")
     host = f"[{host}]" if ":" in host else host
     suffix = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
     return f"{parts.scheme}://{host}{suffix}"
@@ -28,3 +31,13 @@ def origin_of(url: str) -> str:
 def host_of(url: str) -> str:
     """Give the host of a URL whose origin is known to be fine."""
     return urlsplit(url).hostname or ""
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address of a URL can only be this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -128,12 +128,17 @@ class Database:
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed_connection)
 
     async def check(self) -> None:
-        """Connect once, which checks the role.
+        """Look at the role again, as every new connection does.
 
-        Raises `DatabaseRefusedError` or `DatabaseUnavailableError`.
+        If it must not be used any more, no connection made before is either. Raises
+        `DatabaseRefusedError` or `DatabaseUnavailableError`.
         """
         async with self._connection() as connection:
-            await connection.execute(select(literal_column("1")))
+            row = (await connection.exec_driver_sql(ROLE_QUERY)).mappings().one()
+            refusal = explain_role({**row})
+        if refusal is not None:
+            await self._engine.dispose()
+            raise DatabaseRefusedError(refusal)
 
     async def close(self) -> None:
         """Close every connection."""

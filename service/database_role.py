@@ -3,20 +3,47 @@
 from collections.abc import Mapping
 from typing import Final
 
+PROTECTED: Final = ("tasks",)
+"""The tables of schema `public` that hold users' rows."""
+
+# As PostgreSQL writes the policies of our migrations back.
+_OWN_ROWS: Final = (
+    "(owner_id = ( SELECT NULLIF(current_setting('app.user_id'::text, true), ''::text)"
+    ' AS "nullif"))'
+)
+# Roles that reach around every table by way of the server's own files.
+_FILE_ROLES: Final = "'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'"
+
 # From the catalogs and not by to_regclass, which wants rights on the schema.
 # MEMBER and not USAGE: a role that may SET ROLE to a stronger one could bypass the policies too.
-ROLE_QUERY: Final = """
+# Permissive policies add up, so each that applies to us must be ours; restrictive ones only narrow.
+ROLE_QUERY: Final = f"""
 SELECT current_user::text AS role,
        EXISTS (SELECT FROM pg_catalog.pg_roles AS r
-               WHERE (r.rolsuper OR r.rolbypassrls)
+               WHERE (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolreplication
+                      OR r.rolname IN ({_FILE_ROLES}))
                  AND pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER')) AS bypasses,
-       t.oid IS NOT NULL AS migrated,
-       coalesce(pg_catalog.pg_has_role(current_user, t.relowner, 'MEMBER'), false) AS owns,
-       coalesce(t.relrowsecurity AND t.relforcerowsecurity, false) AS secured
-FROM (SELECT 'public' AS schema_name, 'tasks' AS table_name) AS wanted
-LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = wanted.schema_name
-LEFT JOIN pg_catalog.pg_class AS t ON t.relnamespace = n.oid AND t.relname = wanted.table_name
-"""
+       min(wanted.name) FILTER (WHERE t.oid IS NULL) AS missing,
+       min(wanted.name) FILTER (WHERE pg_catalog.pg_has_role(current_user, t.relowner, 'MEMBER')
+                                   OR pg_catalog.pg_has_role(current_user, n.nspowner, 'MEMBER'))
+           AS owned,
+       min(wanted.name) FILTER (WHERE t.relkind <> 'r'
+                                   OR NOT t.relrowsecurity OR NOT t.relforcerowsecurity
+                                   OR coalesce(p.others, true)) AS unsecured
+FROM unnest(ARRAY{list(PROTECTED)!r}) AS wanted (name)
+LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = 'public'
+LEFT JOIN pg_catalog.pg_class AS t ON t.relnamespace = n.oid AND t.relname = wanted.name
+LEFT JOIN LATERAL (
+    SELECT bool_or(
+               pg_catalog.pg_get_expr(polqual, polrelid) IS DISTINCT FROM $${_OWN_ROWS}$$
+               OR pg_catalog.pg_get_expr(polwithcheck, polrelid) IS DISTINCT FROM $${_OWN_ROWS}$$
+           ) AS others
+    FROM pg_catalog.pg_policy
+    WHERE polrelid = t.oid AND polpermissive
+      AND EXISTS (SELECT FROM unnest(polroles) AS r (oid)
+                  WHERE r.oid = 0 OR pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER'))
+) AS p ON true
+"""  # noqa: S608 - made of the constants above
 
 _CURE: Final = (
     "connect as a role made by: CREATE ROLE app LOGIN PASSWORD '...' NOSUPERUSER NOBYPASSRLS"
@@ -26,15 +53,19 @@ _CURE: Final = (
 
 def explain_role(row: Mapping[str, object]) -> str | None:
     """Tell in one line why the service must not use this role, and what to run; None if it may."""
-    role = row["role"]
+    role, missing, owned, unsecured = row["role"], row["missing"], row["owned"], row["unsecured"]
     if row["bypasses"]:
         return f"DATABASE_URL: role {role} can bypass row-level security; {_CURE}"
-    if not row["migrated"]:
-        return "the table tasks is missing; run: migrate --execute"
-    if row["owns"]:
+    if missing:
+        return f"the table {missing} is missing; run: migrate --execute"
+    if owned:
         return (
-            f"DATABASE_URL: role {role} owns the table tasks and could lift its policies; {_CURE}"
+            f"DATABASE_URL: role {role} owns the table {owned} or its schema and could lift its"
+            f" policies; {_CURE}"
         )
-    if not row["secured"]:
-        return "row-level security is not forced on the table tasks; run: migrate --execute"
+    if unsecured:
+        return (
+            f"row-level security on the table {unsecured} is not what the migrations made it;"
+            " restore its policy from service/migrations"
+        )
     return None

@@ -2,7 +2,8 @@
 
 Neon prints `postgresql://user:password@host/db?sslmode=require&channel_binding=require`; asyncpg
 knows neither parameter. `sslmode` becomes a TLS context, and one that verifies: libpq's `require`
-encrypts to whoever answers, which protects nothing. Channel binding is not available in asyncpg.
+encrypts to whoever answers, which protects nothing. Where the URL says nothing, only this machine
+is reached without TLS. Channel binding is not available in asyncpg.
 """
 
 import logging
@@ -12,6 +13,8 @@ from typing import Final
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from keys.origins import is_loopback
 
 logger = logging.getLogger("service")
 
@@ -50,5 +53,5 @@ def parse_database_url(text: str) -> DatabaseUrl:
         raise ValueError(f"unknown parameters: {', '.join(sorted(query))}")
     if sslmode is not None and sslmode not in _VERIFIED | _PLAIN:
         raise ValueError("sslmode must be require, verify-ca, verify-full or disable")
-    tls = sslmode in _VERIFIED
+    tls = not is_loopback(url.host) if sslmode is None else sslmode in _VERIFIED
     return DatabaseUrl(url.set(drivername="postgresql+asyncpg", query={}), tls)

@@ -19,9 +19,9 @@ from pydantic import (
 from pydantic import ValidationError as PydanticValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from keys.fetch import check_key_url, is_loopback
+from keys.fetch import check_key_url
 from keys.jwk import ALGORITHMS, canonical_algorithm
-from keys.origins import host_of, origin_of
+from keys.origins import host_of, is_loopback, origin_of
 from keys.verifier import JWKS_PATH
 from service.database_url import parse_database_url
 

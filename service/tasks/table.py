@@ -39,4 +39,6 @@ tasks: Final = Table(
     CheckConstraint("char_length(title) BETWEEN 1 AND 200", name="tasks_title_length"),
     CheckConstraint("char_length(description) <= 10000", name="tasks_description_length"),
     CheckConstraint("priority BETWEEN 0 AND 3", name="tasks_priority_range"),
+    # Stated, or the role's search_path would decide which table is meant.
+    schema="public",
 )

@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from service.app import create_app
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url
+from service.migrations.runner import upgrade
 from service.owner import Owner
 from service.tasks.repository import _COLUMNS, TaskRepository
 from service.tasks.schemas import Task, TaskWrite
@@ -143,6 +144,9 @@ ROLES = {
     "superuser": "SUPERUSER",
     "bypassing role": "BYPASSRLS",
     "member of the tables' owner": "IN ROLE owner",
+    "role that makes roles": "CREATEROLE",
+    "role that replicates": "REPLICATION",
+    "reader of the server's files": "IN ROLE pg_read_server_files",
     "member of a bypassing role": "IN ROLE {bypassing}",
 }
 
@@ -170,6 +174,69 @@ async def test_fault12_role_that_could_bypass_row_level_security_is_refused(
 
 async def test_fault12_owner_of_the_tables_is_refused(database: DatabaseUrls) -> None:
     await refused(database.owner, "role owner owns the table tasks")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE tasks DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE tasks NO FORCE ROW LEVEL SECURITY",
+        "CREATE POLICY everybody ON tasks USING (true)",
+        "CREATE POLICY everybody ON tasks FOR INSERT TO app WITH CHECK (true)",
+        "ALTER POLICY tasks_of_their_owner ON tasks USING (owner_id <> '')",
+        "DROP POLICY tasks_of_their_owner ON tasks",
+        "ALTER TABLE tasks RENAME TO t; CREATE VIEW tasks AS SELECT * FROM t",
+    ],
+)
+async def test_fault13_table_whose_policies_are_not_ours_is_refused(
+    postgres: PostgresServer, change: str
+) -> None:
+    urls = await postgres.make_database(f"changed_{secrets.token_hex(4)}")
+    await upgrade(parse_database_url(urls.owner))
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    await pool.check()
+    as_owner = await asyncpg.connect(urls.owner)
+    await as_owner.execute(change)
+    await as_owner.close()
+    # The connection that was made before is given up too.
+    with pytest.raises(DatabaseRefusedError, match="row-level security on the table tasks"):
+        await pool.check()
+    with pytest.raises(DatabaseRefusedError):
+        await TaskRepository(pool, owner()).list_page(limit=1, after=None)
+    await pool.close()
+    await refused(urls.app, "row-level security on the table tasks")
+
+
+async def test_policies_that_narrow_or_bind_others_are_no_harm(postgres: PostgresServer) -> None:
+    urls = await postgres.make_database(f"narrowed_{secrets.token_hex(4)}")
+    await upgrade(parse_database_url(urls.owner))
+    as_owner = await asyncpg.connect(urls.owner)
+    await as_owner.execute("CREATE POLICY narrow ON tasks AS RESTRICTIVE USING (priority < 3)")
+    await as_owner.execute("CREATE POLICY theirs ON tasks TO auth USING (true)")
+    await as_owner.close()
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    await pool.check()
+    await pool.close()
+
+
+async def test_fault13_search_path_of_the_role_does_not_choose_the_table(
+    postgres: PostgresServer,
+) -> None:
+    urls = await postgres.make_database(f"shadow_{secrets.token_hex(4)}")
+    await upgrade(parse_database_url(urls.owner))
+    admin = await asyncpg.connect(
+        make_url(postgres.superuser_url)
+        .set(database=make_url(urls.app).database)
+        .render_as_string(hide_password=False)
+    )
+    await admin.execute("CREATE SCHEMA app AUTHORIZATION app")
+    await admin.execute("CREATE TABLE app.tasks (LIKE public.tasks)")
+    await admin.execute("GRANT ALL ON app.tasks TO app")
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    await TaskRepository(pool, owner()).create(NEW)
+    assert await admin.fetchval("SELECT count(*) FROM app.tasks") == 0
+    await admin.close()
+    await pool.close()
 
 
 async def test_database_without_the_tables_is_refused(

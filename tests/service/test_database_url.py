@@ -22,9 +22,17 @@ def test_url_as_neon_prints_it_connects_over_verified_tls() -> None:
     assert context.check_hostname
 
 
-@pytest.mark.parametrize("suffix", ["", "?sslmode=disable"])
-def test_url_without_tls_says_so_to_the_driver(suffix: str) -> None:
-    assert parse_database_url(f"postgres://app:pw@db/x{suffix}").connect_args() == {"ssl": False}
+@pytest.mark.parametrize("place", ["127.0.0.1", "localhost", "[::1]", "db?sslmode=disable"])
+def test_url_without_tls_says_so_to_the_driver(place: str) -> None:
+    host, _, query = place.partition("?")
+    url = f"postgres://app:pw@{host}/x" + (f"?{query}" if query else "")
+    assert parse_database_url(url).connect_args() == {"ssl": False}
+
+
+def test_another_machine_is_reached_over_verified_tls_unless_the_url_says_otherwise() -> None:
+    context = parse_database_url("postgres://app:pw@db.example.com/x").connect_args()["ssl"]
+    assert isinstance(context, ssl.SSLContext)
+    assert context.check_hostname
 
 
 @pytest.mark.parametrize(

@@ -168,10 +168,12 @@ async def test_first_wall_stands_alone_when_the_policies_let_everything_through(
 ) -> None:
     urls = await postgres.make_database(f"open_{uuid4().hex[:8]}")
     await upgrade(parse_database_url(urls.owner))
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    # A connection made while all was well: a new one would be refused.
+    await pool.check()
     opened = await asyncpg.connect(urls.owner)
     await opened.execute("CREATE POLICY open ON tasks USING (true) WITH CHECK (true)")
     await opened.close()
-    pool = Database(parse_database_url(urls.app), pool_size=1)
     alice, bob = (TaskRepository(pool, Owner(name)) for name in ("alice", "bob"))
     task = await alice.create(TaskWrite(title="Private"))
     await alice.create(TaskWrite(title="Private too"))
