@@ -15,6 +15,7 @@ import uvicorn
 from service.app import check_database
 from service.database import Database, DatabaseRefusedError
 from service.database_url import parse_database_url
+from service.http_protocol import BoundedHttpProtocol
 from service.settings import Settings, SettingsError
 
 LOGGING: Final[dict[str, Any]] = {
@@ -45,6 +46,9 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         workers=settings.web_concurrency,
+        http=BoundedHttpProtocol,
+        # No WebSockets here; with them off, an offer of one is answered as the request it is.
+        ws="none",
         # We write our own access log: uvicorn's has the query string in it.
         access_log=False,
         # Handed over rather than set once: every worker process needs it.

@@ -1,0 +1,154 @@
+"""The bounds on a connection, seen from the wire."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+
+from service import http_protocol
+from service.app import create_app
+from service.http_protocol import BoundedHttpProtocol
+from service.settings import Settings
+from tests.service.conftest import Person
+
+Ask = Callable[[bytes], "asyncio.Future[bytes]"]
+LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture(scope="module")
+async def port(settings: Settings) -> AsyncIterator[int]:
+    config = uvicorn.Config(
+        create_app(settings),
+        host="127.0.0.1",
+        port=0,
+        http=BoundedHttpProtocol,
+        ws="none",
+        log_config=None,
+        timeout_keep_alive=60,
+        access_log=False,
+    )
+    async with serving(config) as chosen:
+        yield chosen
+
+
+@asynccontextmanager
+async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        await server.shutdown()
+
+
+async def exchange(port: int, *parts: bytes, end: bool = True) -> bytes:
+    """Send the parts and give all that comes back until the server closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        if end:
+            writer.write_eof()
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+async def test_request_within_the_bounds_is_served(port: int) -> None:
+    answer = await exchange(port, LIVE + b"X-Long: " + b"x" * 30_000 + b"\r\n\r\n")
+    assert status_of(answer) == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        LIVE + b"X-Long: " + b"x" * 2**20 + b"\r\n\r\n",
+        LIVE + b"X-Endless: " + b"x" * 2**20,
+        LIVE + b"X-Short: x\r\n" * 20_000 + b"\r\n",
+        LIVE + (b"X-Some: " + b"x" * 2000 + b"\r\n") * 40 + b"\r\n",
+    ],
+    ids=["one long header", "one endless header", "20,000 headers", "many long headers"],
+)
+async def test_fault39_head_over_its_bounds_is_refused_with_a_problem(
+    port: int, head: bytes
+) -> None:
+    answer = await exchange(port, head, end=False)
+    assert status_of(answer) == 431
+    headers, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in headers
+    assert b"connection: close" in headers
+    problem = json.loads(body)
+    assert problem["code"] == "headers_too_large"
+    assert problem["request_id"]
+
+
+async def test_fault39_url_over_its_bound_is_refused(port: int) -> None:
+    answer = await exchange(port, b"GET /?" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n")
+    assert status_of(answer) == 414
+
+
+async def test_fault39_endless_trailer_closes_the_connection(port: int) -> None:
+    head = b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await exchange(
+        port, head, b"3\r\nabc\r\n0\r\n", b"X: " + b"x" * 2**19, b"x" * 2**19, end=False
+    )
+    assert status_of(answer) in {405, 431}
+
+
+async def test_long_body_in_chunks_of_any_size_is_no_trailer(port: int) -> None:
+    head = b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n" % 70_000, b"x" * 70_000, b"\r\n"
+    answer = await exchange(port, head, *chunk, *chunk, b"0\r\n\r\n")
+    assert status_of(answer) == 401
+
+
+async def test_trailer_is_not_a_header(port: int, headers_of: Person) -> None:
+    authorization = headers_of("alice")["Authorization"].encode()
+    head = b"GET /api/auth/me HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await exchange(
+        port, head + b"1\r\nx\r\n0\r\nAuthorization: " + authorization + b"\r\n\r\n"
+    )
+    assert status_of(answer) == 401
+
+
+async def test_what_is_no_http_is_refused_with_a_problem(port: int) -> None:
+    answer = await exchange(port, b"\x16\x03\x01\x02\x00\x01\x00\x01")
+    assert status_of(answer) == 400
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "malformed_request"
+
+
+async def test_second_request_that_is_malformed_gets_no_answer_meant_for_the_first(
+    port: int,
+) -> None:
+    answer = await exchange(port, LIVE + b"\r\nnonsense\r\n\r\n")
+    assert answer.count(b"HTTP/1.1") <= 1
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"",
+        LIVE,
+        LIVE + b"\r\n" + LIVE,
+        b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab",
+    ],
+    ids=["nothing", "half a head", "half a second head", "half a body"],
+)
+async def test_fault38_client_that_stops_half_way_loses_its_connection(
+    port: int, part: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.05)
+    answer = await exchange(port, part, end=False)
+    assert answer.count(b"HTTP/1.1") == part.count(b"\r\n\r\n") - part.count(b"POST")
