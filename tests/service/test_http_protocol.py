@@ -106,11 +106,12 @@ async def test_fault39_endless_trailer_closes_the_connection(port: int) -> None:
     assert status_of(answer) in {405, 431}
 
 
-async def test_long_body_in_chunks_of_any_size_is_no_trailer(port: int) -> None:
-    head = b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    chunk = b"%x\r\n" % 70_000, b"x" * 70_000, b"\r\n"
-    answer = await exchange(port, head, *chunk, *chunk, b"0\r\n\r\n")
-    assert status_of(answer) == 401
+async def test_long_chunk_is_no_trailer(port: int) -> None:
+    head = b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n" % 2**20, b"x" * 2**20, b"\r\n"
+    answer = await exchange(port, head, *chunk, b"0\r\n\r\n")
+    assert status_of(answer) == 405
+    assert answer.count(b"HTTP/1.1") == 1
 
 
 async def test_trailer_is_not_a_header(port: int, headers_of: Person) -> None:
