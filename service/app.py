@@ -20,6 +20,7 @@ from service.problems import add_problem_handlers
 from service.settings import Settings
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
+from service.worker import ending_with_parent
 
 logger = logging.getLogger("service")
 
@@ -50,13 +51,14 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await key_set.start()
-        try:
-            await check_database(database)
-            yield
-        finally:
-            await key_set.stop()
-            await database.close()
+        with ending_with_parent():
+            await key_set.start()
+            try:
+                await check_database(database)
+                yield
+            finally:
+                await key_set.stop()
+                await database.close()
 
     app = FastAPI(
         title="Better Auth resource server",

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from service.settings import Settings
@@ -37,6 +38,13 @@ def taken() -> Iterator[socket.socket]:
         yield listener
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def run(env: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "service"],
@@ -61,9 +69,7 @@ def run(env: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]"
 def test_start_that_cannot_be_is_one_line_and_exit_code_1(
     database: DatabaseUrls, tmp_path: Path, taken: socket.socket, cause: str, line: str
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
+    free = free_port()
     user, _, rest = database.app.partition("@")
     env = {
         "settings": environment(database.app, free, PORT="none"),
@@ -92,13 +98,35 @@ def ask(port: int, path: str) -> bytes:
             time.sleep(0.01)
 
 
+def test_workers_end_with_a_parent_that_was_killed(database: DatabaseUrls, tmp_path: Path) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        cwd=tmp_path,
+        env=environment(database.app, port, WEB_CONCURRENCY="2"),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        started = 0
+        while started < 2:
+            started += "startup complete" in process.stderr.readline()
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        _, left = psutil.wait_procs(workers, timeout=20)
+        for worker in left:
+            worker.kill()
+        assert left == []
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_every_worker_writes_the_access_log(
     database: DatabaseUrls, tmp_path: Path, workers: str
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with subprocess.Popen(
         [sys.executable, "-m", "service"],
         cwd=tmp_path,
