@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from keys import AccessTokenVerifier, KeySet, RemoteKeySet, StaticKeySet, VerificationPolicy
 from service import health, metadata
 from service.accounts import routes as account_routes
 from service.auth import SCOPES
+from service.cors import Cors
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url
 from service.edge import MAX_BODY_BYTES, Edge
@@ -85,8 +85,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     describe(app)
     for router in (task_routes.router, account_routes.router, metadata.router, health.router):
         app.include_router(router)
-    # CORS is outermost: a browser app that cannot read an error sees an opaque failure instead.
-    return CORSMiddleware(
+    return Cors(
         Edge(app),
         allow_origins=settings.allowed_origins,
         allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),

@@ -1,13 +1,16 @@
-"""The bearer dependency: request -> verified token -> `CurrentUser` (RFC 6750 section 2.1)."""
+"""Bearer authentication: request -> verified token -> `CurrentUser` (RFC 6750 section 2.1)."""
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
 from keys import AccessToken, AccessTokenVerifier
+from service.json_body import JsonRequest, require_json
 from service.owner import Owner
 from service.problems import (
     CredentialsMissingError,
@@ -30,6 +33,36 @@ class User:
     owner: Owner
 
 
+class AuthenticatedRoute(APIRoute):
+    """An operation for users: who asks is settled before the body is read.
+
+    FastAPI reads and parses the body before any dependency runs; a stranger would get that for free
+    and be told of his mistakes in it.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler of this operation."""
+        handle = super().get_route_handler()
+
+        async def authenticated(request: Request) -> Response:
+            request.state.user = await authenticate(request)
+            require_json(request)
+            return await handle(JsonRequest(request.scope, request.receive))
+
+        return authenticated
+
+
+async def authenticate(request: Request) -> User:
+    """Verify the request's token.
+
+    Raises `CredentialsMissingError`, `CredentialsUnclearError`, and what the verifier raises.
+    """
+    verifier = request.app.state.verifier
+    assert isinstance(verifier, AccessTokenVerifier)  # noqa: S101 - app.py wires nothing else
+    token = await verifier.verify(_bearer_token(request))
+    return User(token, Owner.of(token))
+
+
 class BearerAuthentication(SecurityBase):
     """Takes the access token from the Authorization header and nowhere else."""
 
@@ -41,14 +74,10 @@ class BearerAuthentication(SecurityBase):
         self.scheme_name = "AccessToken"
 
     async def __call__(self, request: Request) -> User:
-        """Verify the request's token.
-
-        Raises `CredentialsMissingError`, `CredentialsUnclearError`, and what the verifier raises.
-        """
-        verifier = request.app.state.verifier
-        assert isinstance(verifier, AccessTokenVerifier)  # noqa: S101 - app.py wires nothing else
-        token = await verifier.verify(_bearer_token(request))
-        return User(token, Owner.of(token))
+        """Give the user whom `AuthenticatedRoute` has found."""
+        user = request.state.user
+        assert isinstance(user, User)  # noqa: S101 - fails closed on any other kind of route
+        return user
 
 
 CurrentUser = Annotated[User, Depends(BearerAuthentication())]

@@ -17,6 +17,7 @@ from service.problems import problem_response
 
 MAX_BODY_BYTES: Final = 256 * 1024
 
+_MANY_DIGITS: Final = 16
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 logger = logging.getLogger("service.requests")
@@ -84,4 +85,7 @@ def _request_id(offered: str | None) -> str:
 
 def _declared_length(headers: Headers) -> int:
     value = headers.get("content-length", "")
-    return int(value) if value.isdecimal() and len(value) < 19 else 0  # noqa: PLR2004 - 2^63
+    if not value.isdecimal():
+        return 0  # none, or one that the server has refused before us
+    # However many digits there are: int() would refuse thousands of them.
+    return int(value) if len(value) < _MANY_DIGITS else MAX_BODY_BYTES + 1

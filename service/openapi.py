@@ -14,6 +14,7 @@ _MEANINGS: Final = {
     HTTPStatus.FORBIDDEN: "The access token lacks the scope that this needs.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or it is not yours.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is over 256 KiB.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not sent as application/json.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request does not have the expected form.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The issuer's keys or the database cannot be reached.",
 }

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -16,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from keys import InvalidTokenError, KeySetUnavailableError
 from service import challenges
@@ -25,6 +27,10 @@ from service.database import DatabaseRefusedError, DatabaseUnavailableError
 logger = logging.getLogger("service")
 
 MEDIA_TYPE: Final = "application/problem+json"
+# A body of a hundred thousand unknown members must not make an answer of ten megabytes.
+MAX_ERRORS: Final = 20
+
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 # Named by RFC 9110; Python 3.11 still has the older phrases, and titles should not depend on it.
 _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -197,7 +203,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type only
-    mistakes = [_field_problem(mistake) for mistake in error.errors()]
+    mistakes = [_field_problem(mistake) for mistake in islice(error.errors(), MAX_ERRORS)]
     if any(mistake.code == "json_invalid" for mistake in mistakes):
         return problem_response(
             _request_id(request),
@@ -225,14 +231,29 @@ def _field_problem(mistake: Mapping[str, Any]) -> FieldProblem:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
     status = HTTPStatus(error.status_code)
+    headers = error.headers
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        # Starlette names the methods of one route; a path has several (RFC 9110 section 10.2.1).
+        headers = {"Allow": ", ".join(_allowed_methods(request))}
     code = _title(status).lower().replace(" ", "_")
     return problem_response(
         _request_id(request),
         status,
         code,
         status.description or status.phrase,
-        headers=error.headers,
+        headers=headers,
     )
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.router.routes
+        )
+    ]
 
 
 async def _unexpected(request: Request, _error: Exception) -> Response:

@@ -5,6 +5,7 @@ Settings come from the environment or from `.env` (the environment wins). Empty 
 """
 
 import secrets
+import ssl
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -44,11 +45,24 @@ def _split(value: object) -> object:
 
 
 def _known_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("names no algorithm")
     unknown = [name for name in names if canonical_algorithm(name) not in ALGORITHMS]
     if unknown:
         known = ", ".join(ALGORITHMS)
         raise ValueError(f"only asymmetric algorithms are known: {known} (or Ed25519)")
     return names
+
+
+def _require_tls(url: str, info: ValidationInfo) -> str:
+    """Give the origin of a URL that may be trusted; raise `ValueError` if it may not."""
+    origin = origin_of(url)
+    host = host_of(url)
+    plain = host in info.data.get("plain_http_hosts", ()) or is_loopback(host)
+    production = info.data.get("environment") == "production"
+    if production and not plain and not origin.startswith("https://"):
+        raise ValueError("must be https in production")
+    return origin
 
 
 def _database_url(value: SecretStr) -> SecretStr:
@@ -89,10 +103,10 @@ class Settings(BaseSettings):
     ca_file: Path | None = None
     cors_origins: _CommaSeparated = ()
     service_url: Annotated[str, AfterValidator(origin_of)] | None = None
+    web_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     service_secret: SecretStr | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
-    web_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
 
     @classmethod
@@ -112,13 +126,15 @@ class Settings(BaseSettings):
     @field_validator("better_auth_url")
     @classmethod
     def _issuer_url(cls, value: str, info: ValidationInfo) -> str:
-        origin_of(value)
-        host = host_of(value)
-        plain = host in info.data.get("plain_http_hosts", ()) or is_loopback(host)
-        production = info.data.get("environment") == "production"
-        if production and not plain and not value.lower().startswith("https://"):
-            raise ValueError("must be https in production")
+        _require_tls(value, info)
         return value.rstrip("/")
+
+    @field_validator("jwt_issuer")
+    @classmethod
+    def _issuer_names(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for name in value:
+            _require_tls(name, info)
+        return value
 
     @field_validator("jwks_url")
     @classmethod
@@ -142,9 +158,15 @@ class Settings(BaseSettings):
 
     @field_validator("ca_file")
     @classmethod
-    def _existing_file(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError("there is no such file")
+    def _certificates(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        try:
+            ssl.create_default_context(cafile=value)
+        except ssl.SSLError:
+            raise ValueError("holds no certificate in PEM form") from None
+        except OSError as error:
+            raise ValueError(f"cannot be read ({error.strerror})") from None
         return value
 
     @field_validator("cors_origins")
@@ -153,17 +175,19 @@ class Settings(BaseSettings):
         if "*" in value and info.data.get("environment") != "development":
             raise ValueError("'*' is refused in production; list the origins")
         # A browser sends bare origins: with a path or a slash none would ever be equal.
-        return tuple(item if item == "*" else origin_of(item) for item in value)
+        return tuple(item if item == "*" else _require_tls(item, info) for item in value)
 
     @field_validator("service_secret")
     @classmethod
     def _long_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is None:
+            if info.data.get("web_concurrency", 1) > 1:
+                raise ValueError("required by WEB_CONCURRENCY: workers read each other's cursors")
             if info.data.get("environment") == "development":
                 # One process, one developer: cursors die with the process and nobody minds.
                 return SecretStr(secrets.token_urlsafe(MIN_SECRET_LENGTH))
             raise ValueError("required in production (openssl rand -base64 32)")
-        if len(value.get_secret_value()) < MIN_SECRET_LENGTH:
+        if len(value.get_secret_value().strip()) < MIN_SECRET_LENGTH:
             raise ValueError(f"needs at least {MIN_SECRET_LENGTH} characters")
         return value
 

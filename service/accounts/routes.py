@@ -1,15 +1,15 @@
 """The account API. `me` is answered from the verified token, without asking anybody."""
 
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeGuard
 
 from fastapi import APIRouter, Response
 
 from service.accounts.schemas import Me
-from service.auth import CurrentUser
+from service.auth import AuthenticatedRoute, CurrentUser
 from service.openapi import problems
 
-router: Final = APIRouter(prefix="/api/auth", tags=["accounts"])
+router: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=AuthenticatedRoute)
 
 
 @router.get(
@@ -28,8 +28,13 @@ async def me(user: CurrentUser, response: Response) -> Me:
     return Me(
         id=user.owner.id,
         issuer=user.token.issuer,
-        name=name if isinstance(name, str) else None,
-        email=email if isinstance(email, str) else None,
+        name=name if _is_text(name) else None,
+        email=email if _is_text(email) else None,
         email_verified=verified if isinstance(verified, bool) else None,
         expires_at=int(user.token.expires_at),
     )
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Tell whether a claim can be written as JSON: one with half a surrogate pair cannot."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)

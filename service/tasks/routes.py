@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from service.auth import READ, WRITE, CurrentUser, User, require_scope
+from service.auth import READ, WRITE, AuthenticatedRoute, CurrentUser, User, require_scope
 from service.database import Database
 from service.openapi import problems
 from service.problems import NotFoundError, ProblemError
@@ -26,11 +26,19 @@ _ALWAYS: Final = (
 )
 _QUERY: Final = problems(HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 _BODY: Final = problems(
-    HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
 )
 _ONE: Final = problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
 
-router: Final = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=problems(*_ALWAYS))
+router: Final = APIRouter(
+    prefix="/api/tasks",
+    tags=["tasks"],
+    responses=problems(*_ALWAYS),
+    route_class=AuthenticatedRoute,
+)
 
 
 async def _readable(request: Request, user: CurrentUser) -> TaskRepository:

@@ -1,5 +1,6 @@
 """Tasks as clients see and send them."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -25,6 +26,7 @@ MAX_TITLE: Final = 200
 MAX_DESCRIPTION: Final = 10_000
 _FIRST_MOMENT: Final = datetime.min.replace(tzinfo=UTC)
 _LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
+_DATE_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}")
 _EXAMPLE: Final[JsonDict] = {
     "title": "Rotate the signing keys",
     "description": "Publish, wait, activate, retire.",
@@ -41,8 +43,8 @@ def _storable(text: str) -> str:
 
 
 def _from_text(value: object) -> object:
-    """Take RFC 3339 text only: pydantic would read a bare number as Unix seconds."""
-    if value is not None and not isinstance(value, str):
+    """Take RFC 3339 text only: pydantic would read a number, in digits too, as Unix seconds."""
+    if value is not None and not (isinstance(value, str) and _DATE_TIME.match(value)):
         raise ValueError("must be an RFC 3339 date-time in a string")
     return value
 

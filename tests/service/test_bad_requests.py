@@ -3,7 +3,10 @@
 import httpx
 import pytest
 
+from service.problems import MAX_ERRORS
+
 PATH = "/api/tasks"
+NOBODYS = "0190f3a2-7b1c-7d3e-8f00-000000000000"
 JSON = {"Content-Type": "application/json"}
 
 BODIES: dict[str, tuple[bytes, int]] = {
@@ -12,6 +15,9 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "fault26 deep nesting": (b'{"title":' + b"[" * 100_000, 400),
     "fault26 integer of 5000 digits": (b'{"title": "a", "priority": ' + b"9" * 5000 + b"}", 400),
     "fault26 bad UTF-8": (b'{"title": "\xff"}', 400),
+    "fault26 UTF-16": ('{"title": "a"}'.encode("utf-16"), 400),
+    "fault26 byte order mark": (b'\xef\xbb\xbf{"title": "a"}', 400),
+    "fault26 member twice": (b'{"title": "a", "title": "hunter2"}', 400),
     "an array": (b"[]", 422),
     "null": (b"null", 422),
     "unknown field": (b'{"title": "a", "hunter2": 1}', 422),
@@ -41,6 +47,7 @@ BODIES: dict[str, tuple[bytes, int]] = {
         422,
     ),
     "fault36 number for a date-time": (b'{"title": "a", "due_at": 1900000000}', 422),
+    "fault36 digits for a date-time": (b'{"title": "a", "due_at": "1900000000"}', 422),
     "no date-time": (b'{"title": "a", "due_at": "hunter2"}', 422),
 }
 
@@ -105,8 +112,71 @@ async def test_unknown_path_and_method_are_problems_too(
 ) -> None:
     nowhere = await client.get("/api/nothing", headers=alice)
     assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
-    wrong = await client.request("TRACE", PATH, headers=alice)
-    assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        (PATH, "GET, POST"),
+        (f"{PATH}/{NOBODYS}", "GET, PUT, PATCH, DELETE"),
+        ("/api/auth/me", "GET"),
+        ("/livez", "GET"),
+    ],
+)
+@pytest.mark.parametrize("method", ["TRACE", "OPTIONS", "HEAD", "BREW"])
+async def test_fault37_other_methods_are_told_which_are_allowed(
+    client: httpx.AsyncClient, alice: httpx.Headers, method: str, path: str, allowed: str
+) -> None:
+    answer = await client.request(method, path, headers=alice)
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == allowed
+    if method != "HEAD":
+        assert answer.json()["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "application/json; charset=utf-16"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+async def test_fault28_body_that_is_not_sent_as_json_is_refused(
+    client: httpx.AsyncClient, alice: httpx.Headers, method: str, headers: dict[str, str]
+) -> None:
+    path = PATH if method == "POST" else f"{PATH}/{NOBODYS}"
+    answer = await client.request(
+        method, path, headers={**alice, **headers}, content=b'{"title": "hunter2"}'
+    )
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert "hunter2" not in answer.text
+
+
+async def test_stranger_is_refused_before_his_body_is_read(client: httpx.AsyncClient) -> None:
+    answer = await client.post(PATH, headers=JSON, content=b"{")
+    assert answer.status_code == 401
+
+
+async def test_many_mistakes_are_answered_with_the_first_of_them(
+    client: httpx.AsyncClient, alice: httpx.Headers
+) -> None:
+    body = {f"member{number}": 1 for number in range(10_000)}
+    answer = await client.post(PATH, headers=alice, json=body)
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == MAX_ERRORS
+
+
+async def test_absurd_content_length_is_too_large(
+    client: httpx.AsyncClient, alice: httpx.Headers
+) -> None:
+    headers = {**alice, **JSON, "Content-Length": "9" * 19}
+    answer = await client.post(PATH, headers=headers, content=b"{}")
+    assert (answer.status_code, answer.json()["code"]) == (413, "content_too_large")
 
 
 async def test_request_id_is_kept_if_it_is_one_and_replaced_if_not(
@@ -139,6 +209,13 @@ async def test_fault42_other_origins_get_no_cors_headers(
     client: httpx.AsyncClient, origin: str
 ) -> None:
     answer = await client.get("/livez", headers={"Origin": origin})
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_refused_preflight_is_a_problem(client: httpx.AsyncClient) -> None:
+    headers = {"Origin": "http://evil.test", "Access-Control-Request-Method": "GET"}
+    answer = await client.options(PATH, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "cors_refused")
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 

@@ -152,4 +152,4 @@ async def test_fault38_client_that_stops_half_way_loses_its_connection(
     monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
     monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.05)
     answer = await exchange(port, part, end=False)
-    assert answer.count(b"HTTP/1.1") == part.count(b"\r\n\r\n") - part.count(b"POST")
+    assert answer.count(b"HTTP/1.1") == part.count(b"\r\n\r\n")

@@ -22,6 +22,7 @@ def environment(database_url: str, port: int, **changes: str) -> dict[str, str]:
         "ENVIRONMENT": "development",
         "DATABASE_URL": database_url,
         "BETTER_AUTH_URL": "http://localhost:1",
+        "SERVICE_SECRET": "0123456789abcdef0123456789abcdef",
         "PORT": str(port),
         **changes,
     }
@@ -110,7 +111,9 @@ def test_workers_end_with_a_parent_that_was_killed(database: DatabaseUrls, tmp_p
         assert process.stderr is not None
         started = 0
         while started < 2:
-            started += "startup complete" in process.stderr.readline()
+            line = process.stderr.readline()
+            assert line, "ended before both workers had started"
+            started += "startup complete" in line
         workers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         _, left = psutil.wait_procs(workers, timeout=20)

@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from tests.service.conftest import Person
+
 PATH = "/api/tasks"
 FULL = {
     "title": "Rotate the keys",
@@ -233,3 +235,12 @@ async def test_fault32_id_in_another_form_names_no_task(
     assert (await client.get(f"{PATH}/{uuid4()}", headers=alice)).json()["detail"] == (
         answer.json()["detail"]
     )
+
+
+async def test_me_leaves_out_what_cannot_be_written(
+    client: httpx.AsyncClient, headers_of: Person
+) -> None:
+    user = headers_of("alice", name="half \ud83d", email="a@example.com")
+    answer = await client.get("/api/auth/me", headers=user)
+    assert answer.status_code == 200
+    assert (answer.json()["name"], answer.json()["email"]) == (None, "a@example.com")
