@@ -3,6 +3,7 @@
 - `owner` owns the database and runs the migrations.
 - `app` is the service: bound by row-level security, without any right on Better Auth's tables.
 - `auth` is Better Auth: at home in a schema of its own, without any right on ours.
+- `purge` is the operators' purge: it sees and deletes what is past restoring, and nothing else.
 """
 
 import base64
@@ -26,7 +27,8 @@ DATABASE: Final = "resource_server"
 OWNER: Final = "owner"
 APP: Final = "app"
 AUTH: Final = "auth"
-ROLES: Final = (OWNER, APP, AUTH)
+PURGE: Final = "purge"
+ROLES: Final = (OWNER, APP, AUTH, PURGE)
 # Stated, even where they are defaults: an `app` that could bypass the policies is no second wall.
 _POWERLESS: Final = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT"
 _SCRAM_ITERATIONS: Final = 4096
@@ -34,13 +36,13 @@ _CONNECT_SECONDS: Final = 10
 # What must be said anew in each database, for a copy does not take it over from its template.
 _OF_A_DATABASE: Final = (
     "REVOKE ALL ON DATABASE %I FROM PUBLIC",
-    f"GRANT CONNECT ON DATABASE %I TO {OWNER}, {APP}, {AUTH}",
+    f"GRANT CONNECT ON DATABASE %I TO {', '.join(ROLES)}",
 )
 _OF_ITS_SCHEMAS: Final = (
     "REVOKE ALL ON SCHEMA public FROM PUBLIC",
-    f"GRANT USAGE ON SCHEMA public TO {APP}",
+    f"GRANT USAGE ON SCHEMA public TO {APP}, {PURGE}",
     f"CREATE SCHEMA IF NOT EXISTS {AUTH} AUTHORIZATION {AUTH}",
-    f"REVOKE ALL ON SCHEMA {AUTH} FROM PUBLIC, {OWNER}, {APP}",
+    f"REVOKE ALL ON SCHEMA {AUTH} FROM PUBLIC, {OWNER}, {APP}, {PURGE}",
 )
 
 
@@ -59,10 +61,11 @@ class RolePasswords:
     owner: str = field(default_factory=_password, repr=False)
     app: str = field(default_factory=_password, repr=False)
     auth: str = field(default_factory=_password, repr=False)
+    purge: str = field(default_factory=_password, repr=False)
 
     def items(self) -> tuple[tuple[str, str], ...]:
         """Give (role, password) for each role."""
-        return tuple(zip(ROLES, (self.owner, self.app, self.auth), strict=True))
+        return tuple(zip(ROLES, (self.owner, self.app, self.auth, self.purge), strict=True))
 
 
 def url_as(url: str, *, user: str, password: str, database: str = DATABASE) -> str:
@@ -76,7 +79,7 @@ def url_as(url: str, *, user: str, password: str, database: str = DATABASE) -> s
 async def provide(
     superuser_url: str, passwords: RolePasswords, *, database: str = DATABASE
 ) -> None:
-    """Create or correct the three roles and the database; doing it again changes nothing.
+    """Create or correct the four roles and the database; doing it again changes nothing.
 
     `superuser_url` names a database that is there already, usually `postgres`. Raises `RolesError`.
     """

@@ -10,16 +10,11 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do.
 import argparse
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Sequence
 
-from dotenv import dotenv_values
-
-from service.database_url import DatabaseUrl, parse_database_url
+from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, UsageError, database_url_from
 from service.migrations.runner import MigrationError, pending, upgrade
-
-DONE, FAILED, USAGE, NOTHING_DUE = 0, 1, 2, 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,9 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     arguments = parser.parse_args(argv)
     try:
-        url = _migration_url()
-    except ValueError as error:
-        print(f"migrate: MIGRATION_DATABASE_URL: {error}", file=sys.stderr)
+        url = database_url_from("MIGRATION_DATABASE_URL", meaning="the role that owns the tables")
+    except UsageError as error:
+        print(f"migrate: {error}", file=sys.stderr)
         return USAGE
     try:
         names = asyncio.run(upgrade(url) if arguments.execute else pending(url))
@@ -45,14 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         _tell(names, executed=arguments.execute)
     return DONE if names else NOTHING_DUE
-
-
-def _migration_url() -> DatabaseUrl:
-    name = "MIGRATION_DATABASE_URL"
-    value = os.environ.get(name) or dotenv_values(".env").get(name)
-    if not value:
-        raise ValueError("not set; it names the role that owns the tables")
-    return parse_database_url(value)
 
 
 def _tell(names: Sequence[str], *, executed: bool) -> None:

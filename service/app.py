@@ -41,6 +41,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     database = Database(
         parse_database_url(settings.database_url.get_secret_value()),
         pool_size=settings.database_pool_size,
+        budget=settings.request_seconds,
+        prepared_statements=settings.database_prepared_statements,
     )
     key_set = _key_set(settings)
     policy = VerificationPolicy(
@@ -74,6 +76,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.key_set = key_set
     app.state.verifier = AccessTokenVerifier(key_set, policy)
     app.state.cursors = CursorSigner(settings.secret)
+    app.state.max_tasks = settings.max_tasks_per_user
+    app.state.requires_verified_email = settings.require_verified_email
     own_url = settings.own_url
     app.state.metadata = own_url and metadata.ResourceMetadata(
         resource=own_url,
@@ -89,8 +93,21 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         Edge(app),
         allow_origins=settings.allowed_origins,
         allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-        allow_headers=("Authorization", "Content-Type"),
-        expose_headers=("Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+        allow_headers=(
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "If-Match",
+            "If-None-Match",
+        ),
+        expose_headers=(
+            "ETag",
+            "Idempotency-Replayed",
+            "Location",
+            "Retry-After",
+            "WWW-Authenticate",
+            "X-Request-ID",
+        ),
         # Tokens travel in a header that scripts set; cookies have no business here.
         allow_credentials=False,
     )

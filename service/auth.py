@@ -13,8 +13,10 @@ from keys import AccessToken, AccessTokenVerifier
 from service.json_body import JsonRequest, require_json
 from service.owner import Owner
 from service.problems import (
+    BannedError,
     CredentialsMissingError,
     CredentialsUnclearError,
+    EmailNotVerifiedError,
     InsufficientScopeError,
 )
 
@@ -55,11 +57,16 @@ class AuthenticatedRoute(APIRoute):
 async def authenticate(request: Request) -> User:
     """Verify the request's token.
 
-    Raises `CredentialsMissingError`, `CredentialsUnclearError`, and what the verifier raises.
+    Raises `CredentialsMissingError`, `CredentialsUnclearError`, `BannedError`, and what the
+    verifier raises.
     """
     verifier = request.app.state.verifier
     assert isinstance(verifier, AccessTokenVerifier)  # noqa: S101 - app.py wires nothing else
     token = await verifier.verify(_bearer_token(request))
+    if token.claims.get("banned"):
+        # Of Better Auth's admin plugin. It ends the sessions of whom it bans; this ends their
+        # tokens too.
+        raise BannedError
     return User(token, Owner.of(token))
 
 
@@ -90,6 +97,13 @@ def require_scope(user: User, scope: str) -> None:
     """
     if user.token.scopes is not None and scope not in user.token.scopes:
         raise InsufficientScopeError(scope)
+
+
+def require_verified_email(request: Request, user: User) -> None:
+    """Raise `EmailNotVerifiedError` if the service asks for it and the token does not say so."""
+    verified = user.token.claims.get("emailVerified") is True
+    if request.app.state.requires_verified_email and not verified:
+        raise EmailNotVerifiedError
 
 
 def _bearer_token(request: Request) -> str:

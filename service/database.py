@@ -13,6 +13,7 @@ The engine runs in autocommit: otherwise SQLAlchemy would open a transaction aro
 and pay three more round trips for it.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Protocol
@@ -43,13 +44,21 @@ IDENTITY_PARAMETER: Final = "identity"
 
 AnyRow = Row[*tuple[Any, ...]]
 
-CONNECT_SECONDS: Final = 5.0
-STATEMENT_SECONDS: Final = 5.0
+REQUEST_SECONDS: Final = 5.0
+LOCK_SECONDS: Final = 2.0
 POOL_WAIT_SECONDS: Final = 1.0
+
+_NOTHING_PREPARED: Final = {
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+    # Unnamed: a name would be taken already where another client of the pooler was before us.
+    "prepared_statement_name_func": lambda: "",
+}
 
 # Connection trouble, resources exhausted, operator intervention, system error, read-only server,
 # serialization failure, deadlock, lock not available: all of them pass.
 _PASSING_SQLSTATES: Final = ("08", "53", "57", "58", "25006", "40001", "40P01", "55P03")
+_LOCK_NOT_AVAILABLE: Final = "55P03"
 # Wrong password, unknown role, unknown database: somebody has to correct something.
 _REFUSING_SQLSTATES: Final = ("28", "3D")
 
@@ -62,6 +71,12 @@ class DatabaseUnavailableError(Exception):
     def __init__(self, detail: str, *, retry_after: float = 1) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class LockTimeoutError(DatabaseUnavailableError):
+    """Somebody else holds a row for longer than we wait."""
+
+    code = "database_locked"
 
 
 class DatabaseRefusedError(DatabaseUnavailableError):
@@ -103,9 +118,22 @@ class OwnerTransaction(Protocol):
 
 
 class Database:
-    """A pool of connections to one database, under one role that row-level security binds."""
+    """A pool of connections to one database, under one role that row-level security binds.
 
-    def __init__(self, url: DatabaseUrl, *, pool_size: int = 10) -> None:
+    `budget` bounds each call in seconds, whatever the time is spent on. Without
+    `prepared_statements` it works through a transaction pooler that knows none (PgBouncer before
+    1.21), a trip slower.
+    """
+
+    def __init__(
+        self,
+        url: DatabaseUrl,
+        *,
+        pool_size: int = 10,
+        budget: float = REQUEST_SECONDS,
+        prepared_statements: bool = True,
+    ) -> None:
+        self._budget = budget
         self._engine = create_async_engine(
             url.url,
             isolation_level="AUTOCOMMIT",
@@ -119,8 +147,9 @@ class Database:
             hide_parameters=True,
             connect_args={
                 **url.connect_args(),
-                "timeout": CONNECT_SECONDS,
-                "command_timeout": STATEMENT_SECONDS,
+                "timeout": budget,
+                "command_timeout": budget,
+                **({} if prepared_statements else _NOTHING_PREPARED),
                 "server_settings": {"application_name": "better-auth-resource-server"},
             },
         )
@@ -171,20 +200,24 @@ class Database:
             try:
                 await driver.execute(
                     "BEGIN; SELECT set_config('app.user_id', "
-                    f"convert_from(decode('{identity}', 'hex'), 'UTF8'), true)"
+                    f"convert_from(decode('{identity}', 'hex'), 'UTF8'), true), "
+                    f"set_config('lock_timeout', '{LOCK_SECONDS * 1000:.0f}', true)"
                 )
                 yield _Transaction(connection, owner)
                 await driver.execute("COMMIT")
+            except Exception:
+                await driver.execute("ROLLBACK")
+                raise
             except BaseException:
-                # Rare, so no attempt to save it: the connection goes, and the transaction and
-                # the identity with it.
+                # Cut off, perhaps in the middle of a statement: no attempt to save it. The
+                # connection goes, and the transaction and the identity with it.
                 await connection.invalidate()
                 raise
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         with _passing_trouble():
-            async with self._engine.connect() as connection:
+            async with asyncio.timeout(self._budget), self._engine.connect() as connection:
                 yield connection
 
 
@@ -237,6 +270,8 @@ def _passing_trouble() -> Iterator[None]:
         if state.startswith(_REFUSING_SQLSTATES):
             said = str(driver_error).partition("\n")[0].rpartition(">: ")[2]
             raise DatabaseRefusedError(f"DATABASE_URL: {said}") from error
+        if state == _LOCK_NOT_AVAILABLE:
+            raise LockTimeoutError("locked") from error
         if lost or state.startswith(_PASSING_SQLSTATES):
             raise DatabaseUnavailableError(f"{type(driver_error).__name__} {state}") from error
         raise

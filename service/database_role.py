@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-PROTECTED: Final = ("tasks",)
+PROTECTED: Final = ("tasks", "idempotency_keys")
 """The tables of schema `public` that hold users' rows."""
 
 # As PostgreSQL writes the policies of our migrations back.

@@ -11,8 +11,12 @@ from service.problems import MEDIA_TYPE, Problem
 _MEANINGS: Final = {
     HTTPStatus.BAD_REQUEST: "The request cannot be read: malformed JSON, a bad cursor.",
     HTTPStatus.UNAUTHORIZED: "No access token, or one that is not accepted.",
-    HTTPStatus.FORBIDDEN: "The access token lacks the scope that this needs.",
+    HTTPStatus.FORBIDDEN: "The access token lacks the scope that this needs, or the account may"
+    " not use the service.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or it is not yours.",
+    HTTPStatus.CONFLICT: "You have as many tasks as you may have, or the same request is under"
+    " way.",
+    HTTPStatus.PRECONDITION_FAILED: "The task is not in the version that If-Match names.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is over 256 KiB.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not sent as application/json.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request does not have the expected form.",
@@ -24,12 +28,27 @@ _HEADERS: Final = {
     HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "Seconds to wait before trying again."),
 }
 
+_SUCCESS_HEADERS: Final = {
+    "ETag": "The version of the task, for If-Match and If-None-Match.",
+    "Location": "Where the task is.",
+    "Idempotency-Replayed": "`true` where the task had been created before, under the same key.",
+}
+
 Responses = dict[int | str, dict[str, Any]]
 
 
 def problems(*statuses: HTTPStatus) -> Responses:
     """Describe the errors of an operation for its `responses`."""
     return {int(status): _describe(status) for status in statuses}
+
+
+def headers(status: HTTPStatus, *names: str) -> Responses:
+    """Describe the headers of an operation's success for its `responses`."""
+    described = {
+        name: {"description": _SUCCESS_HEADERS[name], "schema": {"type": "string"}}
+        for name in names
+    }
+    return {int(status): {"headers": described}}
 
 
 def _describe(status: HTTPStatus) -> dict[str, Any]:

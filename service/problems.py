@@ -23,6 +23,13 @@ from keys import InvalidTokenError, KeySetUnavailableError
 from service import challenges
 from service.challenges import Challenge
 from service.database import DatabaseRefusedError, DatabaseUnavailableError
+from service.tasks.errors import (
+    IdempotencyInFlightError,
+    IdempotencyMismatchError,
+    StaleVersionError,
+    TaskError,
+    TaskLimitError,
+)
 
 logger = logging.getLogger("service")
 
@@ -101,6 +108,24 @@ class InsufficientScopeError(ProblemError):
         )
 
 
+class BannedError(ProblemError):
+    """The account is banned: 403."""
+
+    def __init__(self) -> None:
+        super().__init__(HTTPStatus.FORBIDDEN, "banned", "This account is banned.")
+
+
+class EmailNotVerifiedError(ProblemError):
+    """The account's e-mail address is not verified, and this service asks for that: 403."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.FORBIDDEN,
+            "email_not_verified",
+            "Verify your e-mail address, then sign in again.",
+        )
+
+
 class NotFoundError(ProblemError):
     """Nothing that the caller may see: another user's row and no row at all are the same."""
 
@@ -108,10 +133,28 @@ class NotFoundError(ProblemError):
         super().__init__(HTTPStatus.NOT_FOUND, "not_found", "There is no such task.")
 
 
+_TASK_ERRORS: Final[Mapping[type[TaskError], tuple[HTTPStatus, str]]] = {
+    StaleVersionError: (
+        HTTPStatus.PRECONDITION_FAILED,
+        "The task is in another version by now. Read it again.",
+    ),
+    TaskLimitError: (HTTPStatus.CONFLICT, "You have as many tasks as you may have."),
+    IdempotencyMismatchError: (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "This Idempotency-Key was used for another request.",
+    ),
+    IdempotencyInFlightError: (
+        HTTPStatus.CONFLICT,
+        "A request with this Idempotency-Key is still under way. Try again shortly.",
+    ),
+}
+
+
 def add_problem_handlers(app: FastAPI, *, metadata_url: str | None) -> None:
     """Have every error of `app` answered by the table below; challenges name `metadata_url`."""
     app.state.metadata_url = metadata_url
     app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(TaskError, _task_error)
     app.add_exception_handler(InvalidTokenError, _invalid_token)
     app.add_exception_handler(KeySetUnavailableError, _unavailable)
     app.add_exception_handler(DatabaseUnavailableError, _unavailable)
@@ -165,6 +208,12 @@ async def _problem(request: Request, error: Exception) -> Response:
         error.detail,
         headers=_challenge_header(request, error.challenge),
     )
+
+
+async def _task_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TaskError)  # noqa: S101 - registered for this type only
+    status, detail = _TASK_ERRORS[type(error)]
+    return problem_response(_request_id(request), status, error.code, detail)
 
 
 async def _invalid_token(request: Request, error: Exception) -> Response:

@@ -108,6 +108,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+    database_prepared_statements: bool = True
+    request_seconds: Annotated[float, Field(gt=0, le=60)] = 5
+    max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    require_verified_email: bool = False
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

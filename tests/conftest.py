@@ -21,6 +21,7 @@ class DatabaseUrls:
     owner: str
     app: str
     auth: str
+    purge: str
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class PostgresServer:
     passwords: RolePasswords
 
     async def make_database(self, name: str) -> DatabaseUrls:
-        """Make a database with the three roles and nothing in it."""
+        """Make a database with the four roles and nothing in it."""
         await provide(self.superuser_url, self.passwords, database=name)
         return DatabaseUrls(
             **{

@@ -17,7 +17,10 @@ router: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=Aut
     operation_id="getMe",
     summary="Who am I?",
     responses=problems(
-        HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.SERVICE_UNAVAILABLE,
     ),
 )
 async def me(user: CurrentUser, response: Response) -> Me:

@@ -15,7 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from service.database_url import DatabaseUrl
 
-APP_ROLE: Final = "app"
+# The migrations grant to them, so they must be there.
+ROLES: Final = ("app", "purge")
 # Any number will do as long as nothing else in the database locks it.
 _LOCK: Final = 7_340_921_866_005_417
 
@@ -60,7 +61,7 @@ def _upgrade(connection: Connection) -> list[str]:
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     names = _pending(connection)
     if names:
-        _require_app_role(connection)
+        _require_roles(connection)
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -78,15 +79,14 @@ def _title(doc: str) -> str:
     return doc.partition("\n")[0].rstrip(".")
 
 
-def _require_app_role(connection: Connection) -> None:
-    exists = connection.execute(
-        text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"), {"role": APP_ROLE}
-    ).scalar_one()
-    if not exists:
-        raise MigrationError(
-            f"role {APP_ROLE} is missing; run: CREATE ROLE {APP_ROLE} LOGIN PASSWORD '...'"
-            " NOSUPERUSER NOBYPASSRLS"
-        )
+def _require_roles(connection: Connection) -> None:
+    there = connection.scalars(text("SELECT rolname FROM pg_roles")).all()
+    for role in ROLES:
+        if role not in there:
+            raise MigrationError(
+                f"role {role} is missing; run: CREATE ROLE {role} LOGIN PASSWORD '...'"
+                " NOSUPERUSER NOBYPASSRLS"
+            )
 
 
 def _config() -> Config:

@@ -1,43 +1,53 @@
-"""The task API: HTTP in, HTTP out. No SQL and no policy here."""
+"""The task API: HTTP in, HTTP out. No SQL and no policy here.
+
+A new operation is a method of the repository and a route; who may call it is settled by
+`ReadableTasks` or `WritableTasks`.
+"""
 
 import re
 from http import HTTPStatus
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
-from service.auth import READ, WRITE, AuthenticatedRoute, CurrentUser, User, require_scope
+from service.auth import (
+    READ,
+    WRITE,
+    AuthenticatedRoute,
+    CurrentUser,
+    User,
+    require_scope,
+    require_verified_email,
+)
 from service.database import Database
-from service.openapi import problems
+from service.openapi import headers, problems
 from service.problems import NotFoundError, ProblemError
-from service.tasks.cursor import BadCursorError, CursorSigner
+from service.tasks.cursor import BadCursorError, CursorSigner, Position
+from service.tasks.preconditions import etag_of, expected_versions, is_unchanged
+from service.tasks.query import TaskQuery
 from service.tasks.repository import TaskRepository
 from service.tasks.schemas import Task, TaskPage, TaskPatch, TaskWrite, page_json, task_json
 
-MAX_PAGE: Final = 100
-DEFAULT_PAGE: Final = 50
-
 _CANONICAL_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_ALWAYS: Final = (
+_ALWAYS: Final = problems(
+    HTTPStatus.BAD_REQUEST,
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-_QUERY: Final = problems(HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+_QUERY: Final = problems(HTTPStatus.UNPROCESSABLE_ENTITY)
 _BODY: Final = problems(
-    HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
-_ONE: Final = problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+_ONE: Final = problems(HTTPStatus.NOT_FOUND)
+_STALE: Final = problems(HTTPStatus.PRECONDITION_FAILED)
+_LIMITED: Final = problems(HTTPStatus.CONFLICT)
 
 router: Final = APIRouter(
-    prefix="/api/tasks",
-    tags=["tasks"],
-    responses=problems(*_ALWAYS),
-    route_class=AuthenticatedRoute,
+    prefix="/api/tasks", tags=["tasks"], responses=_ALWAYS, route_class=AuthenticatedRoute
 )
 
 
@@ -51,9 +61,10 @@ async def _writable(request: Request, user: CurrentUser) -> TaskRepository:
 
 def _tasks_of(request: Request, user: User, scope: str) -> TaskRepository:
     require_scope(user, scope)
+    require_verified_email(request, user)
     database = request.app.state.database
     assert isinstance(database, Database)  # noqa: S101 - app.py wires nothing else
-    return TaskRepository(database, user.owner)
+    return TaskRepository(database, user.owner, max_tasks=request.app.state.max_tasks)
 
 
 async def _task_id(
@@ -68,6 +79,29 @@ async def _task_id(
 ReadableTasks = Annotated[TaskRepository, Depends(_readable)]
 WritableTasks = Annotated[TaskRepository, Depends(_writable)]
 TaskId = Annotated[UUID, Depends(_task_id)]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match", description="Change the task only in this version: 412 if it is another."
+    ),
+]
+IfNoneMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-None-Match",
+        description="Send the task only if it is not in this version: else 304.",
+    ),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Sent again with the same body within 24 hours, it creates no second task.",
+    ),
+]
 
 
 @router.get(
@@ -81,27 +115,30 @@ async def list_tasks(
     request: Request,
     user: CurrentUser,
     tasks: ReadableTasks,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
-    cursor: Annotated[
-        str | None, Query(max_length=200, description="The `next_cursor` of the page before.")
-    ] = None,
+    query: Annotated[TaskQuery, Query()],
 ) -> Response:
-    """Give your tasks, newest first, a page at a time."""
+    """Give your tasks a page at a time, newest first unless another sort is asked for."""
+    _refuse_repetition(request)
     cursors = request.app.state.cursors
     assert isinstance(cursors, CursorSigner)  # noqa: S101 - app.py wires nothing else
     after = None
-    if cursor is not None:
+    if query.cursor is not None:
         try:
-            after = cursors.read(user.owner, cursor)
+            after = cursors.read(user.owner, query, query.cursor)
         except BadCursorError:
             raise ProblemError(
-                HTTPStatus.BAD_REQUEST, "bad_cursor", "Start again without a cursor."
+                HTTPStatus.BAD_REQUEST,
+                "bad_cursor",
+                "This cursor is not for this list; start again without one.",
             ) from None
     # One more than asked for tells whether there is a next page.
-    found = await tasks.list_page(limit=limit + 1, after=after)
-    items, more = found[:limit], len(found) > limit
-    page = TaskPage(items, cursors.write(user.owner, items[-1].id) if more else None)
-    return _json(page_json(page))
+    found = await tasks.list_page(query, limit=query.limit + 1, after=after)
+    items, more = found[: query.limit], len(found) > query.limit
+    cursor = None
+    if more:
+        key = getattr(items[-1], query.sort.removeprefix("-"))
+        cursor = cursors.write(user.owner, query, Position(key, items[-1].id))
+    return _json(page_json(TaskPage(items, cursor)))
 
 
 @router.post(
@@ -110,20 +147,47 @@ async def list_tasks(
     summary="Create a task",
     response_model=Task,
     status_code=HTTPStatus.CREATED,
-    responses=_BODY,
+    responses={
+        **_BODY,
+        **_LIMITED,
+        **headers(HTTPStatus.CREATED, "Location", "ETag", "Idempotency-Replayed"),
+    },
 )
-async def create_task(tasks: WritableTasks, body: TaskWrite) -> Response:
+async def create_task(
+    tasks: WritableTasks, body: TaskWrite, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Add a task. Only the title is required."""
-    task = await tasks.create(body)
-    return _json(task_json(task), HTTPStatus.CREATED, {"Location": f"{router.prefix}/{task.id}"})
+    created = True
+    if idempotency_key is None:
+        task = await tasks.create(body)
+    else:
+        task, created = await tasks.create_once(body, idempotency_key)
+    response = _task(task, HTTPStatus.CREATED)
+    response.headers["Location"] = f"{router.prefix}/{task.id}"
+    if not created:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
 
 
 @router.get(
-    "/{task_id}", operation_id="getTask", summary="Read a task", response_model=Task, responses=_ONE
+    "/{task_id}",
+    operation_id="getTask",
+    summary="Read a task",
+    response_model=Task,
+    responses={
+        **_ONE,
+        **headers(HTTPStatus.OK, "ETag"),
+        HTTPStatus.NOT_MODIFIED.value: {"description": "You have it in this version."},
+    },
 )
-async def get_task(tasks: ReadableTasks, task_id: TaskId) -> Response:
+async def get_task(
+    tasks: ReadableTasks, task_id: TaskId, if_none_match: IfNoneMatch = None
+) -> Response:
     """Give one of your tasks."""
-    return _found(await tasks.get(task_id))
+    task = _found(await tasks.get(task_id))
+    if is_unchanged(task, if_none_match):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers_of(task))
+    return _task(task)
 
 
 @router.put(
@@ -131,11 +195,14 @@ async def get_task(tasks: ReadableTasks, task_id: TaskId) -> Response:
     operation_id="replaceTask",
     summary="Replace a task",
     response_model=Task,
-    responses={**_ONE, **_BODY},
+    responses={**_ONE, **_BODY, **_STALE, **headers(HTTPStatus.OK, "ETag")},
 )
-async def replace_task(tasks: WritableTasks, task_id: TaskId, body: TaskWrite) -> Response:
+async def replace_task(
+    tasks: WritableTasks, task_id: TaskId, body: TaskWrite, if_match: IfMatch = None
+) -> Response:
     """Replace one of your tasks whole: a member that is not sent goes back to its default."""
-    return _found(await tasks.change(task_id, body.model_dump()))
+    versions = expected_versions(if_match)
+    return _task(_found(await tasks.change(task_id, body.model_dump(), versions=versions)))
 
 
 @router.patch(
@@ -143,11 +210,14 @@ async def replace_task(tasks: WritableTasks, task_id: TaskId, body: TaskWrite) -
     operation_id="changeTask",
     summary="Change parts of a task",
     response_model=Task,
-    responses={**_ONE, **_BODY},
+    responses={**_ONE, **_BODY, **_STALE, **headers(HTTPStatus.OK, "ETag")},
 )
-async def change_task(tasks: WritableTasks, task_id: TaskId, body: TaskPatch) -> Response:
+async def change_task(
+    tasks: WritableTasks, task_id: TaskId, body: TaskPatch, if_match: IfMatch = None
+) -> Response:
     """Change the members that are sent (RFC 7396): null empties a member, absence keeps it."""
-    return _found(await tasks.change(task_id, body.changes()))
+    versions = expected_versions(if_match)
+    return _task(_found(await tasks.change(task_id, body.changes(), versions=versions)))
 
 
 @router.delete(
@@ -155,26 +225,56 @@ async def change_task(tasks: WritableTasks, task_id: TaskId, body: TaskPatch) ->
     operation_id="deleteTask",
     summary="Delete a task",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=_ONE,
+    responses={**_ONE, **_STALE},
 )
-async def delete_task(tasks: WritableTasks, task_id: TaskId) -> Response:
-    """Delete one of your tasks."""
-    if not await tasks.delete(task_id):
+async def delete_task(tasks: WritableTasks, task_id: TaskId, if_match: IfMatch = None) -> Response:
+    """Delete one of your tasks. For 30 days it can be restored."""
+    if not await tasks.delete(task_id, versions=expected_versions(if_match)):
         raise NotFoundError
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def _found(task: Task | None) -> Response:
+@router.post(
+    "/{task_id}/restore",
+    operation_id="restoreTask",
+    summary="Restore a deleted task",
+    response_model=Task,
+    responses={**_ONE, **_LIMITED, **headers(HTTPStatus.OK, "ETag")},
+)
+async def restore_task(tasks: WritableTasks, task_id: TaskId) -> Response:
+    """Take the deletion of one of your tasks back, within 30 days of it."""
+    return _task(_found(await tasks.restore(task_id)))
+
+
+def _refuse_repetition(request: Request) -> None:
+    """Raise `ProblemError` (422) where a parameter is sent twice: either could be meant."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    if len(names) != len(set(names)):
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "repeated_parameter", "Send each parameter once."
+        )
+
+
+def _found(task: Task | None) -> Task:
     if task is None:
         raise NotFoundError
-    return _json(task_json(task))
+    return task
+
+
+def _headers_of(task: Task) -> dict[str, str]:
+    return {**_CACHING, "ETag": etag_of(task)}
+
+
+def _task(task: Task, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return _json(task_json(task), status, _headers_of(task))
 
 
 def _json(
     body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None
 ) -> Response:
-    # Written here and not by FastAPI, which would validate our own rows a second time. No shared
-    # cache may keep what belongs to one user (RFC 9111 section 5.2.2.7).
-    return Response(
-        body, status, {"Cache-Control": "private, no-cache", **(headers or {})}, "application/json"
-    )
+    # Written here and not by FastAPI, which would validate our own rows a second time.
+    return Response(body, status, headers or _CACHING, "application/json")
+
+
+# No shared cache may keep what belongs to one user (RFC 9111 section 5.2.2.7).
+_CACHING: Final = {"Cache-Control": "private, no-cache"}

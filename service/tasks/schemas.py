@@ -36,7 +36,8 @@ _EXAMPLE: Final[JsonDict] = {
 }
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Refuse what PostgreSQL cannot keep in a text."""
     if "\0" in text:
         raise ValueError("must not contain the NUL character")
     return text
@@ -67,10 +68,10 @@ def _rfc3339(moment: datetime) -> str:
 Title = Annotated[
     StrictStr,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TITLE),
-    AfterValidator(_storable),
+    AfterValidator(storable),
 ]
 Description = Annotated[
-    StrictStr, StringConstraints(max_length=MAX_DESCRIPTION), AfterValidator(_storable)
+    StrictStr, StringConstraints(max_length=MAX_DESCRIPTION), AfterValidator(storable)
 ]
 Priority = Annotated[StrictInt, Field(ge=0, le=3, description="0 (none) to 3 (high).")]
 Moment = Annotated[AwareDatetime, BeforeValidator(_from_text), AfterValidator(_in_utc)]
@@ -95,7 +96,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """A page of tasks, newest first. `next_cursor` is null on the last one."""
+    """A page of tasks. `next_cursor` is null on the last one."""
 
     items: list[Task]
     next_cursor: str | None
@@ -137,5 +138,7 @@ class TaskPatch(BaseModel):
         return self.model_dump(include=self.model_fields_set)
 
 
-task_json: Final = TypeAdapter(Task).dump_json
+_TASK: Final = TypeAdapter(Task)
+task_json: Final = _TASK.dump_json
+task_from_reply: Final = _TASK.validate_python
 page_json: Final = TypeAdapter(TaskPage).dump_json

@@ -1,4 +1,4 @@
-"""The table `tasks`. Migrations create it; this is its shape for building statements."""
+"""The tables of tasks. Migrations create them; these are their shapes for building statements."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -15,14 +16,16 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
-metadata: Final = MetaData()
+# Stated, or the role's search_path would decide which tables are meant.
+metadata: Final = MetaData(schema="public")
 
 tasks: Final = Table(
     "tasks",
     metadata,
-    # The owner comes first in the key: a list is one range of the primary key's index, and an id
-    # that another user has taken is still free for this one, so nobody can probe for it.
+    # The owner comes first in the key: a list is one range of an index, and an id that another
+    # user has taken is still free for this one, so nobody can probe for it.
     Column("owner_id", Text(collation="C"), nullable=False),
     Column("id", Uuid, nullable=False),
     Column("title", Text, nullable=False),
@@ -34,11 +37,25 @@ tasks: Final = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("completed_at", DateTime(timezone=True)),
     Column("version", Integer, nullable=False),
+    Column("deleted_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("owner_id", "id"),
     CheckConstraint("char_length(owner_id) BETWEEN 1 AND 255", name="tasks_owner_id_length"),
     CheckConstraint("char_length(title) BETWEEN 1 AND 200", name="tasks_title_length"),
     CheckConstraint("char_length(description) <= 10000", name="tasks_description_length"),
     CheckConstraint("priority BETWEEN 0 AND 3", name="tasks_priority_range"),
-    # Stated, or the role's search_path would decide which table is meant.
-    schema="public",
+)
+
+idempotency_keys: Final = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner_id", Text(collation="C"), nullable=False),
+    Column("key", Text(collation="C"), nullable=False),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("reply", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("owner_id", "key"),
+    CheckConstraint(
+        "char_length(owner_id) BETWEEN 1 AND 255", name="idempotency_keys_owner_id_length"
+    ),
+    CheckConstraint("char_length(key) BETWEEN 1 AND 255", name="idempotency_keys_key_length"),
 )

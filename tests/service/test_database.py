@@ -15,6 +15,8 @@ from service.database import Database, DatabaseRefusedError, DatabaseUnavailable
 from service.database_url import parse_database_url
 from service.migrations.runner import upgrade
 from service.owner import Owner
+from service.tasks.cursor import Position
+from service.tasks.query import TaskQuery
 from service.tasks.repository import _COLUMNS, TaskRepository
 from service.tasks.schemas import Task, TaskWrite
 from tests.conftest import DatabaseUrls, PostgresServer
@@ -63,11 +65,24 @@ async def test_operations_take_as_few_round_trips_as_promised(
     operations: dict[str, Callable[[], Awaitable[object]]] = {
         "create": lambda: tasks.create(NEW),
         "get": lambda: tasks.get(task.id),
-        "list": lambda: tasks.list_page(limit=20, after=None),
-        "next page": lambda: tasks.list_page(limit=20, after=task.id),
+        "list": lambda: tasks.list_page(TaskQuery(), limit=20),
+        "next page": lambda: tasks.list_page(
+            TaskQuery(), limit=20, after=Position(task.created_at, task.id)
+        ),
+        "filtered page": lambda: tasks.list_page(
+            TaskQuery(completed=False, priority=0, q="x", sort="-due_at"),
+            limit=20,
+            after=Position(None, task.id),
+        ),
+        "create with a key": lambda: tasks.create_once(NEW, str(uuid4())),
+        "create with a key again": lambda: tasks.create_once(NEW, "again"),
         "update": lambda: tasks.change(task.id, {"title": "y"}),
+        "update of a version": lambda: tasks.change(
+            task.id, {"title": "y"}, versions=frozenset(range(9))
+        ),
         "empty update": lambda: tasks.change(task.id, {}),
         "delete": lambda: tasks.delete(task.id),
+        "restore": lambda: tasks.restore(task.id),
     }
     counted: dict[str, int] = {}
     # The first turn prepares the statements; the second is what every later request costs.
@@ -82,9 +97,14 @@ async def test_operations_take_as_few_round_trips_as_promised(
         "get": 1,
         "list": 1,
         "next page": 1,
+        "filtered page": 1,
+        "create with a key": 3,
+        "create with a key again": 3,
         "update": 3,
+        "update of a version": 3,
         "empty update": 1,
         "delete": 3,
+        "restore": 3,
     }
 
 
@@ -115,7 +135,7 @@ async def test_fault16_cancelled_transaction_leaves_nothing_behind(pool: Databas
     with pytest.raises(asyncio.CancelledError):
         await running_task
     assert await identity_on(pool) in (None, "")
-    assert await TaskRepository(pool, bob).list_page(limit=10, after=None) == []
+    assert await TaskRepository(pool, bob).list_page(TaskQuery(), limit=10) == []
     assert await TaskRepository(pool, alice).get(task.id) == task
 
 
@@ -125,7 +145,7 @@ async def test_many_owners_on_one_connection_never_meet(pool: Database) -> None:
 
     async def see(number: int) -> None:
         for _ in range(5):
-            assert await repositories[number].list_page(limit=9, after=None) == [made[number]]
+            assert await repositories[number].list_page(TaskQuery(), limit=9) == [made[number]]
 
     await asyncio.gather(*(see(number) for number in range(10)))
 
@@ -173,7 +193,7 @@ async def test_fault12_role_that_could_bypass_row_level_security_is_refused(
 
 
 async def test_fault12_owner_of_the_tables_is_refused(database: DatabaseUrls) -> None:
-    await refused(database.owner, "role owner owns the table tasks")
+    await refused(database.owner, "role owner owns the table")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +222,7 @@ async def test_fault13_table_whose_policies_are_not_ours_is_refused(
     with pytest.raises(DatabaseRefusedError, match="row-level security on the table tasks"):
         await pool.check()
     with pytest.raises(DatabaseRefusedError):
-        await TaskRepository(pool, owner()).list_page(limit=1, after=None)
+        await TaskRepository(pool, owner()).list_page(TaskQuery(), limit=1)
     await pool.close()
     await refused(urls.app, "row-level security on the table tasks")
 
@@ -270,7 +290,7 @@ async def refused(url: str, hint: str) -> None:
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(DatabaseRefusedError):
-        await TaskRepository(pool, owner()).list_page(limit=1, after=None)
+        await TaskRepository(pool, owner()).list_page(TaskQuery(), limit=1)
     await pool.close()
 
 
@@ -296,8 +316,8 @@ async def test_fault52_exhausted_pool_is_unavailable_within_a_second(pool: Datab
     async with pool.transaction(alice):
         with pytest.raises(DatabaseUnavailableError):
             async with asyncio.timeout(3):
-                await TaskRepository(pool, alice).list_page(limit=1, after=None)
-    assert await TaskRepository(pool, alice).list_page(limit=1, after=None) == []
+                await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1)
+    assert await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1) == []
 
 
 async def test_fault47_service_without_its_database_is_alive_answers_503_and_recovers(

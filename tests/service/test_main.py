@@ -63,7 +63,7 @@ def run(env: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]"
     [
         ("settings", "service: PORT: "),
         ("taken port", "service: HOST, PORT: cannot listen on 127.0.0.1:"),
-        ("owner", "service: DATABASE_URL: role owner owns the table tasks"),
+        ("owner", "service: DATABASE_URL: role owner owns the table"),
         ("password", "service: DATABASE_URL: password authentication failed"),
     ],
 )

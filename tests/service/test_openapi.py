@@ -23,6 +23,7 @@ async def test_every_operation_has_an_id_and_a_summary(document: dict[str, Any])
     found = dict(operations(document))
     assert {operation["operationId"] for operation in found.values()} == {
         "listTasks",
+        "restoreTask",
         "createTask",
         "getTask",
         "replaceTask",

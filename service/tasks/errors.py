@@ -1,0 +1,40 @@
+"""What the repository refuses.
+
+TaskError
+├── StaleVersionError
+├── TaskLimitError
+├── IdempotencyMismatchError
+└── IdempotencyInFlightError
+
+Each has a stable `code`; `service/problems.py` knows the answers.
+"""
+
+
+class TaskError(Exception):
+    """A task was not created or changed, and nothing else was either."""
+
+    code = "task_error"
+
+
+class StaleVersionError(TaskError):
+    """The task is not, or not any more, in a version that the change was meant for."""
+
+    code = "stale_version"
+
+
+class TaskLimitError(TaskError):
+    """The owner has as many live tasks as an owner may have."""
+
+    code = "task_limit"
+
+
+class IdempotencyMismatchError(TaskError):
+    """The key was used before, for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class IdempotencyInFlightError(TaskError):
+    """A request with the same key is still under way."""
+
+    code = "idempotency_key_in_flight"

@@ -1,0 +1,51 @@
+"""Entity tags of tasks, and requests that depend on them (RFC 9110 sections 8.8.3 and 13.1)."""
+
+import re
+from http import HTTPStatus
+from typing import Final
+
+from service.problems import ProblemError
+from service.tasks.schemas import Task
+
+_TAG: Final = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_TAGS: Final = re.compile(rf"[ \t]*{_TAG}(?:[ \t]*,[ \t]*{_TAG})*[ \t]*")
+_ONE_TAG: Final = re.compile(_TAG)
+_OURS: Final = re.compile(r'"v([0-9]{1,9})"')
+_MAX_LENGTH: Final = 2000
+_ANY: Final = "*"
+
+
+def etag_of(task: Task) -> str:
+    """Give the tag of a task as it is now."""
+    return f'"v{task.version}"'
+
+
+def expected_versions(if_match: str | None) -> frozenset[int] | None:
+    """Give the versions that a change is meant for; None where any will do.
+
+    Weak tags and tags of others match nothing. Raises `ProblemError` (400) for what is no list of
+    tags.
+    """
+    if if_match is None or if_match.strip() == _ANY:
+        return None
+    ours = (_OURS.fullmatch(tag) for tag in _tags(if_match))
+    return frozenset(int(found.group(1)) for found in ours if found)
+
+
+def is_unchanged(task: Task, if_none_match: str | None) -> bool:
+    """Tell whether the client has the task as it is. Raises `ProblemError` (400)."""
+    if if_none_match is None:
+        return False
+    if if_none_match.strip() == _ANY:
+        return True
+    return etag_of(task) in [tag.removeprefix("W/") for tag in _tags(if_none_match)]
+
+
+def _tags(header: str) -> list[str]:
+    if len(header) > _MAX_LENGTH or _TAGS.fullmatch(header) is None:
+        raise ProblemError(
+            HTTPStatus.BAD_REQUEST,
+            "bad_precondition",
+            'Send entity tags as they were given, such as "v7", or *.',
+        )
+    return _ONE_TAG.findall(header)
