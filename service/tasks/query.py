@@ -74,10 +74,20 @@ class TaskQuery(BaseModel):
     ] = "-created_at"
     completed: Annotated[bool | None, BeforeValidator(_boolean)] = None
     priority: Annotated[int | None, _Number, Field(ge=0, le=3)] = None
-    due_before: Annotated[Moment | None, Field(description="Due before this moment.")] = None
-    due_after: Annotated[Moment | None, Field(description="Due at this moment or later.")] = None
+    due_before: Annotated[
+        Moment | None,
+        Field(description="Due before this moment.", examples=["2030-01-31T17:00:00Z"]),
+    ] = None
+    due_after: Annotated[
+        Moment | None,
+        Field(description="Due at this moment or later.", examples=["2030-01-01T00:00:00Z"]),
+    ] = None
     updated_since: Annotated[
-        Moment | None, Field(description="Changed at this moment or later; deleted ones are gone.")
+        Moment | None,
+        Field(
+            description="Changed at this moment or later; deleted ones are gone.",
+            examples=["2030-01-01T09:00:00Z"],
+        ),
     ] = None
     q: Annotated[
         Annotated[
@@ -86,7 +96,10 @@ class TaskQuery(BaseModel):
             AfterValidator(storable),
         ]
         | None,
-        Field(description="Text in the title or the description; upper and lower case are one."),
+        Field(
+            description="Text in the title or the description; upper and lower case are one.",
+            examples=["signing keys"],
+        ),
     ] = None
 
     def filters(self) -> Mapping[str, Any]:

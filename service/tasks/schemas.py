@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
 from pydantic import (
@@ -33,6 +33,14 @@ _EXAMPLE: Final[JsonDict] = {
     "completed": False,
     "priority": 2,
     "due_at": "2030-01-31T17:00:00Z",
+}
+_TASK_EXAMPLE: Final[JsonDict] = {
+    "id": "0190f3a2-7b1c-7d3e-8f00-1a2b3c4d5e6f",
+    **_EXAMPLE,
+    "created_at": "2030-01-01T09:00:00.123456Z",
+    "updated_at": "2030-01-01T09:00:00.123456Z",
+    "completed_at": None,
+    "version": 1,
 }
 
 
@@ -81,6 +89,8 @@ Stamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
 @dataclass(frozen=True, slots=True)
 class Task:
     """A task. Times are RFC 3339 in UTC; `version` grows by one with every change."""
+
+    __pydantic_config__: ClassVar = ConfigDict(json_schema_extra={"examples": [_TASK_EXAMPLE]})
 
     id: UUID
     title: str

@@ -1,25 +1,15 @@
 /** The task service over HTTP: one function for each thing the page does. */
 
 import { accessToken, discardAccessToken, SignedOutError } from "./access-token";
+import type { components, operations } from "./service";
 
-/** A task as the service sends it; times are RFC 3339. */
-export interface Task {
-  readonly id: string;
-  readonly title: string;
-  readonly description: string | null;
-  readonly completed: boolean;
-  readonly priority: number;
-  readonly due_at: string | null;
-  readonly created_at: string;
-  readonly updated_at: string;
-  readonly completed_at: string | null;
-  readonly version: number;
-}
-
-export interface TaskPage {
-  readonly items: readonly Task[];
-  readonly next_cursor: string | null;
-}
+/** As the service describes them; `python -m scripts.write_openapi` keeps the types up to date. */
+export type Task = components["schemas"]["Task"];
+export type TaskPage = components["schemas"]["TaskPage"];
+type TaskWrite = components["schemas"]["TaskWrite"];
+type TaskPatch = components["schemas"]["TaskPatch"];
+type ListQuery = NonNullable<operations["listTasks"]["parameters"]["query"]>;
+type Problem = components["schemas"]["Problem"];
 
 /** The service answered that it will not, or did not answer; the message is for the person at the screen. */
 export class TaskServiceError extends Error {
@@ -35,16 +25,17 @@ export function taskApi(origin: string) {
 
   return {
     async list(cursor?: string): Promise<TaskPage> {
-      const query = new URLSearchParams({ limit: String(PAGE_SIZE) });
-      if (cursor !== undefined) query.set("cursor", cursor);
-      return (await call("GET", `${tasks}?${query}`)).json();
+      const query: ListQuery = { limit: PAGE_SIZE, ...(cursor !== undefined && { cursor }) };
+      const written = Object.entries(query).map(([name, value]) => [name, String(value)]);
+      return (await call("GET", `${tasks}?${new URLSearchParams(written)}`)).json();
     },
 
     async add(title: string): Promise<Task> {
-      return (await call("POST", tasks, { title })).json();
+      const task: TaskWrite = { title };
+      return (await call("POST", tasks, task)).json();
     },
 
-    async change(id: string, changes: Partial<Pick<Task, "title" | "completed">>): Promise<Task> {
+    async change(id: string, changes: TaskPatch): Promise<Task> {
       return (await call("PATCH", at(id), changes)).json();
     },
 
@@ -96,7 +87,7 @@ async function explain(response: Response): Promise<string> {
     const seconds = Number(response.headers.get("Retry-After"));
     return `The task service is unavailable just now. Try again ${seconds > 0 ? `in ${seconds} s` : "in a moment"}.`;
   }
-  const problem = (await response.json().catch(() => ({}))) as { title?: unknown; detail?: unknown };
+  const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
   for (const text of [problem.detail, problem.title]) {
     if (typeof text === "string" && text !== "") return text;
   }
