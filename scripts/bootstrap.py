@@ -38,7 +38,9 @@ def main(argv: Sequence[str]) -> int:
         print(ast.get_docstring(ast.parse(source)))
         return 0
     try:
-        node = set_up(with_node=command == "test" or "--api" not in arguments)
+        node = set_up(
+            with_node=command == "test" or "--api" not in arguments, for_tests=command == "test"
+        )
     except (SetUpError, OSError) as error:
         print(f"{command}: {error}", file=sys.stderr)
         return 1
@@ -47,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     return _become("scripts.dev_stack" if command == "dev" else "pytest", arguments)
 
 
-def set_up(*, with_node: bool) -> NodeRuntime | None:
+def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
     """Do the steps that are not done yet. Raises `SetUpError`."""
     with SetUp(ROOT / ".dev") as steps:
         version = _provide_venv(steps)
@@ -67,6 +69,8 @@ def set_up(*, with_node: bool) -> NodeRuntime | None:
             if due:
                 options = ["--no-deps", "--no-build-isolation", "--no-index", "--editable"]
                 steps.run("this-package", [*_PIP, *options, str(ROOT)])
+        if for_tests:
+            _provide_pooler(steps)
         return _provide_node(steps, version) if with_node else None
 
 
@@ -143,15 +147,31 @@ def _require_venv_module(steps: SetUp) -> None:
     if importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv"):
         return
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
-    may_install = os.environ.get("CI") == "true" and os.geteuid() == 0
-    if not (may_install and shutil.which("apt-get")):
+    if not _may_install():
         raise SetUpError(
             f"{sys.executable} cannot make virtual environments (no ensurepip):"
             f" install python3-venv (apt-get install {package}), or name another Python in PYTHON"
         )
+    _install(steps, package)
+
+
+def _provide_pooler(steps: SetUp) -> None:
+    """In CI, where no test may be skipped for it, see to it that PgBouncer is there."""
+    if _may_install() and not Path("/usr/sbin/pgbouncer").exists():
+        with steps.task("PgBouncer (apt-get)"):
+            _install(steps, "pgbouncer")
+
+
+def _may_install() -> bool:
+    in_ci = os.environ.get("CI") == "true" and os.geteuid() == 0
+    return in_ci and shutil.which("apt-get") is not None
+
+
+def _install(steps: SetUp, package: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "--no-install-recommends", package]
     steps.run("apt-get-update", ["apt-get", "update"], env=environment)
-    steps.run("apt-get-install", ["apt-get", "install", "-y", package], env=environment)
+    steps.run("apt-get-install", install, env=environment)
 
 
 def _provide_node(steps: SetUp, version: str) -> NodeRuntime:

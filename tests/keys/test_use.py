@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 import keys
 from keys import Signer
 from keys.origins import origin_of
-from tests.service.asgi import running
+from scripts.in_process import running
 from tests.simulators.jwks_server import jwks_server
 
 

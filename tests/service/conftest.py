@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from keys import Signer
+from scripts.in_process import running
 from service.app import create_app
 from service.settings import Settings
 from tests.conftest import DatabaseUrls
-from tests.service.asgi import running
 
 ORIGIN = "http://localhost:3000"
 Person = Callable[..., httpx.Headers]

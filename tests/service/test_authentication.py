@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from keys import Signer
+from scripts.in_process import running
 from service.app import create_app
 from service.challenges import Challenge
 from service.settings import Settings
 from tests.conftest import DatabaseUrls
-from tests.service.asgi import running
 from tests.service.conftest import ORIGIN, Person, settings_for
 from tests.simulators.jwks_server import jwks_server
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
+from scripts.in_process import running
 from service.app import create_app
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url
@@ -20,7 +21,6 @@ from service.tasks.query import TaskQuery
 from service.tasks.repository import _COLUMNS, TaskRepository
 from service.tasks.schemas import Task, TaskWrite
 from tests.conftest import DatabaseUrls, PostgresServer
-from tests.service.asgi import running
 from tests.service.conftest import Person, settings_for
 from tests.simulators.postgres_proxy import PostgresProxy, postgres_proxy
 
@@ -343,6 +343,32 @@ async def test_fault47_service_without_its_database_is_alive_answers_503_and_rec
         await proxy.refuse()
         answer = await client.get("/api/tasks", headers=user)
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+
+
+async def test_fault51_database_that_hangs_costs_a_request_its_budget_and_no_more(
+    database: DatabaseUrls, proxy: PostgresProxy, settings: object, headers_of: Person
+) -> None:
+    url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
+    text = url.render_as_string(hide_password=False)
+    jwks_file = getattr(settings, "jwks_file", None)
+    app = create_app(settings_for(text, jwks_file=jwks_file, request_seconds=0.2))
+    async with running(app) as client:
+        user = headers_of(f"alice-{uuid4()}")
+        made = await client.post("/api/tasks", headers=user, json={"title": "Kept"})
+        path = made.headers["Location"]
+        proxy.hang()
+        # The first turn meets a connection that hangs, the second a server that does.
+        for _ in range(2):
+            for method, body in (("GET", None), ("PATCH", {"title": "x"}), ("DELETE", None)):
+                async with asyncio.timeout(2):
+                    answer = await client.request(method, path, headers=user, json=body)
+                assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+                assert int(answer.headers["Retry-After"]) >= 1
+            async with asyncio.timeout(2):
+                assert (await client.get("/livez")).status_code == 200
+                assert (await client.get("/readyz")).status_code == 503
+        proxy.flow()
+        assert (await client.get(path, headers=user)).json()["title"] in ("Kept", "x")
 
 
 async def test_bug_in_a_statement_is_an_error_of_ours_and_shows_nothing(

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from scripts.in_process import running
 from service.app import create_app
 from service.settings import Settings
 from tests.conftest import DatabaseUrls
-from tests.service.asgi import running
 from tests.service.conftest import Person, settings_for
 
 PATH = "/api/tasks"

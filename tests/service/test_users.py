@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from keys import Signer
+from scripts.in_process import running
 from service.app import create_app
 from service.settings import Settings
-from tests.service.asgi import running
 from tests.service.conftest import ORIGIN
 
 PATH = "/api/tasks"

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of PostgreSQL that counts round trips and can refuse connections."""
+"""A TCP proxy in front of PostgreSQL that counts round trips, refuses connections, or hangs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,8 +16,18 @@ class PostgresProxy:
         self._target = (host, port)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self.round_trips = 0
         self.port = 0
+
+    def hang(self) -> None:
+        """Take what comes and answer nothing, old connections and new ones alike."""
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        """Answer again."""
+        self._flowing.set()
 
     async def accept(self) -> None:
         """Listen, from the second time on at the same port."""
@@ -26,6 +36,7 @@ class PostgresProxy:
 
     async def refuse(self) -> None:
         """Stop listening and drop every connection."""
+        self._flowing.set()
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -35,7 +46,7 @@ class PostgresProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
         self._writers.add(writer)
-        back = asyncio.create_task(_copy(upstream_reader, writer))
+        back = asyncio.create_task(self._answer(upstream_reader, writer))
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             # The startup message alone has no type byte.
             length = await reader.readexactly(4)
@@ -48,17 +59,17 @@ class PostgresProxy:
         upstream_writer.close()
         await back
 
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await self._flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
 
 def _size(length: bytes) -> int:
     return int.from_bytes(length) - 4
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
 
 
 @asynccontextmanager
