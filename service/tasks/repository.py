@@ -4,8 +4,7 @@ A list, a get and a create are one round trip to the database; everything that r
 transaction (a create with a key, a change, a deletion, a restoration) is three. Another user's
 task, a deleted one and no task at all are the same here: None.
 
-A new field of a task needs nothing here; a new filter is one line in `_FILTERS`, a new sort one in
-`_SORT_KEYS` (and an index in a migration).
+A new field of a task needs nothing here; what lists filter and sort by is in `conditions.py`.
 """
 
 import re
@@ -15,20 +14,17 @@ from datetime import timedelta
 from functools import cache
 from hashlib import sha256
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
 from sqlalchemy import (
     ARRAY,
-    Boolean,
     ColumnElement,
-    DateTime,
     Executable,
     FromClause,
     Integer,
     Select,
-    SmallInteger,
     Text,
     and_,
     bindparam,
@@ -38,7 +34,6 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
-    or_,
     select,
     true,
     tuple_,
@@ -55,6 +50,7 @@ from service.database import (
     as_owner,
 )
 from service.owner import Owner
+from service.tasks.conditions import conditions_of, sort_key
 from service.tasks.cursor import Position
 from service.tasks.errors import (
     IdempotencyInFlightError,
@@ -92,45 +88,6 @@ _GET: Final = as_owner(
 )
 
 
-class _SortKey(NamedTuple):
-    """What a sort compares, in each direction: a task without a value comes last in both."""
-
-    ascending: ColumnElement[Any]
-    descending: ColumnElement[Any]
-    when_missing: tuple[str, str] | None = None
-
-
-def _dated(column: ColumnElement[Any]) -> _SortKey:
-    infinities = "'infinity'::timestamptz", "'-infinity'::timestamptz"
-    later, earlier = (func.coalesce(column, literal_column(value)) for value in infinities)
-    return _SortKey(later, earlier, infinities)
-
-
-_SORT_KEYS: Final[Mapping[str, _SortKey]] = {
-    "created_at": _SortKey(tasks.c.created_at, tasks.c.created_at),
-    "updated_at": _SortKey(tasks.c.updated_at, tasks.c.updated_at),
-    "due_at": _dated(tasks.c.due_at),
-    "priority": _SortKey(tasks.c.priority, tasks.c.priority),
-}
-
-
-def _filter(name: str, type_: Any) -> ColumnElement[Any]:
-    return bindparam(name, type_=type_)
-
-
-_MOMENT: Final = DateTime(timezone=True)
-_FILTERS: Final[Mapping[str, ColumnElement[bool]]] = {
-    "completed": tasks.c.completed == _filter("completed", Boolean),
-    "priority": tasks.c.priority == _filter("priority", SmallInteger),
-    "due_before": tasks.c.due_at < _filter("due_before", _MOMENT),
-    "due_after": tasks.c.due_at >= _filter("due_after", _MOMENT),
-    "updated_since": tasks.c.updated_at >= _filter("updated_since", _MOMENT),
-    "q": or_(
-        tasks.c.title.ilike(_filter("q", Text)), tasks.c.description.ilike(_filter("q", Text))
-    ),
-}
-
-
 @cache
 def _page(sort: str, filters: frozenset[str], *, further: bool) -> Select[Any]:
     """Build the statement of a page; there are as many as there are sorts and sets of filters.
@@ -139,24 +96,20 @@ def _page(sort: str, filters: frozenset[str], *, further: bool) -> Select[Any]:
     of the page are read from the table.
     """
     descending = sort.startswith("-")
-    keys = _SORT_KEYS[sort.removeprefix("-")]
-    key = keys.descending if descending else keys.ascending
+    column = sort.removeprefix("-")
+    key = sort_key(column, descending=descending)
     order = (key.desc(), tasks.c.id.desc()) if descending else (key.asc(), tasks.c.id.asc())
     found = (
         select(tasks.c.id)
         .correlate(IDENTITY)
-        .where(_owned(IDENTITY.c.id), _LIVE, *(_FILTERS[name] for name in sorted(filters)))
+        .where(_owned(IDENTITY.c.id), _LIVE, *conditions_of(filters, column, key))
         .order_by(*order)
         .limit(_LIMIT)
     )
     if further:
-        last: ColumnElement[Any] = bindparam("after_key", type_=key.type)
-        if keys.when_missing is not None:
-            last = func.coalesce(last, literal_column(keys.when_missing[descending]))
-        here, there = (
-            tuple_(key, tasks.c.id),
-            tuple_(last, bindparam("after_id", type_=tasks.c.id.type)),
-        )
+        last = sort_key(column, descending=descending, value=bindparam("after_key", type_=key.type))
+        here = tuple_(key, tasks.c.id)
+        there = tuple_(last, bindparam("after_id", type_=tasks.c.id.type))
         found = found.where(here < there if descending else here > there)
     ids = found.lateral("found")
     mine = and_(_owned(IDENTITY.c.id), tasks.c.id == ids.c.id)

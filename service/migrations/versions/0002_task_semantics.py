@@ -13,9 +13,11 @@ _SORT_KEYS = {
     "created": "created_at",
     "updated": "updated_at",
     "priority": "priority",
-    # Without a date a task comes last in either direction, so each direction has its own key.
-    "due": "coalesce(due_at, 'infinity'::timestamptz)",
-    "due_desc": "coalesce(due_at, '-infinity'::timestamptz)",
+    # Without a date a task comes last in either direction, so each direction has its own key. Not
+    # by coalesce(): under row-level security PostgreSQL holds that for leaky (CASE it does not),
+    # and would not look conditions on it up in the index.
+    "due": "CASE WHEN due_at IS NULL THEN 'infinity'::timestamptz ELSE due_at END",
+    "due_desc": "CASE WHEN due_at IS NULL THEN '-infinity'::timestamptz ELSE due_at END",
 }
 _OWN_ROWS = "owner_id = (SELECT nullif(current_setting('app.user_id', true), ''))"
 
