@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 
 from scripts.bootstrap import VENV
-from scripts.database_roles import DATABASE, ROLES, RolePasswords, provide
+from scripts.database_roles import DATABASE, PURGE, ROLES, RolePasswords, provide
 from scripts.dev_home import DevHome
 from scripts.dev_settings import WEB, DatabaseUrls, DevSettings
 from scripts.dev_token import instructions, mint, provide_signer
@@ -82,6 +82,7 @@ class DevRun:
             **{
                 role: server.url(DATABASE, user=role, password=password)
                 for role, password in passwords.items()
+                if role != PURGE  # the operators' own
             }
         )
         _progress("database", f"PostgreSQL on port {server.port}", self._began)
