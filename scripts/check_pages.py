@@ -98,7 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(measured, indent=2))
     else:
         _tell(measured)
-    worst = max(row["ratio"] for row in measured["pages"])
+    # No index answers a search: it reads the texts, and has a bound of its own.
+    worst = max(row["ratio"] for row in measured["pages"] if row["filter"] != "q")
     slow = measured["search_ms"] > SEARCH_MILLISECONDS
     if worst > MAX_RATIO or slow:
         print(f"check_pages: over its bound (worst ratio {worst:.2f})", file=sys.stderr)

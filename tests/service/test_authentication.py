@@ -113,7 +113,7 @@ async def test_scheme_is_taken_in_any_case(
     assert (await client.get(PATH, headers=headers)).status_code == 200
 
 
-async def test_row33_token_in_the_query_is_refused(
+async def test_row33_fault45_token_in_the_query_is_refused(
     client: httpx.AsyncClient, alice: httpx.Headers
 ) -> None:
     parameters = {"access_token": token_of(alice)}

@@ -3,10 +3,13 @@
 import httpx
 import pytest
 
+from service.database import DatabaseUnavailableError
 from service.problems import MAX_ERRORS
+from service.tasks.repository import TaskRepository
 
 PATH = "/api/tasks"
 NOBODYS = "0190f3a2-7b1c-7d3e-8f00-000000000000"
+SECRET = "correct-horse-battery"
 JSON = {"Content-Type": "application/json"}
 
 BODIES: dict[str, tuple[bytes, int]] = {
@@ -88,6 +91,33 @@ async def test_fault36_dates_at_the_ends_of_time_are_kept(
     answer = await client.post(PATH, headers=alice, json={"title": "a", "due_at": due_at})
     assert answer.status_code == 201
     assert answer.json()["due_at"] == due_at.replace("-00:00", "Z")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"title": 1, "password": SECRET},
+        {"title": {"password": SECRET}},
+        {"title": "a", "priority": SECRET},
+        {"title": "a", "due_at": SECRET},
+        {SECRET: "a"},
+        {"title": "a", "description": [SECRET]},
+    ],
+)
+async def test_fault29_secret_in_the_wrong_place_is_neither_echoed_nor_logged(
+    client: httpx.AsyncClient,
+    alice: httpx.Headers,
+    caplog: pytest.LogCaptureFixture,
+    body: dict[str, object],
+) -> None:
+    caplog.set_level("DEBUG")
+    answer = await client.post(PATH, headers=alice, json=body, params={"password": SECRET})
+    listed = await client.get(PATH, headers=alice, params={"password": SECRET})
+    assert (answer.status_code, listed.status_code) == (422, 422)
+    assert SECRET not in answer.text + listed.text
+    ours = [record.getMessage() for record in caplog.records if "service" in record.name]
+    assert ours
+    assert SECRET not in "".join(ours)
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["Content-Length", "chunked"])
@@ -200,6 +230,28 @@ async def test_fault43_web_app_may_read_every_answer(
     assert answer.status_code == status
     assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
     assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+async def test_fault43_nor_are_answers_about_a_body_or_a_fault_of_ours_kept_from_it(
+    client: httpx.AsyncClient, alice: httpx.Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {**alice, "Origin": "http://localhost:3000"}
+    refused = await client.post(PATH, headers=headers, json={"title": ""})
+
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    async def hanging(*_: object, **__: object) -> None:
+        raise DatabaseUnavailableError("gone")
+
+    monkeypatch.setattr(TaskRepository, "get", broken)
+    failed = await client.get(f"{PATH}/{NOBODYS}", headers=headers)
+    monkeypatch.setattr(TaskRepository, "get", hanging)
+    unavailable = await client.get(f"{PATH}/{NOBODYS}", headers=headers)
+    answers = [refused, failed, unavailable]
+    assert [answer.status_code for answer in answers] == [422, 500, 503]
+    for answer in answers:
+        assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
 
 
 @pytest.mark.parametrize(

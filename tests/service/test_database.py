@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
+from scripts import postgres_files
 from scripts.in_process import running
 from service.app import create_app
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
@@ -320,7 +322,7 @@ async def test_fault52_exhausted_pool_is_unavailable_within_a_second(pool: Datab
     assert await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1) == []
 
 
-async def test_fault47_service_without_its_database_is_alive_answers_503_and_recovers(
+async def test_fault47_fault48_service_without_its_database_is_alive_answers_503_and_recovers(
     database: DatabaseUrls, proxy: PostgresProxy, settings: object, headers_of: Person
 ) -> None:
     jwks_file = getattr(settings, "jwks_file", None)
@@ -343,6 +345,33 @@ async def test_fault47_service_without_its_database_is_alive_answers_503_and_rec
         await proxy.refuse()
         answer = await client.get("/api/tasks", headers=user)
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+
+
+async def test_fault20_dump_and_restore_keep_policies_and_grants(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    names = [f"{name}_{secrets.token_hex(4)}" for name in ("dumped", "restored")]
+    urls, restored = [await postgres.make_database(name) for name in names]
+    await upgrade(parse_database_url(urls.owner))
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    task = await TaskRepository(pool, Owner("alice")).create(NEW)
+    await pool.close()
+    old, new = (postgres.superuser_url.rpartition("/")[0] + f"/{name}" for name in names)
+    for command in (
+        ["pg_dump", "--clean", "--if-exists", "--file=dump.sql", old],
+        ["psql", "--quiet", "--set=ON_ERROR_STOP=1", "--file=dump.sql", new],
+    ):
+        program = postgres_files._installed() / "bin" / command[0]
+        process = await asyncio.create_subprocess_exec(program, *command[1:], cwd=tmp_path)
+        assert await process.wait() == 0
+    pool = Database(parse_database_url(restored.app), pool_size=1)
+    await pool.check()
+    assert await TaskRepository(pool, Owner("alice")).get(task.id) == task
+    assert await TaskRepository(pool, Owner("bob")).get(task.id) is None
+    await pool.close()
+    purge = await asyncpg.connect(restored.purge)
+    assert await purge.fetchval("SELECT count(owner_id) FROM tasks") == 0
+    await purge.close()
 
 
 async def test_fault51_database_that_hangs_costs_a_request_its_budget_and_no_more(
