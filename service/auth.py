@@ -45,10 +45,12 @@ class AuthenticatedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler of this operation."""
         handle = super().get_route_handler()
+        takes_body = self.body_field is not None
 
         async def authenticated(request: Request) -> Response:
             request.state.user = await authenticate(request)
-            require_json(request)
+            if takes_body:
+                require_json(request)
             return await handle(JsonRequest(request.scope, request.receive))
 
         return authenticated
