@@ -121,6 +121,7 @@ async def _measure(
     engine = create_async_engine(superuser, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     async with engine.connect() as admin:
         await _fill(admin, own, others, related=related)
+        filters = await _filters(admin)
     signer = Signer.generate()
     with tempfile.TemporaryDirectory() as folder:
         jwks = Path(folder) / "jwks.json"
@@ -134,7 +135,7 @@ async def _measure(
         )
         async with running(create_app(settings)) as client:
             client.headers.update(_headers(signer, OWNER))
-            pages = await _pages(client, await _filters(admin))
+            pages = await _pages(client, filters)
             client.headers.update(_headers(signer, SEARCHER))
             search, _ = await _compare(client, {"q": "found nowhere"}, {})
     return {"tasks": own, "in_all": own + others, "related": related, "pages": pages} | {
