@@ -44,6 +44,7 @@ MAX_RATIO: Final = 3.0
 SEARCH_MILLISECONDS: Final = 300.0
 SEARCH_TASKS: Final = 100_000
 _ROUNDS: Final = 15
+_THOUSAND_PAGES: Final = 10_000
 _NOW: Final = datetime(2030, 1, 1, tzinfo=UTC)
 _DAYS: Final = 1000
 _PART: Final = 0.0125
@@ -90,6 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--related", action="store_true", help="columns depend on each other")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     arguments = parser.parse_args(argv)
+    if arguments.tasks * _PART < _THOUSAND_PAGES:
+        parser.error(
+            f"--tasks: {_THOUSAND_PAGES / _PART:.0f} at least, for 1,000 pages of each filter"
+        )
     with EmbeddedPostgres.ephemeral(say=_say) as server:
         measured = asyncio.run(
             _measure(server, arguments.tasks, arguments.others, related=arguments.related)
