@@ -4,17 +4,20 @@ uvicorn bounds neither the size of a request's head nor the time a client takes 
 100 MB keeps the whole process busy, and a client that stops in the middle holds its connection for
 ever. A head over its bounds is answered with a problem document, one that does not come in time
 with a closed connection. Header fields behind a chunked body (trailers, RFC 9112 section 7.1.2) are
-dropped: merged into the head they could replace what has been checked.
+dropped: merged into the head they could replace what has been checked. A body that comes with an
+`Upgrade` is refused: the parser ends such a message at its head, and what follows would be read as
+a request of its own. Requests sent ahead of their answers (pipelining) wait in a short line.
 """
 
 import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.edge import MAX_BODY_BYTES
 from service.problems import problem_response
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -23,12 +26,16 @@ MAX_URL_BYTES: Final = 8 * 1024
 HEAD_SECONDS: Final = 10.0
 """From a request's first byte (for the first one, from the connection) to its last header."""
 BODY_SECONDS: Final = 30.0
+ANSWER_SECONDS: Final = 60.0
+"""From a request's last byte to its answer's: a client that does not read it is not waited for."""
+MAX_WAITING_REQUESTS: Final = 64
+_MAX_UNREAD: Final = 2 * MAX_BODY_BYTES
 LINGER_SECONDS: Final = 1.0
 """For a refused client to read its answer: closing at once would reset the connection under it."""
 
 
-class _TooLargeError(Exception):
-    """The head is over a bound."""
+class _RefusedError(Exception):
+    """The request is over a bound, or cannot be told apart from the next one."""
 
     def __init__(self, status: HTTPStatus, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -49,10 +56,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
         self._stretch: _Stretch | None = None
-        self._in_head = False
+        self._in_head = self._in_body = False
         self._head_size = 0
         self._refused = False
-        self._too_large: _TooLargeError | None = None
+        self._refusal: _RefusedError | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Give the first request its time."""
@@ -70,15 +77,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         stretch = self._stretch
         super().data_received(data)
+        if self._deadline is None and self._is_idle() and self.timeout_keep_alive_task is None:
+            # Something came that began no request, and it has stopped uvicorn's clock.
+            self._expect_within(HEAD_SECONDS)
         # The parser keeps a header to itself until it is whole, and takes quadratic time for it.
-        if stretch is not None and stretch is self._stretch and not self._refused:
+        if stretch is not None and stretch is self._stretch and self._refusal is None:
             stretch.received += len(data)
             if stretch.received > MAX_HEAD_BYTES:
-                self._too_large = _too_large_head()
-                self.send_400_response(str(self._too_large))
+                self._refusal = _too_large_head()
+                self.send_400_response(str(self._refusal))
 
     def on_message_begin(self) -> None:
         """Begin a head."""
+        if len(self.pipeline) >= MAX_WAITING_REQUESTS:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", "Wait for the answers.")
         super().on_message_begin()
         self._in_head, self._head_size = True, 0
         self._stretch = _Stretch()
@@ -88,10 +100,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Take a part of the URL."""
         super().on_url(url)
         if len(self.url) > MAX_URL_BYTES:
-            self._too_large = _TooLargeError(
-                HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is over 8 KiB."
-            )
-            raise self._too_large
+            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is over 8 KiB.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or drop it where it is a trailer."""
@@ -100,12 +109,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
         self._head_size += len(name) + len(value)
         if len(self.headers) > MAX_HEADERS or self._head_size > MAX_HEAD_BYTES:
-            self._too_large = _too_large_head()
-            raise self._too_large
+            self._refusal = _too_large_head()
+            raise self._refusal
 
     def on_headers_complete(self) -> None:
         """Hand the request on, and give its body its time."""
-        self._in_head, self._stretch = False, None
+        if self.parser.should_upgrade() and self._announces_body():
+            self._refuse(HTTPStatus.BAD_REQUEST, "upgrade_with_body", "Upgrade is not for bodies.")
+        self._in_head, self._in_body, self._stretch = False, True, None
         self._expect_within(BODY_SECONDS)
         super().on_headers_complete()
 
@@ -117,27 +128,39 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Take a part of the body: no trailers yet."""
         self._stretch = None
         super().on_body(body)
+        if len(self.cycle.body) > _MAX_UNREAD:
+            # Of a request that waits for its turn: nobody reads it yet.
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content_too_large", "Too much.")
 
     def on_message_complete(self) -> None:
-        """End the request; the answer has its own time."""
-        self._stretch = None
-        self._expect_within(None)
+        """End the request, and give the answer its time."""
+        self._in_body, self._stretch = False, None
+        self._expect_within(ANSWER_SECONDS)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request that waits, and read no further while any does."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
+        if not (self._in_head or self._in_body):
+            self._expect_within(ANSWER_SECONDS if self.pipeline else None)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, though the client may not have read its last answer."""
+        self._hang_up()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse a head that cannot be read or is over a bound (uvicorn's hook), and hang up."""
         self._refused = True
-        if not self._is_idle():
-            # Another answer is on its way on this connection; a second one would be taken for it.
-            self.transport.close()
+        if not self._is_idle() or self._in_body:
+            # An answer is on its way on this connection, or has been given to this very request;
+            # a second one would be taken for the next one's.
+            self._hang_up()
             return
         status, code, detail = HTTPStatus.BAD_REQUEST, "malformed_request", msg
-        if self._too_large is not None:
-            status, code, detail = (
-                self._too_large.status,
-                self._too_large.code,
-                str(self._too_large),
-            )
+        if self._refusal is not None:
+            status, code, detail = self._refusal.status, self._refusal.code, str(self._refusal)
         response = problem_response(token_hex(8), status, code, detail)
         head = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
         head += [name + b": " + value for name, value in response.raw_headers]
@@ -146,6 +169,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._expect_within(LINGER_SECONDS)
+
+    def _refuse(self, status: HTTPStatus, code: str, detail: str) -> NoReturn:
+        """End the parsing: what is raised here comes back as `send_400_response`."""
+        self._refusal = _RefusedError(status, code, detail)
+        raise self._refusal
+
+    def _announces_body(self) -> bool:
+        headers = dict(self.headers)
+        length = headers.get(b"content-length", b"0")
+        return b"transfer-encoding" in headers or length.strip(b"0") != b""
 
     def _is_idle(self) -> bool:
         # None before the first request, which uvicorn's own annotation leaves out.
@@ -157,11 +190,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
         if seconds is not None:
-            self._deadline = self.loop.call_later(seconds, self.transport.close)
+            self._deadline = self.loop.call_later(seconds, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """Close, and do not wait long for a client that does not read what is left."""
+        self.transport.close()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
 
-def _too_large_head() -> _TooLargeError:
-    return _TooLargeError(
+def _too_large_head() -> _RefusedError:
+    return _RefusedError(
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         "headers_too_large",
         "The request's head is over 64 KiB or has over 100 headers.",

@@ -1,7 +1,9 @@
 """The bounds on a connection, seen from the wire."""
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -61,6 +63,16 @@ async def exchange(port: int, *parts: bytes, end: bool = True) -> bytes:
         writer.close()
 
 
+async def ends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, part: bytes) -> None:
+    """Send one part more and see the server close the connection without another answer."""
+    with contextlib.suppress(ConnectionError):  # it may well close before it has read everything
+        writer.write(part)
+        await writer.drain()
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+    writer.close()
+
+
 def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 
@@ -100,10 +112,10 @@ async def test_fault39_url_over_its_bound_is_refused(port: int) -> None:
 
 async def test_fault39_endless_trailer_closes_the_connection(port: int) -> None:
     head = b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    answer = await exchange(
-        port, head, b"3\r\nabc\r\n0\r\n", b"X: " + b"x" * 2**19, b"x" * 2**19, end=False
-    )
-    assert status_of(answer) in {405, 431}
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head + b"3\r\nabc\r\n0\r\n")
+    assert status_of(await reader.readuntil(b"}")) == 405
+    await ends(reader, writer, b"X: " + b"x" * 2**20)
 
 
 async def test_long_chunk_is_no_trailer(port: int) -> None:
@@ -136,6 +148,58 @@ async def test_second_request_that_is_malformed_gets_no_answer_meant_for_the_fir
     assert answer.count(b"HTTP/1.1") <= 1
 
 
+async def test_request_that_was_answered_and_then_goes_wrong_gets_no_second_answer(
+    port: int,
+) -> None:
+    head = b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head)
+    assert status_of(await reader.readuntil(b"}")) == 401
+    await ends(reader, writer, b"ZZZ\r\n")
+
+
+async def test_pipelined_requests_are_answered_in_turn_up_to_a_bound(port: int) -> None:
+    few = await exchange(port, (LIVE + b"\r\n") * 50)
+    assert few.count(b"HTTP/1.1 200") == 50
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write((LIVE + b"\r\n") * 5_000)
+    answered = 0
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(10):
+            while data := await reader.read(65536):
+                answered += data.count(b"HTTP/1.1 200")
+    assert answered <= http_protocol.MAX_WAITING_REQUESTS + 1
+    writer.close()
+
+
+async def test_body_behind_waiting_requests_is_not_kept_for_ever(port: int) -> None:
+    head = b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    requests = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 40 + head
+    with contextlib.suppress(ConnectionError):
+        answer = await exchange(port, requests, b"%x\r\n" % 2**26, *[b"x" * 2**16] * 512)
+        assert answer.count(b"HTTP/1.1") <= 41
+    # The server is well, and has not kept 32 MB.
+    assert status_of(await exchange(port, LIVE + b"\r\n")) == 200
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 36", b"Transfer-Encoding: chunked"])
+async def test_body_behind_an_upgrade_is_never_read_as_a_request(port: int, framing: bytes) -> None:
+    head = b"POST /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: foo\r\n"
+    smuggled = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head + framing + b"\r\n\r\n")
+    assert status_of(await reader.readuntil(b"}")) == 400
+    writer.write(smuggled)
+    async with asyncio.timeout(10):
+        assert b"HTTP/1.1 200" not in await reader.read()
+    writer.close()
+
+
+async def test_offer_to_upgrade_without_a_body_is_the_request_it_is(port: int) -> None:
+    head = LIVE + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    assert status_of(await exchange(port, head)) == 200
+
+
 @pytest.mark.parametrize(
     "part",
     [
@@ -151,5 +215,35 @@ async def test_fault38_client_that_stops_half_way_loses_its_connection(
 ) -> None:
     monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
     monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(http_protocol, "ANSWER_SECONDS", 0.05)
     answer = await exchange(port, part, end=False)
-    assert answer.count(b"HTTP/1.1") == part.count(b"\r\n\r\n")
+    assert answer.count(b"HTTP/1.1") == (b"\r\n\r\n" in part)
+
+
+async def test_fault38_client_that_sends_what_begins_no_request_loses_its_connection(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(LIVE + b"\r\n")
+    await reader.readuntil(b"}")
+    await ends(reader, writer, b"\r\n")
+
+
+async def test_fault38_client_that_does_not_read_its_answers_loses_its_connection(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(http_protocol, "LINGER_SECONDS", 0.05)
+    client = socket.create_connection(("127.0.0.1", port))
+    client.settimeout(0)
+    loop = asyncio.get_running_loop()
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    async def send_for_ever() -> None:
+        while True:
+            await loop.sock_sendall(client, request * 10)
+
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(send_for_ever(), 10)
+    client.close()
