@@ -12,6 +12,7 @@ import httpx
 from keys.key_set import MAX_DOCUMENT_BYTES, KeySnapshot, MalformedKeySetError, parse_jwks
 from keys.origins import is_loopback
 
+_MAX_PORT: Final = 65_535
 _MAX_ETAG: Final = 256
 _MAX_DIGITS: Final = 6  # eleven days: longer than anything that is waited for
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
@@ -50,6 +51,8 @@ def check_key_url(url: str, plain_http_hosts: Collection[str]) -> None:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ValueError(f"not a URL: {error}") from None
+    if parsed.port is not None and not 1 <= parsed.port <= _MAX_PORT:
+        raise ValueError(f"the port must be from 1 to {_MAX_PORT}")
     if parsed.userinfo:
         raise ValueError("the key URL must not carry a user name or password")
     plain_allowed = is_loopback(parsed.host) or parsed.host in plain_http_hosts

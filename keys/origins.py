@@ -1,9 +1,12 @@
 """Web origins (RFC 6454): scheme, host and port of a URL, and nothing else."""
 
 import ipaddress
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
+# A name in ASCII, or an address.
+_HOST: Final = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?|[0-9a-f:.]+")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -17,12 +20,12 @@ def origin_of(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError("not a URL") from None
-    if parts.scheme not in _DEFAULT_PORTS or not host:
+    if parts.scheme not in _DEFAULT_PORTS or not host or not _HOST.fullmatch(host):
         raise ValueError("must be a URL that begins with https:// (or http:// for loopback hosts)")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not carry a user name or password")
-    if "?" in url or "#" in url:
-        raise ValueError("must not carry a query or a fragment")
+    if "?" in url or "#" in url or any(character.isspace() for character in url):
+        raise ValueError("must not carry a query, a fragment or white space")
     host = f"[{host}]" if ":" in host else host
     suffix = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
     return f"{parts.scheme}://{host}{suffix}"

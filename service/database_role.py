@@ -16,13 +16,15 @@ _FILE_ROLES: Final = "'pg_read_server_files', 'pg_write_server_files', 'pg_execu
 
 # From the catalogs and not by to_regclass, which wants rights on the schema.
 # MEMBER and not USAGE: a role that may SET ROLE to a stronger one could bypass the policies too.
+# How an expression is written back depends on settings, which a role may have: they are fixed first.
 # Permissive policies add up, so each that applies to us must be ours; restrictive ones only narrow.
 ROLE_QUERY: Final = f"""
 SELECT current_user::text AS role,
        EXISTS (SELECT FROM pg_catalog.pg_roles AS r
                WHERE (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolreplication
                       OR r.rolname IN ({_FILE_ROLES}))
-                 AND pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER')) AS bypasses,
+                 AND (pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER')
+                      OR pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER'))) AS bypasses,
        min(wanted.name) FILTER (WHERE t.oid IS NULL) AS missing,
        min(wanted.name) FILTER (WHERE pg_catalog.pg_has_role(current_user, t.relowner, 'MEMBER')
                                    OR pg_catalog.pg_has_role(current_user, n.nspowner, 'MEMBER'))
@@ -30,7 +32,9 @@ SELECT current_user::text AS role,
        min(wanted.name) FILTER (WHERE t.relkind <> 'r'
                                    OR NOT t.relrowsecurity OR NOT t.relforcerowsecurity
                                    OR coalesce(p.others, true)) AS unsecured
-FROM unnest(ARRAY{list(PROTECTED)!r}) AS wanted (name)
+FROM (SELECT pg_catalog.set_config('search_path', 'pg_catalog', true),
+             pg_catalog.set_config('quote_all_identifiers', 'off', true) OFFSET 0) AS fixed
+CROSS JOIN LATERAL unnest(ARRAY{list(PROTECTED)!r}) AS wanted (name)
 LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = 'public'
 LEFT JOIN pg_catalog.pg_class AS t ON t.relnamespace = n.oid AND t.relname = wanted.name
 LEFT JOIN LATERAL (

@@ -20,6 +20,7 @@ logger = logging.getLogger("service")
 
 _SCHEMES: Final = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 _VERIFIED: Final = frozenset({"require", "verify-ca", "verify-full"})
+_MAX_PORT: Final = 65_535
 _PLAIN: Final = frozenset({"disable"})
 
 
@@ -45,6 +46,12 @@ def parse_database_url(text: str) -> DatabaseUrl:
         raise ValueError("must begin with postgresql://")
     if not url.host or not url.database or not url.username:
         raise ValueError("must name a user, a host and a database")
+    if url.port is not None and not 1 <= url.port <= _MAX_PORT:
+        raise ValueError(f"the port must be from 1 to {_MAX_PORT}")
+    try:
+        url.host.encode("idna")
+    except UnicodeError:
+        raise ValueError("the host is no host name") from None
     query = dict(url.query)
     sslmode = query.pop("sslmode", None)
     if query.pop("channel_binding", None) not in (None, "disable"):

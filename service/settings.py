@@ -54,6 +54,17 @@ def _known_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _hosts(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            is_host = host_of(origin_of(f"http://{name}")) == name.lower()
+        except ValueError:
+            is_host = False
+        if not is_host:
+            raise ValueError("lists host names, without scheme or port")
+    return tuple(name.lower() for name in names)
+
+
 def _require_tls(url: str, info: ValidationInfo) -> str:
     """Give the origin of a URL that may be trusted; raise `ValueError` if it may not."""
     origin = origin_of(url)
@@ -90,7 +101,7 @@ class Settings(BaseSettings):
 
     environment: Literal["production", "development"] = "production"
     database_url: Annotated[SecretStr, AfterValidator(_database_url)]
-    plain_http_hosts: _CommaSeparated = ()
+    plain_http_hosts: Annotated[_CommaSeparated, AfterValidator(_hosts)] = ()
     better_auth_url: str
     jwks_url: str | None = None
     jwks_file: Path | None = None
@@ -102,7 +113,7 @@ class Settings(BaseSettings):
     )
     ca_file: Path | None = None
     cors_origins: _CommaSeparated = ()
-    service_url: Annotated[str, AfterValidator(origin_of)] | None = None
+    service_url: str | None = None
     web_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     service_secret: SecretStr | None = None
     host: str = "127.0.0.1"
@@ -118,6 +129,8 @@ class Settings(BaseSettings):
         """Read the settings; raises `SettingsError` with every mistake in it."""
         try:
             return cls(**overrides)
+        except UnicodeDecodeError:
+            raise SettingsError([".env: is not UTF-8"]) from None
         except PydanticValidationError as error:
             lines = []
             for mistake in error.errors(include_input=False, include_url=False):
@@ -153,6 +166,8 @@ class Settings(BaseSettings):
         url, issuer = info.data.get("jwks_url"), info.data.get("better_auth_url")
         if value is not None and url is not None:
             raise ValueError("cannot be combined with JWKS_URL; set one of them")
+        if value is not None and value.is_dir():
+            raise ValueError("is a folder")
         if value is None and url is None and issuer is not None and "jwks_url" in info.data:
             try:
                 check_key_url(issuer, info.data.get("plain_http_hosts", ()))
@@ -180,6 +195,11 @@ class Settings(BaseSettings):
             raise ValueError("'*' is refused in production; list the origins")
         # A browser sends bare origins: with a path or a slash none would ever be equal.
         return tuple(item if item == "*" else _require_tls(item, info) for item in value)
+
+    @field_validator("service_url")
+    @classmethod
+    def _own_origin(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return None if value is None else _require_tls(value, info)
 
     @field_validator("service_secret")
     @classmethod

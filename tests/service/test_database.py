@@ -261,6 +261,31 @@ async def test_fault13_search_path_of_the_role_does_not_choose_the_table(
     await pool.close()
 
 
+async def test_fault13_settings_of_a_role_hide_no_policy_and_make_none_up(
+    postgres: PostgresServer,
+) -> None:
+    name = f"settings_{secrets.token_hex(4)}"
+    urls = await postgres.make_database(name)
+    await upgrade(parse_database_url(urls.owner))
+    admin = await asyncpg.connect(postgres.superuser_url.rpartition("/")[0] + f"/{name}")
+    await admin.execute(f"ALTER ROLE app IN DATABASE {name} SET quote_all_identifiers = on")
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    await pool.check()
+    await pool.close()
+    # A function that looks like PostgreSQL's own and says that everybody is Alice.
+    await admin.execute(
+        f"""
+        CREATE FUNCTION public.current_setting(text, boolean) RETURNS text LANGUAGE sql
+        RETURN 'alice';
+        ALTER POLICY tasks_of_their_owner ON tasks
+        USING (owner_id = (SELECT nullif(public.current_setting('app.user_id', true), '')));
+        ALTER ROLE app IN DATABASE {name} SET search_path = public, pg_catalog;
+        """
+    )
+    await admin.close()
+    await refused(urls.app, "row-level security on the table tasks")
+
+
 async def test_database_without_the_tables_is_refused(
     postgres: PostgresServer,
 ) -> None:

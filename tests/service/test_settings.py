@@ -79,6 +79,19 @@ def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (settings.port, settings.host) == (4321, "::1")
 
 
+def test_file_that_is_no_text_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\n")
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        load(monkeypatch, **PRODUCTION)
+
+
+def test_plain_hosts_are_compared_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = {**PRODUCTION, "BETTER_AUTH_URL": "http://Auth:3000", "PLAIN_HTTP_HOSTS": "Auth"}
+    assert load(monkeypatch, **changed).issuers == frozenset({"http://auth:3000"})
+
+
 REFUSED = {
     "issuer without TLS": ({"BETTER_AUTH_URL": "http://app.example.com"}, "BETTER_AUTH_URL"),
     "keys without TLS": ({"JWKS_URL": "http://app.example.com/jwks"}, "JWKS_URL"),
@@ -101,6 +114,21 @@ REFUSED = {
     "issuer name without TLS": ({"JWT_ISSUER": "http://app.example.com"}, "JWT_ISSUER"),
     "issuer name without a host": ({"JWT_ISSUER": "https://"}, "JWT_ISSUER"),
     "issuer with a fragment": ({"BETTER_AUTH_URL": "https://x.org#@app.org"}, "BETTER_AUTH_URL"),
+    "issuer with a space": ({"BETTER_AUTH_URL": "https://app.example.com x"}, "BETTER_AUTH_URL"),
+    "issuer with a space behind": ({"JWT_ISSUER": "https://a b.com"}, "JWT_ISSUER"),
+    "origin with a wildcard": ({"CORS_ORIGINS": "https://*.example.com"}, "CORS_ORIGINS"),
+    "own URL without TLS": ({"SERVICE_URL": "http://api.example.com"}, "SERVICE_URL: must be"),
+    "key URL with no port": ({"JWKS_URL": "https://x.org:99999/"}, "JWKS_URL: "),
+    "keys in a folder": ({"JWKS_FILE": "."}, "JWKS_FILE: is a folder"),
+    "plain host as a URL": ({"PLAIN_HTTP_HOSTS": "http://auth:3000"}, "PLAIN_HTTP_HOSTS: lists"),
+    "database port out of range": (
+        {"DATABASE_URL": DATABASE.replace("@db/", "@db:99999/")},
+        "DATABASE_URL: the port",
+    ),
+    "database host no name": (
+        {"DATABASE_URL": "postgresql://a:b@a..b/x"},
+        "DATABASE_URL: the host",
+    ),
     "origin null": ({"CORS_ORIGINS": "null"}, "CORS_ORIGINS"),
     "origin without TLS": ({"CORS_ORIGINS": "http://app.example.com"}, "CORS_ORIGINS"),
     "blank secret": ({"SERVICE_SECRET": " " * 40}, "SERVICE_SECRET: needs at least 32"),
