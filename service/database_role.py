@@ -16,7 +16,7 @@ _FILE_ROLES: Final = "'pg_read_server_files', 'pg_write_server_files', 'pg_execu
 
 # From the catalogs and not by to_regclass, which wants rights on the schema.
 # MEMBER and not USAGE: a role that may SET ROLE to a stronger one could bypass the policies too.
-# How an expression is written back depends on settings, which a role may have: they are fixed first.
+# How an expression is written back depends on settings that a role may have: they come first.
 # Permissive policies add up, so each that applies to us must be ours; restrictive ones only narrow.
 ROLE_QUERY: Final = f"""
 SELECT current_user::text AS role,

@@ -122,7 +122,7 @@ REFUSED = {
     "keys in a folder": ({"JWKS_FILE": "."}, "JWKS_FILE: is a folder"),
     "plain host as a URL": ({"PLAIN_HTTP_HOSTS": "http://auth:3000"}, "PLAIN_HTTP_HOSTS: lists"),
     "database port out of range": (
-        {"DATABASE_URL": DATABASE.replace("@db/", "@db:99999/")},
+        {"DATABASE_URL": DATABASE.replace(".com/", ".com:99999/")},
         "DATABASE_URL: the port",
     ),
     "database host no name": (
