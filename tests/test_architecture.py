@@ -51,6 +51,12 @@ def test_law1_imports_run_from_scripts_to_service_to_keys(path: Path) -> None:
         assert not roots & DRIVERS
 
 
+def test_law1_rotation_does_no_io() -> None:
+    allowed = {"collections.abc", "dataclasses", "datetime", "typing"}
+    allowed |= {"keys.errors", "keys.jwk", "keys.signing_keys"}
+    assert set(imports(ROOT / "keys/rotation.py")) <= allowed
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_law2_tasks_are_queried_in_the_repository_only(path: Path) -> None:
     if name_of(path) not in MAY_QUERY_TASKS:

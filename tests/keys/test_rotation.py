@@ -1,0 +1,182 @@
+"""What is due in a rotation, and what is refused: each case a sentence."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from keys.rotation import (
+    MAX_KEYS,
+    RotationPolicy,
+    RotationRefusedError,
+    Step,
+    Verb,
+    plan,
+    refuse_lock_out,
+    safe_to_remove_at,
+)
+from keys.signing_keys import KeyState, SigningKey
+
+NOW = datetime(2030, 1, 31, tzinfo=UTC)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+POLICY = RotationPolicy()
+
+
+def active(signing_for: timedelta = DAY, kid: str = "a", algorithm: str = "EdDSA") -> SigningKey:
+    since = NOW - signing_for
+    return SigningKey(kid, algorithm, since, activated_at=since)
+
+
+def standby(published: timedelta = HOUR, kid: str = "s", algorithm: str = "EdDSA") -> SigningKey:
+    return SigningKey(kid, algorithm, NOW - published)
+
+
+def superseded(ago: timedelta = MINUTE, kid: str = "o") -> SigningKey:
+    since = NOW - 40 * DAY
+    return SigningKey(kid, "EdDSA", since, activated_at=since, superseded_at=NOW - ago)
+
+
+def retired(ago: timedelta, kid: str = "r") -> SigningKey:
+    since = NOW - 40 * DAY
+    return SigningKey(
+        kid, "EdDSA", since, activated_at=since, superseded_at=NOW - ago, retired_at=NOW - ago
+    )
+
+
+def revoked(kid: str = "x") -> SigningKey:
+    return SigningKey(kid, "EdDSA", NOW - DAY, compromised=True)
+
+
+Brief = tuple[Verb, str | None, timedelta]
+CASES: dict[str, tuple[list[SigningKey], list[Brief]]] = {
+    "a young key is succeeded in good time": (
+        [active()],
+        [("publish", None, 29 * DAY - 15 * MINUTE)],
+    ),
+    "a key near its end has its successor published now": (
+        [active(30 * DAY - 10 * MINUTE)],
+        [("publish", None, 0 * DAY)],
+    ),
+    "a key past its end has its successor published first": (
+        [active(90 * DAY)],
+        [("publish", None, 0 * DAY)],
+    ),
+    "a successor waits for the key before it": (
+        [active(), standby()],
+        [("activate", "s", 29 * DAY)],
+    ),
+    "a successor waits until everybody knows it": (
+        [active(31 * DAY), standby(5 * MINUTE)],
+        [("activate", "s", 10 * MINUTE)],
+    ),
+    "a known successor is activated when it is due": (
+        [active(31 * DAY), standby()],
+        [("activate", "s", -45 * MINUTE)],
+    ),
+    "of two successors the one that is known for longer": (
+        [active(31 * DAY), standby(HOUR, "s"), standby(2 * HOUR, "t")],
+        [("activate", "t", -105 * MINUTE)],
+    ),
+    "another algorithm is published at once": (
+        [active(algorithm="RS256")],
+        [("publish", None, 0 * DAY)],
+    ),
+    "a successor of another algorithm is none": (
+        [active(), standby(algorithm="ES256")],
+        [("publish", None, 29 * DAY - 15 * MINUTE)],
+    ),
+    "a superseded key is retired at once": (
+        [active(), superseded()],
+        [("retire", "o", -MINUTE), ("publish", None, 29 * DAY - 15 * MINUTE)],
+    ),
+    "a retired key is pruned when its tokens have expired": (
+        [active(), retired(10 * MINUTE)],
+        [("prune", "r", 50 * MINUTE), ("publish", None, 29 * DAY - 15 * MINUTE)],
+    ),
+    "a revoked key is pruned at once": (
+        [active(), revoked()],
+        [("prune", "x", 0 * DAY), ("publish", None, 29 * DAY - 15 * MINUTE)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_plan(case: str) -> None:
+    keys, expected = CASES[case]
+    steps = plan(keys, POLICY, NOW)
+    assert [(step.verb, step.kid, step.due_at - NOW) for step in steps] == expected
+    assert all(step.reason for step in steps)
+
+
+@pytest.mark.parametrize("keys", [[], [standby()], [retired(DAY)], [revoked()]])
+def test_plan_without_a_key_that_signs_is_refused(keys: list[SigningKey]) -> None:
+    with pytest.raises(RotationRefusedError, match="no key signs"):
+        plan(keys, POLICY, NOW)
+
+
+REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
+    "activating a key that was just published": (
+        [active(), standby(14 * MINUTE)],
+        "activate",
+        "s",
+        "wait until 2030-01-31T00:01:00",
+    ),
+    "activating a key that is not there": ([active()], "activate", "s", "there is no key s"),
+    "retiring the key that signs": ([active()], "retire", "a", "activate another first"),
+    "pruning a key whose tokens may be good": (
+        [active(), retired(59 * MINUTE)],
+        "prune",
+        "r",
+        "may be good until 2030-01-31T00:01:00",
+    ),
+    "publishing one key too many": (
+        [active(), *(standby(kid=str(n)) for n in range(MAX_KEYS - 1))],
+        "publish",
+        None,
+        "prune first",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_step_that_would_lock_users_out_is_refused(case: str) -> None:
+    keys, verb, kid, message = REFUSED[case]
+    with pytest.raises(RotationRefusedError, match=message):
+        refuse_lock_out(Step(verb, kid, NOW, ""), keys, POLICY, NOW)
+
+
+def test_every_step_of_a_plan_that_is_due_is_allowed() -> None:
+    for keys, _ in CASES.values():
+        for step in plan(keys, POLICY, NOW):
+            if step.due_at <= NOW:
+                refuse_lock_out(step, keys, POLICY, NOW)
+
+
+def test_key_is_safe_to_remove_once_the_last_token_it_signed_has_expired() -> None:
+    late = SigningKey(
+        "l", "EdDSA", NOW, activated_at=NOW, superseded_at=NOW + DAY, retired_at=NOW + 3 * DAY
+    )
+    assert safe_to_remove_at(late, POLICY) == NOW + DAY + HOUR
+    with pytest.raises(ValueError, match="not retired"):
+        safe_to_remove_at(active(), POLICY)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"algorithm": "HS256"},
+        {"publish_ahead": MINUTE},
+        {"sign_for": 10 * MINUTE},
+        {"keep_verifying": 0 * DAY},
+    ],
+    ids=str,
+)
+def test_policy_that_would_lock_users_out_is_refused(changes: dict[str, timedelta]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        RotationPolicy(**changes)  # type: ignore[arg-type] # the algorithm among them is a string
+
+
+def test_states_are_told_from_what_has_happened_to_a_key() -> None:
+    assert standby().state is KeyState.PRE_ACTIVATION
+    assert active().state is KeyState.ACTIVE
+    assert superseded().state is retired(DAY).state is KeyState.DEACTIVATED
+    assert revoked().state is KeyState.COMPROMISED
