@@ -26,11 +26,13 @@ from keys.errors import (
     KeysError,
     KeySetUnavailableError,
     Reason,
+    RevocationsUnavailableError,
     SigningKeyError,
 )
 from keys.key_set import KeySet, KeySetStatus, KeySnapshot, StaticKeySet
 from keys.policy import VerificationPolicy
 from keys.remote import RefreshPolicy, RemoteKeySet
+from keys.revocation import RevocationList
 from keys.signer import Signer
 from keys.verified_cache import CacheCounters, VerifiedTokenCache
 from keys.verifier import AccessTokenVerifier
@@ -48,6 +50,8 @@ __all__ = [
     "Reason",
     "RefreshPolicy",
     "RemoteKeySet",
+    "RevocationList",
+    "RevocationsUnavailableError",
     "Signer",
     "SigningKeyError",
     "StaticKeySet",

@@ -3,6 +3,7 @@
 KeysError
 ├── InvalidTokenError        the token is bad: refuse it            (a service answers 401)
 ├── KeySetUnavailableError   could not decide: try again later      (a service answers 503)
+│   └── RevocationsUnavailableError
 └── SigningKeyError          a private key cannot be made or used
 """
 
@@ -19,6 +20,7 @@ class Reason(StrEnum):
     WRONG_TYPE = "wrong_type"
     BAD_KEY_ID = "bad_key_id"
     UNKNOWN_KEY = "unknown_key"
+    REVOKED_KEY = "revoked_key"
     KEY_ALGORITHM_MISMATCH = "key_algorithm_mismatch"
     BAD_SIGNATURE = "bad_signature"
     WRONG_ISSUER = "wrong_issuer"
@@ -64,6 +66,15 @@ class KeySetUnavailableError(KeysError):
     def __init__(self, detail: str, *, retry_after: float) -> None:
         super().__init__(detail)
         self.retry_after = max(1.0, retry_after)
+
+
+class RevocationsUnavailableError(KeySetUnavailableError):
+    """What is revoked has not been loaded yet, so nothing can be said of any token."""
+
+    code = "revocations_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("what is revoked is not known yet", retry_after=1)
 
 
 class SigningKeyError(KeysError):

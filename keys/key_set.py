@@ -66,6 +66,13 @@ class KeySet(Protocol):
         """Tell the state of the set without waiting for anything."""
         ...
 
+    async def refresh(self) -> None:
+        """Ask the issuer anew, whatever is known; wait for its answer, but not for ever.
+
+        Raises `KeySetUnavailableError` when there is none.
+        """
+        ...
+
     async def start(self) -> None:
         """Begin whatever background work the set needs."""
         ...
@@ -156,6 +163,13 @@ class StaticKeySet:
             return KeySetStatus("unavailable", (), last_error=self._error)
         state: State = "stale" if self._error else "fresh"
         return KeySetStatus(state, tuple(self._snapshot.keys), last_error=self._error)
+
+    async def refresh(self) -> None:
+        """Read the file again if it has changed."""
+        self._looked_at = float("-inf")
+        self._look()
+        if self._snapshot is None or self._error is not None:
+            raise KeySetUnavailableError("the JWKS file cannot be used", retry_after=1)
 
     async def start(self) -> None:
         """Read the file once, so that the first request finds its key."""

@@ -18,7 +18,7 @@ Ages run on the monotonic clock: a wall clock that jumps changes nothing here.
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -139,6 +139,13 @@ class RemoteKeySet:
                 return key
         return await self._ask_issuer(kid)
 
+    async def refresh(self) -> None:
+        """Have a fetch begin now, as far as the cool-down allows, and wait for it.
+
+        Raises `KeySetUnavailableError` if it fails or does not come in time.
+        """
+        await self._wait_for_fetch(lambda: None)
+
     def status(self) -> KeySetStatus:
         """Tell the state of the set without waiting for anything."""
         now = self._clock.monotonic()
@@ -162,11 +169,21 @@ class RemoteKeySet:
             )
         self._waiters += 1
         try:
-            return await self._wait_for_answer(kid)
+            key = await self._wait_for_fetch(lambda: self._known(kid))
         finally:
             self._waiters -= 1
+        if key is None:
+            self._unknown[kid] = None
+        return key
 
-    async def _wait_for_answer(self, kid: str) -> VerificationKey | None:
+    def _known(self, kid: str) -> VerificationKey | None:
+        known = self._clock.monotonic() < self._stale_until
+        return self._snapshot.keys.get(kid) if known else None
+
+    async def _wait_for_fetch(
+        self, answer: Callable[[], VerificationKey | None]
+    ) -> VerificationKey | None:
+        """Wait for a fetch begun from now on, or an earlier one that has the answer."""
         begun_before = self._fetches
         deadline = self._clock.monotonic() + self._policy.max_wait
         while True:
@@ -178,14 +195,14 @@ class RemoteKeySet:
             if not fetch.done.is_set():
                 continue
             now = self._clock.monotonic()
-            if now < self._stale_until and kid in self._snapshot.keys:
-                return self._snapshot.keys[kid]
+            found = answer()
+            if found is not None:
+                return found
             if fetch.ordinal is None or fetch.ordinal <= begun_before:
                 # It had begun before this request: it could show the key, but not its absence.
                 continue
             if fetch.error is not None:
                 raise self._unavailable(fetch.error, now)
-            self._unknown[kid] = None
             return None
 
     def _demand(self, deadline: float, now: float) -> _Fetch:

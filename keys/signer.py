@@ -5,9 +5,10 @@ What is signed is up to the caller. The header is `alg` and `kid`, as Better Aut
 
 import json
 import secrets
+import string
 import warnings
 from collections.abc import Mapping
-from typing import Self
+from typing import Final, Self
 
 from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
@@ -15,6 +16,8 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from keys.errors import SigningKeyError
 from keys.jwk import ALGORITHMS, MAX_RSA_BITS, MIN_RSA_BITS, canonical_algorithm
+
+_KID_CHARACTERS: Final = string.ascii_letters + string.digits
 
 
 class Signer:
@@ -50,7 +53,7 @@ class Signer:
             key = ECKey.generate_key("P-256" if known.curve == "P-256" else "P-521")
         else:
             key = OKPKey.generate_key("Ed25519")
-        return cls(key, kid=kid or secrets.token_urlsafe(24), algorithm=known.name)
+        return cls(key, kid=kid or _random_kid(), algorithm=known.name)
 
     @classmethod
     def from_jwk(cls, jwk: Mapping[str, object]) -> Self:
@@ -100,6 +103,11 @@ class Signer:
             # Better Auth and every verifier in the field still say "EdDSA"; joserfc warns of it.
             warnings.simplefilter("ignore", SecurityWarning)
             return jws.serialize_compact(protected, payload, self._key, registry=registry)
+
+
+def _random_kid() -> str:
+    """Make a kid like Better Auth's: it can stand on a command line, too."""
+    return "".join(secrets.choice(_KID_CHARACTERS) for _ in range(32))
 
 
 def _import_private(key_type: str, members: dict[str, str | list[str]]) -> OKPKey | ECKey | RSAKey:

@@ -1,20 +1,22 @@
-"""The issuer's signing keys as a rotation sees them, and the stores that hold them.
+"""The issuer's signing keys as a rotation sees them, and what a store of them can do.
 
-A store knows four verbs besides listing and publishing. Each is one atomic step, each is refused
-for a key that is not there (`UnknownKeyError`), and each that finds its work done already changes
-nothing and says so: two operators at once are one operator and one who is told "already done".
+A store is changed through a `KeyRing`, which one operator at a time holds: what is done in one
+`changing` block is done all at once or not at all. Each verb is refused for a key that is not there
+(`UnknownKeyError`), and each that finds its work done already changes nothing and says so: two
+operators at once are one operator and one who is told "already done".
 
     publish   a new key, served and not signing             -> pre-activation
     activate  the key that signs from now on                -> active; the one before: deactivated
     retire    a key that signs no more                      -> served until nobody needs it
-    revoke    a key that must not be trusted any more       -> compromised: gone at once
-    prune     a retired key that nobody needs any more      -> destroyed
+    prune     a key that nobody needs any more              -> destroyed
+    revoke    a key that must not be trusted any more       -> destroyed, and remembered
+
+A revoked key that is in the store all the same (somebody restored a backup) is `compromised`.
 """
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -34,11 +36,7 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key, without its private part. Moments are in UTC.
-
-    `retired_at` is the moment from which it may be taken out of the served keys; `compromised` says
-    that it was revoked.
-    """
+    """One key, without its private part. Moments are in UTC."""
 
     kid: str
     algorithm: str
@@ -46,7 +44,12 @@ class SigningKey:
     activated_at: datetime | None = None
     superseded_at: datetime | None = None
     retired_at: datetime | None = None
+    """From then on the issuer cannot sign with it; it serves it for its grace period longer."""
+    signs_until: datetime | None = None
+    """Where the issuer stops signing with it by itself, and makes a key that nobody knows."""
     compromised: bool = False
+    usable: bool = True
+    """Whether its private part can be read with the issuer's present secret."""
 
     @property
     def state(self) -> KeyState:
@@ -68,142 +71,79 @@ class UnknownKeyError(SigningKeyError):
 
 
 class KeyInUseError(SigningKeyError):
-    """The step would take away the key that signs, or one that is still needed."""
+    """The step would take away the key that signs, or have one sign that cannot."""
 
     code = "key_in_use"
 
 
-class SigningKeyStore(Protocol):
-    """Where an issuer's signing keys are kept. `True` from a verb: done; `False`: already done."""
+class KeyStoreError(SigningKeyError):
+    """The store cannot be used. The message is one line without secrets; nothing was changed."""
+
+    code = "key_store"
+
+
+class KeyRing(Protocol):
+    """The keys of a store while nobody else changes them. `False` from a verb: done already."""
+
+    async def now(self) -> datetime:
+        """Give the store's own time."""
+        ...
 
     async def keys(self) -> list[SigningKey]:
         """Give every key that is not destroyed, the oldest first."""
         ...
 
     async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served and does not sign. Where there is none yet, it signs."""
+        """Add a key that is served and does not sign. Where there is none yet, it signs.
+
+        Raises `KeyInUseError` for a kid that was revoked.
+        """
         ...
 
     async def activate(self, kid: str) -> bool:
         """Have the key sign from now on.
 
-        Raises `UnknownKeyError`; `KeyInUseError` for a key that was taken out of use before.
+        Raises `UnknownKeyError`; `KeyInUseError` for a key that signed before, or cannot be read.
         """
         ...
 
     async def retire(self, kid: str) -> bool:
-        """Have a key that signs no more leave the served keys once its tokens have expired.
+        """Have a key sign no more, and leave the served keys after the issuer's grace period.
 
         Raises `UnknownKeyError`; `KeyInUseError` for the key that signs.
         """
         ...
 
-    async def revoke(self, kid: str) -> bool:
-        """Take a key out of the served keys at once.
-
-        Raises `UnknownKeyError`; `KeyInUseError` where nothing else could sign: activate another
-        key first.
-        """
-        ...
-
     async def prune(self, kid: str) -> bool:
-        """Destroy a retired or revoked key.
+        """Destroy a key. One that is not there has been pruned already.
 
-        Raises `KeyInUseError` for any other. A key that is not there has been pruned already.
+        Raises `KeyInUseError` for the key that signs, and for one that waits to.
+        """
+        ...
+
+    async def revoke(self, kid: str) -> bool:
+        """Destroy a key and have every verifier refuse it, known to the store or not.
+
+        Raises `KeyInUseError` for the key that signs: activate another first.
         """
         ...
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-class InMemorySigningKeys:
-    """A store for development and tests: what it holds is gone with the process."""
-
-    def __init__(self, *, now: Callable[[], datetime] = _now) -> None:
-        self._now = now
-        self._keys: dict[str, SigningKey] = {}
-        self._signers: dict[str, Signer] = {}
-        self._lock = asyncio.Lock()
+class SigningKeyStore(Protocol):
+    """Where an issuer's signing keys are kept."""
 
     async def keys(self) -> list[SigningKey]:
-        """Give every key that is not destroyed, the oldest first."""
-        return sorted(self._keys.values(), key=lambda key: (key.published_at, key.kid))
+        """Give every key that is not destroyed, the oldest first. Raises `KeyStoreError`."""
+        ...
 
-    def signer(self) -> Signer | None:
-        """Give the key that signs."""
-        active = self._active()
-        return None if active is None else self._signers[active.kid]
+    def changing(self, reason: str) -> AbstractAsyncContextManager[KeyRing]:
+        """Hold the keys for a change, for which `reason` is written down.
 
-    def served(self) -> list[Signer]:
-        """Give the keys that are published: all but those revoked."""
-        return [self._signers[key.kid] for key in self._keys.values() if not key.compromised]
+        What was done is undone if the block raises. Raises `KeyStoreError`.
+        """
+        ...
 
-    async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served and does not sign. Where there is none yet, it signs."""
-        async with self._lock:
-            if signer.kid in self._keys:
-                return False
-            now = self._now()
-            first = self._active() is None
-            self._signers[signer.kid] = signer
-            self._keys[signer.kid] = SigningKey(
-                signer.kid, signer.algorithm, now, activated_at=now if first else None
-            )
-            return True
 
-    async def activate(self, kid: str) -> bool:
-        """Have the key sign from now on."""
-        async with self._lock:
-            key, active, now = self._get(kid), self._active(), self._now()
-            if key.state is KeyState.ACTIVE:
-                return False
-            if key.state is not KeyState.PRE_ACTIVATION:
-                raise KeyInUseError(f"key {kid} is {key.state}; publish another")
-            if active is not None:
-                self._keys[active.kid] = replace(active, superseded_at=now)
-            self._keys[kid] = replace(key, activated_at=now)
-            return True
-
-    async def retire(self, kid: str) -> bool:
-        """Have a key that signs no more leave the served keys once its tokens have expired."""
-        async with self._lock:
-            key = self._get(kid)
-            if key.state is KeyState.ACTIVE:
-                raise KeyInUseError(f"key {kid} signs; activate another first")
-            if key.retired_at is not None or key.compromised:
-                return False
-            self._keys[kid] = replace(key, retired_at=self._now())
-            return True
-
-    async def revoke(self, kid: str) -> bool:
-        """Take a key out of the served keys at once."""
-        async with self._lock:
-            key = self._get(kid)
-            if key.compromised:
-                return False
-            if key.state is KeyState.ACTIVE:
-                raise KeyInUseError(f"key {kid} signs; activate another first")
-            self._keys[kid] = replace(key, compromised=True)
-            return True
-
-    async def prune(self, kid: str) -> bool:
-        """Destroy a retired or revoked key."""
-        async with self._lock:
-            key = self._keys.get(kid)
-            if key is None:
-                return False
-            if key.retired_at is None and not key.compromised:
-                raise KeyInUseError(f"key {kid} is {key.state}; retire it first")
-            del self._keys[kid], self._signers[kid]
-            return True
-
-    def _active(self) -> SigningKey | None:
-        return next((key for key in self._keys.values() if key.state is KeyState.ACTIVE), None)
-
-    def _get(self, kid: str) -> SigningKey:
-        try:
-            return self._keys[kid]
-        except KeyError:
-            raise UnknownKeyError(kid) from None
+def signing(keys: list[SigningKey]) -> SigningKey | None:
+    """Give the key that signs, if there is one."""
+    return next((key for key in keys if key.state is KeyState.ACTIVE), None)

@@ -21,6 +21,7 @@ from keys.key_set import KeySet
 from keys.origins import origin_of
 from keys.policy import VerificationPolicy
 from keys.remote import RemoteKeySet
+from keys.revocation import RevocationList
 from keys.verified_cache import CacheCounters, VerifiedToken, VerifiedTokenCache
 
 JWKS_PATH: Final = "/api/auth/jwks"
@@ -43,11 +44,13 @@ class AccessTokenVerifier:
         policy: VerificationPolicy,
         *,
         cache: VerifiedTokenCache | None = None,
+        revocations: RevocationList | None = None,
         now: Callable[[], float] = time,
     ) -> None:
         self._key_set = key_set
         self._policy = policy
         self._cache = VerifiedTokenCache() if cache is None else cache
+        self._revocations = revocations
         self._now = now
 
     @classmethod
@@ -105,6 +108,7 @@ class AccessTokenVerifier:
         """
         try:
             check_times(known.token, self._policy, self._now())
+            self._refuse_revoked(known.token.key_id)
         except InvalidTokenError:
             return False
         return await self._key_set.find(known.token.key_id) == known.key
@@ -113,6 +117,8 @@ class AccessTokenVerifier:
         unverified = parse_compact(token)
         algorithm, kid = self._check_header(unverified.unverified_header)
         contents = read_claims(unverified.unverified_claims, kid, self._policy, self._now())
+        # Before the key is looked up: it is no matter whether anybody still serves it.
+        self._refuse_revoked(kid)
         key = await self._key_set.find(kid)
         if key is None:
             raise InvalidTokenError(Reason.UNKNOWN_KEY)
@@ -121,6 +127,10 @@ class AccessTokenVerifier:
         if not key.verifies(unverified.signing_input, unverified.signature):
             raise InvalidTokenError(Reason.BAD_SIGNATURE)
         return VerifiedToken(contents, key, len(token))
+
+    def _refuse_revoked(self, kid: str) -> None:
+        if self._revocations is not None:
+            self._revocations.check_key(kid)
 
     def _check_header(self, header: Mapping[str, object]) -> tuple[str, str]:
         """Give algorithm and kid. Members that name keys (jku, jwk, x5u, x5c) are not looked at."""

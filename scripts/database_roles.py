@@ -2,7 +2,8 @@
 
 - `owner` owns the database and runs the migrations.
 - `app` is the service: bound by row-level security, without any right on Better Auth's tables.
-- `auth` is Better Auth: at home in a schema of its own, without any right on ours.
+- `auth` is Better Auth and the operators of its keys: at home in a schema of its own, without any
+  right on users' rows.
 - `purge` is the operators' purge: it sees and deletes what is past restoring, and nothing else.
 """
 
@@ -40,7 +41,7 @@ _OF_A_DATABASE: Final = (
 )
 _OF_ITS_SCHEMAS: Final = (
     "REVOKE ALL ON SCHEMA public FROM PUBLIC",
-    f"GRANT USAGE ON SCHEMA public TO {APP}, {PURGE}",
+    f"GRANT USAGE ON SCHEMA public TO {APP}, {AUTH}, {PURGE}",
     f"CREATE SCHEMA IF NOT EXISTS {AUTH} AUTHORIZATION {AUTH}",
     f"REVOKE ALL ON SCHEMA {AUTH} FROM PUBLIC, {OWNER}, {APP}, {PURGE}",
 )

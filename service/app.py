@@ -15,6 +15,7 @@ from service.cors import Cors
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url
 from service.edge import MAX_BODY_BYTES, Edge
+from service.key_watch import KeyWatch
 from service.openapi import describe
 from service.problems import add_problem_handlers
 from service.settings import Settings
@@ -51,14 +52,23 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         algorithms=frozenset(settings.jwt_algorithms),
     )
 
+    watch = KeyWatch(
+        database,
+        parse_database_url(settings.listening_url),
+        key_set,
+        algorithms=policy.algorithms,
+    )
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         with ending_with_parent():
             await key_set.start()
             try:
                 await check_database(database)
+                await watch.start()
                 yield
             finally:
+                await watch.stop()
                 await key_set.stop()
                 await database.close()
 
@@ -74,7 +84,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     )
     app.state.database = database
     app.state.key_set = key_set
-    app.state.verifier = AccessTokenVerifier(key_set, policy)
+    app.state.key_watch = watch
+    app.state.verifier = AccessTokenVerifier(key_set, policy, revocations=watch.revocations)
     app.state.cursors = CursorSigner(settings.secret)
     app.state.max_tasks = settings.max_tasks_per_user
     app.state.requires_verified_email = settings.require_verified_email

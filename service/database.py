@@ -186,6 +186,17 @@ class Database:
             )
             return result.fetchall()
 
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, object]
+    ) -> Sequence[AnyRow]:
+        """Execute one statement as nobody: row-level security hides every user's rows from it.
+
+        Raises `DatabaseUnavailableError`.
+        """
+        async with self._connection() as connection:
+            result = await connection.execute(statement, parameters)
+            return result.fetchall() if result.returns_rows else ()
+
     @asynccontextmanager
     async def transaction(self, owner: Owner) -> AsyncIterator[OwnerTransaction]:
         """Open a transaction as `owner`: two round trips besides its statements.

@@ -31,9 +31,18 @@ class DatabaseUrl:
     url: URL
     tls: bool
 
-    def connect_args(self) -> dict[str, ssl.SSLContext | bool]:
+    @property
+    def dsn(self) -> str:
+        """The URL with its password, as asyncpg itself takes it."""
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def ssl_argument(self) -> ssl.SSLContext | bool:
         """Give asyncpg's `ssl` argument, stated in either case: its own default is to try."""
-        return {"ssl": ssl.create_default_context() if self.tls else False}
+        return ssl.create_default_context() if self.tls else False
+
+    def connect_args(self) -> dict[str, ssl.SSLContext | bool]:
+        """Give the argument by its name."""
+        return {"ssl": self.ssl_argument()}
 
 
 def parse_database_url(text: str) -> DatabaseUrl:

@@ -4,11 +4,12 @@ from http import HTTPStatus
 from typing import Final, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from keys import KeySet
 from keys.key_set import State
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.key_watch import KeyWatch
 
 router: Final = APIRouter(tags=["health"])
 
@@ -19,12 +20,23 @@ class Liveness(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class Keys(BaseModel):
+    """What this process knows of the issuer's keys. Ages are in seconds."""
+
+    kids: list[str]
+    age: float | None = Field(description="Since the issuer was last asked with success.")
+    listening: bool = Field(description="Whether operators' changes are heard of at once.")
+    revocations_age: float | None = Field(description="Since the revoked keys were last loaded.")
+
+
 class Readiness(BaseModel):
     """Whether requests can be served, and what is missing where they cannot."""
 
     status: Literal["ready", "unavailable"]
     database: Literal["ok", "unavailable", "refused"]
     key_set: State
+    revocations: Literal["loaded", "unavailable"]
+    keys: Keys
 
 
 @router.get("/livez", operation_id="getLiveness", summary="Is the process alive?")
@@ -45,7 +57,7 @@ async def livez() -> Liveness:
     },
 )
 async def readyz(request: Request, response: Response) -> Readiness:
-    """Look at the database and at the key set. Stale keys still verify, so they count as ready."""
+    """Look at the database and at the keys. Stale keys still verify, so they count as ready."""
     database, key_set = request.app.state.database, request.app.state.key_set
     assert isinstance(database, Database)  # noqa: S101 - app.py wires nothing else
     keys: KeySet = key_set
@@ -56,12 +68,25 @@ async def readyz(request: Request, response: Response) -> Readiness:
         reachable = "refused"
     except DatabaseUnavailableError:
         reachable = "unavailable"
-    state = keys.status().state
-    ready = reachable == "ok" and state != "unavailable"
+    status, watch = keys.status(), request.app.state.key_watch
+    assert isinstance(watch, KeyWatch)  # noqa: S101 - app.py wires nothing else
+    loaded = watch.revocations.loaded
+    ready = reachable == "ok" and status.state != "unavailable" and loaded
     if not ready:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     return Readiness(
         status="ready" if ready else "unavailable",
         database=reachable,
-        key_set=state,
+        key_set=status.state,
+        revocations="loaded" if loaded else "unavailable",
+        keys=Keys(
+            kids=sorted(status.kids),
+            age=_rounded(status.age),
+            listening=watch.listening,
+            revocations_age=_rounded(watch.age),
+        ),
     )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

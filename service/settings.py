@@ -81,6 +81,10 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _optional_database_url(value: SecretStr | None) -> SecretStr | None:
+    return None if value is None else _database_url(value)
+
+
 _CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -101,6 +105,7 @@ class Settings(BaseSettings):
 
     environment: Literal["production", "development"] = "production"
     database_url: Annotated[SecretStr, AfterValidator(_database_url)]
+    direct_database_url: Annotated[SecretStr | None, AfterValidator(_optional_database_url)] = None
     plain_http_hosts: Annotated[_CommaSeparated, AfterValidator(_hosts)] = ()
     better_auth_url: str
     jwks_url: str | None = None
@@ -214,6 +219,11 @@ class Settings(BaseSettings):
         if len(value.get_secret_value().strip()) < MIN_SECRET_LENGTH:
             raise ValueError(f"needs at least {MIN_SECRET_LENGTH} characters")
         return value
+
+    @property
+    def listening_url(self) -> str:
+        """The database without a pooler between, which could not LISTEN. It holds a password."""
+        return (self.direct_database_url or self.database_url).get_secret_value()
 
     @property
     def issuers(self) -> frozenset[str]:

@@ -34,6 +34,10 @@ class PostgresServer:
     async def make_database(self, name: str) -> DatabaseUrls:
         """Make a database with the four roles and nothing in it."""
         await provide(self.superuser_url, self.passwords, database=name)
+        return self.urls(name)
+
+    def urls(self, name: str) -> DatabaseUrls:
+        """Give a database's URL for each role."""
         return DatabaseUrls(
             **{
                 role: url_as(self.superuser_url, user=role, password=password, database=name)

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from service.database_url import DatabaseUrl
 
 # The migrations grant to them, so they must be there.
-ROLES: Final = ("app", "purge")
+ROLES: Final = ("app", "auth", "purge")
 # Any number will do as long as nothing else in the database locks it.
 _LOCK: Final = 7_340_921_866_005_417
 

@@ -1,5 +1,6 @@
 """What is due in a rotation, and what is refused: each case a sentence."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,7 +19,7 @@ from keys.signing_keys import KeyState, SigningKey
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
-POLICY = RotationPolicy()
+POLICY = RotationPolicy(grace_period=30 * DAY, prune_after=0 * DAY)
 
 
 def active(signing_for: timedelta = DAY, kid: str = "a", algorithm: str = "EdDSA") -> SigningKey:
@@ -40,6 +41,17 @@ def retired(ago: timedelta, kid: str = "r") -> SigningKey:
     return SigningKey(
         kid, "EdDSA", since, activated_at=since, superseded_at=NOW - ago, retired_at=NOW - ago
     )
+
+
+def many(count: int, last: timedelta = 2 * HOUR) -> list[SigningKey]:
+    """`count` keys, one a day, of which the newest signs; of the one before tokens may be good."""
+    begun = [NOW - (count - n) * DAY for n in range(count)]
+    return [
+        SigningKey(
+            f"{n:03}", "EdDSA", begun[n], activated_at=begun[n], superseded_at=begun[n] + DAY
+        )
+        for n in range(count - 1)
+    ] + [active(last, kid="newest")]
 
 
 def revoked(kid: str = "x") -> SigningKey:
@@ -92,9 +104,25 @@ CASES: dict[str, tuple[list[SigningKey], list[Brief]]] = {
         [active(), retired(10 * MINUTE)],
         [("prune", "r", 50 * MINUTE), ("publish", None, 29 * DAY - 15 * MINUTE)],
     ),
-    "a revoked key is pruned at once": (
+    "a revoked key that is back is revoked again": (
         [active(), revoked()],
-        [("prune", "x", 0 * DAY), ("publish", None, 29 * DAY - 15 * MINUTE)],
+        [("revoke", "x", 0 * DAY), ("publish", None, 29 * DAY - 15 * MINUTE)],
+    ),
+    "a revoked key that is back and signs is revoked again": (
+        [replace(active(), compromised=True)],
+        [("revoke", "a", 0 * DAY)],
+    ),
+    "a key that the issuer itself will replace is succeeded before": (
+        [replace(active(), signs_until=NOW + HOUR)],
+        [("publish", None, 45 * MINUTE)],
+    ),
+    "a successor that cannot be read is none": (
+        [active(31 * DAY), replace(standby(), usable=False)],
+        [("publish", None, 0 * DAY)],
+    ),
+    "of too many keys the oldest are pruned without being retired": (
+        many(103),
+        [("prune", f"{n:03}", (n + 1 - 103) * DAY + HOUR) for n in range(23)],
     ),
 }
 
@@ -107,7 +135,19 @@ def test_plan(case: str) -> None:
     assert all(step.reason for step in steps)
 
 
-@pytest.mark.parametrize("keys", [[], [standby()], [retired(DAY)], [revoked()]])
+def test_key_is_retired_later_where_the_issuer_would_serve_it_too_short() -> None:
+    short = replace(POLICY, grace_period=20 * MINUTE)
+    steps = plan([active(), superseded()], short, NOW)
+    assert (steps[0].verb, steps[0].due_at - NOW) == ("retire", 39 * MINUTE)
+
+
+def test_row_is_kept_for_a_while_after_it_is_needed() -> None:
+    patient = replace(POLICY, prune_after=DAY)
+    steps = plan([active(), retired(10 * MINUTE)], patient, NOW)
+    assert (steps[0].verb, steps[0].due_at - NOW) == ("prune", DAY + 50 * MINUTE)
+
+
+@pytest.mark.parametrize("keys", [[], [standby()], [retired(DAY)]])
 def test_plan_without_a_key_that_signs_is_refused(keys: list[SigningKey]) -> None:
     with pytest.raises(RotationRefusedError, match="no key signs"):
         plan(keys, POLICY, NOW)
@@ -127,6 +167,24 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         "prune",
         "r",
         "may be good until 2030-01-31T00:01:00",
+    ),
+    "pruning a key that was not retired": ([active(), superseded()], "prune", "o", "retire it"),
+    "pruning the key that signs": ([active()], "prune", "a", "activate another first"),
+    "pruning a key that waits": ([active(), standby()], "prune", "s", "pre-activation"),
+    "publishing where nothing signs": ([], "publish", None, "let the issuer make its first"),
+    "publishing with another secret than the issuer's": (
+        [replace(active(), usable=False)],
+        "publish",
+        None,
+        "does not open with the secret",
+    ),
+    "activating one of too many keys": ([*many(101), standby()], "activate", "s", "prune first"),
+    "retiring one of too many keys": (many(101), "retire", "000", "prune first"),
+    "pruning one of too many keys whose tokens may be good": (
+        [*many(101), superseded()],
+        "prune",
+        "o",
+        "may be good until 2030-01-31T00:59:00",
     ),
     "publishing one key too many": (
         [active(), *(standby(kid=str(n)) for n in range(MAX_KEYS - 1))],
@@ -151,13 +209,28 @@ def test_every_step_of_a_plan_that_is_due_is_allowed() -> None:
                 refuse_lock_out(step, keys, POLICY, NOW)
 
 
-def test_key_is_safe_to_remove_once_the_last_token_it_signed_has_expired() -> None:
+def test_key_is_safe_to_remove_once_tokens_from_before_its_retirement_have_expired() -> None:
     late = SigningKey(
         "l", "EdDSA", NOW, activated_at=NOW, superseded_at=NOW + DAY, retired_at=NOW + 3 * DAY
     )
-    assert safe_to_remove_at(late, POLICY) == NOW + DAY + HOUR
+    assert safe_to_remove_at(late, POLICY) == NOW + 3 * DAY + HOUR
     with pytest.raises(ValueError, match="not retired"):
         safe_to_remove_at(active(), POLICY)
+
+
+@pytest.mark.parametrize("grace_period", [20 * MINUTE, 50 * MINUTE])
+def test_key_of_another_algorithm_needs_a_grace_period(grace_period: timedelta) -> None:
+    short = RotationPolicy(algorithm="ES256", grace_period=grace_period)
+    with pytest.raises(RotationRefusedError, match="gracePeriod longer"):
+        refuse_lock_out(Step("publish", None, NOW, ""), [active()], short, NOW)
+    long = replace(short, grace_period=HOUR)
+    refuse_lock_out(Step("publish", None, NOW, ""), [active()], long, NOW)
+
+
+def test_superseded_key_is_not_retired_where_it_would_be_served_too_short() -> None:
+    short = replace(POLICY, grace_period=0 * DAY)
+    with pytest.raises(RotationRefusedError, match="wait until 2030-01-31T00:59:00"):
+        refuse_lock_out(Step("retire", "o", NOW, ""), [active(), superseded()], short, NOW)
 
 
 @pytest.mark.parametrize(
@@ -167,12 +240,16 @@ def test_key_is_safe_to_remove_once_the_last_token_it_signed_has_expired() -> No
         {"publish_ahead": MINUTE},
         {"sign_for": 10 * MINUTE},
         {"keep_verifying": 0 * DAY},
+        {"token_lifetime": HOUR},
+        {"token_lifetime": 0 * DAY},
+        {"grace_period": -DAY},
+        {"prune_after": -DAY},
     ],
     ids=str,
 )
 def test_policy_that_would_lock_users_out_is_refused(changes: dict[str, timedelta]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        RotationPolicy(**changes)  # type: ignore[arg-type] # the algorithm among them is a string
+        replace(POLICY, **changes)  # type: ignore[arg-type] # the algorithm among them is a string
 
 
 def test_states_are_told_from_what_has_happened_to_a_key() -> None:

@@ -1,124 +1,251 @@
 """What every store of signing keys must do, run on each of them."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from keys import Signer
+from keys.better_auth import BetterAuthSigningKeys
+from keys.better_auth_secrets import IssuerSecrets
+from keys.local_signing_keys import InMemorySigningKeys
 from keys.signing_keys import (
-    InMemorySigningKeys,
     KeyInUseError,
+    KeyRing,
     KeyState,
     SigningKeyStore,
     UnknownKeyError,
 )
+from scripts.database_roles import create_database, drop_database
+from scripts.signing_key_file import FileSigningKeys
+from service.database_url import parse_database_url
+from service.migrations.runner import upgrade
+from tests.conftest import PostgresServer
+from tests.simulators.better_auth import SECRET, Issuer, reach
 
 
-class Watch:
-    def __init__(self) -> None:
-        self.now = datetime(2030, 1, 1, tzinfo=UTC)
+class Issues(Protocol):
+    """What an issuer with these keys does."""
 
-    def __call__(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
+    async def signs_with(self) -> str | None: ...
+    async def serves(self) -> set[str]: ...
+
+
+class OfRing:
+    """An issuer that signs with local keys."""
+
+    def __init__(self, store: InMemorySigningKeys | FileSigningKeys) -> None:
+        self._store = store
+
+    async def signs_with(self) -> str | None:
+        signer = self._store.ring.signer()
+        return None if signer is None else signer.kid
+
+    async def serves(self) -> set[str]:
+        return {signer.kid for signer in self._store.ring.served()}
+
+
+Case = tuple[SigningKeyStore, Issues]
+
+
+@pytest.fixture(scope="module")
+async def template(postgres: PostgresServer) -> AsyncIterator[str]:
+    name = f"keys_{secrets.token_hex(4)}"
+    urls = await postgres.make_database(name)
+    await upgrade(parse_database_url(urls.owner))
+    await Issuer(urls.auth).make_table()
+    yield name
+    await drop_database(postgres.superuser_url, name)
 
 
 @pytest.fixture
-def store() -> InMemorySigningKeys:
-    return InMemorySigningKeys(now=Watch())
+async def auth_url(postgres: PostgresServer, template: str) -> AsyncIterator[str]:
+    """A database of the test's own, migrated, with Better Auth's empty table in it."""
+    name = f"{template}_{secrets.token_hex(3)}"
+    await create_database(postgres.superuser_url, name, template=template)
+    yield postgres.urls(name).auth
+    await drop_database(postgres.superuser_url, name)
+
+
+@pytest.fixture(params=["memory", "file", "better-auth"])
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
+    if request.param == "better-auth":
+        url = request.getfixturevalue("auth_url")
+        keys = BetterAuthSigningKeys(
+            reach(url), secrets=IssuerSecrets(SECRET), algorithm="EdDSA", operator="tests"
+        )
+        yield keys, Issuer(url)
+        return
+    store = InMemorySigningKeys() if request.param == "memory" else FileSigningKeys(tmp_path / "k")
+    yield store, OfRing(store)
 
 
 async def publish(store: SigningKeyStore, count: int) -> list[str]:
     signers = [Signer.generate() for _ in range(count)]
     for signer in signers:
-        assert await store.publish(signer)
+        async with store.changing("a test") as ring:
+            assert await ring.publish(signer)
     return [signer.kid for signer in signers]
+
+
+async def do(
+    store: SigningKeyStore, verb: Callable[[KeyRing, str], Awaitable[bool]], kid: str
+) -> bool:
+    async with store.changing("a test") as ring:
+        return await verb(ring, kid)
 
 
 async def states(store: SigningKeyStore) -> dict[str, KeyState]:
     return {key.kid: key.state for key in await store.keys()}
 
 
-async def test_first_key_signs_and_further_ones_wait(store: InMemorySigningKeys) -> None:
-    first, second = await publish(store, 2)
-    assert await states(store) == {first: KeyState.ACTIVE, second: KeyState.PRE_ACTIVATION}
-    signer = store.signer()
-    assert signer is not None
-    assert signer.kid == first
-    assert {served.kid for served in store.served()} == {first, second}
+def activate(ring: KeyRing, kid: str) -> Awaitable[bool]:
+    return ring.activate(kid)
 
 
-async def test_activated_key_signs_and_the_one_before_is_still_served(
-    store: InMemorySigningKeys,
-) -> None:
+def retire(ring: KeyRing, kid: str) -> Awaitable[bool]:
+    return ring.retire(kid)
+
+
+def prune(ring: KeyRing, kid: str) -> Awaitable[bool]:
+    return ring.prune(kid)
+
+
+def revoke(ring: KeyRing, kid: str) -> Awaitable[bool]:
+    return ring.revoke(kid)
+
+
+async def test_first_key_signs_and_further_ones_wait(case: Case) -> None:
+    store, issuer = case
+    first, second, third = await publish(store, 3)
+    waiting = KeyState.PRE_ACTIVATION
+    assert await states(store) == {first: KeyState.ACTIVE, second: waiting, third: waiting}
+    assert await issuer.signs_with() == first
+    assert await issuer.serves() == {first, second, third}
+
+
+async def test_activated_key_signs_and_the_one_before_is_still_served(case: Case) -> None:
+    store, issuer = case
     first, second = await publish(store, 2)
-    assert await store.activate(second)
+    assert await do(store, activate, second)
     assert await states(store) == {first: KeyState.DEACTIVATED, second: KeyState.ACTIVE}
-    signer = store.signer()
-    assert signer is not None
-    assert signer.kid == second
-    assert {served.kid for served in store.served()} == {first, second}
+    assert await issuer.signs_with() == second
+    assert await issuer.serves() == {first, second}
 
 
-async def test_whole_life_of_a_key(store: InMemorySigningKeys) -> None:
+async def test_whole_life_of_a_key(case: Case) -> None:
+    store, issuer = case
     first, second = await publish(store, 2)
-    await store.activate(second)
-    assert await store.retire(first)
-    assert await store.prune(first)
+    await do(store, activate, second)
+    (key,) = [key for key in await store.keys() if key.kid == first]
+    assert key.published_at <= (key.activated_at or key.published_at)
+    assert key.superseded_at is not None
+    assert await do(store, retire, first)
+    (key,) = [key for key in await store.keys() if key.kid == first]
+    assert key.retired_at is not None
+    assert key.retired_at >= key.superseded_at  # type: ignore[operator]  # it was superseded
+    assert await issuer.serves() == {first, second}
+    assert await do(store, prune, first)
     assert await states(store) == {second: KeyState.ACTIVE}
+    assert await issuer.serves() == {second}
+    assert await issuer.signs_with() == second
 
 
-async def test_what_is_done_already_is_said_and_changes_nothing(store: InMemorySigningKeys) -> None:
-    signer = Signer.generate()
-    (first,) = await publish(store, 1)
-    assert await store.publish(signer)
-    assert not await store.publish(signer)
-    assert await store.activate(signer.kid)
-    for verb in (store.activate, store.retire, store.prune):
-        kid = signer.kid if verb == store.activate else first
-        before = await store.keys()
-        done = [await verb(kid), await verb(kid)]
-        assert done == ([False, False] if verb == store.activate else [True, False])
-        assert verb != store.activate or await store.keys() == before
-
-
-async def test_revoked_key_is_gone_at_once(store: InMemorySigningKeys) -> None:
+async def test_what_is_done_already_is_said_and_changes_nothing(case: Case) -> None:
+    store, _ = case
     first, second = await publish(store, 2)
-    await store.activate(second)
-    assert await store.revoke(first)
-    assert not await store.revoke(first)
-    assert (await states(store))[first] is KeyState.COMPROMISED
-    assert [served.kid for served in store.served()] == [second]
-    assert await store.prune(first)
+    signer = Signer.generate()
+    for expected in (True, False):
+        async with store.changing("a test") as ring:
+            assert await ring.publish(signer) is expected
+    for verb, kid in ((activate, second), (retire, first), (prune, first), (revoke, first)):
+        assert await do(store, verb, kid)
+        before = await store.keys()
+        assert not await do(store, verb, kid)
+        assert await store.keys() == before
 
 
-async def test_key_that_signs_is_not_taken_away(store: InMemorySigningKeys) -> None:
+async def test_revoked_key_is_gone_at_once_and_does_not_come_back(case: Case) -> None:
+    store, issuer = case
+    signer = Signer.generate()
+    await publish(store, 1)
+    async with store.changing("a test") as ring:
+        await ring.publish(signer)
+    assert await do(store, revoke, signer.kid)
+    assert signer.kid not in await states(store)
+    assert signer.kid not in await issuer.serves()
+    with pytest.raises(KeyInUseError, match="was revoked"):
+        async with store.changing("a test") as ring:
+            await ring.publish(signer)
+
+
+async def test_key_that_signs_is_not_taken_away(case: Case) -> None:
+    store, _ = case
     (first,) = await publish(store, 1)
-    for verb in (store.retire, store.revoke, store.prune):
+    for verb in (retire, revoke, prune):
         with pytest.raises(KeyInUseError):
-            await verb(first)
+            await do(store, verb, first)
     assert await states(store) == {first: KeyState.ACTIVE}
 
 
-async def test_key_that_has_signed_before_does_not_sign_again(store: InMemorySigningKeys) -> None:
+async def test_key_that_waits_may_be_retired_unused(case: Case) -> None:
+    store, issuer = case
     first, second = await publish(store, 2)
-    await store.activate(second)
+    with pytest.raises(KeyInUseError, match="retire it first"):
+        await do(store, prune, second)
+    assert await do(store, retire, second)
+    assert await do(store, prune, second)
+    assert await states(store) == {first: KeyState.ACTIVE}
+    assert await issuer.signs_with() == first
+
+
+async def test_key_that_has_signed_before_does_not_sign_again(case: Case) -> None:
+    store, _ = case
+    first, second = await publish(store, 2)
+    await do(store, activate, second)
     with pytest.raises(KeyInUseError, match="publish another"):
-        await store.activate(first)
+        await do(store, activate, first)
 
 
-async def test_key_that_is_not_there_is_unknown(store: InMemorySigningKeys) -> None:
+async def test_key_that_is_not_there_is_unknown(case: Case) -> None:
+    store, _ = case
     await publish(store, 1)
-    for verb in (store.activate, store.retire, store.revoke):
+    for verb in (activate, retire):
         with pytest.raises(UnknownKeyError, match="no key nowhere"):
-            await verb("nowhere")
-    assert not await store.prune("nowhere")
+            await do(store, verb, "nowhere")
+    assert not await do(store, prune, "nowhere")
+    assert await do(store, revoke, "nowhere")
 
 
-async def test_of_two_operators_at_once_one_acts_and_one_is_told_so(
-    store: InMemorySigningKeys,
-) -> None:
+async def test_change_that_fails_half_way_has_not_happened(case: Case) -> None:
+    store, issuer = case
     first, second = await publish(store, 2)
-    for verb, kid in ((store.activate, second), (store.retire, first), (store.prune, first)):
-        assert sorted(await asyncio.gather(verb(kid), verb(kid))) == [False, True]
+    before = await store.keys()
+    with pytest.raises(UnknownKeyError):  # noqa: PT012 - that both are one change is the point
+        async with store.changing("a test") as ring:
+            await ring.activate(second)
+            await ring.retire("nowhere")
+    assert await store.keys() == before
+    assert await issuer.signs_with() == first
+
+
+async def test_of_two_operators_at_once_one_acts_and_one_is_told_so(case: Case) -> None:
+    store, issuer = case
+    first, second = await publish(store, 2)
+    for verb, kid in ((activate, second), (retire, first), (prune, first), (revoke, first)):
+        done = await asyncio.gather(*(do(store, verb, kid) for _ in range(5)))
+        assert sorted(done) == [False] * 4 + [True]
+    assert await issuer.signs_with() == second
+
+
+async def test_operators_with_different_keys_at_once_leave_one_that_signs(case: Case) -> None:
+    store, issuer = case
+    first, *others = await publish(store, 5)
+    assert all(await asyncio.gather(*(do(store, activate, kid) for kid in others)))
+    found = await states(store)
+    assert sorted(found.values()) == [KeyState.ACTIVE, *[KeyState.DEACTIVATED] * 4]
+    assert found[first] is KeyState.DEACTIVATED
+    assert found[await issuer.signs_with() or ""] is KeyState.ACTIVE

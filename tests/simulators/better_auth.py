@@ -1,0 +1,111 @@
+"""Better Auth's `jwks` table, and an issuer that reads it as Better Auth 1.7.25 does."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from keys import Signer
+from keys.better_auth import Database
+from keys.better_auth_secrets import IssuerSecrets
+from service.database_url import parse_database_url
+
+SECRET = "a-secret-of-the-issuer-0123456789"
+# As `getMigrations` of Better Auth makes it.
+TABLE = """
+    CREATE TABLE jwks (
+        id text NOT NULL PRIMARY KEY,
+        "publicKey" text NOT NULL,
+        "privateKey" text NOT NULL,
+        "createdAt" timestamptz NOT NULL,
+        "expiresAt" timestamptz,
+        alg text,
+        crv text
+    )
+"""
+
+
+def reach(url: str) -> Database:
+    """Give the way to a database as `keys` takes it."""
+    parsed = parse_database_url(url)
+    return Database(parsed.dsn, parsed.ssl_argument())
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(parse_database_url(url).dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@dataclass
+class Issuer:
+    """What Better Auth would do with the table behind `url` (role `auth`)."""
+
+    url: str
+    algorithm: str = "EdDSA"
+    secrets: IssuerSecrets = IssuerSecrets(SECRET)  # noqa: RUF009 - immutable
+    grace_period: timedelta = timedelta(days=30)
+
+    async def make_table(self) -> None:
+        async with connected(self.url) as connection:
+            await connection.execute(TABLE)
+
+    async def rows(self) -> list[Mapping[str, Any]]:
+        """Give what Better Auth reads: a hundred rows, in no order of its own."""
+        async with connected(self.url) as connection:
+            return [{**row} for row in await connection.fetch("SELECT * FROM jwks LIMIT 100")]
+
+    async def mint_key(self, *, age: timedelta = timedelta(0), kid: str | None = None) -> str:
+        """Make a key as Better Auth does when it has none; it may have been `age` ago."""
+        signer = Signer.generate(self.algorithm, kid=kid)
+        private, public = signer.private_jwk(), signer.public_jwk()
+        for jwk in (private, public):
+            del jwk["kid"], jwk["alg"]
+        async with connected(self.url) as connection:
+            await connection.execute(
+                "INSERT INTO jwks VALUES ($1, $2, $3, $4, NULL, $5, $6)",
+                signer.kid,
+                json.dumps(public),
+                self.secrets.seal(private),
+                datetime.now(UTC) - age,
+                signer.algorithm,
+                public.get("crv"),
+            )
+        return signer.kid
+
+    async def signs_with(self) -> str | None:
+        """Give the kid of the next token; None where it would make a key of its own."""
+        now = datetime.now(UTC)
+        live = [row for row in await self.rows() if not row["expiresAt"] or row["expiresAt"] > now]
+        fitting = [row for row in live if row["alg"] in {self.algorithm, None}]
+        row = max(fitting or live, key=lambda row: row["createdAt"], default=None)
+        if row is None:
+            return None
+        self.secrets.open(row["privateKey"])
+        return str(row["id"])
+
+    async def sign(self, claims: Mapping[str, object]) -> str:
+        """Sign a token as the next `/token` would."""
+        kid = await self.signs_with()
+        row = next(row for row in await self.rows() if row["id"] == kid)
+        jwk = {**self.secrets.open(row["privateKey"]), "kid": kid, "alg": row["alg"]}
+        return Signer.from_jwk(jwk).mint(claims)
+
+    async def jwks(self) -> list[dict[str, Any]]:
+        """Give what `/jwks` serves."""
+        now = datetime.now(UTC)
+        return [
+            {"alg": row["alg"], **json.loads(row["publicKey"]), "kid": row["id"]}
+            for row in await self.rows()
+            if not row["expiresAt"] or row["expiresAt"] + self.grace_period > now
+        ]
+
+    async def serves(self) -> set[str]:
+        return {jwk["kid"] for jwk in await self.jwks()}
