@@ -18,7 +18,7 @@ The audit table, the revoked keys and the list of verifiers are made by `service
 
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -62,6 +62,10 @@ class Database:
 
     dsn: str
     tls: ssl.SSLContext | bool
+
+
+class _GiveUpError(Exception):
+    """Ends a transaction of which nothing is to stay."""
 
 
 class BetterAuthSigningKeys:
@@ -125,29 +129,34 @@ class BetterAuthSigningKeys:
             # Whatever was raised before: the connection is closed, and nothing has happened.
             await transaction.commit()
 
-    async def reencrypt(self, old: IssuerSecrets, reason: str) -> list[str]:
+    async def reencrypt(
+        self, old: IssuerSecrets | None, reason: str, *, execute: bool
+    ) -> list[str]:
         """Encrypt every private key with the present secret; give the kids of those that were not.
 
-        In one transaction, and each is read again before it ends. Raises `UndecryptableKeyError`
+        In one transaction, and each is read again before it ends; without `execute` it is given up.
+        Raises `UndecryptableKeyError`
         for a key that neither the present secret nor `old` opens.
         """
         changed = []
-        async with self.changing(reason) as ring:
-            for row in await ring.rows():
-                if opens(row, self._secrets, self._algorithm) and self._secrets.is_current(
-                    row.private_key
-                ):
-                    continue
-                await ring.seal_again(row, self._signer(row, old))
-                changed.append(row.kid)
+        with suppress(_GiveUpError):
+            async with self.changing(reason) as ring:
+                for row in await ring.rows():
+                    current = self._secrets.is_current(row.private_key)
+                    if current and opens(row, self._secrets, self._algorithm):
+                        continue
+                    await ring.seal_again(row, self._signer(row, old))
+                    changed.append(row.kid)
+                if not execute:
+                    raise _GiveUpError
         return changed
 
-    def _signer(self, row: Row, old: IssuerSecrets) -> Signer:
+    def _signer(self, row: Row, old: IssuerSecrets | None) -> Signer:
         for secrets in (self._secrets, old):
-            if opens(row, secrets, self._algorithm):
+            if secrets is not None and opens(row, secrets, self._algorithm):
                 return signer_of(row, secrets, self._algorithm)
         raise UndecryptableKeyError(
-            f"key {row.kid} opens with neither the old secret nor the present one"
+            f"key {row.kid} opens with neither the present secret nor an old one"
         )
 
     def _ring(self, connection: Connection, reason: str) -> BetterAuthKeyRing:

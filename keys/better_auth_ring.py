@@ -53,10 +53,11 @@ class BetterAuthKeyRing:
 
     async def keys(self) -> list[SigningKey]:
         """Give every key that is not destroyed, the oldest first."""
+        rows = await self.rows()
         events = [Event(*record.values()) for record in await self._connection.fetch(_EVENTS)]
         revoked = await self._connection.fetch("SELECT kid FROM public.revoked_keys")
         return read_keys(
-            await self.rows(),
+            rows,
             events,
             {record["kid"] for record in revoked},
             algorithm=self._algorithm,

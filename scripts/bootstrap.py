@@ -1,4 +1,4 @@
-"""Set up what `./scripts/dev` and `./scripts/test` need, then become them.
+"""Set up what `./scripts/dev`, `./scripts/ops` and `./scripts/test` need, then become them.
 
 From nothing but this Python and a network that reaches the package registries: a virtual
 environment, the locked Python packages, Node (the system's, else one from a wheel), and the
@@ -27,6 +27,7 @@ WEB: Final = ROOT / "web"
 _STAMPS: Final = VENV / ".set-up"
 _UNFINISHED: Final = _STAMPS / "unfinished"
 _PIP: Final = (str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install")
+_MODULES: Final = {"dev": "scripts.dev_stack", "ops": "scripts.ops_command", "test": "pytest"}
 _OLDEST_PYTHON: Final = (3, 11)
 
 
@@ -39,14 +40,15 @@ def main(argv: Sequence[str]) -> int:
         return 0
     try:
         node = set_up(
-            with_node=command == "test" or "--api" not in arguments, for_tests=command == "test"
+            with_node=command == "test" or (command == "dev" and "--api" not in arguments),
+            for_tests=command == "test",
         )
     except (SetUpError, OSError) as error:
         print(f"{command}: {error}", file=sys.stderr)
         return 1
     if command == "test" and not arguments and node is not None and not check(node):
         return 1
-    return _become("scripts.dev_stack" if command == "dev" else "pytest", arguments)
+    return _become(_MODULES[command], arguments)
 
 
 def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:

@@ -1,7 +1,10 @@
-"""What the operators' commands have in common: exit codes, and where they find their database."""
+"""What the operators' commands have in common: exit codes, and where they find their settings."""
 
+import argparse
+import getpass
 import os
-from typing import Final
+import socket
+from typing import Final, NoReturn
 
 from dotenv import dotenv_values
 
@@ -13,16 +16,46 @@ USAGE: Final = 2
 NOTHING_DUE: Final = 3
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command line; `--help` is the module's docstring."""
+
+    def __init__(self, prog: str, description: str | None) -> None:
+        super().__init__(
+            prog,
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """End with the code for usage."""
+        self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 class UsageError(Exception):
     """The command cannot begin; the message is one line."""
 
 
+def setting(name: str) -> str | None:
+    """Read a setting from the environment or from .env; None where it is not set or empty."""
+    return os.environ.get(name) or dotenv_values(".env").get(name) or None
+
+
 def database_url_from(name: str, *, meaning: str) -> DatabaseUrl:
     """Read a database URL from the environment or from .env. Raises `UsageError`."""
-    value = os.environ.get(name) or dotenv_values(".env").get(name)
-    if not value:
+    value = setting(name)
+    if value is None:
         raise UsageError(f"{name}: not set; it names {meaning}")
     try:
         return parse_database_url(value)
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from None
+
+
+def operator() -> str:
+    """Say who is at the keyboard, or which machine's timer it is, for the audit table."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid {os.getuid()}"
+    return f"{name}@{socket.gethostname()}"[:200]

@@ -4,10 +4,11 @@ import fcntl
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from scripts.private_files import make_private_folder, read_or_create
+from scripts.private_files import make_private_folder, read_or_create, write_private
 
 LEFTOVER_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
@@ -37,6 +38,11 @@ class DevHome:
     def secret(self, name: str) -> str:
         """Give a secret of that name: random, and made at its first use."""
         return read_or_create(self.folder / name, lambda: secrets.token_urlsafe(32))
+
+    def write_operators_environment(self, environment: Mapping[str, str]) -> None:
+        """Write down, for `./scripts/ops`, what the operators' commands need to know."""
+        lines = (f"{name}='{value}'\n" for name, value in environment.items())
+        write_private(self.folder / "operators.env", "".join(lines))
 
     def acquire(self) -> None:
         """Lock the folder for the life of this process. Raises `HomeError`.

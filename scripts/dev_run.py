@@ -11,10 +11,10 @@ from typing import Any, Final
 import httpx
 
 from scripts.bootstrap import VENV
-from scripts.database_roles import DATABASE, PURGE, ROLES, RolePasswords, provide
+from scripts.database_roles import DATABASE, ROLES, RolePasswords, provide
 from scripts.dev_home import DevHome
 from scripts.dev_settings import WEB, DatabaseUrls, DevSettings
-from scripts.dev_token import instructions, mint, provide_signer
+from scripts.dev_token import USER, instructions, mint, provide_signer
 from scripts.embedded_postgres import EmbeddedPostgres
 from scripts.node_runtime import find_node
 from scripts.private_files import last_line
@@ -82,7 +82,6 @@ class DevRun:
             **{
                 role: server.url(DATABASE, user=role, password=password)
                 for role, password in passwords.items()
-                if role != PURGE  # the operators' own
             }
         )
         _progress("database", f"PostgreSQL on port {server.port}", self._began)
@@ -99,7 +98,8 @@ class DevRun:
     async def _programs(self, urls: DatabaseUrls) -> None:
         """Start web/ and the service side by side, wait until both answer, and say so."""
         settings = self._settings
-        signer = provide_signer(self._home.folder) if settings.api_only else None
+        signer = await provide_signer(self._home.folder) if settings.api_only else None
+        self._home.write_operators_environment(settings.operators_environment(self._home, urls))
         began = time.monotonic()
         if signer is None:
             await self._start_child(self._web(urls))
@@ -112,7 +112,8 @@ class DevRun:
         await self._ready("service", f"{settings.service_origin}/readyz", _is_ok)
         self._say_ready()
         if signer is not None:
-            token = mint(signer, origin=settings.web_origin)
+            origin = settings.web_origin
+            token = mint(signer, {**USER, "iss": origin, "aud": origin})
             for line in instructions(token, settings.service_origin):
                 tell(line)
 

@@ -34,6 +34,7 @@ class DatabaseUrls:
     app: str
     owner: str
     auth: str | None
+    purge: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,16 @@ class DevSettings:
         """The service's origin."""
         return f"http://localhost:{self.port}"
 
+    @property
+    def issuer_settings(self) -> dict[str, str]:
+        """What web/ and the operators of its keys must agree on."""
+        defaults = {
+            "ACCESS_TOKEN_LIFETIME": "15m",
+            "SIGNING_ALGORITHM": "EdDSA",
+            "JWKS_GRACE_PERIOD": "30d",
+        }
+        return {name: self.environment.get(name) or text for name, text in defaults.items()}
+
     def service_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Give the service its own settings and nothing else; empty means not set."""
         own = {name.upper() for name in Settings.model_fields}
@@ -74,27 +85,49 @@ class DevSettings:
             "JWT_AUDIENCE": "",
             "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),
         }
-        return {**self._surroundings(), "PYTHONUNBUFFERED": "1", **wanted, **ours}
+        return {**surroundings(), "PYTHONUNBUFFERED": "1", **wanted, **ours}
 
     def web_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Give web/ its own settings and nothing else."""
-        # The secret goes with the database: Better Auth's keys in it are encrypted under it.
-        given = self.environment.get("BETTER_AUTH_SECRET") if self.external else None
         ours = {
             "AUTH_DATABASE_URL": urls.auth or "",
             "BETTER_AUTH_URL": self.web_origin,
-            "BETTER_AUTH_SECRET": given or home.secret("better-auth-secret"),
-            "ACCESS_TOKEN_LIFETIME": self.environment.get("ACCESS_TOKEN_LIFETIME") or "15m",
+            **self._issuer_secrets(home),
+            **self.issuer_settings,
             "SERVICE_URL": self.service_origin,
             "NEXT_TELEMETRY_DISABLED": "1",
         }
         if self.home != DEFAULT_HOME:
             # `next dev` locks its folder, and another stack may be running in this checkout.
             ours["NEXT_DIST_DIR"] = f".next-{short_hash(self.home)}"
-        return {**self._surroundings(), **ours}
+        return {**surroundings(), **ours}
 
-    def _surroundings(self) -> dict[str, str]:
-        return {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
+    def operators_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
+        """Give the operators' commands what they work on: `./scripts/ops` runs them so."""
+        common = {
+            "ENVIRONMENT": "development",
+            "DATABASE_URL": urls.app,
+            "MIGRATION_DATABASE_URL": urls.owner,
+            "PURGE_DATABASE_URL": urls.purge or "",
+            "BETTER_AUTH_URL": self.web_origin,
+            **self.issuer_settings,
+        }
+        if self.api_only:
+            return {**common, "SIGNING_KEYS_FILE": str(home.folder / "signing-keys.json")}
+        return {**common, "AUTH_DATABASE_URL": urls.auth or "", **self._issuer_secrets(home)}
+
+    def _issuer_secrets(self, home: DevHome) -> dict[str, str]:
+        """Give Better Auth's secrets; they go with the database, whose keys they encrypt."""
+        names = ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")
+        given = {name: self.environment.get(name) or "" for name in names if self.external}
+        if any(given.values()):
+            return given
+        return {"BETTER_AUTH_SECRET": home.secret("better-auth-secret")}
+
+
+def surroundings() -> dict[str, str]:
+    """Give what any program may need to find its way."""
+    return {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
 
 
 def read_settings(*, home: Path, api_only: bool, checkout: Path = CHECKOUT) -> DevSettings:
@@ -136,4 +169,5 @@ def _external(environment: Mapping[str, str], *, api_only: bool) -> DatabaseUrls
         app=environment["DATABASE_URL"],
         owner=environment["MIGRATION_DATABASE_URL"],
         auth=None if api_only else environment["AUTH_DATABASE_URL"],
+        purge=environment.get("PURGE_DATABASE_URL"),
     )

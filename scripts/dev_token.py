@@ -1,49 +1,55 @@
 """A signing key and tokens for `./scripts/dev --api`, where no Better Auth issues any."""
 
-import json
 import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from keys.errors import SigningKeyError
 from keys.signer import Signer
-from scripts.private_files import read_or_create, write_private
+from scripts.signing_key_file import FileSigningKeys
 
-LIFETIME_SECONDS: Final = 3600
-_USER: Final = {"sub": "dev-user", "name": "Dev User", "email": "dev-user@example.com"}
+KEY_FILE: Final = "signing-keys.json"
+LIFETIME: Final = timedelta(hours=1)
+USER: Final = {"sub": "dev-user", "name": "Dev User", "email": "dev-user@example.com"}
 
 
-def provide_signer(folder: Path) -> Signer:
-    """Read the folder's signing key, made at its first use, and publish it in `jwks.json`.
+async def provide_signer(folder: Path) -> Signer:
+    """Give the key that signs among the folder's, made at its first use.
 
-    Raises `SigningKeyError`.
+    What is published of them is in `jwks.json`. Raises `KeyStoreError`.
     """
-    path = folder / "signing-key.json"
-    text = read_or_create(path, lambda: json.dumps(Signer.generate("EdDSA").private_jwk()))
-    try:
-        jwk = json.loads(text)
-        signer = Signer.from_jwk(jwk if isinstance(jwk, dict) else {})
-    except (ValueError, SigningKeyError):
-        # Neither the text nor an error that quotes it may be shown: it is a private key.
-        raise SigningKeyError(f"{path} is damaged: remove it to have another made") from None
-    write_private(folder / "jwks.json", json.dumps({"keys": [signer.public_jwk()]}))
+    store = FileSigningKeys(folder / KEY_FILE)
+    signer = store.ring.signer()
+    if signer is None:
+        signer = Signer.generate("EdDSA")
+        async with store.changing("the first key") as ring:
+            await ring.publish(signer)
+    store.publish_again()
     return signer
 
 
-def mint(signer: Signer, *, origin: str, now: float | None = None) -> str:
-    """Mint a token as Better Auth at `origin` would, for a made-up user."""
+def mint(
+    signer: Signer,
+    claims: Mapping[str, object],
+    *,
+    lifetime: timedelta = LIFETIME,
+    now: float | None = None,
+) -> str:
+    """Sign `claims` and the times that they need, as Better Auth would."""
     issued = int(time.time() if now is None else now)
-    times = {"iat": issued, "exp": issued + LIFETIME_SECONDS}
-    return signer.mint({**_USER, "iss": origin, "aud": origin, **times})
+    times = {"iat": issued, "exp": issued + int(lifetime.total_seconds())}
+    return signer.mint({**claims, **times})
 
 
-def instructions(token: str, service_origin: str) -> list[str]:
+def instructions(token: str, service_origin: str) -> Sequence[str]:
     """Give lines to copy into another terminal."""
     bearer = '-H "Authorization: Bearer $TOKEN"'
     tasks = f"{service_origin}/api/tasks"
     body = "-H 'Content-Type: application/json' -d '{\"title\": \"Try the API\"}'"
+    minutes = int(LIFETIME.total_seconds()) // 60
     return [
-        f"a token for {_USER['sub']}, good for {LIFETIME_SECONDS // 60} minutes; to copy:",
+        f"a token for {USER['sub']}, good for {minutes} minutes; to copy (others: mint-token):",
         "",
         f"TOKEN={token}",
         f"curl -sS {bearer} {body} {tasks}",

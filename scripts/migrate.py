@@ -7,21 +7,18 @@ Connects as MIGRATION_DATABASE_URL (the role that owns the tables), from the env
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do.
 """
 
-import argparse
 import asyncio
 import json
 import sys
 from collections.abc import Sequence
 
-from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, UsageError, database_url_from
+from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, database_url_from
 from service.migrations.runner import MigrationError, pending, upgrade
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
-        "migrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("migrate", __doc__)
     parser.add_argument("--execute", action="store_true", help="apply; without it, only show")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     arguments = parser.parse_args(argv)

@@ -9,7 +9,6 @@ nothing but these rows), from the environment or .env.
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do.
 """
 
-import argparse
 import asyncio
 import json
 import sys
@@ -21,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, UsageError, database_url_from
+from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, database_url_from
 from service.database_url import DatabaseUrl
 from service.tasks.repository import REPLAYABLE, RESTORABLE
 from service.tasks.table import idempotency_keys, tasks
@@ -44,9 +43,7 @@ class PurgeError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
-        "purge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("purge", __doc__)
     parser.add_argument("--execute", action="store_true", help="remove; without it, only show")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     arguments = parser.parse_args(argv)

@@ -91,8 +91,13 @@ def _write(key: SigningKey, signer: Signer) -> dict[str, object]:
 
 
 def _read(entry: Mapping[str, Any]) -> tuple[SigningKey, Signer]:
-    moments = {name: datetime.fromisoformat(entry[name]) for name in _MOMENTS if name in entry}
-    return SigningKey(entry["kid"], entry["algorithm"], **moments), Signer.from_jwk(entry["jwk"])
+    published, activated, superseded, retired = (
+        datetime.fromisoformat(entry[name]) if name in entry else None for name in _MOMENTS
+    )
+    if published is None:
+        raise ValueError("published_at is missing")
+    key = SigningKey(entry["kid"], entry["algorithm"], published, activated, superseded, retired)
+    return key, Signer.from_jwk(entry["jwk"])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import secrets
 import socket
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from sqlalchemy import TextClause, text
@@ -123,11 +124,9 @@ class KeyWatch:
         return True
 
     async def _fetch_keys(self) -> None:
-        try:
+        # The key set says what keeps it from fetching, and goes on trying by itself.
+        with suppress(KeySetUnavailableError):
             await self._key_set.refresh()
-        except KeySetUnavailableError as error:
-            # The key set goes on trying by itself.
-            logger.warning("the keys have changed and cannot be fetched: %s", error)
 
     async def _report(self) -> bool:
         report = {

@@ -8,10 +8,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from scripts.database_roles import RolePasswords, drop_database, provide, url_as
+from scripts.database_roles import (
+    RolePasswords,
+    create_database,
+    drop_database,
+    provide,
+    url_as,
+)
 from scripts.embedded_postgres import EmbeddedPostgres
 from service.database_url import parse_database_url
 from service.migrations.runner import upgrade
+from tests.simulators.better_auth import Issuer
 
 
 @dataclass(frozen=True)
@@ -67,4 +74,28 @@ def database(postgres: PostgresServer) -> Iterator[DatabaseUrls]:
     urls = asyncio.run(postgres.make_database(name))
     asyncio.run(upgrade(parse_database_url(urls.owner)))
     yield urls
+    asyncio.run(drop_database(postgres.superuser_url, name))
+
+
+@pytest.fixture(scope="session")
+def issuer_template(postgres: PostgresServer) -> Iterator[str]:
+    """A migrated database with Better Auth's empty table of keys, to copy and not to use."""
+    name = f"issuer_{secrets.token_hex(4)}"
+
+    async def make() -> None:
+        urls = await postgres.make_database(name)
+        await upgrade(parse_database_url(urls.owner))
+        await Issuer(urls.auth).make_table()
+
+    asyncio.run(make())
+    yield name
+    asyncio.run(drop_database(postgres.superuser_url, name))
+
+
+@pytest.fixture
+def issuer_database(postgres: PostgresServer, issuer_template: str) -> Iterator[DatabaseUrls]:
+    """A copy of that for one test."""
+    name = f"{issuer_template}_{secrets.token_hex(3)}"
+    asyncio.run(create_database(postgres.superuser_url, name, template=issuer_template))
+    yield postgres.urls(name)
     asyncio.run(drop_database(postgres.superuser_url, name))

@@ -1,8 +1,7 @@
 """What every store of signing keys must do, run on each of them."""
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -19,11 +18,7 @@ from keys.signing_keys import (
     SigningKeyStore,
     UnknownKeyError,
 )
-from scripts.database_roles import create_database, drop_database
 from scripts.signing_key_file import FileSigningKeys
-from service.database_url import parse_database_url
-from service.migrations.runner import upgrade
-from tests.conftest import PostgresServer
 from tests.simulators.better_auth import SECRET, Issuer, reach
 
 
@@ -51,29 +46,10 @@ class OfRing:
 Case = tuple[SigningKeyStore, Issues]
 
 
-@pytest.fixture(scope="module")
-async def template(postgres: PostgresServer) -> AsyncIterator[str]:
-    name = f"keys_{secrets.token_hex(4)}"
-    urls = await postgres.make_database(name)
-    await upgrade(parse_database_url(urls.owner))
-    await Issuer(urls.auth).make_table()
-    yield name
-    await drop_database(postgres.superuser_url, name)
-
-
-@pytest.fixture
-async def auth_url(postgres: PostgresServer, template: str) -> AsyncIterator[str]:
-    """A database of the test's own, migrated, with Better Auth's empty table in it."""
-    name = f"{template}_{secrets.token_hex(3)}"
-    await create_database(postgres.superuser_url, name, template=template)
-    yield postgres.urls(name).auth
-    await drop_database(postgres.superuser_url, name)
-
-
 @pytest.fixture(params=["memory", "file", "better-auth"])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     if request.param == "better-auth":
-        url = request.getfixturevalue("auth_url")
+        url = request.getfixturevalue("issuer_database").auth
         keys = BetterAuthSigningKeys(
             reach(url), secrets=IssuerSecrets(SECRET), algorithm="EdDSA", operator="tests"
         )

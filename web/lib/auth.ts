@@ -6,20 +6,22 @@ import { database } from "./database";
 import { environment } from "./environment";
 
 function create() {
-  const { origin, secret, accessTokenLifetime } = environment();
+  const { origin, secret, secrets, accessTokenLifetime, signingAlgorithm, gracePeriod } = environment();
   return betterAuth({
     appName: "Tasks",
     baseURL: origin,
     // Stated, so that nobody has to know that the base URL's origin is trusted anyway.
     trustedOrigins: [origin],
-    secret,
+    ...(secret !== undefined && { secret }),
+    ...(secrets !== undefined && { secrets: [...secrets] }),
     database: database(),
     emailAndPassword: { enabled: true },
     plugins: [
       jwt({
         // Issuer and audience stated rather than left to the defaults: the task service refuses any other.
         jwt: { issuer: origin, audience: origin, expirationTime: accessTokenLifetime },
-        jwks: { keyPairConfig: { alg: "EdDSA", crv: "Ed25519" } },
+        // No rotationInterval: Better Auth would sign with a key that it never published before. rotate-keys does it.
+        jwks: { keyPairConfig: { alg: signingAlgorithm }, gracePeriod },
         // GET /token is the one way to a JWT; otherwise every look at the session would sign one too.
         disableSettingJwtHeader: true,
       }),

@@ -9,12 +9,25 @@ export interface Environment {
   readonly authDatabaseUrl: string;
   /** This application's origin: what tokens carry as issuer and audience. */
   readonly origin: string;
-  readonly secret: string;
+  /** With versioned secrets: reads what was written before there were any. */
+  readonly secret: string | undefined;
+  /** Versioned secrets, the current one first; undefined where there is one secret without a version. */
+  readonly secrets: readonly VersionedSecret[] | undefined;
+  readonly signingAlgorithm: SigningAlgorithm;
+  /** For how long a retired key is served, in seconds. */
+  readonly gracePeriod: number;
   /** A span of time such as `15m`, in the words Better Auth understands. */
   readonly accessTokenLifetime: string;
   /** The task service's origin as the browser reaches it. */
   readonly serviceOrigin: string;
 }
+
+export interface VersionedSecret {
+  readonly version: number;
+  readonly value: string;
+}
+
+export type SigningAlgorithm = "EdDSA" | "ES256" | "ES512" | "RS256" | "PS256";
 
 export class EnvironmentError extends Error {
   constructor(readonly problems: readonly string[]) {
@@ -27,6 +40,8 @@ const MINIMUM_SECRET_LENGTH = 32;
 // What Better Auth falls back to when it is given nothing: published, therefore no secret.
 const PUBLISHED_SECRET = "better-auth-secret-12345678901234567890";
 const LIFETIME = /^[1-9]\d{0,5} ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)$/;
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+const ALGORITHMS: readonly SigningAlgorithm[] = ["EdDSA", "ES256", "ES512", "RS256", "PS256"];
 
 /** Read and check `source`; raise EnvironmentError with all the problems at once. */
 export function readEnvironment(source: Readonly<Record<string, string | undefined>>): Environment {
@@ -52,12 +67,42 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
     problems.push("AUTH_DATABASE_URL must begin with postgresql://");
   }
 
-  const secret = value("BETTER_AUTH_SECRET");
-  if (secret !== "" && secret.length < MINIMUM_SECRET_LENGTH) {
-    problems.push(`BETTER_AUTH_SECRET must have at least ${MINIMUM_SECRET_LENGTH} characters`);
-  } else if (secret === PUBLISHED_SECRET) {
-    problems.push("BETTER_AUTH_SECRET is the default that Better Auth publishes: choose a random one");
+  function checkSecret(name: string, secret: string): void {
+    if (secret.length < MINIMUM_SECRET_LENGTH) {
+      problems.push(`${name} must have at least ${MINIMUM_SECRET_LENGTH} characters`);
+    } else if (secret === PUBLISHED_SECRET) {
+      problems.push(`${name} is the default that Better Auth publishes: choose a random one`);
+    }
   }
+
+  function versions(name: string): readonly VersionedSecret[] | undefined {
+    const given = source[name]?.trim();
+    if (!given) return undefined;
+    const secrets = given.split(",").map((entry) => {
+      const [, version, found] = /^(\d{1,9}):(.+)$/.exec(entry.trim()) ?? [];
+      return { version: Number(version), value: found?.trim() ?? "" };
+    });
+    if (secrets.some(({ version }) => Number.isNaN(version))) {
+      problems.push(`${name} must be <version>:<secret>, separated by commas, the current one first`);
+    } else if (new Set(secrets.map(({ version }) => version)).size < secrets.length) {
+      problems.push(`${name} has a version twice`);
+    } else {
+      for (const { version, value } of secrets) checkSecret(`${name}, version ${version},`, value);
+    }
+    return secrets;
+  }
+
+  const secrets = versions("BETTER_AUTH_SECRETS");
+  const secret = secrets === undefined ? value("BETTER_AUTH_SECRET") : source["BETTER_AUTH_SECRET"]?.trim();
+  if (secret) checkSecret("BETTER_AUTH_SECRET", secret);
+
+  const algorithm = value("SIGNING_ALGORITHM", "EdDSA");
+  // Ed25519 is the same algorithm under the name of RFC 9864.
+  const signingAlgorithm = ALGORITHMS.find((known) => known === (algorithm === "Ed25519" ? "EdDSA" : algorithm));
+  if (signingAlgorithm === undefined) problems.push(`SIGNING_ALGORITHM must be among ${ALGORITHMS.join(", ")}`);
+
+  const grace = value("JWKS_GRACE_PERIOD", "30d");
+  if (!LIFETIME.test(grace)) problems.push("JWKS_GRACE_PERIOD must be a whole number with a unit, such as 30d");
 
   const accessTokenLifetime = value("ACCESS_TOKEN_LIFETIME", "15m");
   if (!LIFETIME.test(accessTokenLifetime)) {
@@ -68,7 +113,10 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
   const environment: Environment = {
     authDatabaseUrl,
     origin: origin("BETTER_AUTH_URL"),
-    secret,
+    secret: secret || undefined,
+    secrets,
+    signingAlgorithm: signingAlgorithm ?? "EdDSA",
+    gracePeriod: Number.parseInt(grace, 10) * (UNIT_SECONDS[/[smhd]/.exec(grace)?.[0] ?? ""] ?? 0),
     accessTokenLifetime,
     serviceOrigin: origin("SERVICE_URL", "http://localhost:8000"),
   };

@@ -149,7 +149,7 @@ export interface paths {
         };
         /**
          * Can requests be served?
-         * @description Look at the database and at the key set. Stale keys still verify, so they count as ready.
+         * @description Look at the database and at the keys. Stale keys still verify, so they count as ready.
          */
         readonly get: operations["getReadiness"];
         readonly put?: never;
@@ -185,6 +185,29 @@ export interface components {
              * @example String should have at least 1 character
              */
             readonly message: string;
+        };
+        /**
+         * Keys
+         * @description What this process knows of the issuer's keys. Ages are in seconds.
+         */
+        readonly Keys: {
+            /**
+             * Age
+             * @description Since the issuer was last asked with success.
+             */
+            readonly age: number | null;
+            /** Kids */
+            readonly kids: readonly string[];
+            /**
+             * Listening
+             * @description Whether operators' changes are heard of at once.
+             */
+            readonly listening: boolean;
+            /**
+             * Revocations Age
+             * @description Since the revoked keys were last loaded.
+             */
+            readonly revocations_age: number | null;
         };
         /**
          * Liveness
@@ -293,6 +316,12 @@ export interface components {
              * @enum {string}
              */
             readonly key_set: "fresh" | "stale" | "unavailable";
+            readonly keys: components["schemas"]["Keys"];
+            /**
+             * Revocations
+             * @enum {string}
+             */
+            readonly revocations: "loaded" | "unavailable";
             /**
              * Status
              * @enum {string}

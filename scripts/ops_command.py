@@ -1,0 +1,54 @@
+"""Run one of the operators' commands on a development stack.
+
+    ./scripts/ops rotate-keys status         on the stack of .dev
+    ./scripts/ops --home DIR rotate-keys ...  on that of DIR
+
+The stack (./scripts/dev) writes down what its operators need to know, in `operators.env`.
+Commands: migrate, mint-token, purge, rotate-keys; each has --help.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from dotenv import dotenv_values
+
+from scripts.commands import FAILED, USAGE
+from scripts.dev_settings import DEFAULT_HOME, surroundings
+
+COMMANDS: Final = ("migrate", "mint-token", "purge", "rotate-keys")
+FILE: Final = "operators.env"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Check what is asked for and become it; what comes back is why not."""
+    arguments = [*argv]
+    home = DEFAULT_HOME
+    if arguments[:1] == ["--home"] and len(arguments) > 1:
+        home = Path(arguments[1]).resolve()
+        del arguments[:2]
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
+    if not arguments or arguments[0] not in COMMANDS:
+        print(f"ops: name one of {', '.join(COMMANDS)}; see ./scripts/ops --help", file=sys.stderr)
+        return USAGE
+    path = home / FILE
+    if not path.is_file():
+        print(f"ops: no stack has run on {home}: start ./scripts/dev first", file=sys.stderr)
+        return FAILED
+    return _become(arguments, home, path)
+
+
+def _become(arguments: Sequence[str], home: Path, path: Path) -> NoReturn:
+    settings = {name: value or "" for name, value in dotenv_values(path).items()}
+    # Not in the checkout: the commands would read its .env, which may be another system's.
+    os.chdir(home)
+    program = Path(sys.executable).parent / arguments[0]
+    os.execve(program, [program.name, *arguments[1:]], {**surroundings(), **settings})  # noqa: S606 - a list, not a shell's line
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

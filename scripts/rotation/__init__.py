@@ -1,0 +1,1 @@
+"""What `rotate-keys` is made of."""

@@ -1,0 +1,441 @@
+"""`rotate-keys` as an operator uses it, on Better Auth's table."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from keys import Signer
+from keys.better_auth_secrets import IssuerSecrets
+from scripts.rotate_keys import main
+from tests.conftest import DatabaseUrls, PostgresServer
+from tests.simulators.better_auth import SECRET, Issuer, connected
+
+FORCE = ["--force", "--reason", "a test"]
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+class Said:
+    """What a run of the command came to."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Rotate = Callable[..., Said]
+T = TypeVar("T")
+
+
+@pytest.fixture
+def issuer(issuer_database: DatabaseUrls) -> Issuer:
+    return Issuer(issuer_database.auth)
+
+
+@pytest.fixture
+def rotate(
+    issuer_database: DatabaseUrls,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Rotate:
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        *("BETTER_AUTH_SECRETS", "OLD_BETTER_AUTH_SECRET", "OLD_BETTER_AUTH_SECRETS"),
+        *("SIGNING_ALGORITHM", "ACCESS_TOKEN_LIFETIME", "BETTER_AUTH_URL", "JWKS_URL"),
+        "SIGNING_KEYS_FILE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AUTH_DATABASE_URL", issuer_database.auth)
+    monkeypatch.setenv("DATABASE_URL", issuer_database.app)
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+    monkeypatch.setenv("JWKS_GRACE_PERIOD", "30d")
+
+    def run(*arguments: str) -> Said:
+        capsys.readouterr()
+        try:
+            code = main(arguments)
+        except SystemExit as end:
+            code = int(str(end.code))
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        for secret in (SECRET, issuer_database.auth, '"d"', "PRIVATE"):
+            assert secret not in said.out + said.err
+        return Said(code, said.out, said.err)
+
+    return run
+
+
+def do(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+async def events(url: str) -> list[tuple[str, str, str]]:
+    async with connected(url) as connection:
+        rows = await connection.fetch("SELECT * FROM public.signing_key_events ORDER BY id")
+    return [(row["verb"], row["kid"], row["reason"]) for row in rows]
+
+
+def states(rotate: Rotate) -> dict[str, str]:
+    return {key["kid"]: key["state"] for key in rotate("status", "--json").json["keys"]}
+
+
+def test_whole_rotation(rotate: Rotate, issuer: Issuer, issuer_database: DatabaseUrls) -> None:
+    old = do(issuer.mint_key(age=DAY))
+    said = rotate("publish", "--execute", "--json")
+    assert (said.code, said.json["executed"]) == (0, True)
+    new = said.json["steps"][0]["kid"]
+    assert do(issuer.signs_with()) == old
+    assert do(issuer.serves()) == {old, new}
+
+    refused = rotate("activate", "--execute")
+    assert (refused.code, refused.out) == (1, "")
+    assert "not every verifier knows it yet: wait until" in refused.err
+    assert refused.err.count("\n") == 1
+    assert do(issuer.signs_with()) == old
+
+    assert rotate("activate", "--execute", *FORCE).code == 0
+    assert do(issuer.signs_with()) == new
+    assert rotate("retire", "--execute").code == 0
+    assert states(rotate) == {old: "deactivated", new: "active"}
+    assert rotate("prune", "--execute").code == 3
+    assert rotate("prune", old, "--execute").code == 1
+    assert rotate("prune", old, "--execute", *FORCE).code == 0
+    assert do(issuer.serves()) == {new}
+    assert do(events(issuer_database.auth)) == [
+        ("publish", new, "routine"),
+        ("activate", new, "a test"),
+        ("retire", old, "routine"),
+        ("prune", old, "a test"),
+    ]
+
+
+def test_preview_changes_nothing(rotate: Rotate, issuer: Issuer) -> None:
+    kid = do(issuer.mint_key(age=31 * DAY))
+    rotate("publish", "--execute")
+    before = do(issuer.rows())
+    for command in (["publish"], ["activate", *FORCE], ["revoke", kid, "--reason", "x"], ["run"]):
+        said = rotate(*command)
+        assert said.code in {0, 3}, command
+        assert "would" in said.out or said.code == 3
+        assert do(issuer.rows()) == before
+
+
+def test_run_does_what_is_due_and_nothing_else(rotate: Rotate, issuer: Issuer) -> None:
+    old = do(issuer.mint_key(age=31 * DAY))
+    spans = ["--learning-time", "1s", "--publish-ahead", "1s", "--json"]
+    (step,) = rotate("run", "--execute", *spans).json["steps"]
+    assert step["verb"] == "publish"
+
+    async def until_due() -> None:
+        async with asyncio.timeout(10):
+            while await issuer.signs_with() == old:
+                said = await asyncio.to_thread(rotate, "run", "--execute", *spans)
+                assert said.code in {0, 3}
+
+    do(until_due())
+    assert states(rotate) == {old: "deactivated", step["kid"]: "active"}
+    assert rotate("run", "--execute").code == 3
+
+
+def test_key_of_another_algorithm_signs_when_it_is_activated_whatever_the_issuer_is_set_to(
+    rotate: Rotate, issuer: Issuer
+) -> None:
+    old = do(issuer.mint_key(age=DAY))
+    new = rotate("publish", "--algorithm", "ES256", "--execute", "--json").json["steps"][0]["kid"]
+    changed = Issuer(issuer.url, algorithm="ES256")
+    assert do(issuer.signs_with()) == do(changed.signs_with()) == old
+    assert do(issuer.serves()) == {old, new}
+    rotate("activate", "--algorithm", "ES256", "--execute", *FORCE)
+    assert do(issuer.signs_with()) == do(changed.signs_with()) == new
+    assert do(issuer.serves()) == {old, new}
+    # And back.
+    back = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
+    assert do(issuer.signs_with()) == do(changed.signs_with()) == new
+    rotate("activate", back, "--execute", *FORCE)
+    assert do(issuer.signs_with()) == do(changed.signs_with()) == back
+    assert do(issuer.serves()) == {old, new, back}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "bits"),
+    [("EdDSA", 0), ("ES256", 0), ("ES512", 0), ("RS256", 2048), ("RS256", 4096), ("PS256", 3072)],
+)
+def test_key_of_every_algorithm_is_one_that_the_issuer_signs_with(
+    rotate: Rotate, issuer: Issuer, algorithm: str, bits: int
+) -> None:
+    do(issuer.mint_key(age=DAY))
+    size = ["--rsa-bits", str(bits)] if bits else []
+    rotate("publish", "--algorithm", algorithm, *size, "--execute")
+    assert rotate("activate", "--algorithm", algorithm, "--execute", *FORCE).code == 0
+    token = do(issuer.sign({"sub": "ada"}))
+    (jwk,) = [key for key in do(issuer.jwks()) if key["kid"] == do(issuer.signs_with())]
+    assert jwk["alg"] == algorithm
+    assert len(jwk.get("n", "")) * 6 // 8 * 8 in range(bits - 8, bits + 9)
+    assert token.count(".") == 2
+
+
+def test_revoking_the_key_that_signs_has_another_sign(
+    rotate: Rotate, issuer: Issuer, issuer_database: DatabaseUrls
+) -> None:
+    stolen = do(issuer.mint_key(age=DAY))
+    standby = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
+    assert rotate("revoke", stolen, "--execute").code == 2
+    assert rotate("revoke", stolen, "--reason", "leaked", "--execute").code == 0
+    assert do(issuer.serves()) == {standby}
+    assert do(issuer.signs_with()) == standby
+    again = rotate("revoke", stolen, "--reason", "leaked", "--execute", "--force")
+    assert (again.code, again.out) == (0, f"already revoked  {stolen}\n")
+    # Nothing waits now: a new key is made, published and activated in the same transaction.
+    assert rotate("revoke", standby, "--reason", "leaked", "--execute").code == 0
+    fresh = do(issuer.signs_with())
+    assert do(issuer.serves()) == {fresh}
+    assert [verb for verb, _, _ in do(events(issuer_database.auth))] == [
+        *("publish", "activate", "revoke"),
+        *("publish", "activate", "revoke"),
+    ]
+
+
+def test_standby_that_leaked_too_does_not_come_to_sign(rotate: Rotate, issuer: Issuer) -> None:
+    stolen = do(issuer.mint_key(age=DAY))
+    standby = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
+    assert rotate("revoke", stolen, standby, "--reason", "the secret leaked", "--execute").code == 0
+    assert do(issuer.signs_with()) not in {stolen, standby, None}
+
+
+def test_mistyped_kid_is_not_revoked_unless_forced(rotate: Rotate, issuer: Issuer) -> None:
+    do(issuer.mint_key())
+    said = rotate("revoke", "mistyped", "--reason", "x", "--execute")
+    assert (said.code, "there is no key mistyped" in said.err) == (1, True)
+    assert rotate("revoke", "long-gone", "--reason", "x", "--execute", "--force").code == 0
+
+
+def test_revoked_key_from_a_backup_is_taken_out_again(rotate: Rotate, issuer: Issuer) -> None:
+    stolen = do(issuer.mint_key(age=DAY))
+    backup = do(issuer.rows())
+    rotate("revoke", stolen, "--reason", "leaked", "--execute")
+
+    async def restore() -> None:
+        async with connected(issuer.url) as connection:
+            await connection.execute("DELETE FROM jwks")
+            await connection.executemany(
+                "INSERT INTO jwks VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                [tuple(row.values()) for row in backup],
+            )
+
+    do(restore())
+    assert do(issuer.signs_with()) == stolen
+    said = rotate("status")
+    assert "compromised" in said.out
+    assert "was revoked and is in the table again" in said.err
+    assert rotate("run", "--execute").code == 0
+    assert do(issuer.signs_with()) not in {stolen, None}
+    assert stolen not in do(issuer.serves())
+
+
+@pytest.mark.parametrize("count", [101, 105, 130])
+def test_table_of_over_a_hundred_rows_is_made_to_fit(
+    rotate: Rotate, issuer: Issuer, count: int
+) -> None:
+    async def fill() -> list[str]:
+        return [await issuer.mint_key(age=(count - n) * DAY) for n in range(count)]
+
+    kids = do(fill())
+    signed_with = do(issuer.signs_with())
+    assert signed_with != kids[-1], "the trap: the newest is not even read"
+    said = rotate("status")
+    assert f"{count} keys, of which Better Auth reads an unknown 100: prune now" in said.err
+    assert "prune first" in rotate("publish", "--execute").err
+    assert rotate("prune", "--execute").code == 0
+    served = do(issuer.serves())
+    assert len(served) == 80
+    assert signed_with in served, "its tokens may be good"
+    assert do(issuer.signs_with()) == kids[-1]
+    # The rest goes the usual way: retired now, and pruned when its tokens have expired.
+    assert rotate("run", "--execute").code == 0
+    assert signed_with in do(issuer.serves())
+    assert list(states(rotate).values()) == ["deactivated"] * 79 + ["active"]
+
+
+def test_changed_secret(rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    kid = do(issuer.mint_key(age=DAY))
+    new = "another-secret-of-the-issuer-01234567"
+    monkeypatch.setenv("BETTER_AUTH_SECRETS", f"2:{new}")
+    # Versioned secrets read what was written before them with the plain one.
+    said = rotate("reencrypt", "--execute")
+    assert (said.code, said.out) == (0, f"re-encrypted  {kid}\n")
+    assert rotate("reencrypt", "--execute").code == 3
+    changed = Issuer(issuer.url, secrets=IssuerSecrets.parse(None, f"2:{new}"))
+    assert do(changed.signs_with()) == kid
+    # A plain swap, back: what is there opens with the old secrets only.
+    monkeypatch.delenv("BETTER_AUTH_SECRETS")
+    assert "does not open with the secret given here" in rotate("status").err
+    refused = rotate("reencrypt", "--execute")
+    assert (refused.code, "opens with neither" in refused.err) == (1, True)
+    monkeypatch.setenv("OLD_BETTER_AUTH_SECRETS", f"2:{new}")
+    assert rotate("reencrypt", "--execute").code == 0
+    assert do(issuer.signs_with()) == kid
+    assert do(issuer.sign({"sub": "ada"})).count(".") == 2
+
+
+def test_one_key_that_does_not_open_leaves_all_as_they_were(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(issuer.mint_key(age=DAY))
+    stranger = Issuer(issuer.url, secrets=IssuerSecrets("nobody knows this secret any more 0123"))
+    do(stranger.mint_key(age=2 * DAY))
+    before = do(issuer.rows())
+    monkeypatch.setenv("OLD_BETTER_AUTH_SECRET", SECRET)
+    monkeypatch.setenv("BETTER_AUTH_SECRET", "another-secret-of-the-issuer-01234567")
+    assert rotate("reencrypt", "--execute").code == 1
+    assert do(issuer.rows()) == before
+
+
+FAILURES: dict[str, tuple[dict[str, str], int, str]] = {
+    "nobody there": (
+        {"AUTH_DATABASE_URL": "postgresql://auth:hunter2@127.0.0.1:1/x"},
+        1,
+        "cannot reach the database",
+    ),
+    "no URL": ({"AUTH_DATABASE_URL": ""}, 2, "AUTH_DATABASE_URL: not set"),
+    "no secret": ({"BETTER_AUTH_SECRET": ""}, 2, "BETTER_AUTH_SECRET (or"),
+    "wrong secret": ({"BETTER_AUTH_SECRET": "x" * 40}, 1, "does not open with the secret"),
+    "versions that are none": ({"BETTER_AUTH_SECRETS": "hunter2"}, 2, "entry 1 is not"),
+    "no grace period": ({"JWKS_GRACE_PERIOD": ""}, 2, "JWKS_GRACE_PERIOD: not set"),
+    "a span without unit": ({"JWKS_GRACE_PERIOD": "30"}, 2, "such as 90s"),
+    "tokens that outlive their key": ({"ACCESS_TOKEN_LIFETIME": "2h"}, 2, "keep-verifying must"),
+    "an unknown algorithm": ({"SIGNING_ALGORITHM": "HS256"}, 2, "must be among EdDSA"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_failure_is_one_line_and_changes_nothing(
+    case: str, rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes, code, line = FAILURES[case]
+    do(issuer.mint_key())
+    before = do(issuer.rows())
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    said = rotate("publish", "--execute")
+    assert (said.code, said.out) == (code, "")
+    (*warnings, last) = said.err.splitlines()
+    assert line in last
+    assert all("warning: DATABASE_URL" in warning for warning in warnings)
+    assert "hunter2" not in said.err
+    assert do(issuer.rows()) == before
+
+
+def test_empty_table_is_left_to_the_issuer(rotate: Rotate, issuer: Issuer) -> None:
+    for command in ("publish", "activate", "run", "retire"):
+        said = rotate(command, "--execute")
+        assert said.code == 1, command
+        assert said.err.count("\n") == 1
+    assert do(issuer.rows()) == []
+    assert "no key signs" in rotate("status").err
+
+
+def test_missing_tables_are_named_with_what_to_run(
+    rotate: Rotate, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = do(postgres.make_database("without_tables"))
+    monkeypatch.setenv("AUTH_DATABASE_URL", urls.auth)
+    monkeypatch.delenv("DATABASE_URL")
+    assert "start the app with Better Auth once" in rotate("status").err
+    do(Issuer(urls.auth).make_table())
+    assert "run migrate --execute" in rotate("status").err
+
+
+def test_other_database_is_noticed(
+    rotate: Rotate, issuer: Issuer, database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kid = do(issuer.mint_key())
+    monkeypatch.setenv("DATABASE_URL", database.app)
+    assert "name different databases" in rotate("status").err
+    assert rotate("publish", "--execute").code == 0
+    said = rotate("revoke", kid, "--reason", "leaked", "--execute")
+    assert (said.code, do(issuer.signs_with())) == (1, kid)
+
+
+USAGE: dict[str, list[str]] = {
+    "no command": [],
+    "an unknown one": ["rotate"],
+    "a KID where none belongs": ["publish", "kid"],
+    "two KIDs": ["retire", "a", "b"],
+    "force without a reason": ["publish", "--force"],
+    "a reason of two lines": ["publish", "--reason", "a\nb"],
+    "a reason without end": ["publish", "--reason", "a" * 501],
+    "a wait without a unit": ["activate", "--wait", "5"],
+    "a policy that locks users out": ["run", "--publish-ahead", "1m"],
+    "an option cut short": ["publish", "--exec"],
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_usage_is_one_line(case: str, rotate: Rotate) -> None:
+    said = rotate(*USAGE[case])
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+
+
+def test_two_operators_at_once_are_one_and_one_who_is_told_so(
+    rotate: Rotate, issuer: Issuer
+) -> None:
+    do(issuer.mint_key(age=DAY))
+    kid = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
+    command = [sys.executable, "-m", "scripts.rotate_keys", "activate", kid, "--execute", *FORCE]
+    root = Path(__file__).resolve().parents[2]
+    both = [
+        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    said = sorted(process.communicate(timeout=60)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert said == [f"activated  {kid} (EdDSA)\n", f"already activated  {kid} (EdDSA)\n"]
+
+
+def test_issuers_secret_is_needed_to_make_a_key_usable_and_not_to_look(
+    rotate: Rotate, issuer: Issuer
+) -> None:
+    clear = Issuer(issuer.url, secrets=IssuerSecrets())
+    do(clear.mint_key(age=DAY))
+    assert "NO" in rotate("status").out
+    assert rotate("publish", "--execute").code == 1
+
+
+def test_unencrypted_keys_have_to_be_asked_for(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear = Issuer(issuer.url, secrets=IssuerSecrets())
+    do(clear.mint_key(age=DAY))
+    assert rotate("publish", "--unencrypted", "--execute").code == 2
+    monkeypatch.delenv("BETTER_AUTH_SECRET")
+    kid = rotate("publish", "--unencrypted", "--execute", "--json").json["steps"][0]["kid"]
+    rotate("activate", "--unencrypted", "--execute", *FORCE)
+    assert do(clear.signs_with()) == kid
+
+
+def test_key_file_takes_the_same_verbs(rotate: Rotate, tmp_path: Path) -> None:
+    path = tmp_path / "signing-keys.json"
+    arguments = ["--file", str(path)]
+    assert "no key signs" in rotate("publish", *arguments, "--execute").err
+    assert rotate("publish", *arguments, "--execute", *FORCE).code == 0
+    first = json.loads((tmp_path / "jwks.json").read_text())["keys"][0]["kid"]
+    rotate("publish", *arguments, "--execute")
+    assert rotate("activate", *arguments, "--execute").code == 1
+    assert rotate("revoke", first, *arguments, "--reason", "x", "--execute").code == 0
+    (key,) = json.loads((tmp_path / "jwks.json").read_text())["keys"]
+    assert key["kid"] != first
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert Signer.from_jwk(json.loads(path.read_text())["keys"][0]["jwk"]).kid == key["kid"]
+    assert "active" in rotate("status", *arguments).out
+    assert rotate("reencrypt", *arguments, "--execute").code == 1
+    missing = rotate("status", "--file", str(tmp_path / "nowhere" / "keys.json"))
+    assert (missing.code, missing.err.count("\n")) == (2, 1)
