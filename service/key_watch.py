@@ -55,8 +55,10 @@ class KeyWatch:
         key_set: KeySet,
         *,
         algorithms: Collection[str],
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._database = database
+        self._look_seconds = look_seconds
         self._key_set = key_set
         self._algorithms = sorted(algorithms)
         self._name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"[-_NAME_LENGTH:]
@@ -104,7 +106,9 @@ class KeyWatch:
             well = await self._report() and well
             # Until the first keys are there, what was reported is soon out of date.
             settled = well and self._key_set.status().state != "unavailable"
-            changed = await self._wait_for_change(LOOK_SECONDS if settled else _RETRY_SECONDS)
+            changed = await self._wait_for_change(
+                self._look_seconds if settled else min(self._look_seconds, _RETRY_SECONDS)
+            )
 
     async def _wait_for_change(self, seconds: float) -> bool:
         try:

@@ -161,3 +161,45 @@ async def test_stopped_set_decides_nothing(
     with pytest.raises(KeySetUnavailableError):
         await task
     assert await key_set.find(signer.kid) is not None
+
+
+async def test_refresh_asks_the_issuer_although_the_keys_are_fresh(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+) -> None:
+    new = Signer.generate()
+    server.publish(new)
+    refreshing = asyncio.ensure_future(key_set.refresh())
+    await advancing(clock, refreshing.done)
+    await refreshing
+    assert key_set.status().kids == (new.kid,)
+    assert len(server.requests) == 2
+
+
+async def test_refresh_waits_for_a_fetch_that_begins_after_it(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    new, released = Signer.generate(), asyncio.Event()
+    old = jwks_of([signer])
+    server.reply = Reply(body=old, released=released)
+    first = asyncio.ensure_future(key_set.refresh())
+    await advancing(clock, lambda: len(server.requests) == 2)
+    # The fetch under way may be answered with what was before the change that we heard of.
+    second = asyncio.ensure_future(key_set.refresh())
+    await asyncio.sleep(0)
+    server.publish(new)
+    released.set()
+    await advancing(clock, second.done)
+    await first
+    await second
+    assert key_set.status().kids == (new.kid,)
+
+
+async def test_refresh_that_fails_says_so_and_leaves_the_keys(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    server.reply = Reply(status=500)
+    refreshing = asyncio.ensure_future(key_set.refresh())
+    await advancing(clock, refreshing.done)
+    with pytest.raises(KeySetUnavailableError, match="status 500"):
+        await refreshing
+    assert key_set.status().kids == (signer.kid,)

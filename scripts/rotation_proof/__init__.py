@@ -1,0 +1,1 @@
+"""What `python -m scripts.check_rotation` is made of."""

@@ -1,0 +1,114 @@
+"""People who use the system while it is changed under them, and what they run into."""
+
+import asyncio
+import base64
+import itertools
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+REFRESH_SECONDS: Final = 3.0
+_PAUSE_SECONDS: Final = 0.02
+
+
+@dataclass
+class Person:
+    """Somebody with an account: calls both services in turn, and fetches a new token in time."""
+
+    name: str
+    web: str
+    services: list[str]
+    web_client: httpx.AsyncClient
+    service_client: httpx.AsyncClient
+    counts: Counter[str] = field(default_factory=Counter)
+    kids: Counter[str] = field(default_factory=Counter)
+    longest_logout: float = 0.0
+    token: str = ""
+    _session: str = ""
+    _fetched_at: float = 0.0
+    _refused_since: float | None = None
+
+    async def sign_up(self) -> None:
+        """Make the account and get a first token."""
+        answer = await self.web_client.post(
+            f"{self.web}/api/auth/sign-up/email",
+            json={
+                "name": self.name,
+                "email": f"{self.name}@example.com",
+                "password": "correct horse",
+            },
+        )
+        answer.raise_for_status()
+        self._session = answer.json()["token"]
+        if not await self.refresh():
+            raise RuntimeError("no first token")
+
+    async def live(self) -> None:
+        """Use the services until cancelled."""
+        for service in itertools.cycle(self.services):
+            age = time.monotonic() - self._fetched_at
+            if age > REFRESH_SECONDS:
+                await self.refresh()
+            if _expires_in(self.token) <= 0:
+                self.counts["waited with an expired token"] += 1
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            await self._call(service)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def refresh(self) -> bool:
+        """Fetch a token; count it if there is none to be had."""
+        try:
+            answer = await self.web_client.get(
+                f"{self.web}/api/auth/token", headers={"Authorization": f"Bearer {self._session}"}
+            )
+            self.token = answer.json()["token"]
+        except (httpx.HTTPError, ValueError, KeyError):
+            self.counts["token refreshes failed"] += 1
+            # Not at once again: web/ may be starting.
+            self._fetched_at = time.monotonic() - REFRESH_SECONDS + 0.2
+            return False
+        self.counts["token refreshes"] += 1
+        self._fetched_at = time.monotonic()
+        self.kids[header_of(self.token)["kid"]] += 1
+        return True
+
+    async def _call(self, service: str) -> None:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        try:
+            answer = await self.service_client.get(f"{service}/api/tasks", headers=headers)
+        except httpx.HTTPError as error:
+            self.counts[f"requests failed ({type(error).__name__})"] += 1
+            return
+        if answer.status_code == httpx.codes.OK:
+            self.counts["good tokens taken"] += 1
+            if self._refused_since is not None:
+                out = time.monotonic() - self._refused_since
+                self.longest_logout = max(self.longest_logout, out)
+                self._refused_since = None
+            return
+        kind = "refused" if answer.status_code == httpx.codes.UNAUTHORIZED else "not decided"
+        self.counts[f"good tokens {kind}"] += 1
+        if kind == "refused":
+            # As any client would: perhaps the key is gone, so ask for a new token.
+            self._refused_since = self._refused_since or time.monotonic()
+            await self.refresh()
+
+
+def header_of(token: str) -> dict[str, str]:
+    """Give a token's header, unverified: it is our own."""
+    found: dict[str, str] = json.loads(_decoded(token.split(".", maxsplit=1)[0]))
+    return found
+
+
+def _expires_in(token: str) -> float:
+    expires: float = json.loads(_decoded(token.split(".")[1]))["exp"]
+    return expires - time.time()
+
+
+def _decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
