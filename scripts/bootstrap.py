@@ -48,6 +48,9 @@ def main(argv: Sequence[str]) -> int:
         return 1
     if command == "test" and not arguments and node is not None and not check(node):
         return 1
+    if command == "test" and not arguments:
+        # By file: tests of one file share what is dear to set up. Each worker has a PostgreSQL.
+        arguments = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
     return _become(_MODULES[command], arguments)
 
 

@@ -4,7 +4,7 @@ import base64
 import hmac
 import json
 import time
-from uuid import uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -19,7 +19,7 @@ from tests.service.conftest import ORIGIN, Person, settings_for
 from tests.simulators.jwks_server import jwks_server
 
 PATH = "/api/tasks"
-NOBODYS = uuid4()
+NOBODYS = UUID("0198f3a2-7c11-7d42-b6a0-5e3c1f2d4b60")
 METADATA = 'resource_metadata="http://localhost:8000/.well-known/oauth-protected-resource"'
 GENERIC = "The access token provided is expired, revoked, malformed, or invalid for other reasons."
 
