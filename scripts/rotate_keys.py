@@ -45,13 +45,13 @@ _COMMANDS: Final = (
     *("status", "publish", "activate", "retire", "prune", "revoke", "reencrypt", "run"),
 )
 _MAX_REASON: Final = 500
-_DONE: Final = {
-    "publish": "published",
-    "activate": "activated",
-    "retire": "retired",
-    "prune": "pruned",
-    "revoke": "revoked",
-    "reencrypt": "re-encrypted",
+_WORDS: Final = {
+    "publish": ("publish", "published"),
+    "activate": ("activate", "activated"),
+    "retire": ("retire", "retired"),
+    "prune": ("prune", "pruned"),
+    "revoke": ("revoke", "revoked"),
+    "reencrypt": ("re-encrypt", "re-encrypted"),
 }
 
 
@@ -161,11 +161,11 @@ def _tell(outcomes: Sequence[Outcome], options: argparse.Namespace) -> None:
     for outcome in outcomes:
         name = "a new key" if outcome.kid in made_up else outcome.kid
         name += f" ({outcome.algorithm})" if outcome.algorithm else ""
+        present, past = _WORDS[outcome.verb]
         if outcome.already:
-            print(f"already {_DONE[outcome.verb]}  {name}")
+            print(f"already {past}  {name}")
         else:
-            done = _DONE[outcome.verb] if options.execute else f"would {outcome.verb}"
-            print(f"{done}  {name}")
+            print(f"{past if options.execute else f'would {present}'}  {name}")
     if not outcomes:
         print("rotate-keys: nothing is due", file=sys.stderr)
     elif not options.execute:

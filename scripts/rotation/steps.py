@@ -208,7 +208,9 @@ class Rotation:
             if time.monotonic() > deadline:
                 raise RotationRefusedError(_who_does_not_know(waiting, key))
             if not told:
-                _narrate(f"waiting until {len(waiting)} of {len(verifiers)} replicas know the key")
+                _narrate(
+                    f"waiting for {len(waiting)} of {len(verifiers)} replicas to learn the key"
+                )
                 told = True
             await asyncio.sleep(_LOOK_SECONDS)
         if waiting:
@@ -258,7 +260,8 @@ def _who_does_not_know(waiting: Sequence[Verifier], key: SigningKey) -> str:
     first = waiting[0]
     why = "has not fetched it" if key.kid not in first.kids else f"takes no {key.algorithm} tokens"
     cure = "" if key.kid not in first.kids else " (set its JWT_ALGORITHMS)"
-    return f"{len(waiting)} replicas do not take key {key.kid} yet: {first.name} {why}{cure}"
+    who = "1 replica does" if len(waiting) == 1 else f"{len(waiting)} replicas do"
+    return f"{who} not take key {key.kid} yet: {first.name} {why}{cure}"
 
 
 def _narrate(text: str) -> None:

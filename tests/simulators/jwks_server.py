@@ -60,6 +60,9 @@ class JwksServer:
                 writer.transport.abort()
             self.server = None
 
+    async def reply_to(self, path: str) -> Reply:
+        return self.elsewhere.get(path, self.reply)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
         try:
@@ -70,7 +73,7 @@ class JwksServer:
                 pairs = (line.split(": ", 1) for line in lines)
                 headers = {name.lower(): value for name, value in pairs}
                 self.requests.append({":path": path, **headers})
-                await self._answer(self.elsewhere.get(path, self.reply), writer)
+                await self._answer(await self.reply_to(path), writer)
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
