@@ -79,6 +79,7 @@ class DevSettings:
             "PORT": str(self.port),
             "BETTER_AUTH_URL": self.web_origin,
             "DATABASE_URL": urls.app,
+            "DIRECT_DATABASE_URL": wanted.get("DIRECT_DATABASE_URL", "") if self.external else "",
             "JWKS_URL": "",
             "JWKS_FILE": str(home.folder / "jwks.json") if self.api_only else "",
             "JWT_ISSUER": "",

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
+LONGEST: Final = timedelta(days=3650)
 _SPAN: Final = re.compile(
     r"(\d{1,7}) ?(?:(s|secs?|seconds?)|(m|mins?|minutes?)|(h|hrs?|hours?)|(d|days?))", re.ASCII
 )
@@ -18,10 +19,10 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError("must be a whole number with a unit, such as 90s, 15m, 12h or 30d")
     number, *units = found.groups()
     unit = next(name for name, given in zip(_UNITS, units, strict=True) if given)
-    try:
-        return timedelta(**{unit: int(number)})
-    except OverflowError:
-        raise ValueError("is longer than anything that is waited for") from None
+    span = timedelta(**{unit: int(number)})
+    if span > LONGEST:
+        raise ValueError(f"must be at most {LONGEST.days}d")
+    return span
 
 
 def brief(span: timedelta) -> str:

@@ -171,3 +171,38 @@ def test_given_database_needs_the_urls_of_the_other_roles(
         read(tmp_path, api_only=True)
     monkeypatch.setenv("MIGRATION_DATABASE_URL", URLS.owner)
     assert read(tmp_path, api_only=True).external == DatabaseUrls(URLS.app, URLS.owner, None)
+
+
+def test_direct_url_goes_with_its_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIRECT_DATABASE_URL", "postgresql://app:a@elsewhere/d")
+    embedded = read(tmp_path)
+    assert embedded.service_environment(home_of(embedded), URLS)["DIRECT_DATABASE_URL"] == ""
+    for name, value in EXTERNAL.items():
+        monkeypatch.setenv(name, value)
+    external = read(tmp_path)
+    environment = external.service_environment(home_of(external), URLS)
+    assert environment["DIRECT_DATABASE_URL"] == "postgresql://app:a@elsewhere/d"
+
+
+def test_operators_get_what_web_has_of_the_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
+    settings = read(tmp_path)
+    home = home_of(settings)
+    operators, web = (
+        settings.operators_environment(home, URLS),
+        settings.web_environment(home, URLS),
+    )
+    shared = {"BETTER_AUTH_SECRET", "AUTH_DATABASE_URL", "JWKS_GRACE_PERIOD", "BETTER_AUTH_URL"}
+    shared |= {"SIGNING_ALGORITHM", "ACCESS_TOKEN_LIFETIME"}
+    assert {name: operators[name] for name in shared} == {name: web[name] for name in shared}
+    assert operators["SIGNING_ALGORITHM"] == "ES256"
+    assert "SIGNING_KEYS_FILE" not in operators
+
+
+def test_operators_of_a_stack_without_web_have_a_file_of_keys(tmp_path: Path) -> None:
+    settings = read(tmp_path, api_only=True)
+    operators = settings.operators_environment(home_of(settings), URLS)
+    assert operators["SIGNING_KEYS_FILE"] == str(settings.home / "signing-keys.json")
+    assert not {"BETTER_AUTH_SECRET", "AUTH_DATABASE_URL"} & set(operators)

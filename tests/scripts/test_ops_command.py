@@ -1,0 +1,55 @@
+"""`./scripts/ops`: an operators' command with the settings of a development stack."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.dev_home import DevHome
+from scripts.ops_command import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.ops_command", *arguments],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_command_runs_with_the_stacks_settings_and_no_others(tmp_path: Path) -> None:
+    DevHome(tmp_path).write_operators_environment(
+        {
+            "AUTH_DATABASE_URL": "postgresql://auth:a$b#c@127.0.0.1:1/x",
+            "BETTER_AUTH_SECRET": "s" * 40,
+            "JWKS_GRACE_PERIOD": "30d",
+        }
+    )
+    assert (tmp_path / "operators.env").stat().st_mode & 0o777 == 0o600
+    done = run("--home", str(tmp_path), "rotate-keys", "status", SIGNING_KEYS_FILE="/elsewhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "rotate-keys: cannot reach the database (ConnectionRefusedError)\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--home"], ["bash"], ["--home", "x", "python"]])
+def test_only_the_operators_commands_are_run(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert "name one of migrate, mint-token, purge, rotate-keys" in capsys.readouterr().err
+
+
+def test_where_no_stack_has_run_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--home", str(tmp_path), "purge"]) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "start ./scripts/dev first" in said.err
+    assert main(["--help"]) == 0
