@@ -212,6 +212,52 @@ def test_standby_that_leaked_too_does_not_come_to_sign(rotate: Rotate, issuer: I
     assert do(issuer.signs_with()) not in {stolen, standby, None}
 
 
+def test_key_that_the_issuer_could_not_open_does_not_come_to_sign(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kid = do(issuer.mint_key(age=DAY))
+    monkeypatch.setenv("BETTER_AUTH_SECRETS", "2:another-secret-of-the-issuer-01234567")
+    new = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
+    monkeypatch.delenv("BETTER_AUTH_SECRETS")
+    said = rotate("activate", new, "--execute", *FORCE)
+    assert (said.code, "run reencrypt" in said.err) == (1, True)
+    assert do(issuer.signs_with()) == kid
+
+
+async def report(url: str, *kids: str, algorithms: str = "{EdDSA,RS256}") -> None:
+    async with connected(url) as connection:
+        await connection.execute("DELETE FROM public.service_replicas")
+        await connection.execute(
+            "INSERT INTO public.service_replicas VALUES ('replica', $1, $2::text::text[], true)",
+            [*kids],
+            algorithms,
+        )
+
+
+def test_key_that_a_replica_does_not_take_is_not_activated(
+    rotate: Rotate, issuer: Issuer, issuer_database: DatabaseUrls
+) -> None:
+    app, old = issuer_database.app, do(issuer.mint_key(age=DAY))
+    spans = ["--learning-time", "1s", "--publish-ahead", "1s", "--wait", "0s"]
+    new = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
+
+    async def until_due() -> None:
+        async with connected(issuer.url) as connection:
+            await connection.execute("SELECT pg_sleep(1.1)")
+
+    do(until_due())
+    do(report(app, old))
+    said = rotate("activate", *spans, "--execute")
+    assert (said.code, "replica has not fetched it" in said.err) == (1, True)
+    do(report(app, old, new, algorithms="{RS256}"))
+    said = rotate("activate", *spans, "--execute")
+    assert (said.code, "replica takes no EdDSA tokens" in said.err) == (1, True)
+    assert do(issuer.signs_with()) == old
+    do(report(app, old, new))
+    assert rotate("activate", *spans, "--execute").code == 0
+    assert do(issuer.signs_with()) == new
+
+
 def test_mistyped_kid_is_not_revoked_unless_forced(rotate: Rotate, issuer: Issuer) -> None:
     do(issuer.mint_key())
     said = rotate("revoke", "mistyped", "--reason", "x", "--execute")
