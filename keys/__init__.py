@@ -32,7 +32,7 @@ from keys.errors import (
 from keys.key_set import KeySet, KeySetStatus, KeySnapshot, StaticKeySet
 from keys.policy import VerificationPolicy
 from keys.remote import RefreshPolicy, RemoteKeySet
-from keys.revocation import RevocationList
+from keys.revocation import Revocation, RevocationList
 from keys.signer import Signer
 from keys.verified_cache import CacheCounters, VerifiedTokenCache
 from keys.verifier import AccessTokenVerifier
@@ -50,6 +50,7 @@ __all__ = [
     "Reason",
     "RefreshPolicy",
     "RemoteKeySet",
+    "Revocation",
     "RevocationList",
     "RevocationsUnavailableError",
     "Signer",

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     BAD_KEY_ID = "bad_key_id"
     UNKNOWN_KEY = "unknown_key"
     REVOKED_KEY = "revoked_key"
+    REVOKED = "revoked"
     KEY_ALGORITHM_MISMATCH = "key_algorithm_mismatch"
     BAD_SIGNATURE = "bad_signature"
     WRONG_ISSUER = "wrong_issuer"

@@ -1,28 +1,72 @@
 """`RevocationList`: what is refused although it has not expired, held in memory by each verifier.
 
-Whoever keeps the list (a table, a file) replaces it here whole. Until it has been loaded once
-nobody can say what is revoked, so nothing is taken: unknown is not valid.
+Whoever keeps the list (a table, a file) loads it here. Looking something up costs nothing, and no
+request ever waits for the list. Until it has been loaded once nobody can say what is revoked, so
+nothing is taken: unknown is not valid.
+
+A key is revoked for good. Tokens are revoked by whom they speak for (a subject, a session, or
+everyone), and an entry is needed until the longest-lived of them has expired; who loads the list
+leaves out what is older.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
 
+from keys.claims import AccessToken
 from keys.errors import InvalidTokenError, Reason, RevocationsUnavailableError
+
+SESSION_CLAIM: Final = "sid"
+"""Names the session that a token came from (RFC 7519 registers it for OpenID Connect)."""
+
+Kind = Literal["subject", "session", "everyone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Tokens of `value` issued at or before `at` (Unix seconds) are refused.
+
+    For a session `at` does not matter: one that has ended stays so. For everyone `value` is empty.
+    """
+
+    kind: Kind
+    value: str
+    at: float
 
 
 class RevocationList:
-    """The revoked keys. Looking one up costs nothing; no request ever waits for the list."""
+    """The revoked keys and tokens."""
 
     def __init__(self) -> None:
         self._kids: frozenset[str] | None = None
+        self._everyone = float("-inf")
+        self._subjects: dict[str, float] = {}
+        self._sessions: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._kids or ()) + len(self._subjects) + len(self._sessions)
 
     @property
     def loaded(self) -> bool:
         """Whether the list has been loaded once."""
         return self._kids is not None
 
-    def replace(self, *, kids: Collection[str]) -> None:
+    def replace(self, *, kids: Collection[str], revocations: Iterable[Revocation] = ()) -> None:
         """Take up the list as it is now."""
+        self._everyone, self._subjects, self._sessions = float("-inf"), {}, set()
+        self.add(revocations)
         self._kids = frozenset(kids)
+
+    def add(self, revocations: Iterable[Revocation]) -> None:
+        """Take up what has been revoked since."""
+        for revocation in revocations:
+            if revocation.kind == "everyone":
+                self._everyone = max(self._everyone, revocation.at)
+            elif revocation.kind == "session":
+                self._sessions.add(revocation.value)
+            else:
+                before = self._subjects.get(revocation.value, revocation.at)
+                self._subjects[revocation.value] = max(before, revocation.at)
 
     def check_key(self, kid: str) -> None:
         """Raise `InvalidTokenError` for a revoked key, whoever may still serve it.
@@ -33,3 +77,16 @@ class RevocationList:
             raise RevocationsUnavailableError
         if kid in self._kids:
             raise InvalidTokenError(Reason.REVOKED_KEY)
+
+    def check_token(self, token: AccessToken) -> None:
+        """Raise `InvalidTokenError` for a token that was revoked itself.
+
+        `iat` counts whole seconds: of a subject cut off, a token issued later in the same second is
+        refused as well.
+        """
+        cut_off_at = max(self._everyone, self._subjects.get(token.subject, float("-inf")))
+        session = token.claims.get(SESSION_CLAIM)
+        if token.issued_at <= cut_off_at or (
+            isinstance(session, str) and session in self._sessions
+        ):
+            raise InvalidTokenError(Reason.REVOKED)

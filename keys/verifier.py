@@ -108,7 +108,8 @@ class AccessTokenVerifier:
         """
         try:
             check_times(known.token, self._policy, self._now())
-            self._refuse_revoked(known.token.key_id)
+            self._refuse_revoked_key(known.token.key_id)
+            self._refuse_revoked_token(known.token)
         except InvalidTokenError:
             return False
         return await self._key_set.find(known.token.key_id) == known.key
@@ -118,7 +119,7 @@ class AccessTokenVerifier:
         algorithm, kid = self._check_header(unverified.unverified_header)
         contents = read_claims(unverified.unverified_claims, kid, self._policy, self._now())
         # Before the key is looked up: it is no matter whether anybody still serves it.
-        self._refuse_revoked(kid)
+        self._refuse_revoked_key(kid)
         key = await self._key_set.find(kid)
         if key is None:
             raise InvalidTokenError(Reason.UNKNOWN_KEY)
@@ -126,11 +127,17 @@ class AccessTokenVerifier:
             raise InvalidTokenError(Reason.KEY_ALGORITHM_MISMATCH)
         if not key.verifies(unverified.signing_input, unverified.signature):
             raise InvalidTokenError(Reason.BAD_SIGNATURE)
+        # After the signature: whom a forged token names is nobody's business.
+        self._refuse_revoked_token(contents)
         return VerifiedToken(contents, key, len(token))
 
-    def _refuse_revoked(self, kid: str) -> None:
+    def _refuse_revoked_key(self, kid: str) -> None:
         if self._revocations is not None:
             self._revocations.check_key(kid)
+
+    def _refuse_revoked_token(self, token: AccessToken) -> None:
+        if self._revocations is not None:
+            self._revocations.check_token(token)
 
     def _check_header(self, header: Mapping[str, object]) -> tuple[str, str]:
         """Give algorithm and kid. Members that name keys (jku, jwk, x5u, x5c) are not looked at."""

@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         database,
         parse_database_url(settings.listening_url),
         key_set,
-        algorithms=policy.algorithms,
+        policy=policy,
     )
 
     @asynccontextmanager

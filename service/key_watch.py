@@ -1,9 +1,10 @@
-"""Hears at once of what operators do to the issuer's keys, and tells them what this replica knows.
+"""Hears at once of changed keys and revoked tokens, and tells operators what this replica knows.
 
-Operators' commands NOTIFY. Then, in this order: the revoked keys are loaded anew, so that a stolen
-key is refused before anything else is asked for; the issuer's keys are fetched; and what this
-replica knows now is written down, for a key to be activated when every replica knows it. Behind it
-stands a slow look at the same, over the pool, for when nobody is listening.
+Operators' commands NOTIFY, and so does a sign-out. When it is about keys: what is revoked is loaded
+anew, so that a stolen key is refused before anything else is asked for; then the issuer's keys are
+fetched; and what this replica knows now is written down, for a key to be activated when every
+replica knows it. When it is about tokens, what was revoked lately is added. Behind both stands a
+slow look at all of it, over the pool, for when nobody is listening.
 """
 
 import asyncio
@@ -12,27 +13,29 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from keys import KeySet, KeySetUnavailableError, RevocationList
-from service.database import AnyRow, Database, DatabaseUnavailableError
+from keys import KeySet, KeySetUnavailableError, RevocationList, VerificationPolicy
+from service import revocations
+from service.database import Database, DatabaseUnavailableError
 from service.database_url import DatabaseUrl
 from service.listener import Listener
 
 logger = logging.getLogger("service")
 
-CHANNEL: Final = "signing_keys"
+KEYS: Final = "signing_keys"
+TOKENS: Final = revocations.CHANNEL
 LOOK_SECONDS: Final = 30.0
 """How late a change is seen when nobody is listening."""
 _RETRY_SECONDS: Final = 1.0
+_LATELY_SECONDS: Final = 60.0
 _NAME_LENGTH: Final = 300
 
-_REVOKED: Final = text("SELECT kid FROM public.revoked_keys")
 _REPORT: Final = text(
     "INSERT INTO public.service_replicas (name, kids, algorithms, listening)"
     " VALUES (:name, CAST(:kids AS text[]), CAST(:algorithms AS text[]), :listening)"
@@ -46,7 +49,7 @@ _FORGET: Final = text(
 
 
 class KeyWatch:
-    """Keeps the revoked keys and the key set up to date with what operators do."""
+    """Keeps what is revoked, and the key set, up to date with what others do."""
 
     def __init__(
         self,
@@ -54,16 +57,18 @@ class KeyWatch:
         direct_url: DatabaseUrl,
         key_set: KeySet,
         *,
-        algorithms: Collection[str],
+        policy: VerificationPolicy,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._database = database
         self._look_seconds = look_seconds
         self._key_set = key_set
-        self._algorithms = sorted(algorithms)
+        self._algorithms = sorted(policy.algorithms)
+        self._stored = revocations.Revocations(database, policy)
         self._name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"[-_NAME_LENGTH:]
         self._changed = asyncio.Event()
-        self._listener = Listener(direct_url, CHANNEL, self._changed.set)
+        self._channels: set[str] = set()
+        self._listener = Listener(direct_url, (KEYS, TOKENS), self._hear)
         self._tasks: list[asyncio.Task[None]] = []
         self._loaded_at: float | None = None
         self._failing = False
@@ -76,11 +81,11 @@ class KeyWatch:
 
     @property
     def age(self) -> float | None:
-        """How long ago the revoked keys were loaded, in seconds; None if never."""
+        """How long ago all that is revoked was loaded, in seconds; None if never."""
         return None if self._loaded_at is None else time.monotonic() - self._loaded_at
 
     async def start(self) -> None:
-        """Load the revoked keys, if the database can be reached, and go on in the background."""
+        """Load what is revoked, if the database can be reached, and go on in the background."""
         await self._load()
         self._tasks = [
             asyncio.create_task(self._listener.run(), name="key-listener"),
@@ -93,65 +98,73 @@ class KeyWatch:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-            await self._attempt(_LEAVE, {"name": self._name})
+            await self._attempt(self._database.execute(_LEAVE, {"name": self._name}))
         self._tasks = []
 
     async def _run(self) -> None:
-        await self._attempt(_FORGET, {})
-        changed = False
+        await self._attempt(self._database.execute(_FORGET, {}))
+        channels: set[str] = set()
         while True:
-            well = await self._load()
-            if changed:
-                await self._fetch_keys()
-            well = await self._report() and well
+            if channels == {TOKENS}:
+                well = await self._attempt(self._load_lately())
+            else:
+                well = await self._load()
+                if KEYS in channels:
+                    await self._fetch_keys()
+                well = await self._attempt(self._report()) and well
             # Until the first keys are there, what was reported is soon out of date.
             settled = well and self._key_set.status().state != "unavailable"
-            changed = await self._wait_for_change(
+            channels = await self._wait_for_change(
                 self._look_seconds if settled else min(self._look_seconds, _RETRY_SECONDS)
             )
 
-    async def _wait_for_change(self, seconds: float) -> bool:
-        try:
+    def _hear(self, channel: str) -> None:
+        self._channels.add(channel)
+        self._changed.set()
+
+    async def _wait_for_change(self, seconds: float) -> set[str]:
+        """Give the channels on which something was said; none after so many seconds."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
-        except TimeoutError:
-            return False
         self._changed.clear()
-        return True
+        channels, self._channels = self._channels, set()
+        return channels
 
     async def _load(self) -> bool:
-        rows = await self._attempt(_REVOKED, {})
-        if rows is None:
-            return False
-        self.revocations.replace(kids=[row[0] for row in rows])
+        return await self._attempt(self._load_all())
+
+    async def _load_all(self) -> None:
+        kids, tokens = await self._stored.keys(), await self._stored.tokens()
+        self.revocations.replace(kids=kids, revocations=tokens)
         self._loaded_at = time.monotonic()
-        return True
+
+    async def _load_lately(self) -> None:
+        self.revocations.add(await self._stored.tokens(within=_LATELY_SECONDS))
 
     async def _fetch_keys(self) -> None:
         # The key set says what keeps it from fetching, and goes on trying by itself.
         with suppress(KeySetUnavailableError):
             await self._key_set.refresh()
 
-    async def _report(self) -> bool:
+    async def _report(self) -> None:
         report = {
             "name": self._name,
             "kids": list(self._key_set.status().kids),
             "algorithms": self._algorithms,
             "listening": self.listening,
         }
-        return await self._attempt(_REPORT, report) is not None
+        await self._database.execute(_REPORT, report)
 
-    async def _attempt(
-        self, statement: TextClause, parameters: Mapping[str, object]
-    ) -> Sequence[AnyRow] | None:
-        """Execute a statement; None, and one line in the log, if that cannot be done just now."""
+    async def _attempt(self, work: Awaitable[object]) -> bool:
+        """Tell whether it could be done; if not, there is one line in the log."""
         try:
-            rows = await self._database.execute(statement, parameters)
+            await work
         except (DatabaseUnavailableError, DBAPIError) as error:
             if not self._failing:
                 kind = type(getattr(error, "orig", error)).__name__
-                logger.warning("cannot look at the revoked keys (%s); trying again", kind)
+                logger.warning("cannot look at what is revoked (%s); trying again", kind)
             self._failing = True
-            return None
+            return False
         self._failing = False
-        return rows
+        return True

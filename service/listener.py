@@ -5,7 +5,7 @@ A transaction pooler cannot LISTEN: this connection is made to DIRECT_DATABASE_U
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import asyncpg
@@ -21,11 +21,16 @@ _LONGEST_PAUSE: Final = 10.0
 
 
 class Listener:
-    """Calls `heard` for every notification on `channel`, and whenever some may have been missed."""
+    """Calls `heard` with the channel of each notification.
 
-    def __init__(self, url: DatabaseUrl, channel: str, heard: Callable[[], None]) -> None:
+    Whenever some may have been missed, it is called once for each channel.
+    """
+
+    def __init__(
+        self, url: DatabaseUrl, channels: Collection[str], heard: Callable[[str], None]
+    ) -> None:
         self._url = url
-        self._channel = channel
+        self._channels = channels
         self._heard = heard
         self.listening = False
 
@@ -65,10 +70,12 @@ class Listener:
         try:
             lost = asyncio.Event()
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(self._channel, lambda *_: self._heard())
+            for channel in self._channels:
+                await connection.add_listener(channel, self._hear)
             self.listening = True
-            # What was said before nobody has heard.
-            self._heard()
+            for channel in self._channels:
+                # What was said before nobody has heard.
+                self._heard(channel)
             while not lost.is_set():
                 # A connection that is cut without a word would seem to be silent for ever.
                 await connection.execute("SELECT 1")
@@ -76,6 +83,9 @@ class Listener:
             raise ConnectionResetError("the connection was closed")
         finally:
             connection.terminate()
+
+    def _hear(self, _connection: object, _pid: int, channel: str, _payload: object) -> None:
+        self._heard(channel)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -6,10 +6,12 @@ from keys import (
     AccessTokenVerifier,
     KeySetUnavailableError,
     Reason,
+    Revocation,
     RevocationList,
     RevocationsUnavailableError,
     Signer,
 )
+from keys.revocation import Kind
 from tests.keys.tokens import NOW, POLICY, claims, key_set_of, refusal
 
 
@@ -83,3 +85,67 @@ async def test_nothing_is_taken_before_it_is_known_what_is_revoked(
     assert caught.value.code == "revocations_unavailable"
     assert await refusal(unloaded, "not a token") is Reason.MALFORMED
     assert (await verifier.verify(token)).subject == "alice"
+
+
+def since(kind: Kind, value: str, at: float = NOW) -> list[Revocation]:
+    return [Revocation(kind, value, at)]
+
+
+async def test_token_of_a_subject_is_refused_up_to_the_moment_and_not_after(
+    verifier: AccessTokenVerifier, revocations: RevocationList, signer: Signer
+) -> None:
+    revocations.add(since("subject", "alice", NOW - 5))
+    assert await refusal(verifier, signer.mint(claims(iat=NOW - 6))) is Reason.REVOKED
+    assert await refusal(verifier, signer.mint(claims(iat=NOW - 5))) is Reason.REVOKED
+    assert (await verifier.verify(signer.mint(claims(iat=NOW - 4)))).subject == "alice"
+    assert (await verifier.verify(signer.mint(claims(sub="bob")))).subject == "bob"
+    # What is known already is not forgotten for something older.
+    revocations.add(since("subject", "alice", NOW - 50))
+    assert await refusal(verifier, signer.mint(claims(iat=NOW - 6))) is Reason.REVOKED
+
+
+async def test_token_of_a_session_that_has_ended_is_refused_whenever_it_was_issued(
+    verifier: AccessTokenVerifier, revocations: RevocationList, signer: Signer
+) -> None:
+    revocations.add(since("session", "s-1", NOW - 500))
+    assert await refusal(verifier, signer.mint(claims(sid="s-1"))) is Reason.REVOKED
+    for session in ("s-2", ..., 1, ["s-1"], None):
+        assert (await verifier.verify(signer.mint(claims(sid=session)))).subject == "alice"
+
+
+async def test_everyone_is_everyone(
+    verifier: AccessTokenVerifier, revocations: RevocationList, signer: Signer
+) -> None:
+    revocations.add(since("everyone", "", NOW - 5))
+    for subject in ("alice", "bob"):
+        token = signer.mint(claims(sub=subject, iat=NOW - 5))
+        assert await refusal(verifier, token) is Reason.REVOKED
+    assert (await verifier.verify(signer.mint(claims(iat=NOW - 4)))).subject == "alice"
+
+
+@pytest.mark.parametrize(
+    "revocation",
+    [*since("subject", "alice"), *since("session", "s-1"), *since("everyone", "")],
+    ids=lambda revocation: revocation.kind,
+)
+async def test_token_that_was_verified_before_is_refused_when_it_is_revoked(
+    verifier: AccessTokenVerifier,
+    revocations: RevocationList,
+    signer: Signer,
+    revocation: Revocation,
+) -> None:
+    token = signer.mint(claims(sid="s-1"))
+    await verifier.verify(token)
+    revocations.add([revocation])
+    assert await refusal(verifier, token) is Reason.REVOKED
+    # Replaced by a list without it: it was taken back, or no token can meet it any more.
+    revocations.replace(kids=[])
+    assert (await verifier.verify(token)).subject == "alice"
+
+
+async def test_forged_token_is_told_nothing_of_whom_it_names(
+    verifier: AccessTokenVerifier, revocations: RevocationList, signer: Signer
+) -> None:
+    revocations.add(since("subject", "alice"))
+    forged = Signer.generate(kid=signer.kid).mint(claims())
+    assert await refusal(verifier, forged) is Reason.BAD_SIGNATURE

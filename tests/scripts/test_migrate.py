@@ -64,7 +64,12 @@ def test_json_is_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["executed"] is False
-    assert [name.partition(" ")[0] for name in said["migrations"]] == ["0001", "0002", "0003"]
+    assert [name.partition(" ")[0] for name in said["migrations"]] == [
+        "0001",
+        "0002",
+        "0003",
+        "0004",
+    ]
 
 
 def test_url_comes_from_the_file_too(
@@ -82,7 +87,7 @@ def test_two_at_once_apply_everything_once(empty: DatabaseUrls) -> None:
     async def both() -> tuple[list[str], list[str]]:
         return await asyncio.gather(upgrade(url), upgrade(url))
 
-    assert sorted(len(names) for names in asyncio.run(both())) == [0, 3]
+    assert sorted(len(names) for names in asyncio.run(both())) == [0, 4]
     assert asyncio.run(pending(url)) == []
 
 

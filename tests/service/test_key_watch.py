@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
-from keys import Signer, StaticKeySet
+from keys import Signer, StaticKeySet, VerificationPolicy
 from keys.better_auth import BetterAuthSigningKeys, Verifier
 from keys.better_auth_secrets import IssuerSecrets
 from scripts.in_process import running
@@ -18,7 +18,7 @@ from service.database import Database
 from service.database_url import parse_database_url
 from service.key_watch import KeyWatch
 from tests.conftest import DatabaseUrls
-from tests.service.conftest import Person, settings_for
+from tests.service.conftest import ORIGIN, Person, settings_for
 from tests.simulators.better_auth import SECRET, connected, reach
 from tests.simulators.jwks_server import JwksServer, Reply, jwks_server
 from tests.simulators.postgres_proxy import postgres_proxy
@@ -170,7 +170,7 @@ async def watching(
         pool,
         parse_database_url(direct_url),
         StaticKeySet(()),
-        algorithms={"EdDSA"},
+        policy=VerificationPolicy(frozenset({ORIGIN}), frozenset({ORIGIN})),
         look_seconds=look_seconds,
     )
     await watch.start()
@@ -223,7 +223,7 @@ async def test_revoked_keys_stay_known_while_they_cannot_be_looked_up(
     async with watching(issuer_database, issuer_database.app, look_seconds=0.05) as watch:
         async with connected(issuer_database.owner) as connection:
             await connection.execute("ALTER TABLE public.revoked_keys RENAME TO gone")
-        await until_true(lambda: "cannot look at the revoked keys" in caplog.text)
+        await until_true(lambda: "cannot look at what is revoked" in caplog.text)
         assert is_revoked(watch, "stolen")
         assert not is_revoked(watch, "another")
 

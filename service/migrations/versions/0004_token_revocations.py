@@ -1,0 +1,33 @@
+"""Tokens that are refused before they expire: of a subject, of a session, of everyone.
+
+The service writes what ends with a sign-out, operators (as `auth`) what they cut off, and `purge`
+removes what no token can meet any more.
+"""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Add the table."""
+    op.execute(
+        """
+        CREATE TABLE public.token_revocations (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            at timestamptz NOT NULL DEFAULT clock_timestamp(),
+            kind text NOT NULL CHECK (kind IN ('subject', 'session', 'everyone')),
+            value text COLLATE "C" NOT NULL CHECK (char_length(value) <= 255),
+            operator text NOT NULL CHECK (char_length(operator) BETWEEN 1 AND 200),
+            reason text NOT NULL CHECK (char_length(reason) BETWEEN 1 AND 500),
+            CONSTRAINT token_revocations_value CHECK ((kind = 'everyone') = (value = ''))
+        )
+        """
+    )
+    op.execute("CREATE INDEX token_revocations_at ON public.token_revocations (at)")
+    op.execute("GRANT SELECT ON public.token_revocations TO app, auth")
+    op.execute(
+        "GRANT INSERT (kind, value, operator, reason) ON public.token_revocations TO app, auth"
+    )
+    op.execute("GRANT SELECT (id, at), DELETE ON public.token_revocations TO purge")
