@@ -10,6 +10,8 @@ from starlette.types import ASGIApp
 from keys import AccessTokenVerifier, KeySet, RemoteKeySet, StaticKeySet, VerificationPolicy
 from service import health, metadata
 from service.accounts import routes as account_routes
+from service.accounts.better_auth import BetterAuth
+from service.accounts.sessions import Sessions
 from service.auth import SCOPES
 from service.cors import Cors
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
@@ -59,6 +61,13 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         policy=policy,
     )
 
+    verifier = AccessTokenVerifier(key_set, policy, revocations=watch.revocations)
+    better_auth = BetterAuth(
+        settings.better_auth_url,
+        ca_file=None if settings.ca_file is None else str(settings.ca_file),
+        budget=settings.better_auth_seconds,
+    )
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         with ending_with_parent():
@@ -69,6 +78,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
                 yield
             finally:
                 await watch.stop()
+                await better_auth.close()
                 await key_set.stop()
                 await database.close()
 
@@ -85,7 +95,9 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.database = database
     app.state.key_set = key_set
     app.state.key_watch = watch
-    app.state.verifier = AccessTokenVerifier(key_set, policy, revocations=watch.revocations)
+    app.state.verifier = verifier
+    app.state.better_auth = better_auth
+    app.state.sessions = Sessions(better_auth, verifier, watch)
     app.state.cursors = CursorSigner(settings.secret)
     app.state.max_tasks = settings.max_tasks_per_user
     app.state.requires_verified_email = settings.require_verified_email
@@ -98,7 +110,10 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     )
     add_problem_handlers(app, metadata_url=own_url and own_url + metadata.PATH)
     describe(app)
-    for router in (task_routes.router, account_routes.router, metadata.router, health.router):
+    for router in (
+        *(task_routes.router, account_routes.router, account_routes.own),
+        *(metadata.router, health.router),
+    ):
         app.include_router(router)
     return Cors(
         Edge(app),

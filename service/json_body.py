@@ -6,10 +6,12 @@ two programs that look at such a body can see two different tasks (RFC 8259 sect
 
 import json
 import re
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 
 from service.problems import ProblemError
 
@@ -24,6 +26,20 @@ class JsonRequest(Request):
         except (ValueError, RecursionError):
             # One kind of error, and without the body: FastAPI would keep it for its own message.
             raise json.JSONDecodeError("not JSON", "", 0) from None
+
+
+class JsonRoute(APIRoute):
+    """An operation that anybody may call, with a body that is read strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler of this operation."""
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            require_json(request)
+            return await handle(JsonRequest(request.scope, request.receive))
+
+        return strict
 
 
 def require_json(request: Request) -> None:

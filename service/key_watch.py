@@ -21,6 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from keys import KeySet, KeySetUnavailableError, RevocationList, VerificationPolicy
+from keys.revocation import Kind
 from service import revocations
 from service.database import Database, DatabaseUnavailableError
 from service.database_url import DatabaseUrl
@@ -100,6 +101,13 @@ class KeyWatch:
             await asyncio.wait(self._tasks)
             await self._attempt(self._database.execute(_LEAVE, {"name": self._name}))
         self._tasks = []
+
+    async def revoke(self, kind: Kind, value: str, reason: str) -> None:
+        """Revoke tokens here at once, and everywhere within a moment.
+
+        Raises `DatabaseUnavailableError`.
+        """
+        self.revocations.add([await self._stored.add(kind, value, reason)])
 
     async def _run(self) -> None:
         await self._attempt(self._database.execute(_FORGET, {}))

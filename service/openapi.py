@@ -14,17 +14,20 @@ _MEANINGS: Final = {
     HTTPStatus.FORBIDDEN: "The access token lacks the scope that this needs, or the account may"
     " not use the service.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or it is not yours.",
-    HTTPStatus.CONFLICT: "You have as many tasks as you may have, or the same request is under"
-    " way.",
+    HTTPStatus.CONFLICT: "You have as many tasks as you may have, the same request is under way,"
+    " or there is an account already.",
     HTTPStatus.PRECONDITION_FAILED: "The task is not in the version that If-Match names.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is over 256 KiB.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not sent as application/json.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request does not have the expected form.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many attempts.",
+    HTTPStatus.BAD_GATEWAY: "Better Auth answers what nobody can make sense of.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The issuer's keys or the database cannot be reached.",
 }
 _HEADERS: Final = {
     HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "The challenge (RFC 6750 section 3)."),
     HTTPStatus.FORBIDDEN: ("WWW-Authenticate", "The challenge, with the scope that is missing."),
+    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "Seconds to wait before trying again."),
     HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "Seconds to wait before trying again."),
 }
 

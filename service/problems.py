@@ -21,6 +21,17 @@ from starlette.routing import Match
 
 from keys import InvalidTokenError, KeySetUnavailableError
 from service import challenges
+from service.accounts.errors import (
+    AccountError,
+    AccountExistsError,
+    EmailUnverifiedError,
+    IssuerAnswerError,
+    IssuerUnavailableError,
+    RejectedInputError,
+    SessionEndedError,
+    TooManyAttemptsError,
+    WrongCredentialsError,
+)
 from service.challenges import Challenge
 from service.database import DatabaseRefusedError, DatabaseUnavailableError
 from service.tasks.errors import (
@@ -150,11 +161,30 @@ _TASK_ERRORS: Final[Mapping[type[TaskError], tuple[HTTPStatus, str]]] = {
 }
 
 
+_ACCOUNT_ERRORS: Final[Mapping[type[AccountError], tuple[HTTPStatus, str]]] = {
+    AccountExistsError: (HTTPStatus.CONFLICT, "There is an account with this e-mail address."),
+    RejectedInputError: (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The request does not have the expected form; see errors.",
+    ),
+    WrongCredentialsError: (HTTPStatus.UNAUTHORIZED, "The e-mail address or password is wrong."),
+    SessionEndedError: (HTTPStatus.UNAUTHORIZED, "The session has ended. Sign in again."),
+    EmailUnverifiedError: (HTTPStatus.FORBIDDEN, "Verify your e-mail address, then sign in."),
+    TooManyAttemptsError: (HTTPStatus.TOO_MANY_REQUESTS, "Too many attempts. Try again later."),
+    IssuerUnavailableError: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Signing in is unavailable just now. Try again shortly.",
+    ),
+    IssuerAnswerError: (HTTPStatus.BAD_GATEWAY, "Signing in does not work; it has been logged."),
+}
+
+
 def add_problem_handlers(app: FastAPI, *, metadata_url: str | None) -> None:
     """Have every error of `app` answered by the table below; challenges name `metadata_url`."""
     app.state.metadata_url = metadata_url
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(TaskError, _task_error)
+    app.add_exception_handler(AccountError, _account_error)
     app.add_exception_handler(InvalidTokenError, _invalid_token)
     app.add_exception_handler(KeySetUnavailableError, _unavailable)
     app.add_exception_handler(DatabaseUnavailableError, _unavailable)
@@ -214,6 +244,26 @@ async def _task_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TaskError)  # noqa: S101 - registered for this type only
     status, detail = _TASK_ERRORS[type(error)]
     return problem_response(_request_id(request), status, error.code, detail)
+
+
+async def _account_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AccountError)  # noqa: S101 - registered for this type only
+    status, detail = _ACCOUNT_ERRORS[type(error)]
+    level = logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
+    logger.log(level, "%s: %s (request %s)", error.code, error, _request_id(request))
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, TooManyAttemptsError | IssuerUnavailableError):
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers |= _challenge_header(request, challenges.MISSING)
+    errors = None
+    if isinstance(error, RejectedInputError):
+        errors = [
+            FieldProblem(location=f"body.{error.member}", message=error.message, code=error.reason)
+        ]
+    return problem_response(
+        _request_id(request), status, error.code, detail, headers=headers, errors=errors
+    )
 
 
 async def _invalid_token(request: Request, error: Exception) -> Response:

@@ -125,6 +125,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
     database_prepared_statements: bool = True
+    better_auth_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     request_seconds: Annotated[float, Field(gt=0, le=60)] = 5
     max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     require_verified_email: bool = False

@@ -1,18 +1,156 @@
-"""The account API. `me` is answered from the verified token, without asking anybody."""
+"""The account API: sessions at Better Auth, for clients that are not its web app.
+
+`me` is answered from the verified token, without asking anybody.
+"""
 
 from http import HTTPStatus
-from typing import Final, TypeGuard
+from typing import Annotated, Final, TypeGuard
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from service.accounts.schemas import Me
-from service.auth import AuthenticatedRoute, CurrentUser
+from keys import InvalidTokenError
+from service.accounts.better_auth import BetterAuth, Caller
+from service.accounts.schemas import (
+    AccessTokenAnswer,
+    Login,
+    Logout,
+    Me,
+    Refresh,
+    Registered,
+    Registration,
+    Session,
+)
+from service.accounts.sessions import Sessions, account_of
+from service.auth import AuthenticatedRoute, CurrentUser, authenticate
+from service.json_body import JsonRoute
 from service.openapi import problems
+from service.problems import CredentialsMissingError
 
-router: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=AuthenticatedRoute)
+own: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=AuthenticatedRoute)
+router: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=JsonRoute)
+
+_ANY: Final = problems(
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 
 
-@router.get(
+async def _better_auth(request: Request) -> BetterAuth:
+    found = request.app.state.better_auth
+    assert isinstance(found, BetterAuth)  # noqa: S101 - app.py wires nothing else
+    return found
+
+
+async def _sessions(request: Request) -> Sessions:
+    found = request.app.state.sessions
+    assert isinstance(found, Sessions)  # noqa: S101 - app.py wires nothing else
+    return found
+
+
+async def _caller(request: Request, response: Response) -> Caller:
+    # Whatever is answered here is for this client alone.
+    response.headers["Cache-Control"] = "no-store"
+    address = request.client.host if request.client is not None else "127.0.0.1"
+    return Caller(address, request.headers.get("user-agent", ""))
+
+
+_BetterAuth = Annotated[BetterAuth, Depends(_better_auth)]
+_Sessions = Annotated[Sessions, Depends(_sessions)]
+_Caller = Annotated[Caller, Depends(_caller)]
+
+
+@router.post(
+    "/register",
+    operation_id="register",
+    summary="Make an account",
+    status_code=HTTPStatus.CREATED,
+    responses={
+        **_ANY,
+        **problems(HTTPStatus.CONFLICT),
+        HTTPStatus.ACCEPTED.value: {
+            "model": Registered,
+            "description": "The e-mail address has to be verified before the account can be used.",
+        },
+    },
+)
+async def register(
+    body: Registration,
+    better_auth: _BetterAuth,
+    sessions: _Sessions,
+    caller: _Caller,
+    response: Response,
+) -> Session | Registered:
+    """Make an account at Better Auth and sign in."""
+    signed_in = await better_auth.sign_up(body.name, body.email, body.password, caller)
+    if signed_in.token is None:
+        response.status_code = HTTPStatus.ACCEPTED
+        return Registered(user=account_of(signed_in))
+    return await sessions.open(signed_in, caller)
+
+
+@router.post(
+    "/login",
+    operation_id="login",
+    summary="Sign in",
+    responses={**_ANY, **problems(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)},
+)
+async def login(
+    body: Login, better_auth: _BetterAuth, sessions: _Sessions, caller: _Caller
+) -> Session:
+    """Sign in at Better Auth; the access token is its JWT, the refresh token its session's."""
+    return await sessions.open(await better_auth.sign_in(body.email, body.password, caller), caller)
+
+
+@router.post(
+    "/refresh",
+    operation_id="refresh",
+    summary="Get another access token",
+    responses={**_ANY, **problems(HTTPStatus.UNAUTHORIZED)},
+)
+async def refresh(body: Refresh, sessions: _Sessions, caller: _Caller) -> AccessTokenAnswer:
+    """Get another access token of a session."""
+    return await sessions.access_token(body.refresh_token, caller)
+
+
+@router.post(
+    "/logout",
+    operation_id="logout",
+    summary="Sign out",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses={**_ANY, **problems(HTTPStatus.UNAUTHORIZED)},
+    openapi_extra={"security": [{"AccessToken": []}, {}]},
+)
+async def logout(
+    request: Request,
+    sessions: _Sessions,
+    caller: _Caller,
+    body: Logout | None = None,
+) -> None:
+    """End a session: its access tokens are refused from now on.
+
+    Send the access token, or the refresh token, or both. The refresh token ends the session at
+    Better Auth as well; without it that is left to whoever has the session's cookie.
+    """
+    refresh_token = None if body is None else body.refresh_token
+    if refresh_token is None and "authorization" not in request.headers:
+        raise CredentialsMissingError
+    if "authorization" in request.headers:
+        try:
+            await sessions.revoke((await authenticate(request)).token, "logout")
+        except InvalidTokenError:
+            # It is refused already; what remains is the session.
+            if refresh_token is None:
+                raise
+    if refresh_token is not None:
+        await sessions.end(refresh_token, caller)
+
+
+@own.get(
     "/me",
     operation_id="getMe",
     summary="Who am I?",

@@ -84,7 +84,13 @@ def stack(home: Path) -> Iterator[Stack]:
     environment = {name: value for name, value in os.environ.items() if name not in theirs}
     with subprocess.Popen(
         [ROOT / "scripts" / "dev", "--home", home],
-        env={**environment, "PORT": str(port), "WEB_PORT": str(web_port)},
+        # Two processes of the service: what one is told the other has to hear.
+        env={
+            **environment,
+            "PORT": str(port),
+            "WEB_PORT": str(web_port),
+            "WEB_CONCURRENCY": "2",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

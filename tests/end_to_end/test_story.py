@@ -3,9 +3,11 @@
 The tests run in their order, on one system, and at its last: they end it.
 """
 
+import asyncio
 import contextlib
 import json
 import signal
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -110,6 +112,78 @@ def test_pages_of_the_web_app_are_served(stack: Stack) -> None:
         assert httpx.get(f"{stack.web}{path}", timeout=60, trust_env=False).status_code == 200
 
 
+def test_client_without_a_browser_registers_logs_in_refreshes_and_logs_out(stack: Stack) -> None:
+    accounts = f"{stack.api}/api/auth"
+    with httpx.Client(timeout=30, trust_env=False) as http:
+        body = {"name": "Carol", "email": "carol@example.com", "password": "correct horse"}
+        made = http.post(f"{accounts}/register", json=body)
+        assert (made.status_code, made.headers["Cache-Control"]) == (201, "no-store")
+        assert made.json()["user"]["email"] == body["email"]
+        assert "set-cookie" not in made.headers
+        again = http.post(f"{accounts}/register", json=body)
+        assert (again.status_code, again.json()["code"]) == (409, "account_exists")
+        weak = http.post(f"{accounts}/register", json={**body, "password": "short"})
+        assert (weak.status_code, weak.json()["errors"][0]["location"]) == (422, "body.password")
+        no_address = http.post(f"{accounts}/register", json={**body, "email": "nonsense"})
+        assert no_address.json()["errors"][0]["location"] == "body.email"
+
+        login = {name: body[name] for name in ("email", "password")}
+        session = http.post(f"{accounts}/login", json=login).json()
+        wrong = http.post(f"{accounts}/login", json={**login, "password": "wrong horse"})
+        nobody = http.post(f"{accounts}/login", json={**login, "email": "nobody@example.com"})
+        for refused in (wrong, nobody):
+            assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
+            assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+
+        refresh = {"refresh_token": session["refresh_token"]}
+        fresh = http.post(f"{accounts}/refresh", json=refresh).json()
+        tokens = [session["access_token"], fresh["access_token"]]
+        other = made.json()["access_token"]
+        assert {status(http, stack, token) for token in [*tokens, other]} == {200}
+
+        assert http.post(f"{accounts}/logout", json=refresh).status_code == 204
+        # On both processes, and for every token of the session; the other session lives on.
+        deadline = time.monotonic() + 1
+        while any(status(http, stack, token) != 401 for token in tokens * 5):
+            assert time.monotonic() < deadline
+        assert {status(http, stack, other) for _ in range(10)} == {200}
+        assert http.post(f"{accounts}/refresh", json=refresh).status_code == 401
+        assert http.post(f"{accounts}/logout", json=refresh).status_code == 204
+
+        # With the access token alone, as the web app does it.
+        bearer = {"Authorization": f"Bearer {other}"}
+        assert http.post(f"{accounts}/logout", headers=bearer).status_code == 204
+        ended = {"refresh_token": made.json()["refresh_token"]}
+        assert http.post(f"{accounts}/refresh", json=ended).status_code == 401
+
+
+def status(http: httpx.Client, stack: Stack, token: str) -> int:
+    # A connection of its own: it may come to either process.
+    headers = {"Authorization": f"Bearer {token}", "Connection": "close"}
+    return http.get(f"{stack.api}/api/auth/me", headers=headers).status_code
+
+
+def test_many_people_log_in_at_once_and_nobody_gets_anothers_session(stack: Stack) -> None:
+    async def everybody() -> None:
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
+
+            async def one(number: int) -> None:
+                email = f"many-{number}@example.com"
+                body = {"name": "Many", "email": email, "password": "correct horse"}
+                made = await http.post(f"{stack.api}/api/auth/register", json=body)
+                assert made.status_code == 201, made.text
+                del body["name"]
+                session = (await http.post(f"{stack.api}/api/auth/login", json=body)).json()
+                bearer = {"Authorization": f"Bearer {session['access_token']}"}
+                me = (await http.get(f"{stack.api}/api/auth/me", headers=bearer)).json()
+                assert (session["user"]["email"], me["email"]) == (email, email)
+                assert me["id"] == session["user"]["id"] == made.json()["user"]["id"]
+
+            await asyncio.gather(*(one(number) for number in range(40)))
+
+    asyncio.run(everybody())
+
+
 def test_tokens_go_on_working_when_better_auth_is_killed(
     people: tuple[Person, Person], stack: Stack
 ) -> None:
@@ -124,6 +198,13 @@ def test_tokens_go_on_working_when_better_auth_is_killed(
         httpx.get(f"{stack.web}/api/auth/jwks", trust_env=False)
     assert alice.call("POST", PATH, {"title": "Still here"}).status_code == 201
     assert len(alice.call("GET", PATH).json()["items"]) == 1
+    for path, body in (
+        ("login", {"email": "alice@example.com", "password": "correct horse"}),
+        ("refresh", {"refresh_token": "x"}),
+    ):
+        refused = httpx.post(f"{stack.api}/api/auth/{path}", json=body, trust_env=False, timeout=30)
+        assert (refused.status_code, refused.json()["code"]) == (503, "issuer_unavailable")
+        assert int(refused.headers["Retry-After"]) >= 1
     # A key that nobody can be asked about: not invalid, unknown.
     claims = {"iss": stack.web, "aud": stack.web, "sub": alice.id}
     alice.token = Signer.generate().mint({**claims, **_times(alice.token)})

@@ -40,7 +40,7 @@ export default async function HomePage() {
         <span className="who" title={session.user.email}>
           {session.user.name}
         </span>
-        <SignOutButton />
+        <SignOutButton serviceOrigin={environment().serviceOrigin} />
       </header>
       <main>
         <TaskList serviceOrigin={environment().serviceOrigin} />

@@ -2,17 +2,18 @@
 
 import { useState } from "react";
 
-import { discardAccessToken } from "@/lib/access-token";
-import { authClient } from "@/lib/auth-client";
+import { signOut } from "@/lib/sign-out";
 
-export function SignOutButton() {
+export function SignOutButton({ serviceOrigin }: { readonly serviceOrigin: string }) {
   const [state, setState] = useState<"ready" | "busy" | "failed">("ready");
 
-  async function signOut() {
+  async function leave() {
     setState("busy");
-    const { error } = await authClient.signOut().catch((error: unknown) => ({ error }));
-    if (error) return setState("failed");
-    discardAccessToken();
+    try {
+      await signOut(serviceOrigin);
+    } catch {
+      return setState("failed");
+    }
     // A full page load in place of this page, so that nothing of this account stays in memory or comes back with "back".
     window.location.replace("/sign-in");
   }
@@ -20,7 +21,7 @@ export function SignOutButton() {
   return (
     <>
       {state === "failed" && <span role="alert">Signing out failed. Try again.</span>}
-      <button type="button" onClick={signOut} disabled={state === "busy"}>
+      <button type="button" onClick={leave} disabled={state === "busy"}>
         Sign out
       </button>
     </>

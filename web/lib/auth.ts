@@ -19,7 +19,13 @@ function create() {
     plugins: [
       jwt({
         // Issuer and audience stated rather than left to the defaults: the task service refuses any other.
-        jwt: { issuer: origin, audience: origin, expirationTime: accessTokenLifetime },
+        jwt: {
+          issuer: origin,
+          audience: origin,
+          expirationTime: accessTokenLifetime,
+          // The session's id, never its token: the task service refuses the tokens of a session that has ended.
+          definePayload: ({ user, session }) => ({ ...user, sid: session.id }),
+        },
         // No rotationInterval: Better Auth would sign with a key that it never published before. rotate-keys does it.
         jwks: { keyPairConfig: { alg: signingAlgorithm }, gracePeriod },
         // GET /token is the one way to a JWT; otherwise every look at the session would sign one too.

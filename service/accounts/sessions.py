@@ -1,0 +1,95 @@
+"""Sessions for clients without a browser: Better Auth's, their tokens verified by us."""
+
+import asyncio
+import time
+from typing import Final
+
+from keys import AccessToken, AccessTokenVerifier, InvalidTokenError, Reason
+from keys.revocation import SESSION_CLAIM
+from service.accounts.better_auth import BetterAuth, Caller, SignedIn
+from service.accounts.errors import IssuerAnswerError, SessionEndedError
+from service.accounts.schemas import AccessTokenAnswer, Account, Session
+from service.key_watch import KeyWatch
+
+_NEXT_SECOND: Final = 1.05
+
+
+class Sessions:
+    """Gets access tokens from Better Auth, and ends sessions there and here."""
+
+    def __init__(
+        self, better_auth: BetterAuth, verifier: AccessTokenVerifier, watch: KeyWatch
+    ) -> None:
+        self._better_auth = better_auth
+        self._verifier = verifier
+        self._watch = watch
+
+    async def open(self, signed_in: SignedIn, caller: Caller) -> Session:
+        """Give the session of a sign-in, with its first access token.
+
+        Raises `AccountError`, `KeySetUnavailableError`.
+        """
+        if signed_in.token is None:
+            raise IssuerAnswerError("no session")
+        answer = await self.access_token(signed_in.token, caller)
+        return Session(
+            access_token=answer.access_token,
+            expires_in=answer.expires_in,
+            refresh_token=signed_in.token,
+            user=account_of(signed_in),
+        )
+
+    async def access_token(self, session: str, caller: Caller) -> AccessTokenAnswer:
+        """Give an access token that we take ourselves.
+
+        Raises `AccountError`, `KeySetUnavailableError`.
+        """
+        token, verified = await self._verified(session, caller)
+        return AccessTokenAnswer(
+            access_token=token, expires_in=max(0, int(verified.expires_at - time.time()))
+        )
+
+    async def end(self, session: str, caller: Caller) -> None:
+        """End a session here and at Better Auth. One that has ended already is no error.
+
+        Here first: if Better Auth cannot be reached, the client is to try again, and its access
+        tokens are refused all the same. Raises `AccountError`, `DatabaseUnavailableError`.
+        """
+        try:
+            token = await self._better_auth.access_token(session, caller)
+            await self.revoke(await self._verifier.verify(token), "logout")
+        except (SessionEndedError, InvalidTokenError):
+            pass
+        await self._better_auth.sign_out(session, caller)
+
+    async def revoke(self, token: AccessToken, reason: str) -> None:
+        """Refuse the tokens of this one's session; of its subject, where it names no session.
+
+        Raises `DatabaseUnavailableError`.
+        """
+        session = token.claims.get(SESSION_CLAIM)
+        if isinstance(session, str) and session:
+            await self._watch.revoke("session", session, reason)
+        else:
+            await self._watch.revoke("subject", token.subject, reason)
+
+    async def _verified(self, session: str, caller: Caller) -> tuple[str, AccessToken]:
+        token = await self._better_auth.access_token(session, caller)
+        try:
+            return token, await self._verifier.verify(token)
+        except InvalidTokenError as error:
+            if error.reason is not Reason.REVOKED:
+                raise IssuerAnswerError(f"a token that we refuse: {error.reason}") from None
+        # Cut off in this very second, perhaps, before this session began: `iat` cannot tell.
+        await asyncio.sleep(_NEXT_SECOND)
+        token = await self._better_auth.access_token(session, caller)
+        try:
+            return token, await self._verifier.verify(token)
+        except InvalidTokenError:
+            raise SessionEndedError("revoked") from None
+
+
+def account_of(signed_in: SignedIn) -> Account:
+    """Give the account as clients see it."""
+    user = signed_in.user
+    return Account(id=user.id, name=user.name, email=user.email, email_verified=user.email_verified)
