@@ -4,7 +4,7 @@
     ./scripts/ops --home DIR rotate-keys ...  on that of DIR
 
 The stack (./scripts/dev) writes down what its operators need to know, in `operators.env`.
-Commands: migrate, mint-token, purge, rotate-keys; each has --help.
+Commands: migrate, mint-token, purge, revoke-tokens, rotate-keys; each has --help.
 """
 
 import os
@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from scripts.commands import FAILED, USAGE
 from scripts.dev_settings import DEFAULT_HOME, surroundings
 
-COMMANDS: Final = ("migrate", "mint-token", "purge", "rotate-keys")
+COMMANDS: Final = ("migrate", "mint-token", "purge", "revoke-tokens", "rotate-keys")
 FILE: Final = "operators.env"
 
 

@@ -3,9 +3,10 @@
     purge             show how much would be removed
     purge --execute   remove it
 
-Tasks that were deleted over 30 days ago can no longer be restored, and replies kept under an
-Idempotency-Key are given again for 24 hours. Connects as PURGE_DATABASE_URL (a role that is given
-nothing but these rows), from the environment or .env.
+Tasks that were deleted over 30 days ago can no longer be restored, replies kept under an
+Idempotency-Key are given again for 24 hours, and tokens revoked over two days ago have expired.
+With AUTH_DATABASE_URL set, Better Auth's expired sessions go, too. Connects as PURGE_DATABASE_URL
+(a role that is given nothing but these rows), from the environment or .env.
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do.
 """
 
@@ -13,14 +14,36 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Table, delete, func, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    func,
+    select,
+    tuple_,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, database_url_from
+from scripts.commands import (
+    DONE,
+    FAILED,
+    NOTHING_DUE,
+    USAGE,
+    Parser,
+    UsageError,
+    database_url_from,
+    setting,
+)
 from service.database_url import DatabaseUrl
 from service.tasks.repository import REPLAYABLE, RESTORABLE
 from service.tasks.table import idempotency_keys, tasks
@@ -28,12 +51,31 @@ from service.tasks.table import idempotency_keys, tasks
 # Short transactions: nobody waits for a long one, and one that is cut off loses little.
 BATCH: Final = 5_000
 _CONNECT_SECONDS: Final = 10
-_WHAT: Final[Mapping[str, tuple[Table, ColumnElement[bool]]]] = {
+_revocations: Final = Table(
+    "token_revocations",
+    MetaData(schema="public"),
+    Column("id", BigInteger, primary_key=True),
+    Column("at", DateTime(timezone=True)),
+)
+# Better Auth's, in the schema that its role works in.
+_sessions: Final = Table(
+    "session",
+    MetaData(),
+    Column("id", Text, primary_key=True),
+    Column("expiresAt", DateTime(timezone=True)),
+)
+_Due = Mapping[str, tuple[Table, ColumnElement[bool]]]
+_OURS: Final[_Due] = {
     "tasks": (tasks, tasks.c.deleted_at < func.now() - RESTORABLE),
     "idempotency_keys": (
         idempotency_keys,
         idempotency_keys.c.created_at < func.now() - REPLAYABLE,
     ),
+    # Longer than any token lives.
+    "token_revocations": (_revocations, _revocations.c.at < func.now() - timedelta(days=2)),
+}
+_BETTER_AUTHS: Final[_Due] = {
+    "sessions": (_sessions, _sessions.c.expiresAt < func.now()),
 }
 
 
@@ -49,7 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         url = database_url_from("PURGE_DATABASE_URL", meaning="the role purge")
-        counts = asyncio.run(_purge(url, execute=arguments.execute))
+        counts = asyncio.run(_purge(url, _OURS, execute=arguments.execute))
+        if setting("AUTH_DATABASE_URL") is not None:
+            url = database_url_from("AUTH_DATABASE_URL", meaning="Better Auth's database")
+            counts |= asyncio.run(_purge(url, _BETTER_AUTHS, execute=arguments.execute))
     except UsageError as error:
         print(f"purge: {error}", file=sys.stderr)
         return USAGE
@@ -63,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE if any(counts.values()) else NOTHING_DUE
 
 
-async def _purge(url: DatabaseUrl, *, execute: bool) -> dict[str, int]:
+async def _purge(url: DatabaseUrl, what: _Due, *, execute: bool) -> dict[str, int]:
     engine = create_async_engine(
         url.url,
         poolclass=NullPool,
@@ -73,7 +118,7 @@ async def _purge(url: DatabaseUrl, *, execute: bool) -> dict[str, int]:
     work = _remove if execute else _count
     try:
         async with engine.connect() as connection:
-            return {name: await work(connection, name) for name in _WHAT}
+            return {name: await work(connection, name, *due) for name, due in what.items()}
     except DBAPIError as error:
         # The first line of what the server says; SQL and parameters stay out of it.
         raise PurgeError(str(error.orig).partition("\n")[0].rpartition(">: ")[2]) from error
@@ -83,13 +128,16 @@ async def _purge(url: DatabaseUrl, *, execute: bool) -> dict[str, int]:
         await engine.dispose()
 
 
-async def _count(connection: AsyncConnection, name: str) -> int:
-    table, due = _WHAT[name]
-    return int(await connection.scalar(select(func.count(table.c.owner_id)).where(due)) or 0)
+async def _count(
+    connection: AsyncConnection, _name: str, table: Table, due: ColumnElement[bool]
+) -> int:
+    counted = func.count(table.primary_key.columns[0])
+    return int(await connection.scalar(select(counted).where(due)) or 0)
 
 
-async def _remove(connection: AsyncConnection, name: str) -> int:
-    table, due = _WHAT[name]
+async def _remove(
+    connection: AsyncConnection, name: str, table: Table, due: ColumnElement[bool]
+) -> int:
     key = tuple_(*table.primary_key)
     batch = delete(table).where(key.in_(select(*table.primary_key).where(due).limit(BATCH)))
     removed = 0

@@ -42,7 +42,10 @@ def test_only_the_operators_commands_are_run(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
-    assert "name one of migrate, mint-token, purge, rotate-keys" in capsys.readouterr().err
+    assert (
+        "name one of migrate, mint-token, purge, revoke-tokens, rotate-keys"
+        in capsys.readouterr().err
+    )
 
 
 def test_where_no_stack_has_run_it_says_so(

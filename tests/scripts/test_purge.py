@@ -22,6 +22,9 @@ FROM unnest(ARRAY['alice', 'bob']) AS owner,
 INSERT INTO idempotency_keys
 SELECT 'alice', hours::text, '', '{}', now() - make_interval(hours => hours)
 FROM unnest(ARRAY[1, 23, 25]) AS hours;
+INSERT INTO token_revocations (at, kind, value, operator, reason)
+SELECT now() - make_interval(hours => hours), 'subject', 'x', 'x', 'x'
+FROM unnest(ARRAY[1, 47, 49]) AS hours;
 """
 
 
@@ -33,6 +36,7 @@ def filled(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
     asyncio.run(upgrade(parse_database_url(urls.owner)))
     run(postgres.superuser_url.rpartition("/")[0] + f"/{name}", FILL)
     monkeypatch.setenv("PURGE_DATABASE_URL", urls.purge)
+    monkeypatch.delenv("AUTH_DATABASE_URL", raising=False)
     yield urls
     asyncio.run(drop_database(postgres.superuser_url, name))
 
@@ -64,7 +68,11 @@ def test_preview_counts_and_removes_nothing(
 ) -> None:
     assert main([]) == 0
     said = capsys.readouterr()
-    assert said.out.splitlines() == ["due  2 tasks", "due  1 idempotency_keys"]
+    assert said.out.splitlines() == [
+        "due  2 tasks",
+        "due  1 idempotency_keys",
+        "due  1 token_revocations",
+    ]
     assert "add --execute" in said.err
     assert left(postgres, filled) == (6, 3)
 
@@ -80,7 +88,12 @@ def test_execute_removes_what_is_due_and_a_second_time_has_nothing_to_do(
     monkeypatch.setattr("scripts.purge.BATCH", batch)
     assert main(["--execute", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said == {"executed": True, "tasks": 2, "idempotency_keys": 1}
+    assert said == {
+        "executed": True,
+        "tasks": 2,
+        "idempotency_keys": 1,
+        "token_revocations": 1,
+    }
     assert left(postgres, filled) == (4, 2)
     assert main(["--execute"]) == 3
     assert "nothing is due" in capsys.readouterr().err
@@ -94,10 +107,28 @@ def test_role_purge_sees_and_removes_nothing_that_is_not_due(
         "bob",
     ]
     run(filled.purge, "DELETE FROM tasks; DELETE FROM idempotency_keys;")
+    run(filled.purge, "DELETE FROM token_revocations;")
     assert left(postgres, filled) == (4, 2)
+    assert len(run(filled.app, "SELECT FROM token_revocations")) == 2
     for statement in ("SELECT title FROM tasks", "SELECT reply FROM idempotency_keys"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             run(filled.purge, statement)
+
+
+def test_better_auths_expired_sessions_go_where_its_database_is_named(
+    filled: DatabaseUrls, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTH_DATABASE_URL", filled.auth)
+    run(
+        filled.auth,
+        """
+        CREATE TABLE session (id text PRIMARY KEY, "expiresAt" timestamptz NOT NULL);
+        INSERT INTO session VALUES ('old', now() - interval '1 s'), ('new', now() + interval '1 h');
+        """,
+    )
+    assert main(["--execute"]) == 0
+    assert "removed  1 sessions" in capsys.readouterr().out
+    assert [row["id"] for row in run(filled.auth, "SELECT id FROM session")] == ["new"]
 
 
 FAILURES = {

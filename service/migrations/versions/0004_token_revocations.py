@@ -30,4 +30,18 @@ def upgrade() -> None:
     op.execute(
         "GRANT INSERT (kind, value, operator, reason) ON public.token_revocations TO app, auth"
     )
+    # Whatever `purge` asks for, it takes back nothing that a token can still meet.
+    op.execute("ALTER TABLE public.token_revocations ENABLE ROW LEVEL SECURITY")
+    op.execute(
+        """
+        CREATE POLICY token_revocations_of_everybody ON public.token_revocations TO app, auth
+        USING (true) WITH CHECK (true)
+        """
+    )
+    op.execute(
+        """
+        CREATE POLICY token_revocations_past_meeting ON public.token_revocations TO purge
+        USING (at < now() - interval '2 days')
+        """
+    )
     op.execute("GRANT SELECT (id, at), DELETE ON public.token_revocations TO purge")
