@@ -28,6 +28,11 @@ _STAMPS: Final = VENV / ".set-up"
 _UNFINISHED: Final = _STAMPS / "unfinished"
 _PIP: Final = (str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install")
 _MODULES: Final = {"dev": "scripts.dev_stack", "ops": "scripts.ops_command", "test": "pytest"}
+# Debian's names for servers that tests run against, and where it puts them.
+_SERVERS: Final = {
+    "pgbouncer": Path("/usr/sbin/pgbouncer"),
+    "redis-server": Path("/usr/bin/redis-server"),
+}
 _OLDEST_PYTHON: Final = (3, 11)
 
 
@@ -77,7 +82,7 @@ def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
                 options = ["--no-deps", "--no-build-isolation", "--no-index", "--editable"]
                 steps.run("this-package", [*_PIP, *options, str(ROOT)])
         if for_tests:
-            _provide_pooler(steps)
+            _provide_servers(steps)
         return _provide_node(steps, version) if with_node else None
 
 
@@ -162,11 +167,12 @@ def _require_venv_module(steps: SetUp) -> None:
     _install(steps, package)
 
 
-def _provide_pooler(steps: SetUp) -> None:
-    """In CI, where no test may be skipped for it, see to it that PgBouncer is there."""
-    if _may_install() and not Path("/usr/sbin/pgbouncer").exists():
-        with steps.task("PgBouncer (apt-get)"):
-            _install(steps, "pgbouncer")
+def _provide_servers(steps: SetUp) -> None:
+    """In CI, where no test may be skipped for them, see to it that these servers are there."""
+    missing = [package for package, path in _SERVERS.items() if not path.exists()]
+    if _may_install() and missing:
+        with steps.task(f"{' and '.join(missing)} (apt-get)"):
+            _install(steps, *missing)
 
 
 def _may_install() -> bool:
@@ -174,9 +180,9 @@ def _may_install() -> bool:
     return in_ci and shutil.which("apt-get") is not None
 
 
-def _install(steps: SetUp, package: str) -> None:
+def _install(steps: SetUp, *packages: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", package]
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     steps.run("apt-get-update", ["apt-get", "update"], env=environment)
     steps.run("apt-get-install", install, env=environment)
 

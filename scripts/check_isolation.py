@@ -81,6 +81,7 @@ async def prove(
         settings = Settings.load(
             _env_file=None,
             environment="development",
+            rate_limit_tasks="1000000/second",
             database_url=database_url,
             database_pool_size=load.pool,
             database_prepared_statements=prepared_statements,

@@ -134,6 +134,7 @@ async def _measure(
         settings = Settings.load(
             _env_file=None,
             environment="development",
+            rate_limit_tasks="1000000/second",
             database_url=urls["app"],
             better_auth_url=ORIGIN,
             jwks_file=jwks,

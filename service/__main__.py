@@ -54,8 +54,9 @@ def main() -> int:
         # Handed over rather than set once: every worker process needs it.
         log_config=LOGGING,
         server_header=False,
-        # X-Forwarded-* is anybody's claim.
-        proxy_headers=False,
+        # X-Forwarded-* is anybody's claim, unless a proxy of ours makes it.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[*settings.trusted_proxies],
         timeout_graceful_shutdown=10,
     )
     return 0

@@ -20,6 +20,7 @@ from service.edge import MAX_BODY_BYTES, Edge
 from service.key_watch import KeyWatch
 from service.openapi import describe
 from service.problems import add_problem_handlers
+from service.rate_limit import RateLimits
 from service.settings import Settings
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
@@ -68,6 +69,13 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         budget=settings.better_auth_seconds,
     )
 
+    rate_limits = RateLimits(
+        settings.limits,
+        storage=settings.rate_limit_url,
+        key=settings.secret,
+        fail_open=frozenset(settings.rate_limit_fail_open),
+    )
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         with ending_with_parent():
@@ -79,6 +87,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
             finally:
                 await watch.stop()
                 await better_auth.close()
+                await rate_limits.close()
                 await key_set.stop()
                 await database.close()
 
@@ -96,6 +105,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.key_set = key_set
     app.state.key_watch = watch
     app.state.verifier = verifier
+    app.state.rate_limits = rate_limits
     app.state.better_auth = better_auth
     app.state.sessions = Sessions(better_auth, verifier, watch)
     app.state.cursors = CursorSigner(settings.secret)
@@ -130,6 +140,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
             "ETag",
             "Idempotency-Replayed",
             "Location",
+            "RateLimit",
+            "RateLimit-Policy",
             "Retry-After",
             "WWW-Authenticate",
             "X-Request-ID",

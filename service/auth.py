@@ -19,6 +19,7 @@ from service.problems import (
     EmailNotVerifiedError,
     InsufficientScopeError,
 )
+from service.rate_limit import RateLimits
 
 _SCHEME: Final = "bearer"
 
@@ -48,12 +49,24 @@ class AuthenticatedRoute(APIRoute):
         takes_body = self.body_field is not None
 
         async def authenticated(request: Request) -> Response:
-            request.state.user = await authenticate(request)
+            user = await authenticate(request)
+            request.state.user = user
+            allowance = await limits_of(request).hit("tasks", user.owner.id)
             if takes_body:
                 require_json(request)
-            return await handle(JsonRequest(request.scope, request.receive))
+            response = await handle(JsonRequest(request.scope, request.receive))
+            if allowance is not None:
+                response.headers.update(allowance.headers())
+            return response
 
         return authenticated
+
+
+def limits_of(request: Request) -> RateLimits:
+    """Give the service's rate limits."""
+    limits = request.app.state.rate_limits
+    assert isinstance(limits, RateLimits)  # noqa: S101 - app.py wires nothing else
+    return limits
 
 
 async def authenticate(request: Request) -> User:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from keys import KeySet
 from keys.key_set import State
+from service.auth import limits_of
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.key_watch import KeyWatch
 
@@ -36,6 +37,7 @@ class Readiness(BaseModel):
     database: Literal["ok", "unavailable", "refused"]
     key_set: State
     revocations: Literal["loaded", "unavailable"]
+    rate_limits: Literal["ok", "unavailable"]
     keys: Keys
 
 
@@ -79,6 +81,7 @@ async def readyz(request: Request, response: Response) -> Readiness:
         database=reachable,
         key_set=status.state,
         revocations="loaded" if loaded else "unavailable",
+        rate_limits="ok" if limits_of(request).available else "unavailable",
         keys=Keys(
             kids=sorted(status.kids),
             age=_rounded(status.age),

@@ -34,6 +34,7 @@ from service.accounts.errors import (
 )
 from service.challenges import Challenge
 from service.database import DatabaseRefusedError, DatabaseUnavailableError
+from service.rate_limit import RateLimitedError, RateLimitUnavailableError
 from service.tasks.errors import (
     IdempotencyInFlightError,
     IdempotencyMismatchError,
@@ -179,12 +180,21 @@ _ACCOUNT_ERRORS: Final[Mapping[type[AccountError], tuple[HTTPStatus, str]]] = {
 }
 
 
+_UNAVAILABLE: Final = (
+    KeySetUnavailableError,
+    DatabaseUnavailableError,
+    RateLimitUnavailableError,
+)
+
+
 def add_problem_handlers(app: FastAPI, *, metadata_url: str | None) -> None:
     """Have every error of `app` answered by the table below; challenges name `metadata_url`."""
     app.state.metadata_url = metadata_url
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(TaskError, _task_error)
     app.add_exception_handler(AccountError, _account_error)
+    app.add_exception_handler(RateLimitedError, _rate_limited)
+    app.add_exception_handler(RateLimitUnavailableError, _unavailable)
     app.add_exception_handler(InvalidTokenError, _invalid_token)
     app.add_exception_handler(KeySetUnavailableError, _unavailable)
     app.add_exception_handler(DatabaseUnavailableError, _unavailable)
@@ -266,6 +276,18 @@ async def _account_error(request: Request, error: Exception) -> Response:
     )
 
 
+async def _rate_limited(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RateLimitedError)  # noqa: S101 - registered for this type only
+    logger.info("rate limited: %s (request %s)", error, _request_id(request))
+    return problem_response(
+        _request_id(request),
+        HTTPStatus.TOO_MANY_REQUESTS,
+        error.code,
+        "Too many requests. Try again later.",
+        headers={"Retry-After": str(error.allowance.reset), **error.allowance.headers()},
+    )
+
+
 async def _invalid_token(request: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidTokenError)  # noqa: S101 - registered for this type only
     # Which check failed is for us alone.
@@ -287,7 +309,7 @@ def _challenge_header(request: Request, challenge: Challenge | None) -> Mapping[
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    assert isinstance(error, KeySetUnavailableError | DatabaseUnavailableError)  # noqa: S101 - registered for these
+    assert isinstance(error, _UNAVAILABLE)  # noqa: S101 - registered for these
     # What passes by itself is a warning; a role that must not be used needs somebody to act.
     level = logging.CRITICAL if isinstance(error, DatabaseRefusedError) else logging.WARNING
     logger.log(level, "%s: %s (request %s)", error.code, error, _request_id(request))

@@ -6,6 +6,8 @@ Settings come from the environment or from `.env` (the environment wins). Empty 
 
 import secrets
 import ssl
+from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -25,6 +27,7 @@ from keys.jwk import ALGORITHMS, canonical_algorithm
 from keys.origins import host_of, is_loopback, origin_of
 from keys.verifier import JWKS_PATH
 from service.database_url import parse_database_url
+from service.rate_limit import Kind, parse_limit, storage_of
 
 MIN_SECRET_LENGTH: Final = 32
 
@@ -85,6 +88,27 @@ def _optional_database_url(value: SecretStr | None) -> SecretStr | None:
     return None if value is None else _database_url(value)
 
 
+def _store(value: SecretStr | None) -> SecretStr | None:
+    storage_of(None if value is None else value.get_secret_value())
+    return value
+
+
+def _limit(text: str) -> str:
+    parse_limit(text)
+    return text
+
+
+def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            network = ip_network(name, strict=False)
+        except ValueError:
+            raise ValueError("lists addresses and networks, such as 10.0.0.0/8") from None
+        if network.prefixlen == 0:
+            raise ValueError("must not be everybody: whoever asks could claim any address")
+    return names
+
+
 _CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -127,6 +151,16 @@ class Settings(BaseSettings):
     database_prepared_statements: bool = True
     better_auth_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     request_seconds: Annotated[float, Field(gt=0, le=60)] = 5
+    rate_limit_storage: Annotated[SecretStr | None, AfterValidator(_store)] = None
+    rate_limit_register: Annotated[str, AfterValidator(_limit)] = "5/minute"
+    rate_limit_login: Annotated[str, AfterValidator(_limit)] = "5/minute"
+    rate_limit_refresh: Annotated[str, AfterValidator(_limit)] = "60/minute"
+    rate_limit_account: Annotated[str, AfterValidator(_limit)] = "10/minute"
+    rate_limit_tasks: Annotated[str, AfterValidator(_limit)] = "600/minute"
+    rate_limit_fail_open: Annotated[tuple[Kind, ...], NoDecode, BeforeValidator(_split)] = (
+        "tasks",
+    )
+    trusted_proxies: Annotated[_CommaSeparated, AfterValidator(_networks)] = ()
     max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     require_verified_email: bool = False
 
@@ -252,6 +286,23 @@ class Settings(BaseSettings):
         if self.service_url is None and self.environment == "development":
             return f"http://localhost:{self.port}"
         return self.service_url
+
+    @property
+    def limits(self) -> Mapping[Kind, str]:
+        """The rate limits."""
+        return {
+            "register": self.rate_limit_register,
+            "login": self.rate_limit_login,
+            "refresh": self.rate_limit_refresh,
+            "account": self.rate_limit_account,
+            "tasks": self.rate_limit_tasks,
+        }
+
+    @property
+    def rate_limit_url(self) -> str | None:
+        """Where they are counted; None for this process. It may hold a password."""
+        url = self.rate_limit_storage
+        return None if url is None else url.get_secret_value()
 
     @property
     def secret(self) -> bytes:

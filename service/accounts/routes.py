@@ -3,8 +3,9 @@
 `me` is answered from the verified token, without asking anybody.
 """
 
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
-from typing import Annotated, Final, TypeGuard
+from typing import Annotated, Any, Final, TypeGuard
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -21,13 +22,36 @@ from service.accounts.schemas import (
     Session,
 )
 from service.accounts.sessions import Sessions, account_of
-from service.auth import AuthenticatedRoute, CurrentUser, authenticate
+from service.auth import AuthenticatedRoute, CurrentUser, authenticate, limits_of
 from service.json_body import JsonRoute
 from service.openapi import problems
 from service.problems import CredentialsMissingError
+from service.rate_limit import Kind
 
+
+class AccountRoute(JsonRoute):
+    """An operation that anybody may call, so many times a minute from one address."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Count before the body is read: whoever guesses passwords gets nothing done for it."""
+        handle = super().get_route_handler()
+        kind = _KINDS.get(self.path)
+
+        async def limited(request: Request) -> Response:
+            if kind is not None:
+                await limits_of(request).hit(kind, _address(request))
+            return await handle(request)
+
+        return limited
+
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "/api/auth/register": "register",
+    "/api/auth/login": "login",
+    "/api/auth/refresh": "refresh",
+}
 own: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=AuthenticatedRoute)
-router: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=JsonRoute)
+router: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=AccountRoute)
 
 _ANY: Final = problems(
     HTTPStatus.BAD_REQUEST,
@@ -55,8 +79,12 @@ async def _sessions(request: Request) -> Sessions:
 async def _caller(request: Request, response: Response) -> Caller:
     # Whatever is answered here is for this client alone.
     response.headers["Cache-Control"] = "no-store"
-    address = request.client.host if request.client is not None else "127.0.0.1"
-    return Caller(address, request.headers.get("user-agent", ""))
+    return Caller(_address(request), request.headers.get("user-agent", ""))
+
+
+def _address(request: Request) -> str:
+    """Give the client's address; behind a proxy of TRUSTED_PROXIES, the one that it names."""
+    return request.client.host if request.client is not None else "127.0.0.1"
 
 
 _BetterAuth = Annotated[BetterAuth, Depends(_better_auth)]
@@ -78,7 +106,8 @@ _Caller = Annotated[Caller, Depends(_caller)]
         },
     },
 )
-async def register(
+async def register(  # noqa: PLR0913, PLR0917 - each parameter is a dependency
+    request: Request,
     body: Registration,
     better_auth: _BetterAuth,
     sessions: _Sessions,
@@ -86,6 +115,7 @@ async def register(
     response: Response,
 ) -> Session | Registered:
     """Make an account at Better Auth and sign in."""
+    await limits_of(request).hit("account", body.email.lower())
     signed_in = await better_auth.sign_up(body.name, body.email, body.password, caller)
     if signed_in.token is None:
         response.status_code = HTTPStatus.ACCEPTED
@@ -100,10 +130,16 @@ async def register(
     responses={**_ANY, **problems(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)},
 )
 async def login(
-    body: Login, better_auth: _BetterAuth, sessions: _Sessions, caller: _Caller
+    request: Request,
+    body: Login,
+    better_auth: _BetterAuth,
+    sessions: _Sessions,
+    caller: _Caller,
 ) -> Session:
     """Sign in at Better Auth; the access token is its JWT, the refresh token its session's."""
-    return await sessions.open(await better_auth.sign_in(body.email, body.password, caller), caller)
+    await limits_of(request).hit("account", body.email.lower())
+    signed_in = await better_auth.sign_in(body.email, body.password, caller)
+    return await sessions.open(signed_in, caller)
 
 
 @router.post(

@@ -90,6 +90,10 @@ def stack(home: Path) -> Iterator[Stack]:
             "PORT": str(port),
             "WEB_PORT": str(web_port),
             "WEB_CONCURRENCY": "2",
+            # Everybody here has one address.
+            **dict.fromkeys(
+                ("RATE_LIMIT_REGISTER", "RATE_LIMIT_LOGIN", "RATE_LIMIT_REFRESH"), "1000/minute"
+            ),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

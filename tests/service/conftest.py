@@ -16,6 +16,7 @@ from service.settings import Settings
 from tests.conftest import DatabaseUrls
 
 ORIGIN = "http://localhost:3000"
+LIMITS = [f"rate_limit_{kind}" for kind in ("register", "login", "refresh", "account", "tasks")]
 Person = Callable[..., httpx.Headers]
 
 
@@ -40,6 +41,8 @@ def settings_for(database_url: str, **changes: object) -> Settings:
         "database_url": database_url,
         "better_auth_url": ORIGIN,
         "service_secret": "0123456789abcdef0123456789abcdef",
+        # Tests of limits say their own.
+        **dict.fromkeys(LIMITS, "1000000/minute"),
         **changes,
     }
     every_field = {name: field.get_default() for name, field in Settings.model_fields.items()}

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 import pytest
@@ -78,10 +79,41 @@ class Server:
         self.thread.join()
 
 
+class Doorkeeper(BaseHTTPRequestHandler):
+    """A Better Auth that knows nobody."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        known = self.path.endswith("/sign-up/email")
+        answer = b'{"code": "%s"}' % (
+            b"USER_ALREADY_EXISTS" if known else b"INVALID_EMAIL_OR_PASSWORD"
+        )
+        self.send_response(422 if known else 401)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST  # noqa: N815 - the name that http.server looks for
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture(scope="module")
 def base_url(settings: Settings) -> Iterator[str]:
-    with Server(settings) as server:
+    issuer = ThreadingHTTPServer(("127.0.0.1", 0), Doorkeeper)
+    thread = threading.Thread(target=issuer.serve_forever)
+    thread.start()
+    changes = {
+        "better_auth_url": f"http://127.0.0.1:{issuer.server_port}",
+        "jwt_issuer": tuple(settings.issuers),
+        "jwt_audience": tuple(settings.audiences),
+    }
+    with Server(settings.model_copy(update=changes)) as server:
         yield f"http://127.0.0.1:{server.port}"
+    issuer.shutdown()
+    thread.join()
+    issuer.server_close()
 
 
 OPERATIONS = {

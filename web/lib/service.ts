@@ -461,6 +461,11 @@ export interface components {
             readonly key_set: "fresh" | "stale" | "unavailable";
             readonly keys: components["schemas"]["Keys"];
             /**
+             * Rate Limits
+             * @enum {string}
+             */
+            readonly rate_limits: "ok" | "unavailable";
+            /**
              * Revocations
              * @enum {string}
              */

@@ -1,0 +1,209 @@
+"""Rate limits: who is counted with whom, what is said, and what happens when nobody can count."""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from scripts.in_process import running
+from service.app import create_app
+from service.rate_limit import RateLimitedError, RateLimits
+from service.settings import Settings
+from tests.conftest import DatabaseUrls
+from tests.service.conftest import Person, settings_for
+
+LOGIN = {"email": "ada@example.com", "password": "correct horse"}
+SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+@pytest.fixture(scope="session")
+def redis_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Redis:
+    """A real server, to be started and killed."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._command = [
+            *(str(SERVER), "--port", str(port), "--bind", "127.0.0.1", "--save", ""),
+            *("--dir", str(folder)),
+        ]
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - at once
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+                except ConnectionRefusedError:
+                    await asyncio.sleep(0.01)
+                else:
+                    writer.close()
+                    return
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def redis(tmp_path: Path, redis_port: int) -> Iterator[Redis]:
+    if SERVER is None and os.environ.get("CI") != "true":
+        pytest.skip("redis-server is not installed; in CI it is")
+    server = Redis(redis_port, tmp_path)
+    yield server
+    server.stop()
+
+
+@asynccontextmanager
+async def limited(
+    database: DatabaseUrls, settings: Settings, **changes: object
+) -> AsyncIterator[httpx.AsyncClient]:
+    # Nobody answers there: what gets past the limits is 503 at once.
+    better_auth = {
+        "better_auth_url": "http://127.0.0.1:9",
+        "jwt_issuer": ("http://localhost:3000",),
+    }
+    ours = settings_for(
+        database.app,
+        jwks_file=settings.jwks_file,
+        **better_auth,
+        jwt_audience=("http://localhost:3000",),
+        **changes,
+    )
+    async with running(create_app(ours)) as client:
+        yield client
+
+
+async def test_fault46_user_over_the_limit_is_told_when_to_come_back_and_others_are_not_touched(
+    database: DatabaseUrls, settings: Settings, alice: httpx.Headers, bob: httpx.Headers
+) -> None:
+    async with limited(database, settings, rate_limit_tasks="3/minute") as client:
+        answers = [await client.get("/api/tasks", headers=alice) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert answers[0].headers["RateLimit-Policy"] == '"default";q=3;w=60'
+        assert answers[0].headers["RateLimit"].startswith('"default";r=2;t=')
+        refused = answers[-1]
+        assert refused.json()["code"] == "rate_limited"
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        assert refused.headers["RateLimit"].startswith('"default";r=0;t=')
+        assert (await client.get("/api/tasks", headers=bob)).status_code == 200
+        assert (await client.get("/livez")).status_code == 200
+
+
+async def test_refused_tokens_count_for_nobody(
+    database: DatabaseUrls, settings: Settings, alice: httpx.Headers
+) -> None:
+    forged = {"Authorization": alice["Authorization"][:-8] + "AAAAAAAA"}
+    async with limited(database, settings, rate_limit_tasks="3/minute") as client:
+        for _ in range(5):
+            assert (await client.get("/api/tasks", headers=forged)).status_code == 401
+        assert (await client.get("/api/tasks", headers=alice)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["login", "register"])
+async def test_sign_ins_from_one_address_are_limited_before_their_bodies_are_read(
+    database: DatabaseUrls, settings: Settings, path: str
+) -> None:
+    changes = {f"rate_limit_{path}": "5/minute"}
+    async with limited(database, settings, **changes) as client:
+        statuses = [(await client.post(f"/api/auth/{path}", json={})).status_code for _ in range(6)]
+        assert statuses == [422] * 5 + [429]
+        other = "register" if path == "login" else "login"
+        assert (await client.post(f"/api/auth/{other}", json={})).status_code == 422
+
+
+async def test_one_accounts_password_is_not_guessed_from_many_addresses(
+    database: DatabaseUrls, settings: Settings
+) -> None:
+    async with limited(database, settings, rate_limit_account="2/minute") as client:
+        bodies = [LOGIN, {**LOGIN, "email": "ADA@example.com"}, LOGIN]
+        answers = [await client.post("/api/auth/login", json=body) for body in bodies]
+        assert [answer.status_code for answer in answers] == [503, 503, 429]
+        other = {**LOGIN, "email": "bob@example.com"}
+        assert (await client.post("/api/auth/login", json=other)).status_code == 503
+
+
+async def test_defaults_are_five_sign_ins_and_six_hundred_requests_a_minute() -> None:
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    assert defaults["rate_limit_login"] == defaults["rate_limit_register"] == "5/minute"
+    assert defaults["rate_limit_tasks"] == "600/minute"
+    assert defaults["rate_limit_fail_open"] == ("tasks",)
+
+
+async def test_processes_that_share_a_store_count_together(
+    database: DatabaseUrls, settings: Settings, alice: httpx.Headers, redis: Redis
+) -> None:
+    await redis.start()
+    changes = {"rate_limit_tasks": "3/minute", "rate_limit_storage": redis.url}
+    async with (
+        limited(database, settings, **changes) as one,
+        limited(database, settings, **changes) as other,
+    ):
+        statuses = [
+            (await client.get("/api/tasks", headers=alice)).status_code
+            for client in (one, other, one, other, one)
+        ]
+        assert statuses == [200, 200, 200, 429, 429]
+
+
+async def test_store_that_is_down_stops_sign_ins_and_nothing_else_until_it_is_back(
+    database: DatabaseUrls,
+    settings: Settings,
+    alice: httpx.Headers,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("service.rate_limit._PAUSE_SECONDS", 0.05)
+    await redis.start()
+    async with limited(database, settings, rate_limit_storage=redis.url) as client:
+        assert (await client.get("/api/tasks", headers=alice)).status_code == 200
+        redis.stop()
+        assert (await client.get("/api/tasks", headers=alice)).status_code == 200
+        assert "the store of rate limits is down" in caplog.text
+        refused = await client.post("/api/auth/login", json=LOGIN)
+        assert (refused.status_code, refused.json()["code"]) == (503, "rate_limit_unavailable")
+        assert "Retry-After" in refused.headers
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["rate_limits"]) == (200, "unavailable")
+        await redis.start()
+        async with asyncio.timeout(10):
+            while (await client.get("/readyz")).json()["rate_limits"] != "ok":
+                assert (await client.get("/api/tasks", headers=alice)).status_code == 200
+
+
+async def test_what_is_open_without_a_store_is_a_setting(
+    database: DatabaseUrls, settings: Settings, headers_of: Person, redis: Redis
+) -> None:
+    changes = {"rate_limit_storage": redis.url, "rate_limit_fail_open": ("login", "account")}
+    async with limited(database, settings, **changes) as client:
+        assert (await client.post("/api/auth/login", json=LOGIN)).json()["code"] == (
+            "issuer_unavailable"
+        )
+        answer = await client.get("/api/tasks", headers=headers_of("alice"))
+        assert answer.json()["code"] == "rate_limit_unavailable"
+
+
+async def test_nobodys_address_or_name_is_in_the_store() -> None:
+    limits = RateLimits({"login": "1/minute"}, storage=None, key=b"k" * 32, fail_open=frozenset())
+    await limits.hit("login", "ada@example.com")
+    assert "ada" not in str(vars(limits._storage))
+    with pytest.raises(RateLimitedError):
+        await limits.hit("login", "ada@example.com")
