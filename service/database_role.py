@@ -6,6 +6,9 @@ from typing import Final
 PROTECTED: Final = ("tasks", "idempotency_keys")
 """The tables of schema `public` that hold users' rows."""
 
+_OTHERS: Final = ("revoked_keys", "service_replicas", "token_revocations")
+"""What else must be there: without it, nobody can say what is revoked."""
+
 # As PostgreSQL writes the policies of our migrations back.
 _OWN_ROWS: Final = (
     "(owner_id = ( SELECT NULLIF(current_setting('app.user_id'::text, true), ''::text)"
@@ -25,7 +28,13 @@ SELECT current_user::text AS role,
                       OR r.rolname IN ({_FILE_ROLES}))
                  AND (pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER')
                       OR pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER'))) AS bypasses,
-       min(wanted.name) FILTER (WHERE t.oid IS NULL) AS missing,
+       coalesce(
+           min(wanted.name) FILTER (WHERE t.oid IS NULL),
+           (SELECT min(other.name) FROM unnest(ARRAY{list(_OTHERS)!r}) AS other (name)
+            WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c
+                              JOIN pg_catalog.pg_namespace AS s ON s.oid = c.relnamespace
+                              WHERE s.nspname = 'public' AND c.relname = other.name))
+       ) AS missing,
        min(wanted.name) FILTER (WHERE pg_catalog.pg_has_role(current_user, t.relowner, 'MEMBER')
                                    OR pg_catalog.pg_has_role(current_user, n.nspowner, 'MEMBER'))
            AS owned,

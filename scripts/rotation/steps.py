@@ -25,7 +25,7 @@ from keys.signing_keys import (
     UnknownKeyError,
     signing,
 )
-from scripts.rotation.target import Target
+from scripts.rotation.target import Target, UnservedError
 
 _LOOK_SECONDS: Final = 0.2
 
@@ -91,6 +91,7 @@ class Rotation:
         if key.state is KeyState.PRE_ACTIVATION:
             # Asked first: what time alone forbids is not worth waiting for.
             await self._attempt(work, execute=False)
+            await self._require_served(key)
             await self._until_known(key)
         await self._change(work)
 
@@ -195,6 +196,18 @@ class Rotation:
         if await ring.activate(kid):
             outcomes.append(Outcome("activate", kid, algorithm))
         return outcomes
+
+    async def _require_served(self, key: SigningKey) -> None:
+        """Refuse a key that the issuer does not serve: nobody could verify what it signs."""
+        try:
+            served = await self.target.served()
+        except UnservedError as error:
+            _narrate(f"not known whether the issuer serves the key: {error}")
+            return
+        if key.kid not in served and not self.force:
+            raise RotationRefusedError(
+                f"the issuer does not serve key {key.kid}: retire it, and publish another"
+            )
 
     async def _until_known(self, key: SigningKey) -> None:
         """Wait until every replica of the service takes tokens of the key."""

@@ -258,6 +258,26 @@ def test_key_that_a_replica_does_not_take_is_not_activated(
     assert do(issuer.signs_with()) == new
 
 
+def test_key_that_the_issuer_does_not_serve_is_not_activated(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = do(issuer.mint_key(age=DAY))
+    rotate("publish", "--execute")
+
+    async def nothing(_target: object) -> frozenset[str]:
+        return frozenset()
+
+    async def a_second_passes() -> None:
+        async with connected(issuer.url) as connection:
+            await connection.execute("SELECT pg_sleep(1.1)")
+
+    monkeypatch.setattr("scripts.rotation.target.Target.served", nothing)
+    do(a_second_passes())
+    said = rotate("activate", "--learning-time", "1s", "--publish-ahead", "1s", "--execute")
+    assert (said.code, "the issuer does not serve key" in said.err) == (1, True)
+    assert do(issuer.signs_with()) == old
+
+
 def test_mistyped_kid_is_not_revoked_unless_forced(rotate: Rotate, issuer: Issuer) -> None:
     do(issuer.mint_key())
     said = rotate("revoke", "mistyped", "--reason", "x", "--execute")

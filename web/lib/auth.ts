@@ -16,6 +16,9 @@ function create() {
     ...(secrets !== undefined && { secrets: [...secrets] }),
     database: database(),
     emailAndPassword: { enabled: true },
+    // In production, where Better Auth limits requests at all: counted in the database, so that instances count
+    // together. It takes the client's address from X-Forwarded-For, if that names one alone: the proxy's part.
+    rateLimit: { storage: "database" },
     plugins: [
       jwt({
         // Issuer and audience stated rather than left to the defaults: the task service refuses any other.
