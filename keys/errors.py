@@ -54,6 +54,9 @@ class InvalidTokenError(KeysError):
     def __init__(self, reason: Reason) -> None:
         super().__init__(f"token refused: {reason}")
         self.reason = reason
+        self.unverified_key_id: object = None
+        """What the token says of its key and issuer, where it could be read: anybody's claim."""
+        self.unverified_issuer: object = None
 
 
 class KeySetUnavailableError(KeysError):

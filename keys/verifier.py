@@ -14,7 +14,7 @@ from time import time
 from typing import Final, Self
 
 from keys.claims import AccessToken, check_times, read_claims
-from keys.compact import parse_compact
+from keys.compact import UnverifiedToken, parse_compact
 from keys.errors import InvalidTokenError, Reason
 from keys.jwk import MAX_KID_LENGTH, canonical_algorithm
 from keys.key_set import KeySet
@@ -116,6 +116,14 @@ class AccessTokenVerifier:
 
     async def _verify_afresh(self, token: str) -> VerifiedToken:
         unverified = parse_compact(token)
+        try:
+            return await self._verify_parsed(unverified, len(token))
+        except InvalidTokenError as error:
+            error.unverified_key_id = unverified.unverified_header.get("kid")
+            error.unverified_issuer = unverified.unverified_claims.get("iss")
+            raise
+
+    async def _verify_parsed(self, unverified: UnverifiedToken, length: int) -> VerifiedToken:
         algorithm, kid = self._check_header(unverified.unverified_header)
         contents = read_claims(unverified.unverified_claims, kid, self._policy, self._now())
         # Before the key is looked up: it is no matter whether anybody still serves it.
@@ -129,7 +137,7 @@ class AccessTokenVerifier:
             raise InvalidTokenError(Reason.BAD_SIGNATURE)
         # After the signature: whom a forged token names is nobody's business.
         self._refuse_revoked_token(contents)
-        return VerifiedToken(contents, key, len(token))
+        return VerifiedToken(contents, key, length)
 
     def _refuse_revoked_key(self, kid: str) -> None:
         if self._revocations is not None:

@@ -21,11 +21,20 @@ from service.settings import Settings, SettingsError
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "%(levelname)s %(name)s: %(message)s"},
+        "json": {"format": "%(message)s"},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        "json": {"class": "logging.StreamHandler", "formatter": "json"},
+    },
     "root": {"level": "INFO", "handlers": ["stderr"]},
     # One line for each key fetch is what our own logger says better.
-    "loggers": {"httpx": {"level": "WARNING"}},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "security": {"handlers": ["json"], "propagate": False},
+    },
 }
 
 

@@ -12,6 +12,7 @@ from service import health, metadata
 from service.accounts import routes as account_routes
 from service.accounts.better_auth import BetterAuth
 from service.accounts.sessions import Sessions
+from service.audit import Event, NotFoundWatch, SecurityLog
 from service.auth import SCOPES
 from service.cors import Cors
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
@@ -55,11 +56,13 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         algorithms=frozenset(settings.jwt_algorithms),
     )
 
+    security = SecurityLog(settings.secret)
     watch = KeyWatch(
         database,
         parse_database_url(settings.listening_url),
         key_set,
         policy=policy,
+        changed=lambda state: security.write(Event.KEY_SET, state=state),
     )
 
     verifier = AccessTokenVerifier(key_set, policy, revocations=watch.revocations)
@@ -79,6 +82,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         with ending_with_parent():
+            security.write(Event.START_UP, settings=described(settings))
             await key_set.start()
             try:
                 await check_database(database)
@@ -106,6 +110,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.key_watch = watch
     app.state.verifier = verifier
     app.state.rate_limits = rate_limits
+    app.state.security_log = security
+    app.state.not_found = NotFoundWatch()
     app.state.better_auth = better_auth
     app.state.sessions = Sessions(better_auth, verifier, watch)
     app.state.cursors = CursorSigner(settings.secret)
@@ -149,6 +155,11 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         # Tokens travel in a header that scripts set; cookies have no business here.
         allow_credentials=False,
     )
+
+
+def described(settings: Settings) -> dict[str, str]:
+    """Give the settings as they may be logged: secrets masked, by their type."""
+    return {name: str(value) for name, value in settings.model_dump().items()}
 
 
 async def check_database(database: Database) -> None:

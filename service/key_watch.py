@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -21,6 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from keys import KeySet, KeySetUnavailableError, RevocationList, VerificationPolicy
+from keys.key_set import State
 from keys.revocation import Kind
 from service import revocations
 from service.database import Database, DatabaseUnavailableError
@@ -52,17 +53,20 @@ _FORGET: Final = text(
 class KeyWatch:
     """Keeps what is revoked, and the key set, up to date with what others do."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it watches over these
         self,
         database: Database,
         direct_url: DatabaseUrl,
         key_set: KeySet,
         *,
         policy: VerificationPolicy,
+        changed: Callable[[State], None] = lambda _state: None,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._database = database
         self._look_seconds = look_seconds
+        self._tell_state = changed
+        self._state: State | None = None
         self._key_set = key_set
         self._algorithms = sorted(policy.algorithms)
         self._stored = revocations.Revocations(database, policy)
@@ -120,11 +124,18 @@ class KeyWatch:
                 if KEYS in channels:
                     await self._fetch_keys()
                 well = await self._attempt(self._report()) and well
+            self._look_at_state()
             # Until the first keys are there, what was reported is soon out of date.
             settled = well and self._key_set.status().state != "unavailable"
             channels = await self._wait_for_change(
                 self._look_seconds if settled else min(self._look_seconds, _RETRY_SECONDS)
             )
+
+    def _look_at_state(self) -> None:
+        state = self._key_set.status().state
+        if state != self._state:
+            self._tell_state(state)
+        self._state = state
 
     def _hear(self, channel: str) -> None:
         self._channels.add(channel)

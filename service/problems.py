@@ -32,6 +32,7 @@ from service.accounts.errors import (
     TooManyAttemptsError,
     WrongCredentialsError,
 )
+from service.audit import Event, claimed, security_log
 from service.challenges import Challenge
 from service.database import DatabaseRefusedError, DatabaseUnavailableError
 from service.rate_limit import RateLimitedError, RateLimitUnavailableError
@@ -180,6 +181,12 @@ _ACCOUNT_ERRORS: Final[Mapping[type[AccountError], tuple[HTTPStatus, str]]] = {
 }
 
 
+_ACCOUNT_EVENTS: Final[Mapping[type[AccountError], Event]] = {
+    WrongCredentialsError: Event.LOGIN_FAILED,
+    EmailUnverifiedError: Event.LOGIN_FAILED,
+    SessionEndedError: Event.TOKEN_REFUSED,
+    TooManyAttemptsError: Event.RATE_LIMITED,
+}
 _UNAVAILABLE: Final = (
     KeySetUnavailableError,
     DatabaseUnavailableError,
@@ -241,6 +248,12 @@ def _request_id(request: Request) -> str | None:
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101 - registered for this type only
+    if error.status is HTTPStatus.FORBIDDEN:
+        security_log(request).write(
+            Event.FORBIDDEN, request, subject=_subject(request), reason=error.code
+        )
+    if isinstance(error, NotFoundError):
+        _watch_for_probing(request)
     return problem_response(
         _request_id(request),
         error.status,
@@ -261,6 +274,8 @@ async def _account_error(request: Request, error: Exception) -> Response:
     status, detail = _ACCOUNT_ERRORS[type(error)]
     level = logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
     logger.log(level, "%s: %s (request %s)", error.code, error, _request_id(request))
+    if type(error) in _ACCOUNT_EVENTS:
+        security_log(request).write(_ACCOUNT_EVENTS[type(error)], request, reason=error.code)
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, TooManyAttemptsError | IssuerUnavailableError):
         headers["Retry-After"] = str(math.ceil(error.retry_after))
@@ -278,7 +293,9 @@ async def _account_error(request: Request, error: Exception) -> Response:
 
 async def _rate_limited(request: Request, error: Exception) -> Response:
     assert isinstance(error, RateLimitedError)  # noqa: S101 - registered for this type only
-    logger.info("rate limited: %s (request %s)", error, _request_id(request))
+    security_log(request).write(
+        Event.RATE_LIMITED, request, subject=_subject(request), limit=error.kind
+    )
     return problem_response(
         _request_id(request),
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -292,6 +309,13 @@ async def _invalid_token(request: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidTokenError)  # noqa: S101 - registered for this type only
     # Which check failed is for us alone.
     logger.info("token refused: %s (request %s)", error.reason, _request_id(request))
+    security_log(request).write(
+        Event.TOKEN_REFUSED,
+        request,
+        reason=error.reason.value,
+        unverified_kid=claimed(error.unverified_key_id),
+        unverified_issuer=claimed(error.unverified_issuer),
+    )
     challenge = challenges.INVALID_TOKEN
     return problem_response(
         _request_id(request),
@@ -300,6 +324,21 @@ async def _invalid_token(request: Request, error: Exception) -> Response:
         challenge.description or "",
         headers=_challenge_header(request, challenge),
     )
+
+
+def _subject(request: Request) -> str | None:
+    """Give whose request it is, where that is settled."""
+    owner = getattr(getattr(request.state, "user", None), "owner", None)
+    return None if owner is None else str(owner.id)
+
+
+def _watch_for_probing(request: Request) -> None:
+    subject = _subject(request)
+    many = None if subject is None else request.app.state.not_found.count(subject)
+    if many is not None:
+        security_log(request).write(
+            Event.PROBING, request, subject=subject, not_found_in_a_minute=many
+        )
 
 
 def _challenge_header(request: Request, challenge: Challenge | None) -> Mapping[str, str]:

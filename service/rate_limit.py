@@ -55,6 +55,7 @@ class RateLimitedError(Exception):
 
     def __init__(self, kind: Kind, allowance: Allowance) -> None:
         super().__init__(kind)
+        self.kind = kind
         self.allowance = allowance
 
 

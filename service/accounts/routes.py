@@ -22,6 +22,7 @@ from service.accounts.schemas import (
     Session,
 )
 from service.accounts.sessions import Sessions, account_of
+from service.audit import Event, security_log
 from service.auth import AuthenticatedRoute, CurrentUser, authenticate, limits_of
 from service.json_body import JsonRoute
 from service.openapi import problems
@@ -120,7 +121,9 @@ async def register(  # noqa: PLR0913, PLR0917 - each parameter is a dependency
     if signed_in.token is None:
         response.status_code = HTTPStatus.ACCEPTED
         return Registered(user=account_of(signed_in))
-    return await sessions.open(signed_in, caller)
+    session = await sessions.open(signed_in, caller)
+    security_log(request).write(Event.REGISTERED, request, subject=session.user.id)
+    return session
 
 
 @router.post(
@@ -139,7 +142,9 @@ async def login(
     """Sign in at Better Auth; the access token is its JWT, the refresh token its session's."""
     await limits_of(request).hit("account", body.email.lower())
     signed_in = await better_auth.sign_in(body.email, body.password, caller)
-    return await sessions.open(signed_in, caller)
+    session = await sessions.open(signed_in, caller)
+    security_log(request).write(Event.LOGIN, request, subject=session.user.id)
+    return session
 
 
 @router.post(
@@ -148,9 +153,13 @@ async def login(
     summary="Get another access token",
     responses={**_ANY, **problems(HTTPStatus.UNAUTHORIZED)},
 )
-async def refresh(body: Refresh, sessions: _Sessions, caller: _Caller) -> AccessTokenAnswer:
+async def refresh(
+    request: Request, body: Refresh, sessions: _Sessions, caller: _Caller
+) -> AccessTokenAnswer:
     """Get another access token of a session."""
-    return await sessions.access_token(body.refresh_token, caller)
+    answer, subject = await sessions.access_token(body.refresh_token, caller)
+    security_log(request).write(Event.REFRESHED, request, subject=subject)
+    return answer
 
 
 @router.post(
@@ -175,15 +184,19 @@ async def logout(
     refresh_token = None if body is None else body.refresh_token
     if refresh_token is None and "authorization" not in request.headers:
         raise CredentialsMissingError
+    subject = None
     if "authorization" in request.headers:
         try:
-            await sessions.revoke((await authenticate(request)).token, "logout")
+            user = await authenticate(request)
+            subject = user.owner.id
+            await sessions.revoke(user.token, "logout")
         except InvalidTokenError:
             # It is refused already; what remains is the session.
             if refresh_token is None:
                 raise
     if refresh_token is not None:
-        await sessions.end(refresh_token, caller)
+        subject = await sessions.end(refresh_token, caller) or subject
+    security_log(request).write(Event.LOGGED_OUT, request, subject=subject)
 
 
 @own.get(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Final
 
 from keys import AccessToken, AccessTokenVerifier, InvalidTokenError, Reason
@@ -31,7 +32,7 @@ class Sessions:
         """
         if signed_in.token is None:
             raise IssuerAnswerError("no session")
-        answer = await self.access_token(signed_in.token, caller)
+        answer, _ = await self.access_token(signed_in.token, caller)
         return Session(
             access_token=answer.access_token,
             expires_in=answer.expires_in,
@@ -39,28 +40,31 @@ class Sessions:
             user=account_of(signed_in),
         )
 
-    async def access_token(self, session: str, caller: Caller) -> AccessTokenAnswer:
-        """Give an access token that we take ourselves.
+    async def access_token(self, session: str, caller: Caller) -> tuple[AccessTokenAnswer, str]:
+        """Give an access token that we take ourselves, and whom it speaks for.
 
         Raises `AccountError`, `KeySetUnavailableError`.
         """
         token, verified = await self._verified(session, caller)
-        return AccessTokenAnswer(
-            access_token=token, expires_in=max(0, int(verified.expires_at - time.time()))
-        )
+        expires_in = max(0, int(verified.expires_at - time.time()))
+        return AccessTokenAnswer(access_token=token, expires_in=expires_in), verified.subject
 
-    async def end(self, session: str, caller: Caller) -> None:
-        """End a session here and at Better Auth. One that has ended already is no error.
+    async def end(self, session: str, caller: Caller) -> str | None:
+        """End a session here and at Better Auth; give whose it was, if that could be told.
+
+        One that has ended already is no error.
 
         Here first: if Better Auth cannot be reached, the client is to try again, and its access
         tokens are refused all the same. Raises `AccountError`, `DatabaseUnavailableError`.
         """
-        try:
+        subject = None
+        with suppress(SessionEndedError, InvalidTokenError):
             token = await self._better_auth.access_token(session, caller)
-            await self.revoke(await self._verifier.verify(token), "logout")
-        except (SessionEndedError, InvalidTokenError):
-            pass
+            verified = await self._verifier.verify(token)
+            subject = verified.subject
+            await self.revoke(verified, "logout")
         await self._better_auth.sign_out(session, caller)
+        return subject
 
     async def revoke(self, token: AccessToken, reason: str) -> None:
         """Refuse the tokens of this one's session; of its subject, where it names no session.
