@@ -6,8 +6,11 @@ Exit codes: 1 could not start; stopped by a signal, that signal's own.
 
 import asyncio
 import logging.config
+import os
 import socket
 import sys
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import uvicorn
@@ -16,6 +19,7 @@ from service.app import check_database
 from service.database import Database, DatabaseRefusedError
 from service.database_url import parse_database_url
 from service.http_protocol import BoundedHttpProtocol
+from service.metrics import MULTIPROCESS
 from service.settings import Settings, SettingsError
 
 LOGGING: Final[dict[str, Any]] = {
@@ -49,6 +53,16 @@ def main() -> int:
         return _refuse(error.lines)
     except DatabaseRefusedError as error:
         return _refuse([str(error)])
+    with ExitStack() as stack:
+        if settings.web_concurrency > 1:
+            # Read when a worker imports the client library: the workers come after this.
+            folder = stack.enter_context(TemporaryDirectory(prefix="metrics-"))
+            os.environ[MULTIPROCESS] = folder
+        _serve(settings)
+    return 0
+
+
+def _serve(settings: Settings) -> None:
     uvicorn.run(
         "service.app:create_app",
         factory=True,
@@ -68,7 +82,6 @@ def main() -> int:
         forwarded_allow_ips=[*settings.trusted_proxies],
         timeout_graceful_shutdown=10,
     )
-    return 0
 
 
 def _require_address(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from keys import AccessTokenVerifier, KeySet, RemoteKeySet, StaticKeySet, VerificationPolicy
-from service import health, metadata
+from service import health, metadata, metrics
 from service.accounts import routes as account_routes
 from service.accounts.better_auth import BetterAuth
 from service.accounts.sessions import Sessions
@@ -48,6 +48,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         pool_size=settings.database_pool_size,
         budget=settings.request_seconds,
         prepared_statements=settings.database_prepared_statements,
+        waited=metrics.POOL_WAIT.observe,
     )
     key_set = _key_set(settings)
     policy = VerificationPolicy(
@@ -62,10 +63,11 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         parse_database_url(settings.listening_url),
         key_set,
         policy=policy,
-        changed=lambda state: security.write(Event.KEY_SET, state=state),
+        security=security,
     )
 
     verifier = AccessTokenVerifier(key_set, policy, revocations=watch.revocations)
+    measured = metrics.Watch(database, key_set, verifier, watch)
     better_auth = BetterAuth(
         settings.better_auth_url,
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
@@ -87,8 +89,10 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
             try:
                 await check_database(database)
                 await watch.start()
+                measured.start()
                 yield
             finally:
+                await measured.stop()
                 await watch.stop()
                 await better_auth.close()
                 await rate_limits.close()

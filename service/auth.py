@@ -9,8 +9,9 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
-from keys import AccessToken, AccessTokenVerifier
+from keys import AccessToken, AccessTokenVerifier, InvalidTokenError, KeySetUnavailableError
 from service.json_body import JsonRequest, require_json
+from service.metrics import VERIFICATIONS
 from service.owner import Owner
 from service.problems import (
     BannedError,
@@ -22,6 +23,8 @@ from service.problems import (
 from service.rate_limit import RateLimits
 
 _SCHEME: Final = "bearer"
+
+_ACCEPTED: Final = VERIFICATIONS.labels("accepted", "")
 
 READ: Final = "tasks:read"
 WRITE: Final = "tasks:write"
@@ -77,7 +80,16 @@ async def authenticate(request: Request) -> User:
     """
     verifier = request.app.state.verifier
     assert isinstance(verifier, AccessTokenVerifier)  # noqa: S101 - app.py wires nothing else
-    token = await verifier.verify(_bearer_token(request))
+    bearer = _bearer_token(request)
+    try:
+        token = await verifier.verify(bearer)
+    except InvalidTokenError as error:
+        VERIFICATIONS.labels("refused", error.reason.value).inc()
+        raise
+    except KeySetUnavailableError as error:
+        VERIFICATIONS.labels("undecided", error.code).inc()
+        raise
+    _ACCEPTED.inc()
     if token.claims.get("banned"):
         # Of Better Auth's admin plugin. It ends the sessions of whom it bans; this ends their
         # tokens too.

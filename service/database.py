@@ -14,7 +14,8 @@ and pay three more round trips for it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Protocol
 
@@ -35,6 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from service.database_role import ROLE_QUERY, explain_role
 from service.database_url import DatabaseUrl
@@ -132,8 +134,10 @@ class Database:
         pool_size: int = 10,
         budget: float = REQUEST_SECONDS,
         prepared_statements: bool = True,
+        waited: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
         self._budget = budget
+        self._waited = waited
         self._engine = create_async_engine(
             url.url,
             isolation_level="AUTOCOMMIT",
@@ -168,6 +172,13 @@ class Database:
         if refusal is not None:
             await self._engine.dispose()
             raise DatabaseRefusedError(refusal)
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections are not in the pool just now."""
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)  # noqa: S101 - the engine's own choice
+        return pool.checkedout()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -227,8 +238,10 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        asked = time.perf_counter()
         with _passing_trouble():
             async with asyncio.timeout(self._budget), self._engine.connect() as connection:
+                self._waited(time.perf_counter() - asked)
                 yield connection
 
 

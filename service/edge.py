@@ -13,6 +13,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.metrics import count_request
 from service.problems import problem_response
 
 MAX_BODY_BYTES: Final = 256 * 1024
@@ -65,13 +66,15 @@ class Edge:
             if not status:
                 raise
         finally:
+            seconds = time.perf_counter() - started_at
+            count_request(scope, status, seconds)
             # The path without its query: people put secrets into queries.
             logger.info(
                 "%s %s %d %.1f ms (request %s)",
                 scope["method"],
                 scope["path"].encode("unicode_escape").decode(),
                 status,
-                (time.perf_counter() - started_at) * 1000,
+                seconds * 1000,
                 request_id,
             )
 

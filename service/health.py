@@ -5,12 +5,14 @@ from typing import Final, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
+from starlette.responses import PlainTextResponse
 
 from keys import KeySet
 from keys.key_set import State
 from service.auth import limits_of
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.key_watch import KeyWatch
+from service.metrics import exposition
 
 router: Final = APIRouter(tags=["health"])
 
@@ -89,6 +91,18 @@ async def readyz(request: Request, response: Response) -> Readiness:
             revocations_age=_rounded(watch.age),
         ),
     )
+
+
+@router.get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Metrics for Prometheus",
+    response_class=PlainTextResponse,
+)
+async def prometheus() -> Response:
+    """Give the metrics of this service; which proxies may ask for them is the operator's part."""
+    content, media_type = exposition()
+    return Response(content, media_type=media_type)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final
 
@@ -24,6 +24,7 @@ from keys import KeySet, KeySetUnavailableError, RevocationList, VerificationPol
 from keys.key_set import State
 from keys.revocation import Kind
 from service import revocations
+from service.audit import Event, SecurityLog
 from service.database import Database, DatabaseUnavailableError
 from service.database_url import DatabaseUrl
 from service.listener import Listener
@@ -60,12 +61,12 @@ class KeyWatch:
         key_set: KeySet,
         *,
         policy: VerificationPolicy,
-        changed: Callable[[State], None] = lambda _state: None,
+        security: SecurityLog,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._database = database
         self._look_seconds = look_seconds
-        self._tell_state = changed
+        self._security = security
         self._state: State | None = None
         self._key_set = key_set
         self._algorithms = sorted(policy.algorithms)
@@ -134,7 +135,7 @@ class KeyWatch:
     def _look_at_state(self) -> None:
         state = self._key_set.status().state
         if state != self._state:
-            self._tell_state(state)
+            self._security.write(Event.KEY_SET, state=state)
         self._state = state
 
     def _hear(self, channel: str) -> None:
@@ -154,12 +155,20 @@ class KeyWatch:
         return await self._attempt(self._load_all())
 
     async def _load_all(self) -> None:
+        before = len(self.revocations)
         kids, tokens = await self._stored.keys(), await self._stored.tokens()
         self.revocations.replace(kids=kids, revocations=tokens)
         self._loaded_at = time.monotonic()
+        self._tell_more(before)
 
     async def _load_lately(self) -> None:
+        before = len(self.revocations)
         self.revocations.add(await self._stored.tokens(within=_LATELY_SECONDS))
+        self._tell_more(before)
+
+    def _tell_more(self, before: int) -> None:
+        if len(self.revocations) > before:
+            self._security.write(Event.REVOKED, entries=len(self.revocations))
 
     async def _fetch_keys(self) -> None:
         # The key set says what keeps it from fetching, and goes on trying by itself.

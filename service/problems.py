@@ -35,6 +35,7 @@ from service.accounts.errors import (
 from service.audit import Event, claimed, security_log
 from service.challenges import Challenge
 from service.database import DatabaseRefusedError, DatabaseUnavailableError
+from service.metrics import RATE_LIMITED
 from service.rate_limit import RateLimitedError, RateLimitUnavailableError
 from service.tasks.errors import (
     IdempotencyInFlightError,
@@ -293,6 +294,7 @@ async def _account_error(request: Request, error: Exception) -> Response:
 
 async def _rate_limited(request: Request, error: Exception) -> Response:
     assert isinstance(error, RateLimitedError)  # noqa: S101 - registered for this type only
+    RATE_LIMITED.labels(error.kind).inc()
     security_log(request).write(
         Event.RATE_LIMITED, request, subject=_subject(request), limit=error.kind
     )

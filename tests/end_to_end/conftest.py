@@ -19,6 +19,7 @@ from scripts.postgres_files import short_hash
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 180
+LIMITS = [f"RATE_LIMIT_{kind}" for kind in ("REGISTER", "LOGIN", "REFRESH", "ACCOUNT")]
 
 
 @dataclass
@@ -91,9 +92,7 @@ def stack(home: Path) -> Iterator[Stack]:
             "WEB_PORT": str(web_port),
             "WEB_CONCURRENCY": "2",
             # Everybody here has one address.
-            **dict.fromkeys(
-                ("RATE_LIMIT_REGISTER", "RATE_LIMIT_LOGIN", "RATE_LIMIT_REFRESH"), "1000/minute"
-            ),
+            **dict.fromkeys(LIMITS, "1000/minute"),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -14,7 +14,7 @@ from scripts.in_process import running
 from service.app import create_app
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import settings_for
-from tests.simulators.issuer_server import Answer, IssuerServer, issuer_server
+from tests.simulators.issuer_server import Answer, IssuerServer, Received, issuer_server
 
 SIGN_UP, SIGN_IN = "/api/auth/sign-up/email", "/api/auth/sign-in/email"
 TOKEN, SIGN_OUT = "/api/auth/token", "/api/auth/sign-out"
@@ -25,6 +25,7 @@ USER = {
     "emailVerified": True,
     "image": None,
 }
+ISSUER = "http://localhost:3000"
 PASSWORD = "correct horse battery"
 LOGIN = {"email": "ada@example.com", "password": PASSWORD}
 REGISTRATION = {**LOGIN, "name": "Ada"}
@@ -120,6 +121,52 @@ async def test_better_auth_sees_no_cookie_and_one_address(
     assert [received.path for received in issuer.received] == [SIGN_IN, TOKEN] * 2
     assert issuer.received[0].body == LOGIN
     assert issuer.received[1].headers["authorization"] == "Bearer session-1"
+
+
+class CrowdServer(IssuerServer):
+    """A Better Auth that gives everybody their own session, and a cookie of it."""
+
+    def __init__(self, token_of: Callable[..., str]) -> None:
+        super().__init__()
+        self._token_of = token_of
+
+    def reply_to(self, received: Received) -> Answer:
+        assert "cookie" not in received.headers
+        if received.path == SIGN_IN:
+            name = received.body["email"].partition("@")[0]
+            user = {**USER, "id": name, "email": received.body["email"]}
+            cookie = {"Set-Cookie": f"better-auth.session_token={name}; Path=/"}
+            return Answer({"token": f"session-{name}", "user": user}, headers=cookie)
+        name = received.headers["authorization"].removeprefix("Bearer session-")
+        return Answer({"token": self._token_of(sub=name, iss=ISSUER, aud=ISSUER)})
+
+
+async def test_hundred_people_log_in_at_once_and_nobody_gets_anothers_session(
+    database: DatabaseUrls, token_of: Callable[..., str], signer: Signer, tmp_path: Path
+) -> None:
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
+    server = CrowdServer(token_of)
+    await server.start()
+    settings = settings_for(
+        database.app,
+        jwks_file=jwks,
+        better_auth_url=server.url,
+        jwt_issuer=(ISSUER,),
+        jwt_audience=(ISSUER,),
+    )
+    async with running(create_app(settings)) as crowd:
+
+        async def login(number: int) -> None:
+            name = f"person-{number}"
+            body = {"email": f"{name}@example.com", "password": PASSWORD}
+            session = (await post(crowd, "login", body)).json()
+            assert session["refresh_token"] == f"session-{name}"
+            bearer = {"Authorization": f"Bearer {session['access_token']}"}
+            assert (await crowd.get("/api/auth/me", headers=bearer)).json()["id"] == name
+
+        await asyncio.gather(*(login(number) for number in range(100)))
+    await server.stop()
 
 
 @pytest.mark.usefixtures("well")

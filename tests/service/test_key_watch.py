@@ -14,6 +14,7 @@ from keys.better_auth import BetterAuthSigningKeys, Verifier
 from keys.better_auth_secrets import IssuerSecrets
 from scripts.in_process import running
 from service.app import create_app
+from service.audit import SecurityLog
 from service.database import Database
 from service.database_url import parse_database_url
 from service.key_watch import KeyWatch
@@ -171,6 +172,7 @@ async def watching(
         parse_database_url(direct_url),
         StaticKeySet(()),
         policy=VerificationPolicy(frozenset({ORIGIN}), frozenset({ORIGIN})),
+        security=SecurityLog(b"k" * 32),
         look_seconds=look_seconds,
     )
     await watch.start()
@@ -190,8 +192,9 @@ def is_revoked(watch: KeyWatch, kid: str) -> bool:
 
 
 async def test_row41_revoked_key_is_found_by_looking_when_nobody_is_listening(
-    issuer_database: DatabaseUrls,
+    issuer_database: DatabaseUrls, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "security")
     nowhere = make_url(issuer_database.app).set(host="127.0.0.1", port=1)
     async with watching(
         issuer_database, nowhere.render_as_string(hide_password=False), look_seconds=0.05
@@ -200,6 +203,7 @@ async def test_row41_revoked_key_is_found_by_looking_when_nobody_is_listening(
         assert not is_revoked(watch, "stolen")
         await revoke(issuer_database, "stolen")
         await until_true(lambda: is_revoked(watch, "stolen"))
+        assert '"event": "authn_token_revoked"' in caplog.text
 
 
 async def test_connection_that_is_cut_without_a_word_is_noticed(

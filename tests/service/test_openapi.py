@@ -36,6 +36,7 @@ async def test_every_operation_has_an_id_and_a_summary(document: dict[str, Any])
         "logout",
         "getLiveness",
         "getReadiness",
+        "getMetrics",
         "getResourceMetadata",
     }
     assert all(operation["summary"] for operation in found.values())

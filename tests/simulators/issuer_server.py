@@ -48,6 +48,11 @@ class IssuerServer:
         for writer in tuple(self._clients):
             writer.transport.abort()
 
+    def reply_to(self, received: Received) -> Answer:
+        answer = self.answers.get(received.path, Answer(status=404))
+        self.answers[received.path] = answer.then or answer
+        return answer
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
         try:
@@ -61,8 +66,7 @@ class IssuerServer:
                 path = first.split(" ")[1]
                 body = json.loads(content) if content else None
                 self.received.append(Received(path, headers, body))
-                answer = self.answers.get(path, Answer(status=404))
-                self.answers[path] = answer.then or answer
+                answer = self.reply_to(self.received[-1])
                 if answer.hang:
                     await asyncio.Event().wait()
                 await self._answer(answer, writer)
