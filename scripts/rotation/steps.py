@@ -64,7 +64,7 @@ class Rotation:
 
     async def publish(self) -> None:
         """Add a key that waits."""
-        signer = self._new_signer()
+        signer = Signer.generate(self.target.policy.algorithm, rsa_bits=self.rsa_bits)
 
         async def work(ring: KeyRing) -> list[Outcome]:
             await self._check(ring, Step("publish", None, await ring.now(), self.reason))
@@ -112,7 +112,8 @@ class Rotation:
             outcomes: list[Outcome] = []
             active = signing(keys)
             if keys and (active is None or active.kid in kids):
-                outcomes += await self._succeed(ring, keys, kids)
+                lost = active or next((key for key in keys if key.compromised), keys[-1])
+                outcomes += await self._succeed(ring, keys, lost, kids)
             for kid in kids:
                 if kid not in known and not self.force:
                     raise RotationRefusedError(
@@ -135,10 +136,12 @@ class Rotation:
     async def run(self) -> None:
         """Do what is due now and nothing else."""
         while due := await self._due():
+            before = len(self.outcomes)
             # A preview changes nothing, so what would come after these steps it cannot tell.
             for step in due[:1] if self.execute else due:
                 await self._take(step)
-            if not self.execute:
+            changed = any(not outcome.already for outcome in self.outcomes[before:])
+            if not (self.execute and changed):
                 return
 
     async def _due(self) -> list[Step]:
@@ -181,13 +184,25 @@ class Rotation:
         await self._change(work)
 
     async def _succeed(
-        self, ring: KeyRing, keys: Sequence[SigningKey], lost: Collection[str]
+        self,
+        ring: KeyRing,
+        keys: Sequence[SigningKey],
+        lost: SigningKey,
+        excluded: Collection[str],
     ) -> list[Outcome]:
-        """Have another key sign: one that waits already or, where there is none, a new one."""
+        """Have another key sign: one that waits already or, where there is none, a new one.
+
+        Of the same algorithm, whatever the policy says: every verifier takes that one.
+        """
+        if not lost.usable and not self.force:
+            raise RotationRefusedError(
+                f"key {lost.kid} signs, and does not open with the secret given here: a new key"
+                " would be of no use to the issuer"
+            )
         outcomes = []
-        standby = _standby(keys, self.target.policy.algorithm, excluded=lost)
+        standby = _standby(keys, lost.algorithm, excluded=excluded)
         if standby is None:
-            signer = self._new_signer()
+            signer = Signer.generate(lost.algorithm, rsa_bits=self.rsa_bits)
             await ring.publish(signer)
             outcomes.append(Outcome("publish", signer.kid, signer.algorithm))
             kid, algorithm = signer.kid, signer.algorithm
@@ -249,9 +264,6 @@ class Rotation:
                 if not execute:
                     raise _GiveUpError
         return outcomes
-
-    def _new_signer(self) -> Signer:
-        return Signer.generate(self.target.policy.algorithm, rsa_bits=self.rsa_bits)
 
 
 def _standby(

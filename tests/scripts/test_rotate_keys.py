@@ -205,6 +205,28 @@ def test_revoking_the_key_that_signs_has_another_sign(
     ]
 
 
+def test_successor_of_a_revoked_key_has_the_algorithm_that_everybody_takes(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stolen = do(issuer.mint_key(age=DAY))
+    # In the middle of a change of algorithm: the new key waits, and not every replica takes it.
+    monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
+    rotate("publish", "--execute")
+    rotate("revoke", stolen, "--reason", "leaked", "--execute")
+    (jwk,) = [key for key in do(issuer.jwks()) if key["kid"] == do(issuer.signs_with())]
+    assert jwk["alg"] == "EdDSA"
+
+
+def test_revoking_the_key_that_signs_is_refused_with_another_secret_than_the_issuers(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kid = do(issuer.mint_key(age=DAY))
+    monkeypatch.setenv("BETTER_AUTH_SECRET", "x" * 40)
+    said = rotate("revoke", kid, "--reason", "leaked", "--execute")
+    assert (said.code, "of no use to the issuer" in said.err) == (1, True)
+    assert do(issuer.signs_with()) == kid
+
+
 def test_standby_that_leaked_too_does_not_come_to_sign(rotate: Rotate, issuer: Issuer) -> None:
     stolen = do(issuer.mint_key(age=DAY))
     standby = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
