@@ -43,13 +43,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     Raises `SettingsError`.
     """
     settings = settings or Settings.load()
-    database = Database(
-        parse_database_url(settings.database_url.get_secret_value()),
-        pool_size=settings.database_pool_size,
-        budget=settings.request_seconds,
-        prepared_statements=settings.database_prepared_statements,
-        waited=metrics.POOL_WAIT.observe,
-    )
+    database = _database(settings, pool_size=settings.database_pool_size)
+    watch_database = _database(settings, pool_size=1)
     key_set = _key_set(settings)
     policy = VerificationPolicy(
         issuers=settings.issuers,
@@ -59,7 +54,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
     security = SecurityLog(settings.secret)
     watch = KeyWatch(
-        database,
+        watch_database,
         parse_database_url(settings.listening_url),
         key_set,
         policy=policy,
@@ -97,6 +92,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
                 await better_auth.close()
                 await rate_limits.close()
                 await key_set.stop()
+                await watch_database.close()
                 await database.close()
 
     app = FastAPI(
@@ -177,6 +173,16 @@ async def check_database(database: Database) -> None:
         raise
     except DatabaseUnavailableError as error:
         logger.warning("the database cannot be reached yet: %s", error)
+
+
+def _database(settings: Settings, *, pool_size: int) -> Database:
+    return Database(
+        parse_database_url(settings.database_url.get_secret_value()),
+        pool_size=pool_size,
+        budget=settings.request_seconds,
+        prepared_statements=settings.database_prepared_statements,
+        waited=metrics.POOL_WAIT.observe,
+    )
 
 
 def _key_set(settings: Settings) -> KeySet:

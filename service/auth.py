@@ -13,7 +13,7 @@ from keys import AccessToken, AccessTokenVerifier, InvalidTokenError, KeySetUnav
 from service.json_body import JsonRequest, require_json
 from service.metrics import VERIFICATIONS
 from service.owner import Owner
-from service.problems import (
+from service.problem import (
     BannedError,
     CredentialsMissingError,
     CredentialsUnclearError,

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from service.problems import problem_response
+from service.problem import problem_response
 
 
 class Cors(CORSMiddleware):

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import count_request
-from service.problems import problem_response
+from service.problem import problem_response
 
 MAX_BODY_BYTES: Final = 256 * 1024
 

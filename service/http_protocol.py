@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.edge import MAX_BODY_BYTES
-from service.problems import problem_response
+from service.problem import problem_response
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 100

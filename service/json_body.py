@@ -13,7 +13,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from service.problems import ProblemError
+from service.problem import ProblemError
 
 
 class JsonRequest(Request):

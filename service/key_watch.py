@@ -1,10 +1,11 @@
 """Hears at once of changed keys and revoked tokens, and tells operators what this replica knows.
 
 Operators' commands NOTIFY, and so does a sign-out. When it is about keys: what is revoked is loaded
-anew, so that a stolen key is refused before anything else is asked for; then the issuer's keys are
-fetched; and what this replica knows now is written down, for a key to be activated when every
-replica knows it. When it is about tokens, what was revoked lately is added. Behind both stands a
-slow look at all of it, over the pool, for when nobody is listening.
+anew, and nothing that takes longer stands before it; then the issuer's keys are fetched, and what
+this replica knows is written down, for a key to be activated when every replica knows it. When it
+is about tokens, what was revoked lately is added. Behind both stands a slow look at all of it, for
+when nobody is listening. The connection that it takes is its own: requests that have all the
+others must not keep anybody from hearing of a stolen key.
 """
 
 import asyncio
@@ -72,7 +73,7 @@ class KeyWatch:
         self._algorithms = sorted(policy.algorithms)
         self._stored = revocations.Revocations(database, policy)
         self._name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"[-_NAME_LENGTH:]
-        self._changed = asyncio.Event()
+        self._said, self._keys_changed = asyncio.Event(), asyncio.Event()
         self._channels: set[str] = set()
         self._listener = Listener(direct_url, (KEYS, TOKENS), self._hear)
         self._tasks: list[asyncio.Task[None]] = []
@@ -95,7 +96,8 @@ class KeyWatch:
         await self._load()
         self._tasks = [
             asyncio.create_task(self._listener.run(), name="key-listener"),
-            asyncio.create_task(self._run(), name="key-watch"),
+            asyncio.create_task(self._follow_revocations(), name="revocations"),
+            asyncio.create_task(self._follow_keys(), name="keys"),
         ]
 
     async def stop(self) -> None:
@@ -114,23 +116,31 @@ class KeyWatch:
         """
         self.revocations.add([await self._stored.add(kind, value, reason)])
 
-    async def _run(self) -> None:
-        await self._attempt(self._database.execute(_FORGET, {}))
-        channels: set[str] = set()
+    async def _follow_revocations(self) -> None:
+        """Load what is revoked whenever something was said, and wait for nothing else."""
+        well = self.revocations.loaded
         while True:
+            seconds = self._look_seconds if well else min(self._look_seconds, _RETRY_SECONDS)
+            await _wait(self._said, seconds)
+            channels, self._channels = self._channels, set()
             if channels == {TOKENS}:
                 well = await self._attempt(self._load_lately())
             else:
                 well = await self._load()
-                if KEYS in channels:
-                    await self._fetch_keys()
-                well = await self._attempt(self._report()) and well
+            if KEYS in channels:
+                self._keys_changed.set()
+
+    async def _follow_keys(self) -> None:
+        """Fetch the keys whenever they have changed, and say which are known here."""
+        await self._attempt(self._database.execute(_FORGET, {}))
+        while True:
+            well = await self._attempt(self._report())
             self._look_at_state()
             # Until the first keys are there, what was reported is soon out of date.
             settled = well and self._key_set.status().state != "unavailable"
-            channels = await self._wait_for_change(
-                self._look_seconds if settled else min(self._look_seconds, _RETRY_SECONDS)
-            )
+            seconds = self._look_seconds if settled else min(self._look_seconds, _RETRY_SECONDS)
+            if await _wait(self._keys_changed, seconds):
+                await self._fetch_keys()
 
     def _look_at_state(self) -> None:
         state = self._key_set.status().state
@@ -140,22 +150,14 @@ class KeyWatch:
 
     def _hear(self, channel: str) -> None:
         self._channels.add(channel)
-        self._changed.set()
-
-    async def _wait_for_change(self, seconds: float) -> set[str]:
-        """Give the channels on which something was said; none after so many seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        self._changed.clear()
-        channels, self._channels = self._channels, set()
-        return channels
+        self._said.set()
 
     async def _load(self) -> bool:
         return await self._attempt(self._load_all())
 
     async def _load_all(self) -> None:
-        before = len(self.revocations)
+        # What was revoked before this process began is no event of today's.
+        before = len(self.revocations) if self.revocations.loaded else None
         kids, tokens = await self._stored.keys(), await self._stored.tokens()
         self.revocations.replace(kids=kids, revocations=tokens)
         self._loaded_at = time.monotonic()
@@ -166,8 +168,8 @@ class KeyWatch:
         self.revocations.add(await self._stored.tokens(within=_LATELY_SECONDS))
         self._tell_more(before)
 
-    def _tell_more(self, before: int) -> None:
-        if len(self.revocations) > before:
+    def _tell_more(self, before: int | None) -> None:
+        if before is not None and len(self.revocations) > before:
             self._security.write(Event.REVOKED, entries=len(self.revocations))
 
     async def _fetch_keys(self) -> None:
@@ -196,3 +198,14 @@ class KeyWatch:
             return False
         self._failing = False
         return True
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event and clear it; tell whether it came in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    event.clear()
+    return True

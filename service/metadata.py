@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from service.auth import SCOPES
 from service.openapi import problems
-from service.problems import ProblemError
+from service.problem import ProblemError
 
 PATH: Final = "/.well-known/oauth-protected-resource"
 

@@ -32,6 +32,7 @@ MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 _LOOK_SECONDS: Final = 2.0
 _STATES: Final = ("fresh", "stale", "unavailable")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_STATUSES: Final = frozenset(status.value for status in HTTPStatus)
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 REQUESTS: Final = Histogram(
@@ -149,7 +150,7 @@ class Watch:
 
 
 def _known(status: int) -> str:
-    return str(status) if status in set(HTTPStatus) else "none"
+    return str(status) if status in _STATUSES else "none"
 
 
 def _or_nan(value: float | None) -> float:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.problems import MEDIA_TYPE, Problem
+from service.problem import MEDIA_TYPE, Problem
 
 _MEANINGS: Final = {
     HTTPStatus.BAD_REQUEST: "The request cannot be read: malformed JSON, a bad cursor.",

@@ -7,14 +7,12 @@ which the log has the details. What the client sent is never repeated.
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -36,6 +34,13 @@ from service.audit import Event, claimed, security_log
 from service.challenges import Challenge
 from service.database import DatabaseRefusedError, DatabaseUnavailableError
 from service.metrics import RATE_LIMITED
+from service.problem import (
+    FieldProblem,
+    NotFoundError,
+    ProblemError,
+    problem_response,
+    title_of,
+)
 from service.rate_limit import RateLimitedError, RateLimitUnavailableError
 from service.tasks.errors import (
     IdempotencyInFlightError,
@@ -47,104 +52,10 @@ from service.tasks.errors import (
 
 logger = logging.getLogger("service")
 
-MEDIA_TYPE: Final = "application/problem+json"
 # A body of a hundred thousand unknown members must not make an answer of ten megabytes.
 MAX_ERRORS: Final = 20
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-# Named by RFC 9110; Python 3.11 still has the older phrases, and titles should not depend on it.
-_TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
-
-
-class FieldProblem(BaseModel):
-    """One thing that is wrong with the request."""
-
-    location: str = Field(examples=["body.title"], description="Where: body, query, path, header.")
-    message: str = Field(examples=["String should have at least 1 character"])
-    code: str = Field(examples=["string_too_short"])
-
-
-class Problem(BaseModel):
-    """A problem document (RFC 9457)."""
-
-    type: str = Field(default="about:blank", examples=["about:blank"])
-    title: str = Field(examples=["Not Found"])
-    status: int = Field(examples=[404])
-    detail: str = Field(examples=["There is no such task."])
-    code: str = Field(examples=["not_found"], description="Stable; for programs to look at.")
-    request_id: str | None = Field(examples=["0b1f7f6e2f1c4a27"], description="Quote it to us.")
-    errors: list[FieldProblem] | None = Field(
-        default=None, description="What is wrong with the request, part by part."
-    )
-
-
-@dataclass
-class ProblemError(Exception):
-    """Ends a request with a problem document."""
-
-    status: HTTPStatus
-    code: str
-    detail: str
-    challenge: Challenge | None = None
-
-
-class CredentialsMissingError(ProblemError):
-    """No credentials: 401."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            HTTPStatus.UNAUTHORIZED,
-            "credentials_missing",
-            "Send an access token: Authorization: Bearer <token>.",
-            challenges.MISSING,
-        )
-
-
-class CredentialsUnclearError(ProblemError):
-    """Credentials sent in a way that RFC 6750 forbids: 400."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(
-            HTTPStatus.BAD_REQUEST, "invalid_request", detail, challenges.INVALID_REQUEST
-        )
-
-
-class InsufficientScopeError(ProblemError):
-    """The token is good, but not for this operation: 403."""
-
-    def __init__(self, scope: str) -> None:
-        super().__init__(
-            HTTPStatus.FORBIDDEN,
-            "insufficient_scope",
-            f"The access token needs the scope {scope}.",
-            challenges.insufficient_scope(scope),
-        )
-
-
-class BannedError(ProblemError):
-    """The account is banned: 403."""
-
-    def __init__(self) -> None:
-        super().__init__(HTTPStatus.FORBIDDEN, "banned", "This account is banned.")
-
-
-class EmailNotVerifiedError(ProblemError):
-    """The account's e-mail address is not verified, and this service asks for that: 403."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            HTTPStatus.FORBIDDEN,
-            "email_not_verified",
-            "Verify your e-mail address, then sign in again.",
-        )
-
-
-class NotFoundError(ProblemError):
-    """Nothing that the caller may see: another user's row and no row at all are the same."""
-
-    def __init__(self) -> None:
-        super().__init__(HTTPStatus.NOT_FOUND, "not_found", "There is no such task.")
 
 
 _TASK_ERRORS: Final[Mapping[type[TaskError], tuple[HTTPStatus, str]]] = {
@@ -209,37 +120,6 @@ def add_problem_handlers(app: FastAPI, *, metadata_url: str | None) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
-
-
-def problem_response(  # noqa: PLR0913 - a problem document has these parts
-    request_id: str | None,
-    status: HTTPStatus,
-    code: str,
-    detail: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    errors: list[FieldProblem] | None = None,
-) -> Response:
-    """Write a problem document."""
-    document = Problem(
-        title=_title(status),
-        status=status,
-        detail=detail,
-        code=code,
-        request_id=request_id,
-        errors=errors,
-    )
-    return Response(
-        document.model_dump_json(exclude_none=True),
-        status,
-        # Errors are about this request alone; a cache must not hand them to the next.
-        {"Cache-Control": "no-store", **(headers or {})},
-        MEDIA_TYPE,
-    )
-
-
-def _title(status: HTTPStatus) -> str:
-    return _TITLES.get(status, status.phrase)
 
 
 def _request_id(request: Request) -> str | None:
@@ -397,7 +277,7 @@ async def _http(request: Request, error: Exception) -> Response:
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         # Starlette names the methods of one route; a path has several (RFC 9110 section 10.2.1).
         headers = {"Allow": ", ".join(_allowed_methods(request))}
-    code = _title(status).lower().replace(" ", "_")
+    code = title_of(status).lower().replace(" ", "_")
     return problem_response(
         _request_id(request),
         status,

@@ -26,7 +26,7 @@ from service.audit import Event, security_log
 from service.auth import AuthenticatedRoute, CurrentUser, authenticate, limits_of
 from service.json_body import JsonRoute
 from service.openapi import problems
-from service.problems import CredentialsMissingError
+from service.problem import CredentialsMissingError
 from service.rate_limit import Kind
 
 

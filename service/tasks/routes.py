@@ -22,7 +22,7 @@ from service.auth import (
 )
 from service.database import Database
 from service.openapi import headers, problems
-from service.problems import NotFoundError, ProblemError
+from service.problem import NotFoundError, ProblemError
 from service.tasks.cursor import BadCursorError, CursorSigner, Position
 from service.tasks.preconditions import etag_of, expected_versions, is_unchanged
 from service.tasks.query import TaskQuery

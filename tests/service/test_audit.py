@@ -96,7 +96,7 @@ async def test_session_from_its_beginning_to_its_end(
     await client.post("/api/auth/logout", json=refresh)
     bearer = {"Authorization": f"Bearer {session['access_token']}"}
     await client.get("/api/auth/me", headers=bearer)
-    found = [line for line in lines() if not line["event"].startswith("sys_")]
+    found = of_requests(lines())
     assert [line["event"] for line in found] == [
         "user_created",
         "authn_login_success",
@@ -141,7 +141,7 @@ async def test_refusals_are_told_with_what_was_claimed(
     issuer.answers[SIGN_IN] = Answer({"code": "INVALID_EMAIL_OR_PASSWORD"}, 401)
     for _ in range(4):
         await client.post("/api/auth/login", json=LOGIN)
-    found = [line for line in lines() if not line["event"].startswith("sys_")]
+    found = of_requests(lines())
     assert [line["event"] for line in found] == [
         *["authn_token_refused"] * 4,
         "authz_fail",
@@ -245,6 +245,11 @@ def test_what_could_be_no_kid_is_not_written(value: object) -> None:
 def test_404s_are_worth_a_line_now_and_then() -> None:
     watch = NotFoundWatch()
     assert [n for n in range(1, 600) if watch.count("ada") is not None] == [20, 100, 500]
+
+
+def of_requests(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out what happens beside the requests: other tests revoke in the same database."""
+    return [line for line in found if "request_id" in line]
 
 
 def key_set_lines(lines: Lines) -> list[dict[str, Any]]:

@@ -105,6 +105,22 @@ async def test_row41_fault61_tokens_of_a_revoked_key_are_refused_everywhere_with
         assert await answer(clients[0], headers_of("bob")) == 401
 
 
+async def test_row41_fetch_that_hangs_keeps_nobody_from_hearing_of_a_revoked_key(
+    issuer_database: DatabaseUrls, server: JwksServer, signer: Signer, headers_of: Person
+) -> None:
+    async with services(issuer_database, server, 1) as (client,):
+        stolen = headers_of("alice")
+        assert await answer(client, stolen) == 200
+        server.reply = Reply(released=asyncio.Event())
+        asked = len(server.requests)
+        async with store_of(issuer_database).changing("a test") as ring:
+            await ring.publish(Signer.generate())
+        await until_true(lambda: len(server.requests) > asked)
+        await revoke(issuer_database, signer.kid)
+        async with asyncio.timeout(1):
+            await until(client, stolen, 401)
+
+
 async def test_change_of_the_keys_is_fetched_at_once_and_reported(
     issuer_database: DatabaseUrls, server: JwksServer, signer: Signer, headers_of: Person
 ) -> None:
