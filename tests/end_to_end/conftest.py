@@ -93,6 +93,8 @@ def stack(home: Path) -> Iterator[Stack]:
             "WEB_CONCURRENCY": "2",
             # Everybody here has one address.
             **dict.fromkeys(LIMITS, "1000/minute"),
+            # Hashing passwords is slow on purpose, and this machine may be busy.
+            "BETTER_AUTH_SECONDS": "30",
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
