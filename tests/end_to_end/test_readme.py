@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.end_to_end.conftest import Stack
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
+OPS = re.compile(r"<!-- ops:.*?-->\n```sh\n(.*?)```", re.DOTALL)
 STORY = re.compile(r"<!-- story:.*?-->\n```sh\n(.*?)```", re.DOTALL)
 
 
@@ -22,3 +23,27 @@ def test_story_by_curl_works_as_it_is_told(stack: Stack) -> None:
     created, listed = (json.loads(text) for text in done.stdout.replace("}{", "}\n{").splitlines())
     assert created["title"] == "Read the README"
     assert listed == {"items": [created], "next_cursor": None}
+
+
+def test_operators_lines_do_what_stands_beside_them(stack: Stack, home: Path) -> None:
+    lines = OPS.search(README.read_text())
+    assert lines is not None
+    status, publish, run, revoke = lines.group(1).strip().splitlines()
+
+    def operate(line: str, **words: str) -> "subprocess.CompletedProcess[str]":
+        for word, text in words.items():
+            line = line.replace(word, text)
+        line = line.replace("./scripts/ops", f"./scripts/ops --home {home}")
+        return subprocess.run(
+            ["bash", "-c", line], cwd=README.parent, capture_output=True, text=True, check=False
+        )
+
+    assert operate(publish).stdout.startswith("published  ")
+    told = operate(status).stdout
+    (kid,) = re.findall(r"^(\S{32}) .* active ", told, re.MULTILINE)
+    assert "pre-activation" in told
+    done = operate(run)
+    assert (done.returncode, "nothing is due" in done.stderr) == (3, True)
+    assert operate(revoke, KID=kid).stdout.endswith(f"revoked  {kid} (EdDSA)\n")
+    assert kid not in operate(status).stdout
+    assert stack.process.poll() is None

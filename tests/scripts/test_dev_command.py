@@ -1,8 +1,10 @@
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +71,30 @@ def run_line(line: str, lines: list[str]) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def operate(home: Path, *command: str) -> str:
+    """Run an operators' command on the stack, as ./scripts/ops does."""
+    ops = [sys.executable, "-m", "scripts.ops_command", "--home", str(home)]
+    return subprocess.run(
+        [*ops, *command], cwd=CHECKOUT, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def published(home: Path) -> set[str]:
+    return {key["kid"] for key in json.loads((home / "jwks.json").read_text())["keys"]}
+
+
+def asked_by(home: Path, port: int, subject: str) -> str:
+    """Mint a token, ask the service whom it speaks for, and wait until it knows the key."""
+    token = operate(home, "mint-token", "--subject", subject).strip()
+    bearer = {"Authorization": f"Bearer {token}"}
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        answer = httpx.get(f"http://localhost:{port}/api/auth/me", headers=bearer, trust_env=False)
+        if answer.status_code == httpx.codes.OK:
+            return str(answer.json()["id"])
+    return "nobody"
+
+
 @contextmanager
 def ready_stack(home: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     process = start(home, port)
@@ -108,6 +134,15 @@ def test_api_stack_takes_its_own_token_survives_a_dead_child_and_stops_cleanly(
         for line in lines:
             if line.startswith("curl "):
                 assert "Try the API" in run_line(line, lines)
+        assert asked_by(stack_home, port, "ada") == "ada"
+        # Keys in a file are rotated like an issuer's, and the service takes the new one's tokens.
+        first = published(stack_home)
+        operate(stack_home, "rotate-keys", "publish", "--execute")
+        forced = ("--execute", "--force", "--reason", "a test")
+        operate(stack_home, "rotate-keys", "activate", *forced)
+        operate(stack_home, "rotate-keys", "revoke", *first, *forced)
+        assert not published(stack_home) & first
+        assert asked_by(stack_home, port, "ada") == "ada"
         children = below(process.pid)
         assert len(children) >= 4, "two programs and their leashes"
         os.kill(next(pid for pid in children if is_service(pid)), signal.SIGKILL)
