@@ -17,6 +17,7 @@ from service.auth import SCOPES
 from service.cors import Cors
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url
+from service.docs import add_docs
 from service.edge import MAX_BODY_BYTES, Edge
 from service.key_watch import KeyWatch
 from service.openapi import describe
@@ -100,6 +101,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         version="0.1.0",
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,  # ours is in docs.py
         redoc_url=None,
         # Relative links break behind proxies, and a 307 to another scheme loses the token.
         redirect_slashes=False,
@@ -126,6 +128,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     )
     add_problem_handlers(app, metadata_url=own_url and own_url + metadata.PATH)
     describe(app)
+    add_docs(app)
     for router in (
         *(task_routes.router, account_routes.router, account_routes.own),
         *(metadata.router, health.router),
