@@ -23,6 +23,7 @@ from service.key_watch import KeyWatch
 from service.openapi import describe
 from service.problems import add_problem_handlers
 from service.rate_limit import RateLimits
+from service.revocations import Revocations
 from service.settings import Settings
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
@@ -115,7 +116,9 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.security_log = security
     app.state.not_found = NotFoundWatch()
     app.state.better_auth = better_auth
-    app.state.sessions = Sessions(better_auth, verifier, watch)
+    app.state.sessions = Sessions(
+        better_auth, verifier, Revocations(database, policy), watch.revocations
+    )
     app.state.cursors = CursorSigner(settings.secret)
     app.state.max_tasks = settings.max_tasks_per_user
     app.state.requires_verified_email = settings.require_verified_email

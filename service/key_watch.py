@@ -23,7 +23,6 @@ from sqlalchemy.exc import DBAPIError
 
 from keys import KeySet, KeySetUnavailableError, RevocationList, VerificationPolicy
 from keys.key_set import State
-from keys.revocation import Kind
 from service import revocations
 from service.audit import Event, SecurityLog
 from service.database import Database, DatabaseUnavailableError
@@ -109,13 +108,6 @@ class KeyWatch:
             await self._attempt(self._database.execute(_LEAVE, {"name": self._name}))
         self._tasks = []
 
-    async def revoke(self, kind: Kind, value: str, reason: str) -> None:
-        """Revoke tokens here at once, and everywhere within a moment.
-
-        Raises `DatabaseUnavailableError`.
-        """
-        self.revocations.add([await self._stored.add(kind, value, reason)])
-
     async def _follow_revocations(self) -> None:
         """Load what is revoked whenever something was said, and wait for nothing else."""
         well = self.revocations.loaded
@@ -195,6 +187,9 @@ class KeyWatch:
                 kind = type(getattr(error, "orig", error)).__name__
                 logger.warning("cannot look at what is revoked (%s); trying again", kind)
             self._failing = True
+            return False
+        except Exception:  # the tasks must outlive whatever a peer can provoke
+            logger.exception("looking at what is revoked failed unexpectedly")
             return False
         self._failing = False
         return True

@@ -52,6 +52,8 @@ class Listener:
                         type(error).__name__,
                     )
                     silent = True
+            except Exception:  # the task must outlive whatever a peer can provoke
+                logger.exception("listening for changes failed unexpectedly")
             finally:
                 self.listening = False
             await asyncio.sleep(pause)

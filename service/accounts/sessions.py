@@ -5,12 +5,12 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from keys import AccessToken, AccessTokenVerifier, InvalidTokenError, Reason
+from keys import AccessToken, AccessTokenVerifier, InvalidTokenError, Reason, RevocationList
 from keys.revocation import SESSION_CLAIM
 from service.accounts.better_auth import BetterAuth, Caller, SignedIn
 from service.accounts.errors import IssuerAnswerError, SessionEndedError
 from service.accounts.schemas import AccessTokenAnswer, Account, Session
-from service.key_watch import KeyWatch
+from service.revocations import Revocations
 
 _NEXT_SECOND: Final = 1.05
 
@@ -19,11 +19,16 @@ class Sessions:
     """Gets access tokens from Better Auth, and ends sessions there and here."""
 
     def __init__(
-        self, better_auth: BetterAuth, verifier: AccessTokenVerifier, watch: KeyWatch
+        self,
+        better_auth: BetterAuth,
+        verifier: AccessTokenVerifier,
+        stored: Revocations,
+        revocations: RevocationList,
     ) -> None:
         self._better_auth = better_auth
         self._verifier = verifier
-        self._watch = watch
+        self._stored = stored
+        self._revocations = revocations
 
     async def open(self, signed_in: SignedIn, caller: Caller) -> Session:
         """Give the session of a sign-in, with its first access token.
@@ -73,9 +78,11 @@ class Sessions:
         """
         session = token.claims.get(SESSION_CLAIM)
         if isinstance(session, str) and session:
-            await self._watch.revoke("session", session, reason)
+            revocation = await self._stored.add("session", session, reason)
         else:
-            await self._watch.revoke("subject", token.subject, reason)
+            revocation = await self._stored.add("subject", token.subject, reason)
+        # Here at once; the others hear of it.
+        self._revocations.add([revocation])
 
     async def _verified(self, session: str, caller: Caller) -> tuple[str, AccessToken]:
         token = await self._better_auth.access_token(session, caller)
