@@ -6,9 +6,8 @@ import os
 import socket
 from typing import Final, NoReturn
 
-from dotenv import dotenv_values
-
 from service.database_url import DatabaseUrl, parse_database_url
+from service.setting_files import SettingFileError, given
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -37,12 +36,16 @@ class UsageError(Exception):
 
 
 def setting(name: str) -> str | None:
-    """Read a setting from the environment or from .env; None where it is not set or empty."""
-    return os.environ.get(name) or dotenv_values(".env").get(name) or None
+    """Read a setting as the service does; None where it is not set. Raises `UsageError`."""
+    try:
+        said = given(name)
+    except SettingFileError as error:
+        raise UsageError(str(error)) from None
+    return None if said is None else said.text
 
 
 def database_url_from(name: str, *, meaning: str) -> DatabaseUrl:
-    """Read a database URL from the environment or from .env. Raises `UsageError`."""
+    """Read a database URL from the settings. Raises `UsageError`."""
     value = setting(name)
     if value is None:
         raise UsageError(f"{name}: not set; it names {meaning}")

@@ -77,9 +77,8 @@ def _serve(settings: Settings) -> None:
         # Handed over rather than set once: every worker process needs it.
         log_config=LOGGING,
         server_header=False,
-        # X-Forwarded-* is anybody's claim, unless a proxy of ours makes it.
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=[*settings.trusted_proxies],
+        # X-Forwarded-* is anybody's claim: forwarded.py looks who makes it.
+        proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from keys import AccessTokenVerifier, KeySet, RemoteKeySet, StaticKeySet, VerificationPolicy
+from keys.origins import origin_of
 from service import health, metadata, metrics
 from service.accounts import routes as account_routes
 from service.accounts.better_auth import BetterAuth
@@ -18,7 +19,9 @@ from service.cors import Cors
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url
 from service.docs import add_docs
+from service.draining import ClosingWhileDraining, Draining
 from service.edge import MAX_BODY_BYTES, Edge
+from service.forwarded import HttpsOnly, TrustedProxies
 from service.key_watch import KeyWatch
 from service.openapi import describe
 from service.problems import add_problem_handlers
@@ -66,7 +69,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     verifier = AccessTokenVerifier(key_set, policy, revocations=watch.revocations)
     measured = metrics.Watch(database, key_set, verifier, watch)
     better_auth = BetterAuth(
-        settings.better_auth_url,
+        settings.issuer_url,
+        origin=origin_of(settings.better_auth_url),
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
         budget=settings.better_auth_seconds,
     )
@@ -78,9 +82,11 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         fail_open=frozenset(settings.rate_limit_fail_open),
     )
 
+    draining = Draining(settings.drain_seconds)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        with ending_with_parent():
+        with ending_with_parent(), draining.on_sigterm():
             security.write(Event.START_UP, settings=described(settings))
             await key_set.start()
             try:
@@ -111,6 +117,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.database = database
     app.state.key_set = key_set
     app.state.key_watch = watch
+    app.state.draining = draining
     app.state.verifier = verifier
     app.state.rate_limits = rate_limits
     app.state.security_log = security
@@ -122,8 +129,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.cursors = CursorSigner(settings.secret)
     app.state.max_tasks = settings.max_tasks_per_user
     app.state.requires_verified_email = settings.require_verified_email
-    own_url = settings.own_url
-    app.state.metadata = own_url and metadata.ResourceMetadata(
+    app.state.metadata = (own_url := settings.own_url) and metadata.ResourceMetadata(
         resource=own_url,
         authorization_servers=sorted(settings.issuers),
         scopes_supported=list(SCOPES),
@@ -137,30 +143,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         *(metadata.router, health.router),
     ):
         app.include_router(router)
-    return Cors(
-        Edge(app),
-        allow_origins=settings.allowed_origins,
-        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-        allow_headers=(
-            "Authorization",
-            "Content-Type",
-            "Idempotency-Key",
-            "If-Match",
-            "If-None-Match",
-        ),
-        expose_headers=(
-            "ETag",
-            "Idempotency-Replayed",
-            "Location",
-            "RateLimit",
-            "RateLimit-Policy",
-            "Retry-After",
-            "WWW-Authenticate",
-            "X-Request-ID",
-        ),
-        # Tokens travel in a header that scripts set; cookies have no business here.
-        allow_credentials=False,
-    )
+    return _around(app, settings, draining)
 
 
 def described(settings: Settings) -> dict[str, str]:
@@ -179,6 +162,14 @@ async def check_database(database: Database) -> None:
         raise
     except DatabaseUnavailableError as error:
         logger.warning("the database cannot be reached yet: %s", error)
+
+
+def _around(app: ASGIApp, settings: Settings, draining: Draining) -> ASGIApp:
+    """Wrap the application in its middleware, the innermost first."""
+    if settings.environment == "production":
+        app = HttpsOnly(app, settings.own_url)
+    app = Cors(Edge(app), settings.allowed_origins)
+    return TrustedProxies(ClosingWhileDraining(app, draining), settings.trusted_proxies)
 
 
 def _database(settings: Settings, *, pool_size: int) -> Database:

@@ -1,17 +1,45 @@
 """CORS: which web apps may call from a browser. Outermost of all, for they must read errors too."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from secrets import token_hex
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from service.problem import problem_response
 
 
 class Cors(CORSMiddleware):
     """Starlette's middleware, with a problem document for a preflight that is refused."""
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=(
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "If-Match",
+                "If-None-Match",
+            ),
+            expose_headers=(
+                "ETag",
+                "Idempotency-Replayed",
+                "Location",
+                "RateLimit",
+                "RateLimit-Policy",
+                "Retry-After",
+                "WWW-Authenticate",
+                "X-Request-ID",
+            ),
+            # Tokens travel in a header that scripts set; cookies have no business here.
+            allow_credentials=False,
+        )
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """Answer a preflight."""

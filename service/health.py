@@ -11,6 +11,7 @@ from keys import KeySet
 from keys.key_set import State
 from service.auth import limits_of
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.draining import Draining
 from service.key_watch import KeyWatch
 from service.metrics import exposition
 
@@ -35,7 +36,7 @@ class Keys(BaseModel):
 class Readiness(BaseModel):
     """Whether requests can be served, and what is missing where they cannot."""
 
-    status: Literal["ready", "unavailable"]
+    status: Literal["ready", "unavailable", "stopping"]
     database: Literal["ok", "unavailable", "refused"]
     key_set: State
     revocations: Literal["loaded", "unavailable"]
@@ -74,12 +75,13 @@ async def readyz(request: Request, response: Response) -> Readiness:
         reachable = "unavailable"
     status, watch = keys.status(), request.app.state.key_watch
     assert isinstance(watch, KeyWatch)  # noqa: S101 - app.py wires nothing else
-    loaded = watch.revocations.loaded
+    loaded, draining = watch.revocations.loaded, request.app.state.draining
+    assert isinstance(draining, Draining)  # noqa: S101 - app.py wires nothing else
     ready = reachable == "ok" and status.state != "unavailable" and loaded
-    if not ready:
+    if not ready or draining.begun:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     return Readiness(
-        status="ready" if ready else "unavailable",
+        status="stopping" if draining.begun else "ready" if ready else "unavailable",
         database=reachable,
         key_set=status.state,
         revocations="loaded" if loaded else "unavailable",

@@ -1,33 +1,36 @@
 """Every setting of the service, checked at start; all mistakes are reported at once.
 
-Settings come from the environment or from `.env` (the environment wins). Empty means not set.
+Settings come from the environment or from `.env` (the environment wins), or from a file that
+`NAME_FILE` names there. Empty means not set.
 `production` is the default, and what would be dangerous there is refused rather than documented.
 """
 
 import secrets
 import ssl
 from collections.abc import Mapping
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic import ValidationError as PydanticValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from keys.fetch import check_key_url
-from keys.jwk import ALGORITHMS, canonical_algorithm
-from keys.origins import host_of, is_loopback, origin_of
+from keys.origins import origin_of
 from keys.verifier import JWKS_PATH
-from service.database_url import parse_database_url
-from service.rate_limit import Kind, parse_limit, storage_of
+from service.rate_limit import Kind
+from service.setting_files import SettingFileError, given
+from service.setting_types import (
+    Algorithms,
+    CommaSeparated,
+    DatabaseUrl,
+    Hosts,
+    Networks,
+    RateLimit,
+    RateLimitStorage,
+    require_tls,
+    split_list,
+)
 
 MIN_SECRET_LENGTH: Final = 32
 
@@ -40,76 +43,18 @@ class SettingsError(Exception):
         self.lines = lines
 
 
-def _split(value: object) -> object:
-    """Take a comma-separated list apart."""
-    if isinstance(value, str):
-        return tuple(item.strip() for item in value.split(",") if item.strip())
-    return value
-
-
-def _known_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names:
-        raise ValueError("names no algorithm")
-    unknown = [name for name in names if canonical_algorithm(name) not in ALGORITHMS]
-    if unknown:
-        known = ", ".join(ALGORITHMS)
-        raise ValueError(f"only asymmetric algorithms are known: {known} (or Ed25519)")
-    return names
-
-
-def _hosts(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
+def _from_files(names: set[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Read what files say of the settings `names`; give that, and what is wrong with files."""
+    found, unreadable = {}, {}
+    for name in sorted(names):
         try:
-            is_host = host_of(origin_of(f"http://{name}")) == name.lower()
-        except ValueError:
-            is_host = False
-        if not is_host:
-            raise ValueError("lists host names, without scheme or port")
-    return tuple(name.lower() for name in names)
-
-
-def _require_tls(url: str, info: ValidationInfo) -> str:
-    """Give the origin of a URL that may be trusted; raise `ValueError` if it may not."""
-    origin = origin_of(url)
-    host = host_of(url)
-    plain = host in info.data.get("plain_http_hosts", ()) or is_loopback(host)
-    production = info.data.get("environment") == "production"
-    if production and not plain and not origin.startswith("https://"):
-        raise ValueError("must be https in production")
-    return origin
-
-
-def _database_url(value: SecretStr) -> SecretStr:
-    parse_database_url(value.get_secret_value())
-    return value
-
-
-def _optional_database_url(value: SecretStr | None) -> SecretStr | None:
-    return None if value is None else _database_url(value)
-
-
-def _store(value: SecretStr | None) -> SecretStr | None:
-    storage_of(None if value is None else value.get_secret_value())
-    return value
-
-
-def _limit(text: str) -> str:
-    parse_limit(text)
-    return text
-
-
-def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        try:
-            network = ip_network(name, strict=False)
-        except ValueError:
-            raise ValueError("lists addresses and networks, such as 10.0.0.0/8") from None
-        if network.prefixlen == 0:
-            raise ValueError("must not be everybody: whoever asks could claim any address")
-    return names
-
-
-_CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+            said = given(name.upper())
+        except SettingFileError as error:
+            unreadable[name] = str(error)
+        else:
+            if said is not None and said.from_file:
+                found[name] = said.text
+    return found, unreadable
 
 
 class Settings(BaseSettings):
@@ -128,20 +73,18 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["production", "development"] = "production"
-    database_url: Annotated[SecretStr, AfterValidator(_database_url)]
-    direct_database_url: Annotated[SecretStr | None, AfterValidator(_optional_database_url)] = None
-    plain_http_hosts: Annotated[_CommaSeparated, AfterValidator(_hosts)] = ()
+    database_url: DatabaseUrl
+    direct_database_url: DatabaseUrl | None = None
+    plain_http_hosts: Hosts = ()
     better_auth_url: str
+    better_auth_internal_url: str | None = None
     jwks_url: str | None = None
     jwks_file: Path | None = None
-    jwt_issuer: _CommaSeparated = ()
-    jwt_audience: _CommaSeparated = ()
-    jwt_algorithms: Annotated[_CommaSeparated, AfterValidator(_known_algorithms)] = (
-        "EdDSA",
-        "RS256",
-    )
+    jwt_issuer: CommaSeparated = ()
+    jwt_audience: CommaSeparated = ()
+    jwt_algorithms: Algorithms = ("EdDSA", "RS256")
     ca_file: Path | None = None
-    cors_origins: _CommaSeparated = ()
+    cors_origins: CommaSeparated = ()
     service_url: str | None = None
     web_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     service_secret: SecretStr | None = None
@@ -149,51 +92,58 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
     database_prepared_statements: bool = True
+    drain_seconds: Annotated[float, Field(ge=0, le=60)] = 0
     better_auth_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     request_seconds: Annotated[float, Field(gt=0, le=60)] = 5
-    rate_limit_storage: Annotated[SecretStr | None, AfterValidator(_store)] = None
-    rate_limit_register: Annotated[str, AfterValidator(_limit)] = "5/minute"
-    rate_limit_login: Annotated[str, AfterValidator(_limit)] = "5/minute"
-    rate_limit_refresh: Annotated[str, AfterValidator(_limit)] = "60/minute"
-    rate_limit_account: Annotated[str, AfterValidator(_limit)] = "10/minute"
-    rate_limit_tasks: Annotated[str, AfterValidator(_limit)] = "600/minute"
-    rate_limit_fail_open: Annotated[tuple[Kind, ...], NoDecode, BeforeValidator(_split)] = (
+    rate_limit_storage: RateLimitStorage = None
+    rate_limit_register: RateLimit = "5/minute"
+    rate_limit_login: RateLimit = "5/minute"
+    rate_limit_refresh: RateLimit = "60/minute"
+    rate_limit_account: RateLimit = "10/minute"
+    rate_limit_tasks: RateLimit = "600/minute"
+    rate_limit_fail_open: Annotated[tuple[Kind, ...], NoDecode, BeforeValidator(split_list)] = (
         "tasks",
     )
-    trusted_proxies: Annotated[_CommaSeparated, AfterValidator(_networks)] = ()
+    trusted_proxies: Networks = ()
     max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     require_verified_email: bool = False
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Read the settings; raises `SettingsError` with every mistake in it."""
+        files, unreadable = _from_files(set(cls.model_fields) - set(overrides))
+        said: dict[str, Any] = {**files, **overrides}
         try:
-            return cls(**overrides)
+            settings = cls(**said)
         except UnicodeDecodeError:
             raise SettingsError([".env: is not UTF-8"]) from None
         except PydanticValidationError as error:
-            lines = []
+            lines = [*unreadable.values()]
             for mistake in error.errors(include_input=False, include_url=False):
-                text = mistake["msg"].removeprefix("Value error, ")
+                name, text = str(mistake["loc"][0]), mistake["msg"].removeprefix("Value error, ")
                 if mistake["type"] == "missing":
                     text = "required; see .env.example"
-                lines.append(f"{str(mistake['loc'][0]).upper()}: {text}")
+                if name not in unreadable:
+                    lines.append(f"{name.upper()}: {text}")
             raise SettingsError(lines) from None
+        if unreadable:
+            raise SettingsError([*unreadable.values()])
+        return settings
 
     @field_validator("better_auth_url")
     @classmethod
     def _issuer_url(cls, value: str, info: ValidationInfo) -> str:
-        _require_tls(value, info)
+        require_tls(value, info)
         return value.rstrip("/")
 
     @field_validator("jwt_issuer")
     @classmethod
     def _issuer_names(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for name in value:
-            _require_tls(name, info)
+            require_tls(name, info)
         return value
 
-    @field_validator("jwks_url")
+    @field_validator("better_auth_internal_url", "jwks_url")
     @classmethod
     def _key_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None:
@@ -208,7 +158,8 @@ class Settings(BaseSettings):
             raise ValueError("cannot be combined with JWKS_URL; set one of them")
         if value is not None and value.is_dir():
             raise ValueError("is a folder")
-        if value is None and url is None and issuer is not None and "jwks_url" in info.data:
+        internal = info.data.get("better_auth_internal_url", "wrong")
+        if value is None and issuer is not None and {url, internal} == {None}:
             try:
                 check_key_url(issuer, info.data.get("plain_http_hosts", ()))
             except ValueError as error:
@@ -234,12 +185,12 @@ class Settings(BaseSettings):
         if "*" in value and info.data.get("environment") != "development":
             raise ValueError("'*' is refused in production; list the origins")
         # A browser sends bare origins: with a path or a slash none would ever be equal.
-        return tuple(item if item == "*" else _require_tls(item, info) for item in value)
+        return tuple(item if item == "*" else require_tls(item, info) for item in value)
 
     @field_validator("service_url")
     @classmethod
     def _own_origin(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return None if value is None else _require_tls(value, info)
+        return None if value is None else require_tls(value, info)
 
     @field_validator("service_secret")
     @classmethod
@@ -273,7 +224,12 @@ class Settings(BaseSettings):
     @property
     def key_url(self) -> str:
         """Where the issuer publishes its keys."""
-        return self.jwks_url or f"{self.better_auth_url}{JWKS_PATH}"
+        return self.jwks_url or f"{self.issuer_url}{JWKS_PATH}"
+
+    @property
+    def issuer_url(self) -> str:
+        """Where this process reaches Better Auth itself, whatever name it has outside."""
+        return (self.better_auth_internal_url or self.better_auth_url).rstrip("/")
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ class Target:
         service = None
         if setting("DATABASE_URL") is not None:
             service = _reach(database_url_from("DATABASE_URL", meaning="the service's database"))
-        origin = setting("BETTER_AUTH_URL")
+        origin = setting("BETTER_AUTH_INTERNAL_URL") or setting("BETTER_AUTH_URL")
         hosts = (setting("PLAIN_HTTP_HOSTS") or "").split(",")
         return cls(
             store,

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from keys.origins import host_of, is_loopback, origin_of
+from keys.origins import host_of, is_loopback
 from service.accounts.errors import (
     AccountExistsError,
     EmailUnverifiedError,
@@ -78,18 +78,22 @@ class _Token(BaseModel):
 
 
 class BetterAuth:
-    """One Better Auth. `budget` bounds each call in seconds, whatever the time is spent on."""
+    """One Better Auth, reached at `url` and known to the world as `origin`.
+
+    `budget` bounds each call in seconds, whatever the time is spent on.
+    """
 
     def __init__(
         self,
         url: str,
         *,
+        origin: str,
         ca_file: str | None,
         budget: float,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._base = f"{url.rstrip('/')}/api/auth"
-        self._origin = origin_of(url)
+        self._origin = origin
         self._budget = budget
         tls = httpx.create_ssl_context()
         if ca_file is not None:

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+
 /**
  * Every setting of this application, read and checked in one place.
  *
@@ -47,16 +49,33 @@ const ALGORITHMS: readonly SigningAlgorithm[] = ["EdDSA", "ES256", "ES512", "RS2
 export function readEnvironment(source: Readonly<Record<string, string | undefined>>): Environment {
   const problems: string[] = [];
 
+  /** `NAME_FILE` names a file that holds the value of `NAME`, as containers get their secrets. */
+  function given(name: string): string | undefined {
+    const text = source[name]?.trim() || undefined;
+    const path = source[`${name}_FILE`];
+    if (!path) return text;
+    if (text !== undefined) problems.push(`${name} and ${name}_FILE are both set: keep one of them`);
+    try {
+      const content = readFileSync(path, "utf8").trim();
+      if (content === "") problems.push(`${name}_FILE: ${path} is empty`);
+      return content;
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? error.code : "unknown error";
+      problems.push(`${name}_FILE: ${path} cannot be read (${code})`);
+      return "";
+    }
+  }
+
   function value(name: string, fallback?: string): string {
-    const found = source[name]?.trim() || fallback;
+    const found = given(name) ?? fallback;
     if (found === undefined) problems.push(`${name} is not set`);
     return found ?? "";
   }
 
   function origin(name: string, fallback?: string): string {
-    const given = value(name, fallback);
-    if (given === "") return "";
-    const url = URL.canParse(given) ? new URL(given) : undefined;
+    const text = value(name, fallback);
+    if (text === "") return "";
+    const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url !== undefined && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url.origin;
     problems.push(`${name} must be an http or https origin without a path, such as http://localhost:3000`);
     return "";
@@ -76,9 +95,9 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
   }
 
   function versions(name: string): readonly VersionedSecret[] | undefined {
-    const given = source[name]?.trim();
-    if (!given) return undefined;
-    const secrets = given.split(",").map((entry) => {
+    const text = given(name);
+    if (!text) return undefined;
+    const secrets = text.split(",").map((entry) => {
       const [, version, found] = /^(\d{1,9}):(.+)$/.exec(entry.trim()) ?? [];
       return { version: Number(version), value: found?.trim() ?? "" };
     });
@@ -93,7 +112,7 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
   }
 
   const secrets = versions("BETTER_AUTH_SECRETS");
-  const secret = secrets === undefined ? value("BETTER_AUTH_SECRET") : source["BETTER_AUTH_SECRET"]?.trim();
+  const secret = secrets === undefined ? value("BETTER_AUTH_SECRET") : given("BETTER_AUTH_SECRET");
   if (secret) checkSecret("BETTER_AUTH_SECRET", secret);
 
   const algorithm = value("SIGNING_ALGORITHM", "EdDSA");

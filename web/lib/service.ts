@@ -494,7 +494,7 @@ export interface components {
              * Status
              * @enum {string}
              */
-            readonly status: "ready" | "unavailable";
+            readonly status: "ready" | "unavailable" | "stopping";
         };
         /**
          * Refresh
