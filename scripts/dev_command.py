@@ -11,6 +11,7 @@ from keys.errors import SigningKeyError
 from scripts import ports
 from scripts.database_roles import RolesError
 from scripts.dev_home import DevHome, HomeError
+from scripts.dev_https import HttpsFront
 from scripts.dev_run import DevRun, StartError
 from scripts.dev_settings import DEFAULT_HOME, DevSettings, UsageError, read_settings
 from scripts.embedded_postgres import PostgresError
@@ -23,10 +24,10 @@ _FORESEEN: Final = (
 )
 
 
-def run_stack(home: Path | None, *, api_only: bool) -> int:
+def run_stack(home: Path | None, *, api_only: bool, https: bool) -> int:
     """Run the stack on the folder `home` until it is told to stop; give the exit code."""
     try:
-        settings = read_settings(home=home or DEFAULT_HOME, api_only=api_only)
+        settings = read_settings(home=home or DEFAULT_HOME, api_only=api_only, https=https)
     except UsageError as error:
         return _refuse(error, USAGE)
     try:
@@ -38,11 +39,17 @@ def run_stack(home: Path | None, *, api_only: bool) -> int:
         return _refuse(error, FAILED)
 
 
+def tell_trust(home: Path | None) -> int:
+    """Print how to trust the authority of the stack of `home`; give the exit code."""
+    front = HttpsFront(DevHome(home or DEFAULT_HOME), port=0)
+    if not front.authority.is_file():
+        return _refuse(StartError("there is no authority yet: ./scripts/dev --https makes it"), 1)
+    print(front.instructions(), end="")
+    return DONE
+
+
 def _require_ports(settings: DevSettings) -> None:
-    wanted = {"PORT": settings.port}
-    if not settings.api_only:
-        wanted["WEB_PORT"] = settings.web_port
-    for name, port in wanted.items():
+    for name, port in settings.ports.items():
         reason = ports.why_not(port)
         if reason:
             raise StartError(f"port {port} {reason}; stop that, or choose another with {name}")

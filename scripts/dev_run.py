@@ -1,29 +1,31 @@
 """One run of the development stack: its parts in order, until it is cancelled."""
 
 import asyncio
-import contextlib
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from keys.verifier import JWKS_PATH
 from scripts.bootstrap import VENV
 from scripts.database_roles import DATABASE, ROLES, RolePasswords, provide
 from scripts.dev_home import DevHome
-from scripts.dev_settings import WEB, DatabaseUrls, DevSettings
+from scripts.dev_https import HttpsFront
+from scripts.dev_settings import WEB, DatabaseUrls, DevSettings, surroundings
 from scripts.dev_token import USER, instructions, mint, provide_signer
 from scripts.embedded_postgres import EmbeddedPostgres
 from scripts.node_runtime import find_node
 from scripts.private_files import last_line
+from scripts.readiness import answering, has_a_key, is_ok, there_is
 from scripts.supervisor import Child, Program, tell
 from service.database_url import parse_database_url
 from service.migrations.runner import upgrade
 
 READY_SECONDS: Final = 120.0
-_POLL_SECONDS: Final = 0.05
 # Next names an address long before anything answers there, and not the one that Better Auth knows.
 _NEXT_BANNER: Final = re.compile(
     r"Next\.js \d|- (Local|Network): |Ready in|next\.config\.ts took|Experiments|agentUpgrade"
@@ -101,21 +103,41 @@ class DevRun:
         signer = await provide_signer(self._home.folder) if settings.api_only else None
         self._home.write_operators_environment(settings.operators_environment(self._home, urls))
         began = time.monotonic()
+        if settings.front is not None:
+            await self._start_front(settings.front)
         if signer is None:
             await self._start_child(self._web(urls))
         applied = await upgrade(parse_database_url(urls.owner))
         _progress("migrations", ", ".join(applied) or "up to date", began)
         await self._start_child(self._service(urls))
         if signer is None:
-            await self._ready("web", f"{settings.web_origin}/api/auth/jwks", _has_a_key)
+            await self._ready("web", f"{settings.web_address}{JWKS_PATH}", has_a_key)
+        if settings.front is not None:
+            url, authority = settings.front.internal_origin, settings.front.authority
+            await self._ready("https", f"{url}{JWKS_PATH}", has_a_key, authority)
         # After web/: without keys the service would only say, and log, that it is not ready.
-        await self._ready("service", f"{settings.service_origin}/readyz", _is_ok)
+        await self._ready("service", f"{settings.service_address}/readyz", is_ok)
         self._say_ready()
         if signer is not None:
             origin = settings.web_origin
             token = mint(signer, {**USER, "iss": origin, "aud": origin})
-            for line in instructions(token, settings.service_origin):
+            for line in instructions(token, settings.service_address):
                 tell(line)
+
+    async def _start_front(self, front: HttpsFront) -> None:
+        """Start the proxy, and wait for its authority: the others are to trust it."""
+        settings = self._settings
+        environment = front.environment(web_port=settings.web_port, port=settings.port)
+        await self._start_child(
+            Program(
+                name="https",
+                command=front.command,
+                cwd=self._home.folder,
+                environment={**surroundings(), **environment},
+                log=self._home.log("https"),
+            )
+        )
+        await self._until("https", there_is(front.authority), "made no authority")
 
     def _web(self, urls: DatabaseUrls) -> Program:
         node = find_node(VENV)
@@ -147,9 +169,20 @@ class DevRun:
     async def _start_child(self, program: Program) -> None:
         self._children.append(await Child.start(program, held=(self._home.lock,)))
 
-    async def _ready(self, name: str, url: str, accept: Callable[[httpx.Response], bool]) -> None:
+    async def _ready(
+        self,
+        name: str,
+        url: str,
+        accept: Callable[[httpx.Response], bool],
+        authority: Path | None = None,
+    ) -> None:
         """Wait until the program answers as it should. Raises `StartError` if any has ended."""
-        probe = asyncio.ensure_future(_probe(url, accept))
+        await self._until(name, answering(url, accept, authority), f"did not answer at {url}")
+        _progress(name, url, self._began)
+
+    async def _until(self, name: str, event: Coroutine[Any, Any, None], missing: str) -> None:
+        """Wait for an event while all programs run. Raises `StartError` if one has ended."""
+        probe = asyncio.ensure_future(event)
         ends = {child: asyncio.ensure_future(child.wait()) for child in self._children}
         events: list[asyncio.Future[Any]] = [probe, self._postgres_end, *ends.values()]
         try:
@@ -163,9 +196,8 @@ class DevRun:
                 code = end.result()
                 raise StartError(f"{child.name} ended with exit code {code}: {child.last_words}")
         if not probe.done():
-            raise StartError(f"{name} did not answer at {url} within {READY_SECONDS:.0f} s")
+            raise StartError(f"{name} {missing} within {READY_SECONDS:.0f} s")
         probe.result()
-        _progress(name, url, self._began)
 
     def _say_ready(self) -> None:
         settings = self._settings
@@ -198,29 +230,6 @@ class DevRun:
             await child.stop()
         if self._postgres is not None:
             await asyncio.to_thread(self._postgres.stop)
-
-
-async def _probe(url: str, accept: Callable[[httpx.Response], bool]) -> None:
-    # trust_env: a proxy has no business between us and our own loopback.
-    async with httpx.AsyncClient(trust_env=False, timeout=READY_SECONDS) as client:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if accept(await client.get(url)):
-                    return
-            await asyncio.sleep(_POLL_SECONDS)
-
-
-def _is_ok(response: httpx.Response) -> bool:
-    return response.status_code == httpx.codes.OK
-
-
-def _has_a_key(response: httpx.Response) -> bool:
-    if not _is_ok(response):
-        return False
-    try:
-        return bool(response.json()["keys"])
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 def _progress(what: str, detail: str, began: float) -> None:

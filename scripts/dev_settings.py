@@ -9,6 +9,7 @@ from typing import Final
 from dotenv import dotenv_values
 
 from scripts.dev_home import DevHome
+from scripts.dev_https import HttpsFront
 from scripts.postgres_files import CHECKOUT, short_hash
 from service.settings import Settings
 
@@ -45,18 +46,44 @@ class DevSettings:
     api_only: bool
     port: int
     web_port: int
+    https_port: int | None
     environment: Mapping[str, str]
     external: DatabaseUrls | None
 
     @property
+    def web_address(self) -> str:
+        """Where the web app listens."""
+        return f"http://localhost:{self.web_port}"
+
+    @property
+    def service_address(self) -> str:
+        """Where the service listens."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def front(self) -> HttpsFront | None:
+        """The proxy in front of both, where there is one."""
+        return None if self.https_port is None else HttpsFront(DevHome(self.home), self.https_port)
+
+    @property
     def web_origin(self) -> str:
         """The web app's origin, which is the tokens' issuer and audience."""
-        return f"http://localhost:{self.web_port}"
+        return self.web_address if self.front is None else self.front.app_origin
 
     @property
     def service_origin(self) -> str:
         """The service's origin."""
-        return f"http://localhost:{self.port}"
+        return self.service_address if self.front is None else self.front.api_origin
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that the stack listens on, by the settings that choose them."""
+        ports = {"PORT": self.port}
+        if not self.api_only:
+            ports["WEB_PORT"] = self.web_port
+        if self.https_port is not None:
+            ports["HTTPS_PORT"] = self.https_port
+        return ports
 
     @property
     def issuer_settings(self) -> dict[str, str]:
@@ -78,6 +105,7 @@ class DevSettings:
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
             "BETTER_AUTH_URL": self.web_origin,
+            **self._behind_https,
             "DATABASE_URL": urls.app,
             "DIRECT_DATABASE_URL": wanted.get("DIRECT_DATABASE_URL", "") if self.external else "",
             "JWKS_URL": "",
@@ -98,6 +126,8 @@ class DevSettings:
             "SERVICE_URL": self.service_origin,
             "NEXT_TELEMETRY_DISABLED": "1",
         }
+        if self.front is not None:
+            ours |= self.front.trusting(surroundings())
         if self.home != DEFAULT_HOME:
             # `next dev` locks its folder, and another stack may be running in this checkout.
             ours["NEXT_DIST_DIR"] = f".next-{short_hash(self.home)}"
@@ -111,11 +141,33 @@ class DevSettings:
             "MIGRATION_DATABASE_URL": urls.owner,
             "PURGE_DATABASE_URL": urls.purge or "",
             "BETTER_AUTH_URL": self.web_origin,
+            **self._issuer_behind_https,
             **self.issuer_settings,
         }
         if self.api_only:
             return {**common, "SIGNING_KEYS_FILE": str(home.folder / "signing-keys.json")}
         return {**common, "AUTH_DATABASE_URL": urls.auth or "", **self._issuer_secrets(home)}
+
+    @property
+    def _issuer_behind_https(self) -> dict[str, str]:
+        """Say how programs of this machine reach the issuer by way of the proxy."""
+        if self.front is None:
+            return {}
+        return {
+            "BETTER_AUTH_INTERNAL_URL": self.front.internal_origin,
+            "CA_FILE": str(self.front.authority),
+        }
+
+    @property
+    def _behind_https(self) -> dict[str, str]:
+        """Say to the service what is in front of it."""
+        if self.front is None:
+            return {"BETTER_AUTH_INTERNAL_URL": "", "SERVICE_URL": ""}
+        return {
+            **self._issuer_behind_https,
+            "SERVICE_URL": self.service_origin,
+            "TRUSTED_PROXIES": "127.0.0.1",
+        }
 
     def _issuer_secrets(self, home: DevHome) -> dict[str, str]:
         """Give Better Auth's secrets; they go with the database, whose keys they encrypt."""
@@ -131,21 +183,29 @@ def surroundings() -> dict[str, str]:
     return {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
 
 
-def read_settings(*, home: Path, api_only: bool, checkout: Path = CHECKOUT) -> DevSettings:
+def read_settings(
+    *, home: Path, api_only: bool, https: bool = False, checkout: Path = CHECKOUT
+) -> DevSettings:
     """Read the settings; raises `UsageError`."""
     file = {name: value or "" for name, value in dotenv_values(checkout / ".env").items()}
     environment = {**file, **os.environ}
-    port, web_port = _port(environment, "PORT", 8000), _port(environment, "WEB_PORT", 3000)
-    if port == web_port:
-        raise UsageError(f"PORT and WEB_PORT are both {port}; give them different ports")
-    return DevSettings(
+    if https and api_only:
+        raise UsageError("--https puts a proxy before web/ and the service; leave --api away")
+    settings = DevSettings(
         home=home.resolve(),
         api_only=api_only,
-        port=port,
-        web_port=web_port,
+        port=_port(environment, "PORT", 8000),
+        web_port=_port(environment, "WEB_PORT", 3000),
+        https_port=_port(environment, "HTTPS_PORT", 8443) if https else None,
         environment=environment,
         external=_external(environment, api_only=api_only),
     )
+    names: dict[int, str] = {}
+    for name, port in {"WEB_PORT": settings.web_port, **settings.ports}.items():
+        if port in names:
+            raise UsageError(f"{name} and {names[port]} are both {port}; give them different ports")
+        names[port] = name
+    return settings
 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -2,11 +2,14 @@
 
     ./scripts/dev               PostgreSQL, migrations, web/ (Next.js with Better Auth), the service
     ./scripts/dev --api         without web/ and without Node; prints a token to try the API with
+    ./scripts/dev --https       behind Caddy: https://app.localhost:8443, https://api.localhost:8443
+    ./scripts/dev --trust       tells how to trust the authority that --https has made
     ./scripts/dev --home DIR    keep data, secrets and logs in DIR instead of .dev
     ./scripts/dev --help        this text
 
-PORT (8000) and WEB_PORT (3000) say where to listen. PostgreSQL is an embedded one, unless
-DATABASE_URL is set; then MIGRATION_DATABASE_URL and (for web/) AUTH_DATABASE_URL must be set too.
+PORT (8000), WEB_PORT (3000) and HTTPS_PORT (8443) say where to listen. PostgreSQL is an embedded
+one, unless DATABASE_URL is set; then MIGRATION_DATABASE_URL and (for web/) AUTH_DATABASE_URL must
+be set too.
 Settings come from the environment or from .env. Logs are in .dev/logs.
 Exit codes: 0 stopped as asked, 1 failed, 2 usage.
 """
@@ -37,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the stack until it is told to stop; give the exit code."""
     parser = _Parser("dev", allow_abbrev=False)
     parser.add_argument("--api", action="store_true")
+    parser.add_argument("--https", action="store_true")
+    parser.add_argument("--trust", action="store_true")
     parser.add_argument("--home", type=Path)
     try:
         options = parser.parse_args(argv)
@@ -45,9 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     # Until the stack has handlers of its own: Ctrl-C among its imports would show a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from scripts.dev_command import run_stack  # noqa: PLC0415 - for that reason
+    from scripts.dev_command import run_stack, tell_trust  # noqa: PLC0415 - for that reason
 
-    return run_stack(options.home, api_only=options.api)
+    if options.trust:
+        return tell_trust(options.home)
+    return run_stack(options.home, api_only=options.api, https=options.https)
 
 
 if __name__ == "__main__":

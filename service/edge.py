@@ -19,6 +19,8 @@ from service.problem import problem_response
 MAX_BODY_BYTES: Final = 256 * 1024
 
 _MANY_DIGITS: Final = 16
+# By balancers and monitors, every second: what they see is in the metrics.
+_ASKED_ALL_THE_TIME: Final = frozenset({"/livez", "/readyz", "/metrics"})
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 logger = logging.getLogger("service.requests")
@@ -69,7 +71,8 @@ class Edge:
             seconds = time.perf_counter() - started_at
             count_request(scope, status, seconds)
             # The path without its query: people put secrets into queries.
-            logger.info(
+            logger.log(
+                logging.DEBUG if scope["path"] in _ASKED_ALL_THE_TIME else logging.INFO,
                 "%s %s %d %.1f ms (request %s)",
                 scope["method"],
                 scope["path"].encode("unicode_escape").decode(),

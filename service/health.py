@@ -22,6 +22,7 @@ class Liveness(BaseModel):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
+    stopping: bool = Field(description="Whether it is about to end, and wants no more requests.")
 
 
 class Keys(BaseModel):
@@ -45,9 +46,9 @@ class Readiness(BaseModel):
 
 
 @router.get("/livez", operation_id="getLiveness", summary="Is the process alive?")
-async def livez() -> Liveness:
+async def livez(request: Request) -> Liveness:
     """Answer; nothing is looked at, so nothing outside can make this fail."""
-    return Liveness()
+    return Liveness(stopping=_draining(request).begun)
 
 
 @router.get(
@@ -75,13 +76,12 @@ async def readyz(request: Request, response: Response) -> Readiness:
         reachable = "unavailable"
     status, watch = keys.status(), request.app.state.key_watch
     assert isinstance(watch, KeyWatch)  # noqa: S101 - app.py wires nothing else
-    loaded, draining = watch.revocations.loaded, request.app.state.draining
-    assert isinstance(draining, Draining)  # noqa: S101 - app.py wires nothing else
+    loaded, stopping = watch.revocations.loaded, _draining(request).begun
     ready = reachable == "ok" and status.state != "unavailable" and loaded
-    if not ready or draining.begun:
+    if not ready or stopping:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     return Readiness(
-        status="stopping" if draining.begun else "ready" if ready else "unavailable",
+        status="stopping" if stopping else "ready" if ready else "unavailable",
         database=reachable,
         key_set=status.state,
         revocations="loaded" if loaded else "unavailable",
@@ -105,6 +105,12 @@ async def prometheus() -> Response:
     """Give the metrics of this service; which proxies may ask for them is the operator's part."""
     content, media_type = exposition()
     return Response(content, media_type=media_type)
+
+
+def _draining(request: Request) -> Draining:
+    draining = request.app.state.draining
+    assert isinstance(draining, Draining)  # noqa: S101 - app.py wires nothing else
+    return draining
 
 
 def _rounded(seconds: float | None) -> float | None:

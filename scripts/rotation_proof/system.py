@@ -69,6 +69,7 @@ class System:
             api_only=False,
             port=ports[0],
             web_port=web_port,
+            https_port=None,
             environment={
                 "ACCESS_TOKEN_LIFETIME": self.token_lifetime,
                 "JWT_ALGORITHMS": self.algorithms,

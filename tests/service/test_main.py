@@ -146,13 +146,13 @@ def test_every_worker_writes_the_access_log(
             seen.append(line)
             if "startup complete" in line and not asked:
                 asked = True
-                assert ask(port, "/livez?token=x").startswith(b"HTTP/1.1 200")
-            if line.startswith("INFO service.requests: GET /livez 200"):
+                assert ask(port, "/docs?token=x").startswith(b"HTTP/1.1 200")
+            if line.startswith("INFO service.requests: GET /docs 200"):
                 process.send_signal(signal.SIGTERM)
                 break
         process.stderr.read()
         watchdog.cancel()
-    assert any(line.startswith("INFO service.requests: GET /livez 200") for line in seen)
+    assert any(line.startswith("INFO service.requests: GET /docs 200") for line in seen)
     assert "token" not in "".join(seen)
 
 

@@ -359,6 +359,11 @@ export interface components {
              * @constant
              */
             readonly status?: "ok";
+            /**
+             * Stopping
+             * @description Whether it is about to end, and wants no more requests.
+             */
+            readonly stopping: boolean;
         };
         /**
          * Login
