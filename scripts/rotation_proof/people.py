@@ -50,15 +50,18 @@ class Person:
     async def live(self) -> None:
         """Use the services until cancelled."""
         for service in itertools.cycle(self.services):
-            age = time.monotonic() - self._fetched_at
-            if age > REFRESH_SECONDS:
-                await self.refresh()
+            await self.keep_token()
             if _expires_in(self.token) <= 0:
                 self.counts["waited with an expired token"] += 1
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             await self._call(service)
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def keep_token(self) -> None:
+        """Fetch another token where this one is getting old."""
+        if time.monotonic() - self._fetched_at > REFRESH_SECONDS:
+            await self.refresh()
 
     async def refresh(self) -> bool:
         """Fetch a token; count it if there is none to be had."""

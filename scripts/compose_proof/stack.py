@@ -1,0 +1,162 @@
+"""One run of docker-compose.yml from a copy of this checkout: secrets, images, containers."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from scripts.bootstrap import ROOT
+from scripts.compose_proof.engine import ComposeError, Engine
+
+PROJECT: Final = "check-compose"
+# In the order in which they wait for each other.
+SERVICES: Final = ("postgres", "migrate", "web", "service-1", "service-2", "caddy")
+REPLICAS: Final = ("service-1", "service-2")
+IMAGES: Final = tuple(
+    f"better-auth-resource-server{part}:{PROJECT}" for part in ("", "-web", "-caddy")
+)
+_PATIENCE_SECONDS: Final = 120.0
+_POLL_SECONDS: Final = 0.2
+_LABEL: Final = "com.docker.compose"
+
+
+class ComposeStack:
+    """The stack under a project name and on ports of its own."""
+
+    def __init__(self, engine: Engine, folder: Path, say: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._say = say
+        self.checkout = folder / "checkout"
+        http_port, self.https_port = _free_ports()
+        self._environment = {
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "IMAGE_TAG": PROJECT,
+            "HTTP_PORT": str(http_port),
+            "HTTPS_PORT": str(self.https_port),
+            # Short, so that a drill sees tokens come and go; and busier people than people are.
+            "ACCESS_TOKEN_LIFETIME": "30s",
+            "RATE_LIMIT_TASKS": "1000000/minute",
+        }
+        self.http_port = http_port
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the authority that signed the proxy's."""
+        return self.checkout.parent / "root.crt"
+
+    def prepare(self) -> None:
+        """Copy what the repository holds, and make the secrets, as its user would."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607 - wherever git is
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for name in filter(None, listed.split("\0")):
+            source, target = ROOT / name, self.checkout / name
+            if source.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+        subprocess.run(
+            [self.checkout / "scripts" / "make_secrets"], check=True, stdout=subprocess.DEVNULL
+        )
+
+    def build(self) -> None:
+        """Build the images."""
+        for service in ("service-1", "web", "caddy"):
+            self._say(f"building the image of {service}")
+            self._compose("build", service)
+
+    def up(self) -> None:
+        """Start the services, each when those that it waits for are healthy."""
+        for service in SERVICES:
+            self._say(f"starting {service}")
+            self._compose("up", "-d", "--no-deps", "--no-build", service)
+            self.wait_for(service)
+        root = "/state/caddy/pki/authorities/local/root.crt"
+        self._engine.run("cp", f"{self.container('caddy')}:{root}", str(self.authority))
+
+    def wait_for(self, service: str) -> None:
+        """Wait until a service is healthy; the migrations, until they have ended well."""
+        wanted = ("exited", "0") if service == "migrate" else ("running", "healthy")
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while (found := self._state(service)) != wanted:
+            if time.monotonic() > deadline or found[0] == "exited":
+                last = self.logs(service).strip().rpartition("\n")[2]
+                raise ComposeError(f"{service} is {' '.join(found)}, not {wanted[1]}: {last}")
+            time.sleep(_POLL_SECONDS)
+
+    def _state(self, service: str) -> tuple[str, str]:
+        (state,) = json.loads(self._engine.run("inspect", self.container(service)))
+        status = state["State"]
+        health = status.get("Health") or status.get("Healthcheck") or {}
+        if service == "migrate":
+            return status["Status"], str(status["ExitCode"])
+        return status["Status"], str(health.get("Status"))
+
+    def stop(self, service: str) -> None:
+        """Stop a service, as `docker compose stop` does."""
+        self._compose("stop", service)
+
+    def start(self, service: str) -> None:
+        """Start a stopped service again, and wait until it is healthy."""
+        self._compose("start", service)
+        self.wait_for(service)
+
+    def operate(self, *command: str) -> Any:
+        """Run an operators' command with --json, as the README says; give its JSON."""
+        out = self._compose(
+            *("--profile", "ops", "run", "--rm", "-T", "--no-deps", "ops"), *command, "--json"
+        )
+        return json.loads(out[out.index("{") :])
+
+    def container(self, service: str) -> str:
+        """Give the id of a service's container."""
+        found = self._engine.run(
+            *("ps", "-aq", "--filter", f"label={_LABEL}.project={PROJECT}"),
+            *("--filter", f"label={_LABEL}.service={service}"),
+        ).split()
+        if len(found) != 1:
+            raise ComposeError(f"{service} has {len(found)} containers")
+        return found[0]
+
+    def inspect(self, service: str) -> Any:
+        """Give what the engine knows of a service's container."""
+        return json.loads(self._engine.run("inspect", self.container(service)))[0]
+
+    def logs(self, service: str) -> str:
+        """Give what a service has written."""
+        return self._engine.logs(self.container(service))
+
+    def execute(self, service: str, *command: str) -> str:
+        """Run a command in a service's container; give what it wrote."""
+        return self._engine.run("exec", self.container(service), *command, check=False)
+
+    def secrets(self) -> list[str]:
+        """Give every secret, and the passwords in the URLs."""
+        found = []
+        for file in (self.checkout / ".secrets").iterdir():
+            text = file.read_text().strip()
+            found.append(text.partition("://")[2].partition("@")[0].rpartition(":")[2] or text)
+        return found
+
+    def down(self) -> None:
+        """Stop and remove everything, its data included."""
+        self._compose("--profile", "ops", "down", "--volumes", check=False)
+
+    def _compose(self, *arguments: str, check: bool = True) -> str:
+        return self._engine.run_compose(
+            *arguments, cwd=self.checkout, environment=self._environment, check=check
+        )
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        for probe in (one, other):
+            probe.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
