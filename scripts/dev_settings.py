@@ -97,6 +97,10 @@ class DevSettings:
 
     def service_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Give the service its own settings and nothing else; empty means not set."""
+        settings = self._service_settings(home, urls)
+        return {**surroundings(), "PYTHONUNBUFFERED": "1", **settings}
+
+    def _service_settings(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         own = {name.upper() for name in Settings.model_fields}
         wanted = {name: value for name, value in self.environment.items() if name in own}
         # What belongs to another issuer or to another database must not reach into this stack.
@@ -114,7 +118,7 @@ class DevSettings:
             "JWT_AUDIENCE": "",
             "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),
         }
-        return {**surroundings(), "PYTHONUNBUFFERED": "1", **wanted, **ours}
+        return {**wanted, **ours}
 
     def web_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Give web/ its own settings and nothing else."""
@@ -136,12 +140,9 @@ class DevSettings:
     def operators_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Give the operators' commands what they work on: `./scripts/ops` runs them so."""
         common = {
-            "ENVIRONMENT": "development",
-            "DATABASE_URL": urls.app,
+            **self._service_settings(home, urls),
             "MIGRATION_DATABASE_URL": urls.owner,
             "PURGE_DATABASE_URL": urls.purge or "",
-            "BETTER_AUTH_URL": self.web_origin,
-            **self._issuer_behind_https,
             **self.issuer_settings,
         }
         if self.api_only:
@@ -149,22 +150,13 @@ class DevSettings:
         return {**common, "AUTH_DATABASE_URL": urls.auth or "", **self._issuer_secrets(home)}
 
     @property
-    def _issuer_behind_https(self) -> dict[str, str]:
-        """Say how programs of this machine reach the issuer by way of the proxy."""
-        if self.front is None:
-            return {}
-        return {
-            "BETTER_AUTH_INTERNAL_URL": self.front.internal_origin,
-            "CA_FILE": str(self.front.authority),
-        }
-
-    @property
     def _behind_https(self) -> dict[str, str]:
-        """Say to the service what is in front of it."""
+        """Say to the service what is in front of it, and how it reaches the issuer through it."""
         if self.front is None:
             return {"BETTER_AUTH_INTERNAL_URL": "", "SERVICE_URL": ""}
         return {
-            **self._issuer_behind_https,
+            "BETTER_AUTH_INTERNAL_URL": self.front.internal_origin,
+            "CA_FILE": str(self.front.authority),
             "SERVICE_URL": self.service_origin,
             "TRUSTED_PROXIES": "127.0.0.1",
         }

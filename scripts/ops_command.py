@@ -4,7 +4,7 @@
     ./scripts/ops --home DIR rotate-keys ...  on that of DIR
 
 The stack (./scripts/dev) writes down what its operators need to know, in `operators.env`.
-Commands: migrate, mint-token, purge, revoke-tokens, rotate-keys; each has --help.
+Commands: check-config, migrate, mint-token, purge, revoke-tokens, rotate-keys; each has --help.
 """
 
 import os
@@ -18,7 +18,10 @@ from dotenv import dotenv_values
 from scripts.commands import FAILED, USAGE
 from scripts.dev_settings import DEFAULT_HOME, surroundings
 
-COMMANDS: Final = ("migrate", "mint-token", "purge", "revoke-tokens", "rotate-keys")
+COMMANDS: Final = (
+    "check-config",
+    *("migrate", "mint-token", "purge", "revoke-tokens", "rotate-keys"),
+)
 FILE: Final = "operators.env"
 
 

@@ -43,7 +43,7 @@ def test_only_the_operators_commands_are_run(
 ) -> None:
     assert main(arguments) == 2
     assert (
-        "name one of migrate, mint-token, purge, revoke-tokens, rotate-keys"
+        "name one of check-config, migrate, mint-token, purge, revoke-tokens, rotate-keys"
         in capsys.readouterr().err
     )
 
