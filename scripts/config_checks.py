@@ -267,7 +267,7 @@ async def _connected(settings: Settings) -> AsyncIterator[Database]:
     database = Database(
         parse_database_url(settings.database_url.get_secret_value()),
         pool_size=1,
-        budget=_SECONDS,
+        connect_seconds=settings.database_connect_seconds,
         prepared_statements=settings.database_prepared_statements,
     )
     try:

@@ -7,9 +7,6 @@
 - `purge` is the operators' purge: it sees and deletes what is past restoring, and nothing else.
 """
 
-import base64
-import hashlib
-import hmac
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from service.database_url import parse_database_url
+from service.migrations.roles import POWERLESS, scram_verifier
 
 DATABASE: Final = "resource_server"
 OWNER: Final = "owner"
@@ -30,9 +28,6 @@ APP: Final = "app"
 AUTH: Final = "auth"
 PURGE: Final = "purge"
 ROLES: Final = (OWNER, APP, AUTH, PURGE)
-# Stated, even where they are defaults: an `app` that could bypass the policies is no second wall.
-_POWERLESS: Final = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT"
-_SCRAM_ITERATIONS: Final = 4096
 _CONNECT_SECONDS: Final = 10
 # What must be said anew in each database, for a copy does not take it over from its template.
 _OF_A_DATABASE: Final = (
@@ -115,19 +110,10 @@ async def drop_database(superuser_url: str, name: str) -> None:
         await _execute(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", name)
 
 
-def scram_verifier(password: str, salt: bytes) -> str:
-    """Give what PostgreSQL keeps of a password (RFC 5803), so that its log never sees more."""
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _SCRAM_ITERATIONS)
-    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    server = hmac.digest(salted, b"Server Key", "sha256")
-    salt64, stored64, server64 = (base64.b64encode(x).decode() for x in (salt, stored, server))
-    return f"SCRAM-SHA-256${_SCRAM_ITERATIONS}:{salt64}${stored64}:{server64}"
-
-
 async def _provide_role(connection: AsyncConnection, role: str, password: str) -> None:
     verb = "ALTER" if await _exists(connection, "pg_roles", "rolname", role) else "CREATE"
-    verifier = scram_verifier(password, secrets.token_bytes(16))
-    await _execute(connection, f"{verb} ROLE %I {_POWERLESS} PASSWORD %L", role, verifier)
+    verifier = scram_verifier(password)
+    await _execute(connection, f"{verb} ROLE %I {POWERLESS} PASSWORD %L", role, verifier)
     # Attributes are not all: membership in a mightier role counts too.
     memberships = text(
         "SELECT g.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid"

@@ -1,50 +1,125 @@
 """Bring the database schema up to date.
 
-    migrate             show what would be applied
-    migrate --execute   apply it
+    migrate                       show what would be applied
+    migrate --execute             apply it
+    migrate --execute --out FILE  also where roles are missing: makes them, and keeps their URLs
 
-Connects as MIGRATION_DATABASE_URL (the role that owns the tables), from the environment or .env.
+Connects as MIGRATION_DATABASE_URL (the role that owns the tables; of Neon, the URL that its console
+shows), from the environment or .env, without Neon's pooler between. Where the roles that the
+migrations grant to are missing, they are made, with random passwords: the URLs to use are shown
+once, on a terminal, or written to a new file that nobody else can read (--out).
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do.
 """
 
+import argparse
 import asyncio
 import json
+import os
+import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
 
-from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, database_url_from
-from service.migrations.runner import MigrationError, pending, upgrade
+from scripts.commands import (
+    DONE,
+    FAILED,
+    NOTHING_DUE,
+    USAGE,
+    Parser,
+    UsageError,
+    database_url_from,
+    setting,
+)
+from scripts.private_files import PRIVATE_FILE
+from service.database_url import DatabaseUrl, parse_database_url, url_for, without_pooler
+from service.migrations.runner import MigrationError, missing, pending, upgrade
+
+_SETTINGS: Final[Mapping[str, str]] = {
+    "app": "DATABASE_URL",
+    "auth": "AUTH_DATABASE_URL",
+    "purge": "PURGE_DATABASE_URL",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     parser = Parser("migrate", __doc__)
     parser.add_argument("--execute", action="store_true", help="apply; without it, only show")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a new file for roles' URLs")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
-    arguments = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     try:
-        url = database_url_from("MIGRATION_DATABASE_URL", meaning="the role that owns the tables")
+        database_url_from("MIGRATION_DATABASE_URL", meaning="the role that owns the tables")
+        owners = setting("MIGRATION_DATABASE_URL") or ""
+        return _run(owners, parse_database_url(without_pooler(owners)), options)
     except UsageError as error:
         print(f"migrate: {error}", file=sys.stderr)
         return USAGE
-    try:
-        names = asyncio.run(upgrade(url) if arguments.execute else pending(url))
     except MigrationError as error:
         print(f"migrate: {error}", file=sys.stderr)
         return FAILED
-    if arguments.json:
-        print(json.dumps({"executed": arguments.execute, "migrations": names}))
-    else:
-        _tell(names, executed=arguments.execute)
+    except OSError as error:
+        print(f"migrate: --out: {error.strerror}: {error.filename}", file=sys.stderr)
+        return FAILED
+
+
+def _run(owners: str, url: DatabaseUrl, options: argparse.Namespace) -> int:
+    roles = asyncio.run(missing(url))
+    if not options.execute:
+        names = [*(f"role {role}" for role in roles), *asyncio.run(pending(url))]
+        _tell(names, options)
+        return DONE if names else NOTHING_DUE
+    # Looked at before anything is changed: nobody could be told the passwords afterwards.
+    if roles and options.out is None and (options.json or not sys.stdout.isatty()):
+        raise UsageError(
+            f"the roles {', '.join(roles)} are missing; where to write their URLs? --out FILE"
+        )
+    passwords = {role: secrets.token_urlsafe(24) for role in roles}
+    file = _reserve(options.out) if roles and options.out is not None else -1
+    try:
+        names = asyncio.run(upgrade(url, passwords))
+        made = {role: passwords[role] for role in roles if f"role {role}" in names}
+        lines = "".join(f"{name}={value}\n" for name, value in _urls(owners, made).items())
+        if file >= 0:
+            os.write(file, lines.encode())
+    except BaseException:
+        if file >= 0:
+            options.out.unlink()
+        raise
+    finally:
+        if file >= 0:
+            os.close(file)
+    _tell(names, options)
+    if made and file < 0:
+        print(f"\n{lines}\nThese URLs are shown this once: keep them where your secrets are.")
     return DONE if names else NOTHING_DUE
 
 
-def _tell(names: Sequence[str], *, executed: bool) -> None:
+def _reserve(path: Path) -> int:
+    """Create the file, which nobody else can read; one that is there is not touched."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+
+
+def _urls(owners: str, passwords: Mapping[str, str]) -> dict[str, str]:
+    """Give the settings of the roles that were made, by their names."""
+    return {
+        # Requests go through the pooler, where there is one; the rest are long sessions, and few.
+        name: url_for(owners, user=role, password=passwords[role], pooler=role == "app")
+        for role, name in _SETTINGS.items()
+        if role in passwords
+    }
+
+
+def _tell(names: Sequence[str], options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps({"executed": options.execute, "migrations": names}))
+        return
     for name in names:
-        print(f"{'applied' if executed else 'pending'}  {name}")
+        print(f"{'applied' if options.execute else 'pending'}  {name}")
     if not names:
         print("migrate: the schema is up to date", file=sys.stderr)
-    elif not executed:
+    elif not options.execute:
         print("migrate: nothing was changed; add --execute to apply", file=sys.stderr)
 
 

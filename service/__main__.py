@@ -96,7 +96,11 @@ def _require_address(settings: Settings) -> None:
 
 
 async def _check(settings: Settings) -> None:
-    database = Database(parse_database_url(settings.database_url.get_secret_value()), pool_size=1)
+    database = Database(
+        parse_database_url(settings.database_url.get_secret_value()),
+        pool_size=1,
+        connect_seconds=settings.database_connect_seconds,
+    )
     try:
         await check_database(database)
     finally:

@@ -177,6 +177,7 @@ def _database(settings: Settings, *, pool_size: int) -> Database:
         parse_database_url(settings.database_url.get_secret_value()),
         pool_size=pool_size,
         budget=settings.request_seconds,
+        connect_seconds=settings.database_connect_seconds,
         prepared_statements=settings.database_prepared_statements,
         waited=metrics.POOL_WAIT.observe,
     )

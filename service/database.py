@@ -47,6 +47,7 @@ IDENTITY_PARAMETER: Final = "identity"
 AnyRow = Row[*tuple[Any, ...]]
 
 REQUEST_SECONDS: Final = 5.0
+CONNECT_SECONDS: Final = 10.0
 LOCK_SECONDS: Final = 2.0
 POOL_WAIT_SECONDS: Final = 1.0
 
@@ -122,21 +123,24 @@ class OwnerTransaction(Protocol):
 class Database:
     """A pool of connections to one database, under one role that row-level security binds.
 
-    `budget` bounds each call in seconds, whatever the time is spent on. Without
+    `budget` bounds each call in seconds, from when it has a connection; opening one may take
+    `connect_seconds` more, for a database that sleeps (Neon) takes seconds to wake. Without
     `prepared_statements` it works through a transaction pooler that knows none (PgBouncer before
     1.21), a trip slower.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first by name
         self,
         url: DatabaseUrl,
         *,
         pool_size: int = 10,
         budget: float = REQUEST_SECONDS,
+        connect_seconds: float = CONNECT_SECONDS,
         prepared_statements: bool = True,
         waited: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
         self._budget = budget
+        self._acquire_seconds = POOL_WAIT_SECONDS + connect_seconds
         self._waited = waited
         self._engine = create_async_engine(
             url.url,
@@ -151,7 +155,7 @@ class Database:
             hide_parameters=True,
             connect_args={
                 **url.connect_args(),
-                "timeout": budget,
+                "timeout": connect_seconds,
                 "command_timeout": budget,
                 **({} if prepared_statements else _NOTHING_PREPARED),
                 "server_settings": {"application_name": "better-auth-resource-server"},
@@ -240,8 +244,10 @@ class Database:
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         asked = time.perf_counter()
         with _passing_trouble():
-            async with asyncio.timeout(self._budget), self._engine.connect() as connection:
+            deadline = asyncio.timeout(self._acquire_seconds)
+            async with deadline, self._engine.connect() as connection:
                 self._waited(time.perf_counter() - asked)
+                deadline.reschedule(asyncio.get_running_loop().time() + self._budget)
                 yield connection
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from keys.origins import is_loopback
+from service.neon import direct, pooled
 
 logger = logging.getLogger("service")
 
@@ -43,6 +44,26 @@ class DatabaseUrl:
     def connect_args(self) -> dict[str, ssl.SSLContext | bool]:
         """Give the argument by its name."""
         return {"ssl": self.ssl_argument()}
+
+
+def without_pooler(text: str) -> str:
+    """Give a URL that is known to be fine without Neon's pooler between."""
+    url = make_url(text)
+    return url.set(host=direct(url.host or "")).render_as_string(hide_password=False)
+
+
+def url_for(text: str, *, user: str, password: str, pooler: bool) -> str:
+    """Give the URL of another role on the same database, as one may keep it in a setting."""
+    url = make_url(text)
+    host = url.host or ""
+    query = {name: value for name, value in url.query.items() if name != "channel_binding"}
+    return url.set(
+        drivername="postgresql",
+        username=user,
+        password=password,
+        host=pooled(host) if pooler else direct(host),
+        query=query,
+    ).render_as_string(hide_password=False)
 
 
 def parse_database_url(text: str) -> DatabaseUrl:

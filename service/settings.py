@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from keys.fetch import check_key_url
 from keys.origins import origin_of
 from keys.verifier import JWKS_PATH
+from service.database_url import without_pooler
 from service.rate_limit import Kind
 from service.setting_files import SettingFileError, given
 from service.setting_types import (
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+    database_connect_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     database_prepared_statements: bool = True
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = 0
     better_auth_seconds: Annotated[float, Field(gt=0, le=60)] = 10
@@ -209,7 +211,9 @@ class Settings(BaseSettings):
     @property
     def listening_url(self) -> str:
         """The database without a pooler between, which could not LISTEN. It holds a password."""
-        return (self.direct_database_url or self.database_url).get_secret_value()
+        if self.direct_database_url is not None:
+            return self.direct_database_url.get_secret_value()
+        return without_pooler(self.database_url.get_secret_value())
 
     @property
     def issuers(self) -> frozenset[str]:

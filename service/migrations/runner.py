@@ -1,6 +1,6 @@
 """Apply the migrations over a URL of the owner's role."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +14,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from service.database_url import DatabaseUrl
+from service.migrations.roles import make_roles, missing_roles
 
-# The migrations grant to them, so they must be there.
-ROLES: Final = ("app", "auth", "purge")
 # Any number will do as long as nothing else in the database locks it.
 _LOCK: Final = 7_340_921_866_005_417
 
@@ -30,12 +29,21 @@ async def pending(url: DatabaseUrl) -> list[str]:
     return await _with_connection(url, _pending)
 
 
-async def upgrade(url: DatabaseUrl) -> list[str]:
+async def missing(url: DatabaseUrl) -> list[str]:
+    """Give the roles that the migrations grant to and that are not there yet.
+
+    Raises `MigrationError`.
+    """
+    return await _with_connection(url, missing_roles)
+
+
+async def upgrade(url: DatabaseUrl, passwords: Mapping[str, str] | None = None) -> list[str]:
     """Apply what is pending, all in one transaction, and give what was applied.
 
-    Two at once are safe: the second waits and finds nothing left to do. Raises `MigrationError`.
+    With `passwords`, missing roles are made (`role <name>`); without, that is an error. Two at once
+    are safe: the second waits and finds nothing left to do. Raises `MigrationError`.
     """
-    return await _with_connection(url, _upgrade)
+    return await _with_connection(url, lambda connection: _upgrade(connection, passwords or {}))
 
 
 async def _with_connection(url: DatabaseUrl, work: Callable[[Connection], list[str]]) -> list[str]:
@@ -57,15 +65,15 @@ async def _with_connection(url: DatabaseUrl, work: Callable[[Connection], list[s
         await engine.dispose()
 
 
-def _upgrade(connection: Connection) -> list[str]:
+def _upgrade(connection: Connection, passwords: Mapping[str, str]) -> list[str]:
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    made = _provide_roles(connection, passwords)
     names = _pending(connection)
     if names:
-        _require_roles(connection)
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    return names
+    return [*(f"role {role}" for role in made), *names]
 
 
 def _pending(connection: Connection) -> list[str]:
@@ -79,14 +87,13 @@ def _title(doc: str) -> str:
     return doc.partition("\n")[0].rstrip(".")
 
 
-def _require_roles(connection: Connection) -> None:
-    there = connection.scalars(text("SELECT rolname FROM pg_roles")).all()
-    for role in ROLES:
-        if role not in there:
-            raise MigrationError(
-                f"role {role} is missing; run: CREATE ROLE {role} LOGIN PASSWORD '...'"
-                " NOSUPERUSER NOBYPASSRLS"
-            )
+def _provide_roles(connection: Connection, passwords: Mapping[str, str]) -> list[str]:
+    roles = missing_roles(connection)
+    for role in roles:
+        if role not in passwords:
+            raise MigrationError(f"role {role} is missing; run: migrate --execute, which makes it")
+    make_roles(connection, {role: passwords[role] for role in roles})
+    return roles
 
 
 def _config() -> Config:

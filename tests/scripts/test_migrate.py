@@ -117,13 +117,3 @@ def test_failure_is_one_line_without_the_password(
     assert said.err.count("\n") == 1
     assert "hunter2" not in said.err
     assert "Traceback" not in said.err
-
-
-def test_missing_role_app_is_said_with_what_to_run(
-    empty: DatabaseUrls, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The role is the whole server's, so it cannot be taken away beside other tests.
-    monkeypatch.setattr("service.migrations.runner.ROLES", ("no_such_role",))
-    assert main(["--execute"]) == 1
-    assert "CREATE ROLE no_such_role LOGIN" in capsys.readouterr().err
-    assert tables(empty) == []

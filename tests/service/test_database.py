@@ -409,7 +409,8 @@ async def test_fault51_database_that_hangs_costs_a_request_its_budget_and_no_mor
     url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
     text = url.render_as_string(hide_password=False)
     jwks_file = getattr(settings, "jwks_file", None)
-    app = create_app(settings_for(text, jwks_file=jwks_file, request_seconds=0.2))
+    bounds = {"request_seconds": 0.2, "database_connect_seconds": 0.2}
+    app = create_app(settings_for(text, jwks_file=jwks_file, **bounds))
     async with running(app) as client:
         user = headers_of(f"alice-{uuid4()}")
         made = await client.post("/api/tasks", headers=user, json={"title": "Kept"})
@@ -427,6 +428,25 @@ async def test_fault51_database_that_hangs_costs_a_request_its_budget_and_no_mor
                 assert (await client.get("/readyz")).status_code == 503
         proxy.flow()
         assert (await client.get(path, headers=user)).json()["title"] in ("Kept", "x")
+
+
+async def test_fault56_database_that_takes_its_time_to_wake_does_not_fail_the_first_request(
+    database: DatabaseUrls, proxy: PostgresProxy, settings: object, alice: httpx.Headers
+) -> None:
+    """A cold start longer than what a request may otherwise take; in Neon's case, of 5 s."""
+    url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
+    jwks_file = getattr(settings, "jwks_file", None)
+    changes = {"jwks_file": jwks_file, "request_seconds": 0.5, "database_connect_seconds": 10}
+    app = create_app(settings_for(url.render_as_string(hide_password=False), **changes))
+    async with running(app) as client:
+        await proxy.refuse()  # asleep: every connection is gone
+        proxy.hang()
+        await proxy.accept()
+        request = asyncio.ensure_future(client.get("/api/tasks", headers=alice))
+        done, _ = await asyncio.wait({request}, timeout=1)
+        assert not done
+        proxy.flow()
+        assert (await request).status_code == 200
 
 
 async def test_bug_in_a_statement_is_an_error_of_ours_and_shows_nothing(

@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from service.database_url import parse_database_url
+from service.database_url import parse_database_url, url_for, without_pooler
 
 NEON = (
     "postgresql://app:pw@ep-cool-name-123456-pooler.eu-central-1.aws.neon.tech/neondb"
@@ -53,3 +53,27 @@ def test_url_that_cannot_be_used_is_refused_without_quoting_it(text: str) -> Non
     with pytest.raises(ValueError, match=r"\w") as caught:
         parse_database_url(text)
     assert "hunter2" not in str(caught.value)
+
+
+NEON = "postgresql://neondb_owner:n%40@ep-cool-1{}.eu-central-1.aws.neon.tech/neondb"
+
+
+@pytest.mark.parametrize("given", ["", "-pooler"])
+def test_neons_pooler_is_for_requests_and_not_for_listening(given: str) -> None:
+    owners = f"{NEON.format(given)}?sslmode=require&channel_binding=require"
+    role = {"user": "app", "password": "p@/"}
+    direct, pooled = (f"@ep-cool-1{part}.eu-central-1.aws.neon.tech" for part in ("", "-pooler"))
+    assert url_for(owners, **role, pooler=True) == (
+        f"postgresql://app:p%40%2F{pooled}/neondb?sslmode=require"
+    )
+    assert url_for(owners, **role, pooler=False) == (
+        f"postgresql://app:p%40%2F{direct}/neondb?sslmode=require"
+    )
+    assert without_pooler(owners).startswith(f"postgresql://neondb_owner:n%40{direct}/neondb?")
+
+
+def test_other_hosts_have_one_name() -> None:
+    url = "postgresql://owner:o@db-pooler.example.com:6432/tasks?sslmode=require"
+    assert without_pooler(url) == url
+    expected = url.replace("owner:o", "app:p")
+    assert url_for(url, user="app", password="p", pooler=True) == expected

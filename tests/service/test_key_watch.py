@@ -1,6 +1,7 @@
 """What operators do to the keys reaches every process: at once, or at the next look."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -13,6 +14,7 @@ from keys import Signer, StaticKeySet, VerificationPolicy
 from keys.better_auth import BetterAuthSigningKeys, Verifier
 from keys.better_auth_secrets import IssuerSecrets
 from scripts.in_process import running
+from scripts.pgbouncer import find_pgbouncer, pgbouncer
 from service.app import create_app
 from service.audit import SecurityLog
 from service.database import Database
@@ -103,6 +105,34 @@ async def test_row41_fault61_tokens_of_a_revoked_key_are_refused_everywhere_with
             await asyncio.gather(*(until(client, stolen, 401) for client in clients))
         # A token that was never seen is no better.
         assert await answer(clients[0], headers_of("bob")) == 401
+
+
+@pytest.mark.skipif(
+    find_pgbouncer() is None and os.environ.get("CI") != "true",
+    reason="pgbouncer is not installed; in CI it is",
+)
+async def test_fault17_behind_a_transaction_pooler_changes_are_heard_over_the_direct_connection(
+    issuer_database: DatabaseUrls, server: JwksServer, signer: Signer, headers_of: Person
+) -> None:
+    url = make_url(issuer_database.app)
+    assert url.port is not None
+    assert url.password is not None
+    with pgbouncer(url.port, user="app", password=url.password, connections=2) as port:
+        pooled = url.set(port=port).render_as_string(hide_password=False)
+        settings = settings_for(
+            pooled,
+            direct_database_url=issuer_database.app,
+            database_prepared_statements=False,
+            jwks_url=server.url,
+        )
+        async with running(create_app(settings)) as client:
+            await until_listening(client)
+            stolen = headers_of("alice")
+            made = await client.post("/api/tasks", headers=stolen, json={"title": "Kept"})
+            assert made.status_code == 201
+            await revoke(issuer_database, signer.kid)
+            async with asyncio.timeout(1):
+                await until(client, stolen, 401)
 
 
 async def test_row41_fetch_that_hangs_keeps_nobody_from_hearing_of_a_revoked_key(
