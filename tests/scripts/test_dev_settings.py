@@ -28,7 +28,15 @@ EXTERNAL = {
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         *EXTERNAL,
-        *("PORT", "WEB_PORT", "BETTER_AUTH_SECRET", "SERVICE_SECRET", "ACCESS_TOKEN_LIFETIME"),
+        *(
+            "PORT",
+            "WEB_PORT",
+            "HTTPS_PORT",
+            "NODE_EXTRA_CA_CERTS",
+            "BETTER_AUTH_SECRET",
+            "SERVICE_SECRET",
+            "ACCESS_TOKEN_LIFETIME",
+        ),
     ):
         monkeypatch.delenv(name, raising=False)
 
@@ -206,3 +214,55 @@ def test_operators_of_a_stack_without_web_have_a_file_of_keys(tmp_path: Path) ->
     operators = settings.operators_environment(home_of(settings), URLS)
     assert operators["SIGNING_KEYS_FILE"] == str(settings.home / "signing-keys.json")
     assert not {"BETTER_AUTH_SECRET", "AUTH_DATABASE_URL"} & set(operators)
+
+
+def read_https(folder: Path) -> DevSettings:
+    return read_settings(home=folder / "home", api_only=False, https=True, checkout=folder)
+
+
+def test_behind_the_proxy_everybody_knows_the_other_by_its_public_name(tmp_path: Path) -> None:
+    settings = read_https(tmp_path)
+    home, front = home_of(settings), settings.front
+    assert front is not None
+    service = settings.service_environment(home, URLS)
+    assert service["BETTER_AUTH_URL"] == "https://app.localhost:8443"
+    assert service["SERVICE_URL"] == "https://api.localhost:8443"
+    assert service["BETTER_AUTH_INTERNAL_URL"] == "https://localhost:8443"
+    assert service["CA_FILE"] == str(front.authority)
+    assert service["TRUSTED_PROXIES"] == "127.0.0.1"
+    web = settings.web_environment(home, URLS)
+    assert (web["BETTER_AUTH_URL"], web["SERVICE_URL"]) == (front.app_origin, front.api_origin)
+    assert web["NODE_EXTRA_CA_CERTS"] == str(front.authority)
+    plain = read(tmp_path).service_environment(home, URLS)
+    assert plain["BETTER_AUTH_URL"] == "http://localhost:3000"
+    assert plain["BETTER_AUTH_INTERNAL_URL"] == ""
+
+
+def test_authorities_that_node_is_told_of_already_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "company.pem"
+    theirs.write_text("company")
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(theirs))
+    settings = read_https(tmp_path)
+    home, front = home_of(settings), settings.front
+    assert front is not None
+    front.authority.parent.mkdir(parents=True)
+    front.authority.write_text("ours")
+    both = Path(settings.web_environment(home, URLS)["NODE_EXTRA_CA_CERTS"])
+    assert both.read_text().split() == ["company", "ours"]
+
+
+@pytest.mark.parametrize(("name", "other"), [("WEB_PORT", "HTTPS_PORT"), ("PORT", "HTTPS_PORT")])
+def test_two_servers_cannot_have_one_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, other: str
+) -> None:
+    for variable in (name, other):
+        monkeypatch.setenv(variable, "4711")
+    with pytest.raises(UsageError, match=f"{other} and {name} are both 4711"):
+        read_https(tmp_path)
+
+
+def test_proxy_without_a_web_app_is_a_matter_of_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="leave --api away"):
+        read_settings(home=tmp_path, api_only=True, https=True, checkout=tmp_path)

@@ -1,0 +1,149 @@
+"""./scripts/dev --https: two names, one authority made on the spot, and requests across origins."""
+
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from scripts.compose_proof.visitors import client as visitor
+from scripts.dev_settings import surroundings
+from scripts.postgres_files import short_hash
+from tests.end_to_end.conftest import READY_SECONDS, ROOT, Stack, free_ports
+
+
+@pytest.fixture(scope="module")
+def https_home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="https-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+    shutil.rmtree(ROOT / "web" / f".next-{short_hash(folder)}", ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def https(https_home: Path) -> Iterator[Stack]:
+    (port, web_port), (https_port, _) = free_ports(), free_ports()
+    ports = {"PORT": port, "WEB_PORT": web_port, "HTTPS_PORT": https_port}
+    with subprocess.Popen(
+        [ROOT / "scripts" / "dev", "--https", "--home", https_home],
+        env={**surroundings(), **{name: str(number) for name, number in ports.items()}},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        app, api = (f"https://{name}.localhost:{https_port}" for name in ("app", "api"))
+        running = Stack(process, app, api)
+        reader = threading.Thread(target=running.read)
+        reader.start()
+        try:
+            running.wait_for("^ready ", READY_SECONDS)
+            yield running
+        finally:
+            process.terminate()
+            process.wait(30)
+            reader.join()
+
+
+@pytest.fixture
+def authority(https: Stack, https_home: Path) -> Path:
+    """The authority's certificate, where `--trust` says that it is."""
+    said = subprocess.run(
+        [ROOT / "scripts" / "dev", "--home", https_home, "--trust"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert https.process.poll() is None
+    return Path(said.partition("\n")[0].rpartition(" ")[2])
+
+
+def test_ready_line_names_both_and_keys_of_the_authority_are_private(
+    https: Stack, authority: Path
+) -> None:
+    line = https.wait_for("^ready ", 1)
+    assert f"web {https.web}  api {https.api}" in line
+    for file in authority.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+async def test_story_across_origins_with_no_other_trust_than_that_authority(
+    https: Stack, authority: Path
+) -> None:
+    person = {"name": "Ada", "email": "ada@example.com", "password": "correct horse"}
+    async with visitor(authority) as client:
+        answer = await client.post(f"{https.web}/api/auth/sign-up/email", json=person)
+        answer.raise_for_status()
+        cookie = answer.headers["Set-Cookie"]
+        assert cookie.startswith("__Secure-")
+        assert "Secure" in cookie
+        session = {"Authorization": f"Bearer {answer.json()['token']}"}
+        client.cookies.clear()
+        token = (await client.get(f"{https.web}/api/auth/token", headers=session)).json()["token"]
+
+        across = {"Origin": https.web}
+        asked = {
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type",
+        }
+        preflight = await client.options(f"{https.api}/api/tasks", headers=across | asked)
+        assert preflight.headers["Access-Control-Allow-Origin"] == https.web
+        made = await client.post(
+            f"{https.api}/api/tasks",
+            headers={**across, "Authorization": f"Bearer {token}"},
+            json={"title": "x"},
+        )
+        assert made.status_code == 201
+        assert made.headers["Access-Control-Allow-Origin"] == https.web
+        refused = await client.get(f"{https.api}/api/tasks", headers=across)
+        assert refused.status_code == 401
+        assert refused.headers["Access-Control-Allow-Origin"] == https.web
+        assert f'resource_metadata="{https.api}/' in refused.headers["WWW-Authenticate"]
+        stranger = await client.options(
+            f"{https.api}/api/tasks", headers=asked | {"Origin": "https://evil.localhost"}
+        )
+        assert stranger.status_code == 400
+
+        # By way of the service, which fetched the keys and asks Better Auth through the proxy.
+        login = await client.post(
+            f"{https.api}/api/auth/login", json={k: person[k] for k in ("email", "password")}
+        )
+        assert login.status_code == 200
+        assert (await client.get(f"{https.api}/metrics")).status_code == 404
+
+
+async def test_authority_is_not_one_that_anybody_trusts_by_itself(https: Stack) -> None:
+    port = https.web.rpartition(":")[2]
+    async with httpx.AsyncClient(trust_env=False) as client:
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await client.get(f"https://localhost:{port}")
+
+
+def test_check_config_finds_nothing_wrong(https: Stack, https_home: Path) -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "ops", "--home", https_home, "check-config"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
+    assert https.process.poll() is None
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("\nok ") == 6
+
+
+def test_trust_before_there_is_an_authority_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "dev", "--home", tmp_path / "none", "--trust"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "dev: there is no authority yet: ./scripts/dev --https makes it\n"
