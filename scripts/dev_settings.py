@@ -153,7 +153,7 @@ class DevSettings:
     def _behind_https(self) -> dict[str, str]:
         """Say to the service what is in front of it, and how it reaches the issuer through it."""
         if self.front is None:
-            return {"BETTER_AUTH_INTERNAL_URL": "", "SERVICE_URL": ""}
+            return {"BETTER_AUTH_INTERNAL_URL": ""}
         return {
             "BETTER_AUTH_INTERNAL_URL": self.front.internal_origin,
             "CA_FILE": str(self.front.authority),

@@ -6,14 +6,12 @@ its connection, so that nobody sends a request into one that is about to go.
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-Handler = Callable[[int, FrameType | None], object]
 
 
 class Draining:

@@ -65,13 +65,16 @@ class Person:
 
     async def refresh(self) -> bool:
         """Fetch a token; count it if there is none to be had."""
+        reason = ""
         try:
             answer = await self.web_client.get(
                 f"{self.web}/api/auth/token", headers={"Authorization": f"Bearer {self._session}"}
             )
+            reason = f"status {answer.status_code}"
             self.token = answer.json()["token"]
-        except (httpx.HTTPError, ValueError, KeyError):
+        except (httpx.HTTPError, ValueError, KeyError) as error:
             self.counts["token refreshes failed"] += 1
+            self.counts[f"... ({reason or type(error).__name__})"] += 1
             # Not at once again: web/ may be starting.
             self._fetched_at = time.monotonic() - REFRESH_SECONDS + 0.2
             return False

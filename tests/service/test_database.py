@@ -409,7 +409,7 @@ async def test_fault51_database_that_hangs_costs_a_request_its_budget_and_no_mor
     url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
     text = url.render_as_string(hide_password=False)
     jwks_file = getattr(settings, "jwks_file", None)
-    bounds = {"request_seconds": 0.2, "database_connect_seconds": 0.2}
+    bounds = {"request_seconds": 0.5, "database_connect_seconds": 0.5}
     app = create_app(settings_for(text, jwks_file=jwks_file, **bounds))
     async with running(app) as client:
         user = headers_of(f"alice-{uuid4()}")
@@ -419,11 +419,11 @@ async def test_fault51_database_that_hangs_costs_a_request_its_budget_and_no_mor
         # The first turn meets a connection that hangs, the second a server that does.
         for _ in range(2):
             for method, body in (("GET", None), ("PATCH", {"title": "x"}), ("DELETE", None)):
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(4):
                     answer = await client.request(method, path, headers=user, json=body)
                 assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
                 assert int(answer.headers["Retry-After"]) >= 1
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(4):
                 assert (await client.get("/livez")).status_code == 200
                 assert (await client.get("/readyz")).status_code == 503
         proxy.flow()
