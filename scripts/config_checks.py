@@ -23,6 +23,7 @@ from keys.fetch import FetchError, FetchLimits, JwksFetcher
 from keys.jwk import VerificationKey, canonical_algorithm
 from keys.key_set import KeySet
 from keys.origins import host_of, is_loopback, origin_of
+from service.app import open_database
 from service.audit import claimed
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url
@@ -264,12 +265,7 @@ def _key_set(settings: Settings) -> KeySet:
 
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(
-        parse_database_url(settings.database_url.get_secret_value()),
-        pool_size=1,
-        connect_seconds=settings.database_connect_seconds,
-        prepared_statements=settings.database_prepared_statements,
-    )
+    database = open_database(settings, pool_size=1)
     try:
         yield database
     finally:

@@ -15,9 +15,8 @@ from typing import Any, Final
 
 import uvicorn
 
-from service.app import check_database
-from service.database import Database, DatabaseRefusedError
-from service.database_url import parse_database_url
+from service.app import check_database, open_database
+from service.database import DatabaseRefusedError
 from service.http_protocol import BoundedHttpProtocol
 from service.metrics import MULTIPROCESS
 from service.settings import Settings, SettingsError
@@ -96,11 +95,7 @@ def _require_address(settings: Settings) -> None:
 
 
 async def _check(settings: Settings) -> None:
-    database = Database(
-        parse_database_url(settings.database_url.get_secret_value()),
-        pool_size=1,
-        connect_seconds=settings.database_connect_seconds,
-    )
+    database = open_database(settings, pool_size=1)
     try:
         await check_database(database)
     finally:

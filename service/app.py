@@ -48,8 +48,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     Raises `SettingsError`.
     """
     settings = settings or Settings.load()
-    database = _database(settings, pool_size=settings.database_pool_size)
-    watch_database = _database(settings, pool_size=1)
+    database = open_database(settings, pool_size=settings.database_pool_size)
+    watch_database = open_database(settings, pool_size=1)
     key_set = _key_set(settings)
     policy = VerificationPolicy(
         issuers=settings.issuers,
@@ -151,6 +151,18 @@ def described(settings: Settings) -> dict[str, str]:
     return {name: str(value) for name, value in settings.model_dump().items()}
 
 
+def open_database(settings: Settings, *, pool_size: int) -> Database:
+    """Open what DATABASE_URL names, the way the settings say: no connection is made yet."""
+    return Database(
+        parse_database_url(settings.database_url.get_secret_value()),
+        pool_size=pool_size,
+        budget=settings.request_seconds,
+        connect_seconds=settings.database_connect_seconds,
+        prepared_statements=settings.database_prepared_statements,
+        waited=metrics.POOL_WAIT.observe,
+    )
+
+
 async def check_database(database: Database) -> None:
     """Look at the database once: unsafe is final, unreachable is not.
 
@@ -170,17 +182,6 @@ def _around(app: ASGIApp, settings: Settings, draining: Draining) -> ASGIApp:
         app = HttpsOnly(app, settings.own_url)
     app = Cors(Edge(app), settings.allowed_origins)
     return TrustedProxies(ClosingWhileDraining(app, draining), settings.trusted_proxies)
-
-
-def _database(settings: Settings, *, pool_size: int) -> Database:
-    return Database(
-        parse_database_url(settings.database_url.get_secret_value()),
-        pool_size=pool_size,
-        budget=settings.request_seconds,
-        connect_seconds=settings.database_connect_seconds,
-        prepared_statements=settings.database_prepared_statements,
-        waited=metrics.POOL_WAIT.observe,
-    )
 
 
 def _key_set(settings: Settings) -> KeySet:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy.engine import make_url
 
+from scripts.pgbouncer import find_pgbouncer, pgbouncer
 from service.settings import Settings
 from tests.conftest import DatabaseUrls
 
@@ -97,6 +99,40 @@ def ask(port: int, path: str) -> bytes:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+@pytest.mark.skipif(
+    find_pgbouncer() is None and os.environ.get("CI") != "true",
+    reason="pgbouncer is not installed; in CI it is",
+)
+def test_fault17_second_process_behind_a_transaction_pooler_starts_as_well_as_the_first(
+    database: DatabaseUrls, tmp_path: Path
+) -> None:
+    """What the first had prepared on the pooler's connection would be in the second's way."""
+    url = make_url(database.app)
+    assert url.port is not None
+    assert url.password is not None
+    with pgbouncer(url.port, user="app", password=url.password, connections=1) as pooler:
+        env = environment(
+            url.set(port=pooler).render_as_string(hide_password=False),
+            free_port(),
+            DIRECT_DATABASE_URL=database.app,
+            DATABASE_PREPARED_STATEMENTS="false",
+        )
+        for _ in range(2):
+            with subprocess.Popen(
+                [sys.executable, "-m", "service"],
+                cwd=tmp_path,
+                env=env,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process:
+                assert process.stderr is not None
+                try:
+                    started = any("startup complete" in line for line in process.stderr)
+                finally:
+                    process.terminate()
+                assert started
 
 
 def test_workers_end_with_a_parent_that_was_killed(database: DatabaseUrls, tmp_path: Path) -> None:
