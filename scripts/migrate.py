@@ -59,9 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MigrationError as error:
         print(f"migrate: {error}", file=sys.stderr)
         return FAILED
-    except OSError as error:
-        print(f"migrate: --out: {error.strerror}: {error.filename}", file=sys.stderr)
-        return FAILED
 
 
 def _run(owners: str, url: DatabaseUrl, options: argparse.Namespace) -> int:
@@ -76,39 +73,71 @@ def _run(owners: str, url: DatabaseUrl, options: argparse.Namespace) -> int:
             f"the roles {', '.join(roles)} are missing; where to write their URLs? --out FILE"
         )
     passwords = {role: secrets.token_urlsafe(24) for role in roles}
-    file = _reserve(options.out) if roles and options.out is not None else -1
+    if roles and options.out is not None:
+        # Before they are good for anything: a full disk must not cost the passwords of roles.
+        _keep(options.out, _lines(owners, passwords))
     try:
         names = asyncio.run(upgrade(url, passwords))
-        made = {role: passwords[role] for role in roles if f"role {role}" in names}
-        lines = "".join(f"{name}={value}\n" for name, value in _urls(owners, made).items())
-        if file >= 0:
-            os.write(file, lines.encode())
     except BaseException:
-        if file >= 0:
-            options.out.unlink()
+        if roles and options.out is not None:
+            _take_back(options.out, url, roles)
         raise
-    finally:
-        if file >= 0:
-            os.close(file)
+    made = {role: passwords[role] for role in roles if f"role {role}" in names}
+    if options.out is not None and made != passwords:
+        # Somebody else was faster; theirs are the passwords that count.
+        options.out.unlink()
+        if made:
+            _keep(options.out, _lines(owners, made))
     _tell(names, options)
-    if made and file < 0:
+    if made and options.out is None:
+        lines = _lines(owners, made)
         print(f"\n{lines}\nThese URLs are shown this once: keep them where your secrets are.")
     return DONE if names else NOTHING_DUE
 
 
-def _reserve(path: Path) -> int:
-    """Create the file, which nobody else can read; one that is there is not touched."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+def _keep(path: Path, lines: str) -> None:
+    """Write a new file, which nobody else can read; one that is there is not touched.
+
+    Raises `MigrationError`.
+    """
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+    except OSError as error:
+        raise MigrationError(f"--out: {error.strerror}: {path}") from error
+    try:
+        with os.fdopen(file, "w") as stream:
+            stream.write(lines)
+            stream.flush()
+            os.fsync(file)
+    except OSError as error:
+        path.unlink()
+        raise MigrationError(f"--out: {error.strerror}: {path}") from error
 
 
-def _urls(owners: str, passwords: Mapping[str, str]) -> dict[str, str]:
-    """Give the settings of the roles that were made, by their names."""
-    return {
-        # Requests go through the pooler, where there is one; the rest are long sessions, and few.
+def _take_back(path: Path, url: DatabaseUrl, roles: Sequence[str]) -> None:
+    """Remove the URLs of roles that were not made.
+
+    Where the connection was lost while it committed they may have been, and so the file stays.
+    """
+    try:
+        none_made = set(roles) <= set(asyncio.run(missing(url)))
+    except MigrationError:
+        none_made = False
+    if none_made:
+        path.unlink()
+    else:
+        print(f"migrate: roles may have been made; their URLs are in {path}", file=sys.stderr)
+
+
+def _lines(owners: str, passwords: Mapping[str, str]) -> str:
+    """Give the settings of these roles, a line each."""
+    # Requests go through the pooler, where there is one; the rest are long sessions, and few.
+    urls = {
         name: url_for(owners, user=role, password=passwords[role], pooler=role == "app")
         for role, name in _SETTINGS.items()
         if role in passwords
     }
+    return "".join(f"{name}={url}\n" for name, url in urls.items())
 
 
 def _tell(names: Sequence[str], options: argparse.Namespace) -> None:

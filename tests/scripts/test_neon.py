@@ -1,9 +1,11 @@
 """A database as Neon hands it out: an owner that is no superuser, TLS, and no roles of ours."""
 
 import asyncio
+import errno
+import re
 import ssl
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from urllib.parse import quote
 import asyncpg
 import httpx
 import pytest
+from alembic.config import Config
 
 from keys import Signer
 from scripts.embedded_postgres import EmbeddedPostgres
@@ -19,7 +22,8 @@ from scripts.in_process import running
 from scripts.migrate import main
 from service.app import create_app
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
-from service.database_url import parse_database_url
+from service.database_url import DatabaseUrl, parse_database_url
+from service.migrations.runner import MigrationError, upgrade
 from tests.service.conftest import headers_of, settings_for, signer
 from tests.simulators.postgres_tls import PostgresTls, postgres_tls
 from tests.simulators.tls import make_authority
@@ -67,6 +71,11 @@ def run(url: str, *statements: str) -> list[asyncpg.Record]:
     return asyncio.run(connect_and_run())
 
 
+def urls_in(file: Path) -> dict[str, str]:
+    lines = file.read_text().splitlines()
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
 @contextmanager
 def provider(folder: Path) -> Iterator[Neon]:
     authority = make_authority(folder)
@@ -94,8 +103,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Neon, d
         out = folder / "urls.env"
         assert main(["--execute", "--out", str(out)]) == 0
         assert stat.S_IMODE(out.stat().st_mode) == 0o600
-        lines = out.read_text().splitlines()
-        yield neon, {name: value for name, _, value in (line.partition("=") for line in lines)}
+        yield neon, urls_in(out)
 
 
 @pytest.fixture(autouse=True)
@@ -139,15 +147,51 @@ def test_file_that_is_there_is_kept_and_nothing_is_changed(
     assert run(untouched.server.url(), WHO_IS_WHAT) == []
 
 
-def test_failed_migration_leaves_neither_roles_nor_a_file(
-    untouched: Neon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_disk_that_is_full_costs_no_role_its_password(
+    untouched: Neon,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    def broken(*_: object) -> None:
-        raise OSError(5, "Input/output error")
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("service.migrations.runner.command.upgrade", broken)
+    monkeypatch.setattr("os.fsync", full)
     out = tmp_path / "urls.env"
     assert main(["--execute", "--out", str(out)]) == 1
+    assert capsys.readouterr().err == f"migrate: --out: No space left on device: {out}\n"
+    assert not out.exists()
+    assert run(untouched.server.url(), WHO_IS_WHAT) == []
+
+
+REFUSED_AT_THE_END = """
+CREATE TABLE public.refused (id int);
+CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'code 400 from the control plane'; END $$;
+CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON public.refused
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.refuse();
+INSERT INTO public.refused VALUES (1);
+"""
+
+
+def test_refusal_at_commit_leaves_neither_roles_nor_a_file(
+    untouched: Neon,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """Neon hands roles on to its control plane when they are committed."""
+
+    def refused(config: Config, _: str) -> None:
+        for statement in REFUSED_AT_THE_END.split(";\n"):
+            config.attributes["connection"].exec_driver_sql(statement)
+
+    monkeypatch.setattr("service.migrations.runner.command.upgrade", refused)
+    out = tmp_path / "urls.env"
+    assert main(["--execute", "--out", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert said.endswith("code 400 from the control plane\n")
+    assert said.count("\n") == 1
     assert not out.exists()
     assert run(untouched.server.url(), WHO_IS_WHAT) == []
 
@@ -192,6 +236,58 @@ async def test_service_uses_the_url_that_it_was_given_over_verified_tls(
                 pass
     assert neon.front.secure > 0
     assert neon.front.plain == 0
+
+
+@pytest.mark.usefixtures("migrated")
+def test_slower_of_two_migrations_writes_no_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def before_the_other_began(_: object) -> list[str]:
+        return ["app", "auth", "purge"]
+
+    monkeypatch.setattr("scripts.migrate.missing", before_the_other_began)
+    out = tmp_path / "urls.env"
+    assert main(["--execute", "--out", str(out)]) == 3
+    assert not out.exists()
+
+
+def test_urls_are_kept_where_nobody_knows_whether_roles_were_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    async def lost_while_committing(url: DatabaseUrl, passwords: Mapping[str, str]) -> list[str]:
+        await upgrade(url, passwords)
+        raise MigrationError("the connection was closed")
+
+    with provider(tmp_path) as neon:
+        monkeypatch.setenv("SSL_CERT_FILE", str(neon.authority))
+        monkeypatch.setenv("MIGRATION_DATABASE_URL", neon.console)
+        monkeypatch.setattr("scripts.migrate.upgrade", lost_while_committing)
+        out = tmp_path / "urls.env"
+        assert main(["--execute", "--out", str(out)]) == 1
+        assert f"their URLs are in {out}" in capsys.readouterr().err
+        (row,) = run(urls_in(out)["DATABASE_URL"], "SELECT current_user::text AS me")
+        assert row["me"] == "app"
+
+
+def test_terminal_is_shown_the_urls(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with provider(tmp_path) as neon:
+        monkeypatch.setenv("SSL_CERT_FILE", str(neon.authority))
+        monkeypatch.setenv("MIGRATION_DATABASE_URL", neon.console)
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        assert main(["--execute"]) == 0
+        shown = re.findall(r"(?m)^(\w+_URL)=(\S+)$", capsys.readouterr().out)
+        assert [name for name, _ in shown] == [
+            "DATABASE_URL",
+            "AUTH_DATABASE_URL",
+            "PURGE_DATABASE_URL",
+        ]
+        assert [run(url, "SELECT current_user::text")[0][0] for _, url in shown] == [
+            "app",
+            "auth",
+            "purge",
+        ]
 
 
 async def test_consoles_own_url_is_refused_by_the_service(
