@@ -62,11 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(owners: str, url: DatabaseUrl, options: argparse.Namespace) -> int:
-    roles = asyncio.run(missing(url))
     if not options.execute:
-        names = [*(f"role {role}" for role in roles), *asyncio.run(pending(url))]
+        names = asyncio.run(pending(url))
         _tell(names, options)
         return DONE if names else NOTHING_DUE
+    roles = asyncio.run(missing(url))
     # Looked at before anything is changed: nobody could be told the passwords afterwards.
     if roles and options.out is None and (options.json or not sys.stdout.isatty()):
         raise UsageError(

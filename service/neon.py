@@ -12,7 +12,7 @@ _POOLER: Final = "-pooler"
 
 def is_neon(host: str) -> bool:
     """Tell whether a host is Neon's."""
-    return host.endswith(_DOMAIN)
+    return host.lower().endswith(_DOMAIN)
 
 
 def direct(host: str) -> str:

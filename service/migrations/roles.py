@@ -12,10 +12,8 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from service.neon import is_neon
-
-ROLES: Final = ("app", "auth", "purge")
 AUTH: Final = "auth"
+ROLES: Final = ("app", AUTH, "purge")
 # Stated, even where they are defaults: an `app` that could bypass the policies is no second wall.
 POWERLESS: Final = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT"
 _SCRAM_ITERATIONS: Final = 4096
@@ -23,10 +21,17 @@ _SCRAM_ITERATIONS: Final = 4096
 # must (PostgreSQL 16 on) to make a schema for it; afterwards the owner has no part in it any more.
 _HOME_OF_AUTH: Final = (
     "GRANT auth TO CURRENT_USER",
-    "CREATE SCHEMA IF NOT EXISTS auth AUTHORIZATION auth",
-    "ALTER ROLE auth SET search_path = auth",
+    "CREATE SCHEMA auth AUTHORIZATION auth",
     "REVOKE auth FROM CURRENT_USER",
 )
+# Before PostgreSQL 16 whoever may make roles may give any of them to itself.
+_LACKS_HOME: Final = """
+SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'auth')
+   AND coalesce((SELECT pg_has_role(oid, 'MEMBER WITH ADMIN OPTION')
+                        OR current_setting('server_version_num')::int < 160000
+                           AND (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user)
+                 FROM pg_roles WHERE rolname = 'auth'), true)
+"""
 
 
 def missing_roles(connection: Connection) -> list[str]:
@@ -35,20 +40,34 @@ def missing_roles(connection: Connection) -> list[str]:
     return [role for role in ROLES if role not in there]
 
 
-def make_roles(connection: Connection, passwords: Mapping[str, str]) -> None:
-    """Make roles with these passwords, and Better Auth's schema with its role."""
-    for role, password in passwords.items():
-        # Quoted by the server. A verifier, so that no log of statements has the password; Neon
-        # keeps passwords itself, and wants them as they are.
-        kept = password if is_neon(connection.engine.url.host or "") else scram_verifier(password)
+def make_roles(connection: Connection, kept: Mapping[str, str]) -> None:
+    """Make roles; `kept` has what the server is to keep of their passwords."""
+    for role, secret in kept.items():
         quoted = connection.scalar(
-            text("SELECT format(:statement, CAST(:role AS text), CAST(:kept AS text))"),
-            {"statement": f"CREATE ROLE %I {POWERLESS} PASSWORD %L", "role": role, "kept": kept},
+            text("SELECT format(:statement, CAST(:role AS text), CAST(:secret AS text))"),
+            {
+                "statement": f"CREATE ROLE %I {POWERLESS} PASSWORD %L",
+                "role": role,
+                "secret": secret,
+            },
         )
         connection.exec_driver_sql(str(quoted))
         if role == AUTH:
-            for statement in _HOME_OF_AUTH:
-                connection.exec_driver_sql(statement)
+            connection.exec_driver_sql("ALTER ROLE auth SET search_path = auth")
+
+
+def lacks_home_of_auth(connection: Connection) -> bool:
+    """Tell whether Better Auth's schema is missing, and whoever asks can make it.
+
+    The roles of a server outlive a database that is dropped, and serve the others.
+    """
+    return bool(connection.scalar(text(_LACKS_HOME)))
+
+
+def make_home_of_auth(connection: Connection) -> None:
+    """Make Better Auth's schema for its role."""
+    for statement in _HOME_OF_AUTH:
+        connection.exec_driver_sql(statement)
 
 
 def scram_verifier(password: str, salt: bytes | None = None) -> str:

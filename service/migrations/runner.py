@@ -1,6 +1,6 @@
 """Apply the migrations over a URL of the owner's role."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +14,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from service.database_url import DatabaseUrl
-from service.migrations.roles import make_roles, missing_roles
+from service.migrations.roles import (
+    lacks_home_of_auth,
+    make_home_of_auth,
+    make_roles,
+    missing_roles,
+    scram_verifier,
+)
+from service.neon import is_neon
 
 # Any number will do as long as nothing else in the database locks it.
 _LOCK: Final = 7_340_921_866_005_417
+_HOME: Final = "schema auth"
 
 
 class MigrationError(Exception):
@@ -25,8 +33,11 @@ class MigrationError(Exception):
 
 
 async def pending(url: DatabaseUrl) -> list[str]:
-    """Give the migrations that are still to be applied, oldest first. Raises `MigrationError`."""
-    return await _with_connection(url, _pending)
+    """Give what is still to be done: roles and a schema to make, and migrations, oldest first.
+
+    Raises `MigrationError`.
+    """
+    return await _with_connection(url, _all_pending)
 
 
 async def missing(url: DatabaseUrl) -> list[str]:
@@ -43,7 +54,14 @@ async def upgrade(url: DatabaseUrl, passwords: Mapping[str, str] | None = None) 
     With `passwords`, missing roles are made (`role <name>`); without, that is an error. Two at once
     are safe: the second waits and finds nothing left to do. Raises `MigrationError`.
     """
-    return await _with_connection(url, lambda connection: _upgrade(connection, passwords or {}))
+    # Neon keeps passwords itself, and wants them as they are. Any other server gets a verifier, so
+    # that no log of statements has the password.
+    plain = url.tls and is_neon(url.url.host or "")
+    kept = {
+        role: password if plain else scram_verifier(password)
+        for role, password in (passwords or {}).items()
+    }
+    return await _with_connection(url, lambda connection: _upgrade(connection, kept))
 
 
 async def _with_connection(url: DatabaseUrl, work: Callable[[Connection], list[str]]) -> list[str]:
@@ -65,15 +83,20 @@ async def _with_connection(url: DatabaseUrl, work: Callable[[Connection], list[s
         await engine.dispose()
 
 
-def _upgrade(connection: Connection, passwords: Mapping[str, str]) -> list[str]:
+def _upgrade(connection: Connection, kept: Mapping[str, str]) -> list[str]:
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    made = _provide_roles(connection, passwords)
+    made = _provide_roles(connection, kept)
     names = _pending(connection)
     if names:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    return [*(f"role {role}" for role in made), *names]
+    return [*made, *names]
+
+
+def _all_pending(connection: Connection) -> list[str]:
+    home = [_HOME] if lacks_home_of_auth(connection) else []
+    return [*_named(missing_roles(connection)), *home, *_pending(connection)]
 
 
 def _pending(connection: Connection) -> list[str]:
@@ -87,13 +110,20 @@ def _title(doc: str) -> str:
     return doc.partition("\n")[0].rstrip(".")
 
 
-def _provide_roles(connection: Connection, passwords: Mapping[str, str]) -> list[str]:
+def _provide_roles(connection: Connection, kept: Mapping[str, str]) -> list[str]:
     roles = missing_roles(connection)
     for role in roles:
-        if role not in passwords:
+        if role not in kept:
             raise MigrationError(f"role {role} is missing; run: migrate --execute, which makes it")
-    make_roles(connection, {role: passwords[role] for role in roles})
-    return roles
+    make_roles(connection, {role: kept[role] for role in roles})
+    if not lacks_home_of_auth(connection):
+        return _named(roles)
+    make_home_of_auth(connection)
+    return [*_named(roles), _HOME]
+
+
+def _named(roles: Sequence[str]) -> list[str]:
+    return [f"role {role}" for role in roles]
 
 
 def _config() -> Config:

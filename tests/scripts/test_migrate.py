@@ -7,6 +7,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from sqlalchemy.engine import make_url
 
 from scripts.migrate import main
 from service.database_url import parse_database_url
@@ -89,6 +90,22 @@ def test_two_at_once_apply_everything_once(empty: DatabaseUrls) -> None:
 
     assert sorted(len(names) for names in asyncio.run(both())) == [0, 4]
     assert asyncio.run(pending(url)) == []
+
+
+def test_schema_of_better_auth_is_left_to_those_who_made_its_role(
+    empty: DatabaseUrls, postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The owner here makes no roles, and Better Auth's tables may be anywhere."""
+    superusers = make_url(postgres.superuser_url).set(database=make_url(empty.owner).database)
+
+    async def drop() -> None:
+        connection = await asyncpg.connect(superusers.render_as_string(hide_password=False))
+        await connection.execute("DROP SCHEMA auth")
+        await connection.close()
+
+    asyncio.run(drop())
+    assert main(["--execute"]) == 0
+    assert capsys.readouterr().out.startswith("applied  0001 ")
 
 
 FAILURES = {

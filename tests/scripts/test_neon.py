@@ -120,8 +120,9 @@ def test_preview_shows_the_roles_that_would_be_made(
 ) -> None:
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:3] == ["pending  role app", "pending  role auth", "pending  role purge"]
-    assert lines[3].startswith("pending  0001 ")
+    names = ["role app", "role auth", "role purge", "schema auth"]
+    assert lines[:4] == [f"pending  {name}" for name in names]
+    assert lines[4].startswith("pending  0001 ")
     assert run(untouched.server.url(), WHO_IS_WHAT) == []
 
 
@@ -216,6 +217,8 @@ def test_better_auth_finds_a_schema_of_its_own(migrated: tuple[Neon, dict[str, s
     url = migrated[1]["AUTH_DATABASE_URL"]
     (row,) = run(url, "CREATE TABLE jwks (id text)", "SELECT 'auth.jwks'::regclass::oid AS found")
     assert row["found"]
+    (row,) = run(url, "SHOW search_path")  # nothing of `public`, either
+    assert row["search_path"] == "auth"
 
 
 async def test_service_uses_the_url_that_it_was_given_over_verified_tls(
@@ -249,6 +252,25 @@ def test_slower_of_two_migrations_writes_no_file(
     out = tmp_path / "urls.env"
     assert main(["--execute", "--out", str(out)]) == 3
     assert not out.exists()
+
+
+def test_another_database_of_the_server_gets_what_roles_do_not_bring_along(
+    migrated: tuple[Neon, dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    neon, urls = migrated
+    run(neon.server.url(), "CREATE DATABASE second OWNER neondb_owner", "SELECT 1")
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", neon.console.replace("/neondb?", "/second?"))
+    assert main([]) == 0
+    assert capsys.readouterr().out.startswith("pending  schema auth\npending  0001 ")
+    assert main(["--execute"]) == 0
+    assert capsys.readouterr().out.startswith("applied  schema auth\napplied  0001 ")
+    assert main(["--execute"]) == 3
+    url = urls["AUTH_DATABASE_URL"].replace("/neondb?", "/second?")
+    (row,) = run(url, "CREATE TABLE jwks (id text)", "SELECT 'auth.jwks'::regclass::oid AS found")
+    assert row["found"]
+    assert not any(row["owner_can_act_as"] for row in run(neon.server.url(), WHO_IS_WHAT))
 
 
 def test_urls_are_kept_where_nobody_knows_whether_roles_were_made(
