@@ -1,90 +1,24 @@
-"""A database as Neon hands it out: an owner that is no superuser, TLS, and no roles of ours."""
+"""`migrate` on a database as Neon hands it out: roles are made, and their URLs handed over once."""
 
-import asyncio
 import errno
 import re
-import ssl
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-import asyncpg
-import httpx
 import pytest
 from alembic.config import Config
+from sqlalchemy.engine import make_url
 
-from keys import Signer
-from scripts.embedded_postgres import EmbeddedPostgres
-from scripts.in_process import running
 from scripts.migrate import main
-from service.app import create_app
-from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
-from service.database_url import DatabaseUrl, parse_database_url
+from service.database_url import DatabaseUrl, without_pooler
 from service.migrations.runner import MigrationError, upgrade
-from tests.service.conftest import headers_of, settings_for, signer
-from tests.simulators.postgres_tls import PostgresTls, postgres_tls
-from tests.simulators.tls import make_authority
+from tests.simulators.neon import DIRECT, POOLED, Neon, provider, run, urls_in
 
-__all__ = ["headers_of", "signer"]
-
-OWNERS_PASSWORD = "npg_0 w/n@r"
-OWNER = f"""
-CREATE ROLE neon_superuser NOLOGIN CREATEDB CREATEROLE REPLICATION BYPASSRLS;
-CREATE ROLE neondb_owner LOGIN CREATEDB CREATEROLE REPLICATION BYPASSRLS IN ROLE neon_superuser
-    PASSWORD '{OWNERS_PASSWORD}';
-"""
 WHO_IS_WHAT = """
 SELECT rolname, pg_has_role('neondb_owner', oid, 'USAGE') AS owner_can_act_as
 FROM pg_roles WHERE rolname IN ('app', 'auth', 'purge') ORDER BY 1
 """
-
-
-@dataclass
-class Neon:
-    """A server with nothing in it but what the provider made."""
-
-    server: EmbeddedPostgres
-    front: PostgresTls
-    authority: Path
-
-    @property
-    def console(self) -> str:
-        """The URL as the console prints it."""
-        password = quote(OWNERS_PASSWORD, safe="")
-        where = f"neondb_owner:{password}@127.0.0.1:{self.front.port}/neondb"
-        return f"postgresql://{where}?sslmode=require&channel_binding=require"
-
-
-def run(url: str, *statements: str) -> list[asyncpg.Record]:
-    async def connect_and_run() -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(url)
-        try:
-            for statement in statements[:-1]:
-                await connection.execute(statement)
-            return await connection.fetch(statements[-1])
-        finally:
-            await connection.close()
-
-    return asyncio.run(connect_and_run())
-
-
-def urls_in(file: Path) -> dict[str, str]:
-    lines = file.read_text().splitlines()
-    return {name: value for name, _, value in (line.partition("=") for line in lines)}
-
-
-@contextmanager
-def provider(folder: Path) -> Iterator[Neon]:
-    authority = make_authority(folder)
-    with (
-        EmbeddedPostgres.ephemeral() as server,
-        postgres_tls(server.port, authority.context) as front,
-    ):
-        run(server.url(), OWNER, "CREATE DATABASE neondb OWNER neondb_owner", "SELECT 1")
-        yield Neon(server, front, authority.file)
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +32,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Neon, d
     """A database after `migrate --execute --out`, and what that wrote."""
     folder = tmp_path_factory.mktemp("migrated")
     with provider(folder) as neon, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(neon.authority))
-        patch.setenv("MIGRATION_DATABASE_URL", neon.console)
+        neon.use(patch)
         out = folder / "urls.env"
         assert main(["--execute", "--out", str(out)]) == 0
         assert stat.S_IMODE(out.stat().st_mode) == 0o600
@@ -107,12 +40,12 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Neon, d
 
 
 @pytest.fixture(autouse=True)
-def trusting(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Trust the authority of the server that the test uses."""
-    uses = "migrated" in request.fixturenames
-    neon = request.getfixturevalue("migrated")[0] if uses else request.getfixturevalue("untouched")
-    monkeypatch.setenv("SSL_CERT_FILE", str(neon.authority))
-    monkeypatch.setenv("MIGRATION_DATABASE_URL", neon.console)
+def using(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Use the server that the test names."""
+    if "migrated" in request.fixturenames:
+        request.getfixturevalue("migrated")[0].use(monkeypatch)
+    elif "untouched" in request.fixturenames:
+        request.getfixturevalue("untouched").use(monkeypatch)
 
 
 def test_preview_shows_the_roles_that_would_be_made(
@@ -203,6 +136,8 @@ def test_roles_are_made_and_their_maker_has_no_part_in_them(
     neon, urls = migrated
     assert [*urls] == ["DATABASE_URL", "AUTH_DATABASE_URL", "PURGE_DATABASE_URL"]
     assert all(url.endswith("/neondb?sslmode=require") for url in urls.values())
+    assert [make_url(url).host for url in urls.values()] == [POOLED, DIRECT, DIRECT]
+    assert {*neon.front.names} == {DIRECT}  # migrations themselves leave the pooler out
     rows = run(neon.server.url(), WHO_IS_WHAT)
     assert [(row["rolname"], row["owner_can_act_as"]) for row in rows] == [
         ("app", False),
@@ -219,26 +154,6 @@ def test_better_auth_finds_a_schema_of_its_own(migrated: tuple[Neon, dict[str, s
     assert row["found"]
     (row,) = run(url, "SHOW search_path")  # nothing of `public`, either
     assert row["search_path"] == "auth"
-
-
-async def test_service_uses_the_url_that_it_was_given_over_verified_tls(
-    migrated: tuple[Neon, dict[str, str]], signer: Signer, headers_of: object, tmp_path: Path
-) -> None:
-    assert callable(headers_of)
-    neon, urls = migrated
-    jwks = tmp_path / "jwks.json"
-    jwks.write_text(httpx.Response(200, json={"keys": [signer.public_jwk()]}).text)
-    settings = settings_for(urls["DATABASE_URL"], jwks_file=jwks)
-    async with running(create_app(settings)) as client:
-        made = await client.post("/api/tasks", headers=headers_of("ada"), json={"title": "x"})
-        assert made.status_code == 201
-        ready = (await client.get("/readyz")).json()
-        assert (ready["database"], ready["status"]) == ("ok", "ready")
-        async with asyncio.timeout(10):
-            while not (await client.get("/readyz")).json()["keys"]["listening"]:
-                pass
-    assert neon.front.secure > 0
-    assert neon.front.plain == 0
 
 
 @pytest.mark.usefixtures("migrated")
@@ -281,22 +196,20 @@ def test_urls_are_kept_where_nobody_knows_whether_roles_were_made(
         raise MigrationError("the connection was closed")
 
     with provider(tmp_path) as neon:
-        monkeypatch.setenv("SSL_CERT_FILE", str(neon.authority))
-        monkeypatch.setenv("MIGRATION_DATABASE_URL", neon.console)
+        neon.use(monkeypatch)
         monkeypatch.setattr("scripts.migrate.upgrade", lost_while_committing)
         out = tmp_path / "urls.env"
         assert main(["--execute", "--out", str(out)]) == 1
         assert f"their URLs are in {out}" in capsys.readouterr().err
-        (row,) = run(urls_in(out)["DATABASE_URL"], "SELECT current_user::text AS me")
-        assert row["me"] == "app"
+        (row,) = run(urls_in(out)["AUTH_DATABASE_URL"], "SELECT current_user::text AS me")
+        assert row["me"] == "auth"
 
 
 def test_terminal_is_shown_the_urls(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with provider(tmp_path) as neon:
-        monkeypatch.setenv("SSL_CERT_FILE", str(neon.authority))
-        monkeypatch.setenv("MIGRATION_DATABASE_URL", neon.console)
+        neon.use(monkeypatch)
         monkeypatch.setattr("sys.stdout.isatty", lambda: True)
         assert main(["--execute"]) == 0
         shown = re.findall(r"(?m)^(\w+_URL)=(\S+)$", capsys.readouterr().out)
@@ -305,27 +218,20 @@ def test_terminal_is_shown_the_urls(
             "AUTH_DATABASE_URL",
             "PURGE_DATABASE_URL",
         ]
-        assert [run(url, "SELECT current_user::text")[0][0] for _, url in shown] == [
-            "app",
-            "auth",
-            "purge",
-        ]
+        whose = [run(without_pooler(url), "SELECT current_user::text")[0][0] for _, url in shown]
+        assert whose == ["app", "auth", "purge"]
 
 
-async def test_consoles_own_url_is_refused_by_the_service(
-    migrated: tuple[Neon, dict[str, str]],
+@pytest.mark.parametrize(("host", "plain"), [(POOLED, True), ("127.0.0.1", False)])
+def test_no_server_but_neons_is_told_a_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str, *, plain: bool
 ) -> None:
-    database = Database(parse_database_url(migrated[0].console))
-    with pytest.raises(DatabaseRefusedError, match="neondb_owner can bypass row-level security"):
-        await database.check()
-    await database.close()
-
-
-async def test_certificate_of_nobody_we_know_is_refused(
-    migrated: tuple[Neon, dict[str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(make_authority(tmp_path).file))
-    database = Database(parse_database_url(migrated[1]["DATABASE_URL"]))
-    with pytest.raises(DatabaseUnavailableError, match=ssl.SSLCertVerificationError.__name__):
-        await database.check()
-    await database.close()
+    with provider(tmp_path) as neon:
+        neon.use(monkeypatch)
+        monkeypatch.setenv("MIGRATION_DATABASE_URL", neon.console.replace(POOLED, host))
+        out = tmp_path / "urls.env"
+        assert main(["--execute", "--out", str(out)]) == 0
+        came = bytes(neon.front.received)
+    assert (b"SCRAM-SHA-256$" in came) is not plain
+    for url in urls_in(out).values():
+        assert (str(make_url(url).password).encode() in came) is plain

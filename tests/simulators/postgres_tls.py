@@ -1,4 +1,7 @@
-"""TLS in front of a PostgreSQL server, as Neon's own proxy has it: nothing is taken without."""
+"""TLS in front of a PostgreSQL server, as Neon's own proxy has it: nothing is taken without.
+
+The name that a client asks for (SNI) says where to: with `-pooler` in it, to the pooler.
+"""
 
 import socket
 import ssl
@@ -12,14 +15,21 @@ _CHUNK = 65_536
 
 
 class PostgresTls:
-    """Counts the connections that came with TLS, and those that did not and were dropped."""
+    """Knows which names were asked for over TLS, what came, and how many came without TLS.
 
-    def __init__(self, target: tuple[str, int], context: ssl.SSLContext) -> None:
-        self._target = target
+    `pooler_port` is where the pooler is; 0 is nowhere.
+    """
+
+    def __init__(self, server_port: int, context: ssl.SSLContext) -> None:
+        self._server_port = server_port
         self._context = context
+        self._context.sni_callback = self._note
+        self._asked = threading.local()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self.secure = self.plain = 0
+        self.pooler_port = self.plain = 0
+        self.names: list[str | None] = []
+        self.received = bytearray()
 
     def serve(self) -> None:
         """Take connections until the listener is closed."""
@@ -41,17 +51,24 @@ class PostgresTls:
                 return
             client.sendall(b"S")
             with self._context.wrap_socket(client, server_side=True) as secure:
-                self.secure += 1
-                with socket.create_connection(self._target) as server:
+                name: str | None = self._asked.name
+                self.names.append(name)
+                port = self.pooler_port if "-pooler." in (name or "") else self._server_port
+                with socket.create_connection(("127.0.0.1", port)) as server:
                     back = threading.Thread(target=_pump, args=(server, secure), daemon=True)
                     back.start()
-                    _pump(secure, server)
+                    _pump(secure, server, self.received)
                     back.join()
 
+    def _note(self, _socket: object, name: str | None, _context: object) -> None:
+        self._asked.name = name
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+
+def _pump(source: socket.socket, sink: socket.socket, kept: bytearray | None = None) -> None:
     with suppress(OSError):
         while data := source.recv(_CHUNK):
+            if kept is not None:
+                kept += data
             sink.sendall(data)
     with suppress(OSError):
         sink.shutdown(socket.SHUT_RDWR)
@@ -60,7 +77,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 @contextmanager
 def postgres_tls(port: int, context: ssl.SSLContext) -> Iterator[PostgresTls]:
     """Run it in front of the server on that port of 127.0.0.1."""
-    proxy = PostgresTls(("127.0.0.1", port), context)
+    proxy = PostgresTls(port, context)
     thread = threading.Thread(target=proxy.serve)
     thread.start()
     try:

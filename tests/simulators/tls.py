@@ -15,13 +15,14 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Authority:
-    """`file` is the authority's certificate; `context` serves as 127.0.0.1 in its name."""
+    """`file` is the authority's certificate; `context` serves in its name."""
 
     file: Path
     context: ssl.SSLContext
 
 
-def make_authority(folder: Path) -> Authority:
+def make_authority(folder: Path, *hosts: str) -> Authority:
+    """Make an authority that vouches for 127.0.0.1, and for these hosts."""
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority_name, server_name = _name("Test authority"), _name("127.0.0.1")
     authority = (
@@ -30,9 +31,10 @@ def make_authority(folder: Path) -> Authority:
         .sign(authority_key, hashes.SHA256())
     )
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    names = [address, *(x509.DNSName(host) for host in hosts)]
     server = (
         _certificate(server_name, authority_name, server_key.public_key())
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
     authority_file, server_file = folder / "authority.pem", folder / "server.pem"
