@@ -59,8 +59,8 @@ LEFT JOIN LATERAL (
 """  # noqa: S608 - made of the constants above
 
 _CURE: Final = (
-    "connect as a role made by: CREATE ROLE app LOGIN PASSWORD '...' NOSUPERUSER NOBYPASSRLS"
-    " (then: migrate --execute)"
+    "connect as role app: where it is missing, migrate --execute --out FILE makes it and writes its"
+    " DATABASE_URL"
 )
 
 

@@ -63,7 +63,7 @@ async def test_owner_of_the_tables_is_refused_with_a_cure(
 ) -> None:
     finding = (await found(make(database_url=database.owner)))["database"]
     assert not finding.good
-    assert "CREATE ROLE app" in finding.said
+    assert "migrate --execute --out FILE" in finding.said
 
 
 async def test_nobody_there_is_one_finding_each_and_no_traceback(make: Make) -> None:

@@ -186,7 +186,7 @@ async def test_fault12_role_that_could_bypass_row_level_security_is_refused(
             f"CREATE ROLE {name} LOGIN PASSWORD 'pw' {options.format(bypassing=bypassing)}"
         )
         await admin.execute(f'GRANT CONNECT ON DATABASE "{url.database}" TO {name}')
-        await refused(url.render_as_string(hide_password=False), "CREATE ROLE app LOGIN")
+        await refused(url.render_as_string(hide_password=False), "migrate --execute --out FILE")
         await admin.execute(f'REVOKE CONNECT ON DATABASE "{url.database}" FROM {name}')
         await admin.execute(f"DROP ROLE {name}")
         await admin.execute(f"DROP ROLE {bypassing}")
