@@ -17,6 +17,8 @@ from scripts.dev_settings import surroundings
 from scripts.postgres_files import short_hash
 from tests.end_to_end.conftest import READY_SECONDS, ROOT, Stack, free_ports
 
+FROM_TLS = {"X-Forwarded-Proto": "https"}
+
 
 @pytest.fixture(scope="module")
 def https_home() -> Iterator[Path]:
@@ -123,6 +125,20 @@ async def test_authority_is_not_one_that_anybody_trusts_by_itself(https: Stack) 
     async with httpx.AsyncClient(trust_env=False) as client:
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             await client.get(f"https://localhost:{port}")
+
+
+async def test_web_app_sends_those_away_who_came_to_its_name_over_plain_http(https: Stack) -> None:
+    address = https.wait_for("^start   web: ", 1).split()[2].removesuffix("/api/auth/jwks")
+    named = {"Host": https.web.removeprefix("https://")}
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        read = await client.get(f"{address}/sign-up?a=b", headers=named)
+        assert (read.status_code, read.headers["Location"]) == (308, f"{https.web}/sign-up?a=b")
+        written = await client.post(f"{address}/api/auth/sign-in/email", headers=named, json={})
+        assert (written.status_code, written.json()["code"]) == (403, "HTTPS_REQUIRED")
+        # Who comes by another name is a neighbour, such as a health check.
+        assert (await client.get(f"{address}/api/auth/jwks")).status_code == 200
+        ended = await client.get(f"{address}/sign-up", headers={**named, **FROM_TLS})
+        assert ended.status_code == 200
 
 
 def test_check_config_finds_nothing_wrong(https: Stack, https_home: Path) -> None:
