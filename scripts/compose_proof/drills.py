@@ -13,7 +13,7 @@ import httpx
 
 from scripts.compose_proof import leaks, visitors
 from scripts.compose_proof.engine import ComposeError, Engine
-from scripts.compose_proof.stack import IMAGES, REPLICAS, SERVICES, ComposeStack
+from scripts.compose_proof.stack import IMAGES, REPLICAS, SERVICES, TIMER, ComposeStack
 from scripts.compose_proof.visitors import Writer
 from scripts.rotation_proof.people import Person, header_of
 
@@ -59,8 +59,8 @@ class Drills:
         """Run all of them; raises `ComposeError` where something is not as it should be."""
         try:
             for drill in (
-                *(self._hardened, self._used, self._plain_http, self._rotated),
-                *(self._stolen_key, self._stopped, self._leaks),
+                *(self._hardened, self._used, self._plain_http, self._timer),
+                *(self._rotated, self._stolen_key, self._stopped, self._leaks),
             ):
                 name = drill.__name__.strip("_").replace("_", " ")
                 self.say(name)
@@ -139,6 +139,14 @@ class Drills:
             secure = await client.get(f"{self.api}/livez")
             if "Strict-Transport-Security" not in secure.headers:
                 raise ComposeError("no HSTS")
+
+    async def _timer(self, _report: Report) -> None:
+        """Have the timer do what is due (nothing), and stop it: the next drill is its part."""
+        await asyncio.to_thread(self.stack.start_timer)
+        said = self.stack.logs(TIMER)
+        if "nothing is due" not in said:
+            raise ComposeError(f"the timer: {said.strip()[:200] or 'it said nothing'}")
+        await asyncio.to_thread(self.stack.stop, TIMER)
 
     async def _rotated(self, report: Report) -> None:
         """Rotate the key by the operators' commands: no good token is refused."""
@@ -225,7 +233,7 @@ class Drills:
                 raise ComposeError(f"a secret is in {image}: {found[0]}")
         said = [*secrets, "correct horse", *(person.token for person in self.people)]
         lines = 0
-        for service in SERVICES:
+        for service in (*SERVICES, TIMER):
             text = self.stack.logs(service)
             lines += text.count("\n")
             if any(secret in text for secret in said):

@@ -15,6 +15,7 @@ from scripts.compose_proof.engine import ComposeError, Engine
 PROJECT: Final = "check-compose"
 # In the order in which they wait for each other.
 SERVICES: Final = ("postgres", "migrate", "web", "service-1", "service-2", "caddy")
+TIMER: Final = "rotation"
 REPLICAS: Final = ("service-1", "service-2")
 IMAGES: Final = tuple(
     f"better-auth-resource-server{part}:{PROJECT}" for part in ("", "-web", "-caddy")
@@ -101,12 +102,20 @@ class ComposeStack:
 
     def stop(self, service: str) -> None:
         """Stop a service, as `docker compose stop` does."""
-        self._compose("stop", service)
+        self._compose("--profile", "ops", "stop", service)
 
     def start(self, service: str) -> None:
         """Start a stopped service again, and wait until it is healthy."""
         self._compose("start", service)
         self.wait_for(service)
+
+    def start_timer(self) -> None:
+        """Start the timer of the rotation, as the README says, and wait until it has done its part.
+
+        Raises `ComposeError`.
+        """
+        self._compose("--profile", "ops", "up", "-d", "--no-deps", "--no-build", TIMER)
+        self.wait_for(TIMER)
 
     def operate(self, *command: str) -> Any:
         """Run an operators' command with --json, as the README says; give its JSON."""
