@@ -90,8 +90,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
             security.write(Event.START_UP, settings=described(settings))
             await key_set.start()
             try:
-                await check_database(database)
-                await watch.start()
+                await watch.start(reachable=await check_database(database))
                 measured.start()
                 yield
             finally:
@@ -163,8 +162,8 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
     )
 
 
-async def check_database(database: Database) -> None:
-    """Look at the database once: unsafe is final, unreachable is not.
+async def check_database(database: Database) -> bool:
+    """Look at the database once, and tell whether it can be reached: unsafe is final, that is not.
 
     Raises `DatabaseRefusedError`.
     """
@@ -174,6 +173,8 @@ async def check_database(database: Database) -> None:
         raise
     except DatabaseUnavailableError as error:
         logger.warning("the database cannot be reached yet: %s", error)
+        return False
+    return True
 
 
 def _around(app: ASGIApp, settings: Settings, draining: Draining) -> ASGIApp:

@@ -90,9 +90,10 @@ class KeyWatch:
         """How long ago all that is revoked was loaded, in seconds; None if never."""
         return None if self._loaded_at is None else time.monotonic() - self._loaded_at
 
-    async def start(self) -> None:
-        """Load what is revoked, if the database can be reached, and go on in the background."""
-        await self._load()
+    async def start(self, *, reachable: bool) -> None:
+        """Load what is revoked, if the database is `reachable`, and go on in the background."""
+        if reachable:
+            await self._load()
         self._tasks = [
             asyncio.create_task(self._listener.run(), name="key-listener"),
             asyncio.create_task(self._follow_revocations(), name="revocations"),

@@ -221,7 +221,7 @@ async def watching(
         security=SecurityLog(b"k" * 32),
         look_seconds=look_seconds,
     )
-    await watch.start()
+    await watch.start(reachable=True)
     try:
         yield watch
     finally:
