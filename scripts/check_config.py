@@ -25,7 +25,7 @@ from sqlalchemy.exc import ArgumentError
 
 from scripts.commands import DONE, FAILED, USAGE, Parser
 from scripts.config_checks import Finding, findings, notes
-from service.setting_files import SettingFileError, given
+from service.setting_files import SettingFileError, given, layers
 from service.settings import Settings, SettingsError
 
 _MAX_TOKEN: Final = 20_000
@@ -74,11 +74,15 @@ def _read(path: str) -> str:
 
 def _rows(settings: Settings | None) -> list[Row]:
     effective = {} if settings is None else _effective(settings)
+    try:
+        everywhere = layers()
+    except SettingFileError:
+        return []  # .env cannot be read, which is among the mistakes
     rows = []
     for name, field in Settings.model_fields.items():
         secret = "SecretStr" in repr(field.annotation)
         try:
-            said = given(name.upper())
+            said = given(name.upper(), everywhere)
         except SettingFileError:
             rows.append(Row(name.upper(), "unreadable", ""))
             continue
@@ -124,8 +128,8 @@ def _masked(value: str) -> str:
 def _tell(
     rows: Sequence[Row], mistakes: Sequence[str], found: Sequence[Finding], said: Sequence[str]
 ) -> None:
-    name_width = max(len(row.name) for row in rows)
-    source_width = max(len(row.source) for row in rows)
+    name_width = max((len(row.name) for row in rows), default=0)
+    source_width = max((len(row.source) for row in rows), default=0)
     for row in rows:
         print(f"{row.name:<{name_width}}  {row.source:<{source_width}}  {row.value}".rstrip())
     print()

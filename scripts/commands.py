@@ -7,7 +7,7 @@ import socket
 from typing import Final, NoReturn
 
 from service.database_url import DatabaseUrl, parse_database_url
-from service.setting_files import SettingFileError, given
+from service.setting_files import SettingFileError, given, layers
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -38,7 +38,7 @@ class UsageError(Exception):
 def setting(name: str) -> str | None:
     """Read a setting as the service does; None where it is not set. Raises `UsageError`."""
     try:
-        said = given(name)
+        said = given(name, layers())
     except SettingFileError as error:
         raise UsageError(str(error)) from None
     return None if said is None else said.text

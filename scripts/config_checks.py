@@ -15,15 +15,13 @@ from keys import (
     AccessTokenVerifier,
     InvalidTokenError,
     KeySetUnavailableError,
-    RemoteKeySet,
     StaticKeySet,
     VerificationPolicy,
 )
 from keys.fetch import FetchError, FetchLimits, JwksFetcher
 from keys.jwk import VerificationKey, canonical_algorithm
-from keys.key_set import KeySet
 from keys.origins import host_of, is_loopback, origin_of
-from service.app import open_database
+from service.app import open_database, open_key_set
 from service.audit import claimed
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url
@@ -236,7 +234,7 @@ async def _token(settings: Settings, token: str) -> Finding:
         audiences=settings.audiences,
         algorithms=frozenset(settings.jwt_algorithms),
     )
-    verifier = AccessTokenVerifier(_key_set(settings), policy)
+    verifier = AccessTokenVerifier(open_key_set(settings), policy)
     async with verifier:
         try:
             verified = await verifier.verify(token)
@@ -249,18 +247,6 @@ async def _token(settings: Settings, token: str) -> Finding:
             return Finding("token", good=False, said=str(error), cure="see the keys above")
     left = verified.expires_at - time.time()
     return Finding("token", good=True, said=f"taken; it is good for {left:.0f} s more")
-
-
-def _key_set(settings: Settings) -> KeySet:
-    algorithms = frozenset(settings.jwt_algorithms)
-    if settings.jwks_file is not None:
-        return StaticKeySet.from_file(settings.jwks_file, algorithms=algorithms)
-    return RemoteKeySet(
-        settings.key_url,
-        algorithms=algorithms,
-        plain_http_hosts=settings.plain_http_hosts,
-        ca_file=None if settings.ca_file is None else str(settings.ca_file),
-    )
 
 
 @asynccontextmanager

@@ -68,7 +68,6 @@ class HttpsFront:
             "BIND": "127.0.0.1",
             "LOG_LEVEL": "ERROR",
             "HTTPS_PORT": str(self.port),
-            "APP_ORIGIN": self.app_origin,
             "APP_ADDRESSES": f"{self.app_origin}, {self.internal_origin}",
             "API_ADDRESSES": self.api_origin,
             "WEB_UPSTREAM": f"127.0.0.1:{web_port}",

@@ -62,6 +62,9 @@ def main(argv: Sequence[str] | None = None, checkout: Path = CHECKOUT) -> int:
     except (SecretsError, OSError) as error:
         print(f"make_secrets: {error}", file=sys.stderr)
         return FAILED
+    except UnicodeDecodeError:
+        print(f"make_secrets: .env, or a file in {folder}, is not UTF-8", file=sys.stderr)
+        return FAILED
     if arguments:
         print(json.dumps({"folder": str(folder), "made": made}))
     elif made:

@@ -1,4 +1,4 @@
-"""Whether a port can be had."""
+"""Whether a port can be had, and which."""
 
 import errno
 import socket
@@ -26,6 +26,18 @@ def why_not(port: int) -> str | None:
         if _answers(family, address, port):
             return "is taken by another program"
     return None
+
+
+def free_ports(count: int) -> list[int]:
+    """Give ports of 127.0.0.1 that nobody listens on just now, each another."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
 
 
 def _answers(family: socket.AddressFamily, address: str, port: int) -> bool:

@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     settings = settings or Settings.load()
     database = open_database(settings, pool_size=settings.database_pool_size)
     watch_database = open_database(settings, pool_size=1)
-    key_set = _key_set(settings)
+    key_set = open_key_set(settings)
     policy = VerificationPolicy(
         issuers=settings.issuers,
         audiences=settings.audiences,
@@ -162,6 +162,19 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
     )
 
 
+def open_key_set(settings: Settings) -> KeySet:
+    """Make the issuer's key set as the settings say: nothing is fetched yet."""
+    algorithms = frozenset(settings.jwt_algorithms)
+    if settings.jwks_file is not None:
+        return StaticKeySet.from_file(settings.jwks_file, algorithms=algorithms)
+    return RemoteKeySet(
+        settings.key_url,
+        algorithms=algorithms,
+        plain_http_hosts=settings.plain_http_hosts,
+        ca_file=None if settings.ca_file is None else str(settings.ca_file),
+    )
+
+
 async def check_database(database: Database) -> bool:
     """Look at the database once, and tell whether it can be reached: unsafe is final, that is not.
 
@@ -183,15 +196,3 @@ def _around(app: ASGIApp, settings: Settings, draining: Draining) -> ASGIApp:
         app = HttpsOnly(app, settings.own_url)
     app = Cors(Edge(app), settings.allowed_origins)
     return TrustedProxies(ClosingWhileDraining(app, draining), settings.trusted_proxies)
-
-
-def _key_set(settings: Settings) -> KeySet:
-    algorithms = frozenset(settings.jwt_algorithms)
-    if settings.jwks_file is not None:
-        return StaticKeySet.from_file(settings.jwks_file, algorithms=algorithms)
-    return RemoteKeySet(
-        settings.key_url,
-        algorithms=algorithms,
-        plain_http_hosts=settings.plain_http_hosts,
-        ca_file=None if settings.ca_file is None else str(settings.ca_file),
-    )

@@ -54,10 +54,13 @@ class ClosingWhileDraining:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
+        if not self._draining.begun:
+            await self._app(scope, receive, send)
+            return
 
         async def send_and_close(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        await self._app(scope, receive, send_and_close if self._draining.begun else send)
+        await self._app(scope, receive, send_and_close)

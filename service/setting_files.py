@@ -5,11 +5,14 @@ environment wins over `.env`, and empty means not set.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from dotenv import dotenv_values
+
+Layers = Mapping[str, Mapping[str, str | None]]
 
 _MAX_BYTES: Final = 64 * 1024
 
@@ -27,9 +30,17 @@ class Given:
     from_file: bool = False
 
 
-def given(name: str) -> Given | None:
+def layers() -> Layers:
+    """Give what may say a setting, the strongest first. Raises `SettingFileError`."""
+    try:
+        return {"environment": os.environ, ".env": dotenv_values(".env")}
+    except UnicodeDecodeError:
+        raise SettingFileError(".env: is not UTF-8") from None
+
+
+def given(name: str, said: Layers) -> Given | None:
     """Look a setting up; None where nothing says it. Raises `SettingFileError`."""
-    for layer, values in (("environment", os.environ), (".env", _dotenv())):
+    for layer, values in said.items():
         text, path = values.get(name), values.get(f"{name}_FILE")
         if text and path:
             raise SettingFileError(f"{name}: {name}_FILE is set as well; keep one of them")
@@ -38,13 +49,6 @@ def given(name: str) -> Given | None:
         if path:
             return Given(_read(name, Path(path)), f"{path} ({layer})", from_file=True)
     return None
-
-
-def _dotenv() -> dict[str, str | None]:
-    try:
-        return dotenv_values(".env")
-    except UnicodeDecodeError:
-        raise SettingFileError(".env: is not UTF-8") from None
 
 
 def _read(name: str, path: Path) -> str:

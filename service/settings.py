@@ -20,7 +20,7 @@ from keys.origins import origin_of
 from keys.verifier import JWKS_PATH
 from service.database_url import without_pooler
 from service.rate_limit import Kind
-from service.setting_files import SettingFileError, given
+from service.setting_files import SettingFileError, given, layers
 from service.setting_types import (
     Algorithms,
     CommaSeparated,
@@ -45,11 +45,14 @@ class SettingsError(Exception):
 
 
 def _from_files(names: set[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Read what files say of the settings `names`; give that, and what is wrong with files."""
-    found, unreadable = {}, {}
+    """Read what files say of the settings `names`; give that, and what is wrong with files.
+
+    Raises `SettingFileError` where `.env` itself cannot be read.
+    """
+    found, unreadable, said_by = {}, {}, layers()
     for name in sorted(names):
         try:
-            said = given(name.upper())
+            said = given(name.upper(), said_by)
         except SettingFileError as error:
             unreadable[name] = str(error)
         else:
@@ -113,12 +116,13 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Read the settings; raises `SettingsError` with every mistake in it."""
-        files, unreadable = _from_files(set(cls.model_fields) - set(overrides))
+        try:
+            files, unreadable = _from_files(set(cls.model_fields) - set(overrides))
+        except SettingFileError as error:
+            raise SettingsError([str(error)]) from None
         said: dict[str, Any] = {**files, **overrides}
         try:
             settings = cls(**said)
-        except UnicodeDecodeError:
-            raise SettingsError([".env: is not UTF-8"]) from None
         except PydanticValidationError as error:
             lines = [*unreadable.values()]
             for mistake in error.errors(include_input=False, include_url=False):

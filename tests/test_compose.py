@@ -85,6 +85,8 @@ def test_image_has_a_base_to_choose_and_no_root(name: str, compose: Any) -> None
     (argument, base) = re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", text, re.MULTILINE)[0]
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {f"${{{argument}}}"}
     assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == ["10001:10001"]
+    for what in ("HEALTHCHECK", "STOPSIGNAL", "image.title", "image.version", "image.revision"):
+        assert what in text, what
     assert base in stand_ins.IMAGES
     given = [s["build"]["args"] for _, s in services(compose) if "build" in s]
     assert {f"${{{argument}:-{base}}}"} == {args[argument] for args in given if argument in args}

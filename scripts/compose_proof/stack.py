@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from scripts.bootstrap import ROOT
 from scripts.compose_proof.engine import ComposeError, Engine
+from scripts.ports import free_ports
 
 PROJECT: Final = "check-compose"
 # In the order in which they wait for each other.
@@ -32,17 +32,16 @@ class ComposeStack:
         self._engine = engine
         self._say = say
         self.checkout = folder / "checkout"
-        http_port, self.https_port = _free_ports()
+        self.http_port, self.https_port = free_ports(2)
         self._environment = {
             "COMPOSE_PROJECT_NAME": PROJECT,
             "IMAGE_TAG": PROJECT,
-            "HTTP_PORT": str(http_port),
+            "HTTP_PORT": str(self.http_port),
             "HTTPS_PORT": str(self.https_port),
             # Short, so that a drill sees tokens come and go; and busier people than people are.
             "ACCESS_TOKEN_LIFETIME": "30s",
             "RATE_LIMIT_TASKS": "1000000/minute",
         }
-        self.http_port = http_port
 
     @property
     def authority(self) -> Path:
@@ -162,10 +161,3 @@ class ComposeStack:
         return self._engine.run_compose(
             *arguments, cwd=self.checkout, environment=self._environment, check=check
         )
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        for probe in (one, other):
-            probe.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]

@@ -16,7 +16,6 @@ from scripts.compose_proof.engine import ComposeError
 from scripts.rotation_proof.people import Person
 
 _TIMEOUT: Final = httpx.Timeout(30)
-_PASSWORD: Final = "correct horse battery"  # noqa: S105 - of people who are made up
 _PAUSE_SECONDS: Final = 0.01
 _MAX_TRIES: Final = 30
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from scripts.dev_home import DevHome
 from scripts.dev_settings import WEB, DatabaseUrls, DevSettings
 from scripts.embedded_postgres import EmbeddedPostgres
 from scripts.node_runtime import find_node
+from scripts.ports import free_ports
 from scripts.supervisor import Child, Program
 from service.database_url import parse_database_url
 from service.migrations.runner import upgrade
@@ -63,7 +63,7 @@ class System:
         }
         self.urls = DatabaseUrls(**roles)
         await upgrade(parse_database_url(self.urls.owner))
-        web_port, *ports = _free_ports(1 + SERVICES)
+        web_port, *ports = free_ports(1 + SERVICES)
         self._settings = DevSettings(
             home=self.home.folder,
             api_only=False,
@@ -179,17 +179,6 @@ async def _answers(url: str, child: Child) -> None:
     finally:
         end.cancel()
     raise ProofError(f"{child.name} does not answer at {url}: {child.last_words}")
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def home_in(folder: Path) -> DevHome:

@@ -4,17 +4,18 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import pytest
 
+from scripts.ports import free_ports
 from scripts.postgres_files import short_hash
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -59,17 +60,9 @@ class Stack:
         return list(psutil.Process(self.process.pid).children(recursive=True))
 
 
-def free_ports() -> tuple[int, int]:
-    """Give two ports that nobody listens on just now."""
-    with socket.socket() as one, socket.socket() as other:
-        for probe in (one, other):
-            probe.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
-@pytest.fixture(scope="package")
-def home() -> Iterator[Path]:
-    """A folder of our own that the database server can pass through to, also when we are root."""
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """Give a folder that the database server can pass through to, also when we are root."""
     folder = Path(tempfile.mkdtemp(prefix="stack-"))
     folder.chmod(0o711)
     yield folder
@@ -77,30 +70,21 @@ def home() -> Iterator[Path]:
     shutil.rmtree(ROOT / "web" / f".next-{short_hash(folder)}", ignore_errors=True)
 
 
-@pytest.fixture(scope="package")
-def stack(home: Path) -> Iterator[Stack]:
-    port, web_port = free_ports()
+@contextmanager
+def started(home: Path, *options: str, web: str, api: str, **settings: str) -> Iterator[Stack]:
+    """Run ./scripts/dev on a folder until the block ends."""
     # Nothing of a developer's own settings: the stack is to make its own.
     theirs = {"DATABASE_URL", "MIGRATION_DATABASE_URL", "AUTH_DATABASE_URL"}
     environment = {name: value for name, value in os.environ.items() if name not in theirs}
     with subprocess.Popen(
-        [ROOT / "scripts" / "dev", "--home", home],
-        # Two processes of the service: what one is told the other has to hear.
-        env={
-            **environment,
-            "PORT": str(port),
-            "WEB_PORT": str(web_port),
-            "WEB_CONCURRENCY": "2",
-            # Everybody here has one address.
-            **dict.fromkeys(LIMITS, "1000/minute"),
-            # Hashing passwords is slow on purpose, and this machine may be busy.
-            "BETTER_AUTH_SECONDS": "30",
-        },
+        [ROOT / "scripts" / "dev", "--home", home, *options],
+        # Hashing passwords is slow on purpose, and this machine may be busy.
+        env={**environment, "BETTER_AUTH_SECONDS": "30", **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        running = Stack(process, f"http://localhost:{web_port}", f"http://localhost:{port}")
+        running = Stack(process, web, api)
         reader = threading.Thread(target=running.read)
         reader.start()
         try:
@@ -110,3 +94,26 @@ def stack(home: Path) -> Iterator[Stack]:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
             reader.join()
+
+
+@pytest.fixture(scope="package")
+def home() -> Iterator[Path]:
+    with temporary_home() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="package")
+def stack(home: Path) -> Iterator[Stack]:
+    port, web_port = free_ports(2)
+    with started(
+        home,
+        web=f"http://localhost:{web_port}",
+        api=f"http://localhost:{port}",
+        PORT=str(port),
+        WEB_PORT=str(web_port),
+        # Two processes of the service: what one is told the other has to hear.
+        WEB_CONCURRENCY="2",
+        # Everybody here has one address.
+        **dict.fromkeys(LIMITS, "1000/minute"),
+    ) as running:
+        yield running

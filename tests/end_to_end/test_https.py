@@ -1,11 +1,8 @@
 """./scripts/dev --https: two names, one authority made on the spot, and requests across origins."""
 
 import os
-import shutil
 import stat
 import subprocess
-import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,44 +10,24 @@ import httpx
 import pytest
 
 from scripts.compose_proof.visitors import client as visitor
-from scripts.dev_settings import surroundings
-from scripts.postgres_files import short_hash
-from tests.end_to_end.conftest import READY_SECONDS, ROOT, Stack, free_ports
+from scripts.ports import free_ports
+from tests.end_to_end.conftest import ROOT, Stack, started, temporary_home
 
 FROM_TLS = {"X-Forwarded-Proto": "https"}
 
 
 @pytest.fixture(scope="module")
 def https_home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="https-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
-    shutil.rmtree(ROOT / "web" / f".next-{short_hash(folder)}", ignore_errors=True)
+    with temporary_home() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
 def https(https_home: Path) -> Iterator[Stack]:
-    (port, web_port), (https_port, _) = free_ports(), free_ports()
-    ports = {"PORT": port, "WEB_PORT": web_port, "HTTPS_PORT": https_port}
-    with subprocess.Popen(
-        [ROOT / "scripts" / "dev", "--https", "--home", https_home],
-        env={**surroundings(), **{name: str(number) for name, number in ports.items()}},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        app, api = (f"https://{name}.localhost:{https_port}" for name in ("app", "api"))
-        running = Stack(process, app, api)
-        reader = threading.Thread(target=running.read)
-        reader.start()
-        try:
-            running.wait_for("^ready ", READY_SECONDS)
-            yield running
-        finally:
-            process.terminate()
-            process.wait(30)
-            reader.join()
+    ports = dict(zip(("PORT", "WEB_PORT", "HTTPS_PORT"), map(str, free_ports(3)), strict=True))
+    web, api = (f"https://{name}.localhost:{ports['HTTPS_PORT']}" for name in ("app", "api"))
+    with started(https_home, "--https", web=web, api=api, **ports) as running:
+        yield running
 
 
 @pytest.fixture

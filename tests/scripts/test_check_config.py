@@ -1,7 +1,6 @@
 """`check-config`: what the service goes by and where it is from, and what is wrong with it."""
 
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
@@ -13,12 +12,12 @@ from sqlalchemy.engine import make_url
 from keys import Signer
 from scripts.check_config import main
 from scripts.config_checks import Finding, findings
-from scripts.pgbouncer import find_pgbouncer, pgbouncer
 from service.settings import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, headers_of, settings_for, signer
 from tests.simulators.issuer_server import Answer, IssuerServer, issuer_server
 from tests.simulators.jwks_server import JwksServer, jwks_server
+from tests.simulators.pooler import needs_pgbouncer, pooled
 
 __all__ = ["headers_of", "signer"]
 SIGN_OUT = "/api/auth/sign-out"
@@ -82,19 +81,12 @@ async def test_nobody_there_is_one_finding_each_and_no_traceback(make: Make) -> 
     assert "hunter2" not in str(checks)
 
 
-@pytest.mark.skipif(
-    find_pgbouncer() is None and os.environ.get("CI") != "true",
-    reason="pgbouncer is not installed; in CI it is",
-)
+@needs_pgbouncer
 async def test_pooler_that_keeps_what_is_said_is_noticed(
     make: Make, database: DatabaseUrls
 ) -> None:
-    url = make_url(database.app)
-    assert url.port is not None
-    assert url.password is not None
-    with pgbouncer(url.port, user="app", password=url.password, connections=2) as port:
-        pooled = url.set(port=port).render_as_string(hide_password=False)
-        through = {"database_url": pooled, "database_prepared_statements": False}
+    with pooled(database.app, connections=2) as pooler:
+        through = {"database_url": pooler, "database_prepared_statements": False}
         finding = (await found(make(**through)))["listening"]
         assert not finding.good
         assert "without a transaction pooler" in finding.cure
@@ -209,3 +201,12 @@ def test_token_that_cannot_be_read_is_a_matter_of_usage(
 ) -> None:
     assert main(["--token", "/nowhere"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_dotenv_that_is_no_text_is_one_mistake(
+    environment: Path, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
+    (environment / ".env").write_bytes(b"PORT=\xff\n")
+    assert main(option) == 1
+    assert capsys.readouterr().out.count(".env: is not UTF-8") == 1

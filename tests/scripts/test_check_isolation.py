@@ -1,14 +1,11 @@
 """The proof of isolation under load, in short; the program itself sends 100,000 requests."""
 
-import os
-
 import pytest
-from sqlalchemy.engine import make_url
 
 from scripts import check_isolation
 from scripts.check_isolation import LeakError, Load, prove
-from scripts.pgbouncer import find_pgbouncer, pgbouncer
 from tests.conftest import DatabaseUrls
+from tests.simulators.pooler import needs_pgbouncer, pooled
 
 SHORT = Load(requests=1_500, users=40, pool=2)
 
@@ -19,18 +16,11 @@ async def test_fault15_many_users_on_two_connections_never_meet(database: Databa
     assert sent["read another's"] > 0
 
 
-@pytest.mark.skipif(
-    find_pgbouncer() is None and os.environ.get("CI") != "true",
-    reason="pgbouncer is not installed; in CI it is",
-)
+@needs_pgbouncer
 async def test_fault17_nor_do_they_on_one_connection_of_a_transaction_pooler(
     database: DatabaseUrls,
 ) -> None:
-    url = make_url(database.app)
-    assert url.port is not None
-    assert url.password is not None
-    with pgbouncer(url.port, user="app", password=url.password, connections=1) as port:
-        through = url.set(port=port).render_as_string(hide_password=False)
+    with pooled(database.app, connections=1) as through:
         sent = await prove(through, SHORT, prepared_statements=False)
     assert sent.total() >= SHORT.requests
 

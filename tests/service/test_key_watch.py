@@ -1,7 +1,6 @@
 """What operators do to the keys reaches every process: at once, or at the next look."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -14,7 +13,6 @@ from keys import Signer, StaticKeySet, VerificationPolicy
 from keys.better_auth import BetterAuthSigningKeys, Verifier
 from keys.better_auth_secrets import IssuerSecrets
 from scripts.in_process import running
-from scripts.pgbouncer import find_pgbouncer, pgbouncer
 from service.app import create_app
 from service.audit import SecurityLog
 from service.database import Database
@@ -24,6 +22,7 @@ from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
 from tests.simulators.better_auth import SECRET, connected, reach
 from tests.simulators.jwks_server import JwksServer, Reply, jwks_server
+from tests.simulators.pooler import needs_pgbouncer, pooled
 from tests.simulators.postgres_proxy import postgres_proxy
 
 ME = "/api/auth/me"
@@ -107,20 +106,13 @@ async def test_row41_fault61_tokens_of_a_revoked_key_are_refused_everywhere_with
         assert await answer(clients[0], headers_of("bob")) == 401
 
 
-@pytest.mark.skipif(
-    find_pgbouncer() is None and os.environ.get("CI") != "true",
-    reason="pgbouncer is not installed; in CI it is",
-)
+@needs_pgbouncer
 async def test_fault17_behind_a_transaction_pooler_changes_are_heard_over_the_direct_connection(
     issuer_database: DatabaseUrls, server: JwksServer, signer: Signer, headers_of: Person
 ) -> None:
-    url = make_url(issuer_database.app)
-    assert url.port is not None
-    assert url.password is not None
-    with pgbouncer(url.port, user="app", password=url.password, connections=2) as port:
-        pooled = url.set(port=port).render_as_string(hide_password=False)
+    with pooled(issuer_database.app, connections=2) as through:
         settings = settings_for(
-            pooled,
+            through,
             direct_database_url=issuer_database.app,
             database_prepared_statements=False,
             jwks_url=server.url,

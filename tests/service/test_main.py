@@ -12,11 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sqlalchemy.engine import make_url
 
-from scripts.pgbouncer import find_pgbouncer, pgbouncer
 from service.settings import Settings
 from tests.conftest import DatabaseUrls
+from tests.simulators.pooler import needs_pgbouncer, pooled
 
 
 def environment(database_url: str, port: int, **changes: str) -> dict[str, str]:
@@ -101,20 +100,14 @@ def ask(port: int, path: str) -> bytes:
             time.sleep(0.01)
 
 
-@pytest.mark.skipif(
-    find_pgbouncer() is None and os.environ.get("CI") != "true",
-    reason="pgbouncer is not installed; in CI it is",
-)
+@needs_pgbouncer
 def test_fault17_second_process_behind_a_transaction_pooler_starts_as_well_as_the_first(
     database: DatabaseUrls, tmp_path: Path
 ) -> None:
     """What the first had prepared on the pooler's connection would be in the second's way."""
-    url = make_url(database.app)
-    assert url.port is not None
-    assert url.password is not None
-    with pgbouncer(url.port, user="app", password=url.password, connections=1) as pooler:
+    with pooled(database.app, connections=1) as through:
         env = environment(
-            url.set(port=pooler).render_as_string(hide_password=False),
+            through,
             free_port(),
             DIRECT_DATABASE_URL=database.app,
             DATABASE_PREPARED_STATEMENTS="false",

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,13 @@ from sqlalchemy.engine import make_url
 from keys import Signer
 from scripts.in_process import running
 from scripts.migrate import main
-from scripts.pgbouncer import find_pgbouncer, pgbouncer
+from scripts.pgbouncer import pgbouncer
 from service.app import create_app
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url, without_pooler
 from tests.service.conftest import Person, settings_for
 from tests.simulators.neon import DIRECT, POOLED, Neon, provider, urls_in
+from tests.simulators.pooler import needs_pgbouncer
 from tests.simulators.tls import make_authority
 
 
@@ -45,10 +45,7 @@ def urls(provided: tuple[Neon, dict[str, str]]) -> dict[str, str]:
     return provided[1]
 
 
-@pytest.mark.skipif(
-    find_pgbouncer() is None and os.environ.get("CI") != "true",
-    reason="pgbouncer is not installed; in CI it is",
-)
+@needs_pgbouncer
 async def test_requests_go_through_the_pooler_and_changes_are_heard_past_it(
     neon: Neon, urls: dict[str, str], signer: Signer, headers_of: Person, tmp_path: Path
 ) -> None:
