@@ -106,7 +106,7 @@ async def test_issuer_that_goes_by_another_name_is_noticed(
     issuer.answers[SIGN_OUT] = Answer({"code": "INVALID_ORIGIN"}, 403)
     finding = (await found(make()))["issuer"]
     assert not finding.good
-    assert issuer.url in finding.said
+    assert finding.said == f"Better Auth does not go by the name {issuer.url}"
 
 
 async def test_issuer_name_that_no_token_will_carry_is_noticed(

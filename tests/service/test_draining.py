@@ -1,6 +1,7 @@
 """A stop that loses no request: the process serves on for a while and says that it ends."""
 
 import http.client
+import json
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from keys import Signer
 from tests.conftest import DatabaseUrls
 from tests.service.test_main import ask, environment, free_port
 
@@ -37,13 +39,16 @@ def get(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes, 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_service_that_is_told_to_stop_serves_on_says_so_and_then_ends(
-    database: DatabaseUrls, tmp_path: Path, workers: int
+    database: DatabaseUrls, tmp_path: Path, signer: Signer, workers: int
 ) -> None:
     port = free_port()
+    # With keys, so that stopping is all that keeps it from being ready.
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [signer.public_jwk()]}))
     changes = {"DRAIN_SECONDS": "2", "WEB_CONCURRENCY": str(workers)}
     with service(database, tmp_path, port, **changes) as process:
         kept = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         assert get(kept, "/livez")[2] is None
+        assert get(kept, "/readyz")[0] == 200
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         while (answer := get(kept, "/readyz"))[2] != "close":
