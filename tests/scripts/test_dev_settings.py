@@ -10,17 +10,21 @@ from scripts.dev_settings import (
     UsageError,
     read_settings,
 )
+from service.database_url import parse_database_url
 from service.settings import Settings
 
+APP = "postgresql://app:a@127.0.0.1:1/d"
+OWNER = "postgresql://owner:o@127.0.0.1:1/d"
+AUTH = "postgresql://auth:s@127.0.0.1:1/d"
 URLS = DatabaseUrls(
-    app="postgresql://app:a@127.0.0.1:1/d",
-    owner="postgresql://owner:o@127.0.0.1:1/d",
-    auth="postgresql://auth:s@127.0.0.1:1/d",
+    app=parse_database_url(APP),
+    owner=parse_database_url(OWNER),
+    auth=parse_database_url(AUTH),
 )
 EXTERNAL = {
-    "DATABASE_URL": URLS.app,
-    "MIGRATION_DATABASE_URL": URLS.owner,
-    "AUTH_DATABASE_URL": URLS.auth or "",
+    "DATABASE_URL": APP,
+    "MIGRATION_DATABASE_URL": OWNER,
+    "AUTH_DATABASE_URL": AUTH,
 }
 
 
@@ -57,10 +61,10 @@ def test_web_gets_nothing_of_the_service(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv(name, value)
     settings = read(tmp_path)
     environment = settings.web_environment(home_of(settings), URLS)
-    assert environment["AUTH_DATABASE_URL"] == URLS.auth
+    assert environment["AUTH_DATABASE_URL"] == AUTH
     assert not {"DATABASE_URL", "MIGRATION_DATABASE_URL", "SERVICE_SECRET"} & set(environment)
     assert "CLOUD_CREDENTIALS" not in environment
-    assert not {URLS.app, URLS.owner, "s" * 40} & set(environment.values())
+    assert not {APP, OWNER, "s" * 40} & set(environment.values())
 
 
 def test_service_gets_nothing_of_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,11 +73,11 @@ def test_service_gets_nothing_of_web(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     settings = read(tmp_path)
     environment = settings.service_environment(home_of(settings), URLS)
-    assert environment["DATABASE_URL"] == URLS.app
+    assert environment["DATABASE_URL"] == APP
     assert not {"AUTH_DATABASE_URL", "MIGRATION_DATABASE_URL", "BETTER_AUTH_SECRET"} & set(
         environment
     )
-    assert not {URLS.auth, URLS.owner, "b" * 40} & set(environment.values())
+    assert not {AUTH, OWNER, "b" * 40} & set(environment.values())
 
 
 def test_service_environment_is_one_the_service_takes(
@@ -85,7 +89,8 @@ def test_service_environment_is_one_the_service_takes(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    loaded = Settings.load(_env_file=None)
+    monkeypatch.chdir(tmp_path)  # away from a .env of the checkout
+    loaded = Settings.load()
     assert loaded.key_url == "http://localhost:3000/api/auth/jwks"
     assert loaded.issuers == loaded.audiences == {"http://localhost:3000"}
 
@@ -159,7 +164,7 @@ def test_port_that_is_none_is_refused_by_its_variables_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match=rf"^{name} must be a number from 1 to 65535$"):
+    with pytest.raises(UsageError, match=rf"^{name}: must be a number from 1 to 65535$"):
         read(tmp_path)
 
 
@@ -172,12 +177,12 @@ def test_one_port_for_both_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_given_database_needs_the_urls_of_the_other_roles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", URLS.app)
+    monkeypatch.setenv("DATABASE_URL", APP)
     with pytest.raises(UsageError, match="MIGRATION_DATABASE_URL and AUTH_DATABASE_URL must be"):
         read(tmp_path)
     with pytest.raises(UsageError, match=r"so MIGRATION_DATABASE_URL must be set"):
         read(tmp_path, api_only=True)
-    monkeypatch.setenv("MIGRATION_DATABASE_URL", URLS.owner)
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", OWNER)
     assert read(tmp_path, api_only=True).external == DatabaseUrls(URLS.app, URLS.owner, None)
 
 
