@@ -7,9 +7,11 @@ from scripts.dev_settings import (
     DEFAULT_HOME,
     DatabaseUrls,
     DevSettings,
+    StackSettings,
     UsageError,
     read_settings,
 )
+from scripts.rotation.target import RotationSettings
 from service.database_url import parse_database_url
 from service.settings import Settings
 
@@ -30,19 +32,10 @@ EXTERNAL = {
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        *EXTERNAL,
-        *(
-            "PORT",
-            "WEB_PORT",
-            "HTTPS_PORT",
-            "NODE_EXTRA_CA_CERTS",
-            "BETTER_AUTH_SECRET",
-            "SERVICE_SECRET",
-            "ACCESS_TOKEN_LIFETIME",
-        ),
-    ):
+    own = {*StackSettings.names(), *Settings.names(), *RotationSettings.names()}
+    for name in (*own, "NODE_EXTRA_CA_CERTS"):
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
 
 
 def read(folder: Path, *, api_only: bool = False) -> DevSettings:
@@ -271,3 +264,61 @@ def test_two_servers_cannot_have_one_port(
 def test_proxy_without_a_web_app_is_a_matter_of_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave --api away"):
         read_settings(home=tmp_path, api_only=True, https=True, checkout=tmp_path)
+
+
+def by_files(folder: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
+    """Set these by NAME_FILE alone."""
+    for name, text in settings.items():
+        (folder / name).write_text(f"{text}\n")
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(f"{name}_FILE", str(folder / name))
+
+
+def test_database_that_a_file_names_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_files(tmp_path, monkeypatch, {**EXTERNAL, "BETTER_AUTH_SECRET": "b" * 40})
+    settings = read(tmp_path)
+    assert settings.external == URLS
+    home = home_of(settings)
+    assert settings.service_environment(home, URLS)["DATABASE_URL"] == APP
+    assert settings.web_environment(home, URLS)["BETTER_AUTH_SECRET"] == "b" * 40
+
+
+def test_dotenv_may_name_files_too(tmp_path: Path) -> None:
+    for name, text in EXTERNAL.items():
+        (tmp_path / name).write_text(text)
+    lines = (f"{name}_FILE={tmp_path / name}\n" for name in EXTERNAL)
+    (tmp_path / ".env").write_text("".join(lines))
+    assert read(tmp_path).external == URLS
+
+
+def test_settings_from_files_are_passed_on_to_those_they_concern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"SERVICE_SECRET": "s" * 40, "CORS_ORIGINS": "http://localhost:5173", "PORT": "8100"}
+    by_files(tmp_path, monkeypatch, {**given, "ACCESS_TOKEN_LIFETIME": "5m"})
+    settings = read(tmp_path)
+    home = home_of(settings)
+    service = settings.service_environment(home, URLS)
+    assert {name: service[name] for name in given} == given
+    assert settings.web_environment(home, URLS)["ACCESS_TOKEN_LIFETIME"] == "5m"
+    operators = settings.operators_environment(home, URLS)
+    assert {name: operators[name] for name in given} == given
+    assert operators["ACCESS_TOKEN_LIFETIME"] == "5m"
+    for environment in (service, operators, settings.web_environment(home, URLS)):
+        assert not [name for name in environment if name in {f"{n}_FILE" for n in given}]
+
+
+def test_all_mistakes_are_reported_at_once_without_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**EXTERNAL, "DATABASE_URL": "mysql://hunter2", "PORT": "hunter2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SERVICE_SECRET_FILE", "/nowhere/hunter2")
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path)
+    for line in ("SERVICE_SECRET_FILE: the file", "DATABASE_URL: must begin", "PORT: must be"):
+        assert line in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
