@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
@@ -25,8 +25,10 @@ from sqlalchemy.exc import ArgumentError
 
 from scripts.commands import DONE, FAILED, USAGE, Parser
 from scripts.config_checks import Finding, findings, notes
-from service.setting_files import SettingFileError, given, layers
-from service.settings import Settings, SettingsError
+from service.database_url import DatabaseUrl
+from service.setting_model import shown
+from service.setting_reader import Reading, SettingsError, read
+from service.settings import Settings
 
 _MAX_TOKEN: Final = 20_000
 
@@ -48,18 +50,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     logging.getLogger().addHandler(logging.NullHandler())  # what is wrong is said below, once
     try:
-        token = None if options.token is None else _read(options.token)
+        token = None if options.token is None else _token(options.token)
     except (OSError, UnicodeDecodeError) as error:
         print(f"check-config: --token: {error}", file=sys.stderr)
         return USAGE
-    settings, mistakes = None, []
+    settings, mistakes, rows = None, [], []
     try:
-        settings = Settings.load()
+        reading = read(Settings.names())
+        rows = _rows(reading, None)
+        settings = Settings.of(reading)
+        rows = _rows(reading, settings)
     except SettingsError as error:
         mistakes = error.lines
     found = [] if settings is None else asyncio.run(findings(settings, token))
     said = [] if settings is None else notes(settings)
-    rows = _rows(settings)
     if options.json:
         _tell_machine(rows, mistakes, found, said)
     else:
@@ -67,28 +71,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE if not mistakes and all(finding.good for finding in found) else FAILED
 
 
-def _read(path: str) -> str:
+def _token(path: str) -> str:
     text = sys.stdin.read(_MAX_TOKEN) if path == "-" else Path(path).read_text(encoding="ascii")
     return text.strip().removeprefix("Bearer ")
 
 
-def _rows(settings: Settings | None) -> list[Row]:
+def _rows(reading: Reading, settings: Settings | None) -> list[Row]:
     effective = {} if settings is None else _effective(settings)
-    try:
-        everywhere = layers()
-    except SettingFileError:
-        return []  # .env cannot be read, which is among the mistakes
     rows = []
-    for name, field in Settings.model_fields.items():
-        secret = "SecretStr" in repr(field.annotation)
-        try:
-            said = given(name.upper(), everywhere)
-        except SettingFileError:
-            rows.append(Row(name.upper(), "unreadable", ""))
-            continue
-        source = "default" if said is None else said.source
-        value = effective.get(name, "" if said is None else said.text)
-        rows.append(Row(name.upper(), source, _masked(value) if secret else value))
+    for field, info in Settings.model_fields.items():
+        name = field.upper()
+        given = reading.given.get(name)
+        source = "default" if given is None else given.source
+        value = effective.get(field, "" if given is None else given.text)
+        if name in reading.mistakes:
+            source, value = "unreadable", ""
+        if {SecretStr, DatabaseUrl} & {info.annotation, *get_args(info.annotation)}:
+            value = _masked(value)
+        rows.append(Row(name, source, value))
     return rows
 
 
@@ -97,22 +97,14 @@ def _effective(settings: Settings) -> Mapping[str, str]:
     derived: dict[str, object] = {
         "better_auth_internal_url": settings.issuer_url,
         "jwks_url": settings.key_url if settings.jwks_file is None else "",
-        "jwt_issuer": sorted(settings.issuers),
-        "jwt_audience": sorted(settings.audiences),
+        "jwt_issuer": tuple(sorted(settings.issuers)),
+        "jwt_audience": tuple(sorted(settings.audiences)),
         "cors_origins": settings.allowed_origins,
         "service_url": settings.own_url,
-        "direct_database_url": SecretStr(settings.listening_url),
+        "direct_database_url": settings.listening_url,
+        "rate_limit_storage": settings.rate_limit_url,
     }
-    own: dict[str, object] = {name: getattr(settings, name) for name in Settings.model_fields}
-    return {name: _text(value) for name, value in (own | derived).items()}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, tuple | list):
-        return ",".join(map(str, value))
-    return "" if value is None else str(value)
+    return {name: shown(value) for name, value in ({**dict(settings)} | derived).items()}
 
 
 def _masked(value: str) -> str:

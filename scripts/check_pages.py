@@ -131,8 +131,7 @@ async def _measure(
     with tempfile.TemporaryDirectory() as folder:
         jwks = Path(folder) / "jwks.json"
         jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
-        settings = Settings.load(
-            _env_file=None,
+        settings = Settings(
             environment="development",
             rate_limit_tasks="1000000/second",
             database_url=urls["app"],

@@ -1,13 +1,15 @@
-"""What the operators' commands have in common: exit codes, and where they find their settings."""
+"""What the operators' commands have in common: exit codes, settings, and how they refuse."""
 
 import argparse
 import getpass
 import os
 import socket
-from typing import Final, NoReturn
+from datetime import timedelta
+from typing import Final, NoReturn, TypeVar
 
-from service.database_url import DatabaseUrl, parse_database_url
-from service.setting_files import SettingFileError, given, layers
+from scripts.durations import parse_duration
+from service.setting_model import SettingsModel
+from service.setting_reader import SettingsError
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -35,24 +37,23 @@ class UsageError(Exception):
     """The command cannot begin; the message is one line."""
 
 
-def setting(name: str) -> str | None:
-    """Read a setting as the service does; None where it is not set. Raises `UsageError`."""
+_Model = TypeVar("_Model", bound=SettingsModel)
+
+
+def load(model: type[_Model]) -> _Model:
+    """Read a command's settings as the service reads its own. Raises `UsageError`."""
     try:
-        said = given(name, layers())
-    except SettingFileError as error:
+        return model.load()
+    except SettingsError as error:
         raise UsageError(str(error)) from None
-    return None if said is None else said.text
 
 
-def database_url_from(name: str, *, meaning: str) -> DatabaseUrl:
-    """Read a database URL from the settings. Raises `UsageError`."""
-    value = setting(name)
-    if value is None:
-        raise UsageError(f"{name}: not set; it names {meaning}")
+def duration(text: str) -> timedelta:
+    """Read an option that is a span of time."""
     try:
-        return parse_database_url(value)
+        return parse_duration(text)
     except ValueError as error:
-        raise UsageError(f"{name}: {error}") from None
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def operator() -> str:

@@ -19,12 +19,11 @@ from keys import (
     VerificationPolicy,
 )
 from keys.fetch import FetchError, FetchLimits, JwksFetcher
-from keys.jwk import VerificationKey, canonical_algorithm
+from keys.jwk import VerificationKey
 from keys.origins import host_of, is_loopback, origin_of
 from service.app import open_database, open_key_set
 from service.audit import claimed
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
-from service.database_url import parse_database_url
 from service.listener import Listener
 from service.rate_limit import RateLimits, RateLimitUnavailableError
 from service.settings import Settings
@@ -75,7 +74,7 @@ def notes(settings: Settings) -> list[str]:
 
 
 async def _database(settings: Settings) -> Finding:
-    url = parse_database_url(settings.database_url.get_secret_value())
+    url = settings.database_url
     try:
         async with _connected(settings) as database:
             await database.check()
@@ -94,7 +93,7 @@ async def _database(settings: Settings) -> Finding:
 async def _listening(settings: Settings) -> Finding:
     """Say something on the one connection and hear it on the other: a pooler would keep it."""
     heard = asyncio.Queue[str]()
-    listener = Listener(parse_database_url(settings.listening_url), [_CHANNEL], heard.put_nowait)
+    listener = Listener(settings.listening_url, [_CHANNEL], heard.put_nowait)
     task = asyncio.create_task(listener.run())
     try:
         async with asyncio.timeout(_SECONDS):
@@ -157,7 +156,7 @@ async def _keys(settings: Settings) -> Finding:
 
 def _allowed(where: object, keys: Mapping[str, VerificationKey], settings: Settings) -> Finding:
     """Compare the algorithms of the keys that are there with those that we take."""
-    wanted = {canonical_algorithm(name) for name in settings.jwt_algorithms}
+    wanted = {*settings.jwt_algorithms}
     named = ", ".join(f"{kid} ({key.algorithm})" for kid, key in keys.items())
     refused = sorted({key.algorithm for key in keys.values()} - wanted)
     cure = f"add {', '.join(refused)} to JWT_ALGORITHMS, or rotate to a key of another algorithm"

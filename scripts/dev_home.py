@@ -41,7 +41,8 @@ class DevHome:
 
     def write_operators_environment(self, environment: Mapping[str, str]) -> None:
         """Write down, for `./scripts/ops`, what the operators' commands need to know."""
-        lines = (f"{name}='{value}'\n" for name, value in environment.items())
+        quoted = str.maketrans({"\\": r"\\", "'": r"\'"})
+        lines = (f"{name}='{value.translate(quoted)}'\n" for name, value in environment.items())
         write_private(self.folder / "operators.env", "".join(lines))
 
     def acquire(self) -> None:

@@ -82,7 +82,7 @@ class DevRun:
         await provide(server.url(), passwords)
         urls = DatabaseUrls(
             **{
-                role: server.url(DATABASE, user=role, password=password)
+                role: parse_database_url(server.url(DATABASE, user=role, password=password))
                 for role, password in passwords.items()
             }
         )
@@ -107,7 +107,7 @@ class DevRun:
             await self._start_front(settings.front)
         if signer is None:
             await self._start_child(self._web(urls))
-        applied = await upgrade(parse_database_url(urls.owner))
+        applied = await upgrade(urls.owner)
         _progress("migrations", ", ".join(applied) or "up to date", began)
         await self._start_child(self._service(urls))
         if signer is None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dotenv import dotenv_values
-
 from scripts.dev_home import DevHome
 from scripts.dev_https import HttpsFront
 from scripts.postgres_files import CHECKOUT, short_hash
+from service.database_url import DatabaseUrl
+from service.setting_model import SettingsModel
+from service.setting_reader import SettingsError, read
+from service.setting_types import Port
 from service.settings import Settings
 
 DEFAULT_HOME: Final = CHECKOUT / ".dev"
@@ -21,7 +23,13 @@ _SURROUNDINGS: Final = (
     *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "XDG_CACHE_HOME"),
 )
-_MAX_PORT: Final = 65_535
+# What web/ and the operators of its keys must agree on.
+_ISSUER: Final[Mapping[str, str]] = {
+    "ACCESS_TOKEN_LIFETIME": "15m",
+    "SIGNING_ALGORITHM": "EdDSA",
+    "JWKS_GRACE_PERIOD": "30d",
+}
+_ISSUER_SECRETS: Final = ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")
 
 
 class UsageError(Exception):
@@ -30,17 +38,48 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class DatabaseUrls:
-    """One URL for each role. `auth` is None where nobody needs it. They are secrets."""
+    """One URL for each role. `auth` is None where nobody needs it."""
 
-    app: str
-    owner: str
-    auth: str | None
-    purge: str | None = None
+    app: DatabaseUrl
+    owner: DatabaseUrl
+    auth: DatabaseUrl | None
+    purge: DatabaseUrl | None = None
+
+
+class StackSettings(SettingsModel):
+    """What the stack itself goes by; all else is passed on to its programs."""
+
+    port: Port = 8000
+    web_port: Port = 3000
+    https_port: Port = 8443
+    database_url: DatabaseUrl | None = None
+    migration_database_url: DatabaseUrl | None = None
+    auth_database_url: DatabaseUrl | None = None
+    purge_database_url: DatabaseUrl | None = None
+
+    def external(self, *, api_only: bool) -> DatabaseUrls | None:
+        """Return the URLs of a database that is there already, if DATABASE_URL names one.
+
+        Raises `UsageError`.
+        """
+        if self.database_url is None:
+            return None
+        owner, auth = self.migration_database_url, self.auth_database_url
+        missing = [] if owner is not None else ["MIGRATION_DATABASE_URL"]
+        if auth is None and not api_only:
+            missing.append("AUTH_DATABASE_URL")
+        if owner is None or missing:
+            raise UsageError(
+                f"DATABASE_URL is set, so {' and '.join(missing)} must be set too"
+                " (or unset DATABASE_URL for the embedded PostgreSQL)"
+            )
+        auth = None if api_only else auth
+        return DatabaseUrls(self.database_url, owner, auth, self.purge_database_url)
 
 
 @dataclass(frozen=True)
 class DevSettings:
-    """The stack's settings. `environment` is the environment over `.env`."""
+    """The stack's settings. `environment` has what its programs are passed on, by name."""
 
     home: Path
     api_only: bool
@@ -88,12 +127,7 @@ class DevSettings:
     @property
     def issuer_settings(self) -> dict[str, str]:
         """What web/ and the operators of its keys must agree on."""
-        defaults = {
-            "ACCESS_TOKEN_LIFETIME": "15m",
-            "SIGNING_ALGORITHM": "EdDSA",
-            "JWKS_GRACE_PERIOD": "30d",
-        }
-        return {name: self.environment.get(name) or text for name, text in defaults.items()}
+        return {name: self.environment.get(name, default) for name, default in _ISSUER.items()}
 
     def service_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Give the service its own settings and nothing else; empty means not set."""
@@ -101,7 +135,7 @@ class DevSettings:
         return {**surroundings(), "PYTHONUNBUFFERED": "1", **settings}
 
     def _service_settings(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
-        own = {name.upper() for name in Settings.model_fields}
+        own = Settings.names()
         wanted = {name: value for name, value in self.environment.items() if name in own}
         # What belongs to another issuer or to another database must not reach into this stack.
         ours = {
@@ -110,7 +144,7 @@ class DevSettings:
             "PORT": str(self.port),
             "BETTER_AUTH_URL": self.web_origin,
             **self._behind_https,
-            "DATABASE_URL": urls.app,
+            "DATABASE_URL": urls.app.setting,
             "DIRECT_DATABASE_URL": wanted.get("DIRECT_DATABASE_URL", "") if self.external else "",
             "JWKS_URL": "",
             "JWKS_FILE": str(home.folder / "jwks.json") if self.api_only else "",
@@ -123,7 +157,7 @@ class DevSettings:
     def web_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Give web/ its own settings and nothing else."""
         ours = {
-            "AUTH_DATABASE_URL": urls.auth or "",
+            "AUTH_DATABASE_URL": _text(urls.auth),
             "BETTER_AUTH_URL": self.web_origin,
             **self._issuer_secrets(home),
             **self.issuer_settings,
@@ -141,13 +175,13 @@ class DevSettings:
         """Give the operators' commands what they work on: `./scripts/ops` runs them so."""
         common = {
             **self._service_settings(home, urls),
-            "MIGRATION_DATABASE_URL": urls.owner,
-            "PURGE_DATABASE_URL": urls.purge or "",
+            "MIGRATION_DATABASE_URL": urls.owner.setting,
+            "PURGE_DATABASE_URL": _text(urls.purge),
             **self.issuer_settings,
         }
         if self.api_only:
             return {**common, "SIGNING_KEYS_FILE": str(home.folder / "signing-keys.json")}
-        return {**common, "AUTH_DATABASE_URL": urls.auth or "", **self._issuer_secrets(home)}
+        return {**common, "AUTH_DATABASE_URL": _text(urls.auth), **self._issuer_secrets(home)}
 
     @property
     def _behind_https(self) -> dict[str, str]:
@@ -163,9 +197,8 @@ class DevSettings:
 
     def _issuer_secrets(self, home: DevHome) -> dict[str, str]:
         """Give Better Auth's secrets; they go with the database, whose keys they encrypt."""
-        names = ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")
-        given = {name: self.environment.get(name) or "" for name in names if self.external}
-        if any(given.values()):
+        given = {name: self.environment.get(name, "") for name in _ISSUER_SECRETS}
+        if self.external and any(given.values()):
             return given
         return {"BETTER_AUTH_SECRET": home.secret("better-auth-secret")}
 
@@ -179,48 +212,30 @@ def read_settings(
     *, home: Path, api_only: bool, https: bool = False, checkout: Path = CHECKOUT
 ) -> DevSettings:
     """Read the settings; raises `UsageError`."""
-    file = {name: value or "" for name, value in dotenv_values(checkout / ".env").items()}
-    environment = {**file, **os.environ}
     if https and api_only:
         raise UsageError("--https puts a proxy before web/ and the service; leave --api away")
+    names = [*Settings.names(), *_ISSUER, *_ISSUER_SECRETS]
+    try:
+        reading = read({*names, *StackSettings.names()}, dotenv=checkout / ".env")
+        stack = StackSettings.of(reading)
+    except SettingsError as error:
+        raise UsageError(str(error)) from None
     settings = DevSettings(
         home=home.resolve(),
         api_only=api_only,
-        port=_port(environment, "PORT", 8000),
-        web_port=_port(environment, "WEB_PORT", 3000),
-        https_port=_port(environment, "HTTPS_PORT", 8443) if https else None,
-        environment=environment,
-        external=_external(environment, api_only=api_only),
+        port=stack.port,
+        web_port=stack.web_port,
+        https_port=stack.https_port if https else None,
+        environment={name: reading.given[name].text for name in names if name in reading.given},
+        external=stack.external(api_only=api_only),
     )
-    names: dict[int, str] = {}
+    taken: dict[int, str] = {}
     for name, port in {"WEB_PORT": settings.web_port, **settings.ports}.items():
-        if port in names:
-            raise UsageError(f"{name} and {names[port]} are both {port}; give them different ports")
-        names[port] = name
+        if port in taken:
+            raise UsageError(f"{name} and {taken[port]} are both {port}; give them different ports")
+        taken[port] = name
     return settings
 
 
-def _port(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name) or str(default)
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MAX_PORT):
-        raise UsageError(f"{name} must be a number from 1 to {_MAX_PORT}")
-    return int(text)
-
-
-def _external(environment: Mapping[str, str], *, api_only: bool) -> DatabaseUrls | None:
-    """Take the URLs of a database that is already there, if DATABASE_URL names one."""
-    if not environment.get("DATABASE_URL"):
-        return None
-    needed = ["MIGRATION_DATABASE_URL", *([] if api_only else ["AUTH_DATABASE_URL"])]
-    missing = [name for name in needed if not environment.get(name)]
-    if missing:
-        raise UsageError(
-            f"DATABASE_URL is set, so {' and '.join(missing)} must be set too"
-            " (or unset DATABASE_URL for the embedded PostgreSQL)"
-        )
-    return DatabaseUrls(
-        app=environment["DATABASE_URL"],
-        owner=environment["MIGRATION_DATABASE_URL"],
-        auth=None if api_only else environment["AUTH_DATABASE_URL"],
-        purge=environment.get("PURGE_DATABASE_URL"),
-    )
+def _text(url: DatabaseUrl | None) -> str:
+    return "" if url is None else url.setting

@@ -2,7 +2,9 @@
 
 import re
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, Final
+
+from service.setting_types import parsed
 
 LONGEST: Final = timedelta(days=3650)
 _SPAN: Final = re.compile(
@@ -23,6 +25,16 @@ def parse_duration(text: str) -> timedelta:
     if span > LONGEST:
         raise ValueError(f"must be at most {LONGEST.days}d")
     return span
+
+
+def _positive(text: str) -> timedelta:
+    span = parse_duration(text)
+    if not span:
+        raise ValueError("must be positive")
+    return span
+
+
+Duration = Annotated[timedelta, parsed(timedelta, _positive)]
 
 
 def brief(span: timedelta) -> str:

@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
+
 from scripts.commands import (
     DONE,
     FAILED,
@@ -28,18 +30,26 @@ from scripts.commands import (
     USAGE,
     Parser,
     UsageError,
-    database_url_from,
-    setting,
+    load,
 )
 from scripts.private_files import PRIVATE_FILE
-from service.database_url import DatabaseUrl, parse_database_url, url_for, without_pooler
+from service.database_url import DatabaseUrl
 from service.migrations.runner import MigrationError, missing, pending, upgrade
+from service.setting_model import SettingsModel
 
 _SETTINGS: Final[Mapping[str, str]] = {
     "app": "DATABASE_URL",
     "auth": "AUTH_DATABASE_URL",
     "purge": "PURGE_DATABASE_URL",
 }
+
+
+class MigrateSettings(SettingsModel):
+    """Where to connect."""
+
+    migration_database_url: DatabaseUrl = Field(
+        description="not set; it names the role that owns the tables"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,9 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     options = parser.parse_args(argv)
     try:
-        database_url_from("MIGRATION_DATABASE_URL", meaning="the role that owns the tables")
-        owners = setting("MIGRATION_DATABASE_URL") or ""
-        return _run(owners, parse_database_url(without_pooler(owners)), options)
+        url = load(MigrateSettings).migration_database_url
+        return _run(url.without_pooler(), options)
     except UsageError as error:
         print(f"migrate: {error}", file=sys.stderr)
         return USAGE
@@ -61,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _run(owners: str, url: DatabaseUrl, options: argparse.Namespace) -> int:
+def _run(url: DatabaseUrl, options: argparse.Namespace) -> int:
     if not options.execute:
         names = asyncio.run(pending(url))
         _tell(names, options)
@@ -75,7 +84,7 @@ def _run(owners: str, url: DatabaseUrl, options: argparse.Namespace) -> int:
     passwords = {role: secrets.token_urlsafe(24) for role in roles}
     if roles and options.out is not None:
         # Before they are good for anything: a full disk must not cost the passwords of roles.
-        _keep(options.out, _lines(owners, passwords))
+        _keep(options.out, _lines(url, passwords))
     try:
         names = asyncio.run(upgrade(url, passwords))
     except BaseException:
@@ -87,10 +96,10 @@ def _run(owners: str, url: DatabaseUrl, options: argparse.Namespace) -> int:
         # Somebody else was faster; theirs are the passwords that count.
         options.out.unlink()
         if made:
-            _keep(options.out, _lines(owners, made))
+            _keep(options.out, _lines(url, made))
     _tell(names, options)
     if made and options.out is None:
-        lines = _lines(owners, made)
+        lines = _lines(url, made)
         print(f"\n{lines}\nThese URLs are shown this once: keep them where your secrets are.")
     return DONE if names else NOTHING_DUE
 
@@ -129,11 +138,11 @@ def _take_back(path: Path, url: DatabaseUrl, roles: Sequence[str]) -> None:
         print(f"migrate: roles may have been made; their URLs are in {path}", file=sys.stderr)
 
 
-def _lines(owners: str, passwords: Mapping[str, str]) -> str:
+def _lines(url: DatabaseUrl, passwords: Mapping[str, str]) -> str:
     """Give the settings of these roles, a line each."""
     # Requests go through the pooler, where there is one; the rest are long sessions, and few.
     urls = {
-        name: url_for(owners, user=role, password=passwords[role], pooler=role == "app")
+        name: url.of_role(role, passwords[role], pooler=role == "app").setting
         for role, name in _SETTINGS.items()
         if role in passwords
     }

@@ -16,18 +16,28 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
 
 from keys.origins import origin_of
 from keys.policy import VerificationPolicy
 from keys.signing_keys import KeyStoreError
-from scripts.commands import DONE, FAILED, USAGE, Parser, UsageError, setting
+from scripts.commands import DONE, FAILED, USAGE, Parser, UsageError, duration, load
 from scripts.dev_token import mint
-from scripts.durations import parse_duration
 from scripts.private_files import PRIVATE_FILE
 from scripts.signing_key_file import FileSigningKeys
+from service.setting_model import SettingsModel
 
 _MAX_SUBJECT: Final = 255
+
+
+class MintSettings(SettingsModel):
+    """Where the key is, and whom its tokens name as their issuer."""
+
+    environment: str = "production"
+    signing_keys_file: Path | None = None
+    better_auth_url: Annotated[str, AfterValidator(origin_of)] = "http://localhost:3000"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,36 +56,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _mint(options: argparse.Namespace) -> str:
-    if setting("ENVIRONMENT") != "development":
+    settings = load(MintSettings)
+    if settings.environment != "development":
         raise UsageError("only with ENVIRONMENT=development: in production an issuer signs tokens")
-    path = options.file or setting("SIGNING_KEYS_FILE")
+    path = options.file or settings.signing_keys_file
     if path is None:
         raise UsageError("SIGNING_KEYS_FILE: not set; it names the file of a local issuer's keys")
     if not 0 < len(options.subject) <= _MAX_SUBJECT or not options.subject.isprintable():
         raise UsageError(f"--subject has 1 to {_MAX_SUBJECT} printable characters")
-    try:
-        lifetime = parse_duration(options.lifetime)
-    except ValueError as error:
-        raise UsageError(f"--lifetime: {error}") from None
     longest = _longest_lifetime()
-    if not 0 < lifetime.total_seconds() <= longest:
+    if not 0 < options.lifetime.total_seconds() <= longest:
         raise UsageError(f"--lifetime must be positive and at most {longest:.0f}s")
-    origin = _origin()
+    origin = settings.better_auth_url
     claims = {"sub": options.subject, "iss": options.issuer or origin}
     claims["aud"] = options.audience or origin
     if options.scope is not None:
         claims["scope"] = options.scope
-    signer = FileSigningKeys(Path(path)).ring.signer()
+    signer = FileSigningKeys(path).ring.signer()
     if signer is None:
         raise KeyStoreError(f"{path}: no key signs; start ./scripts/dev --api once")
-    return mint(signer, claims, lifetime=lifetime)
-
-
-def _origin() -> str:
-    try:
-        return origin_of(setting("BETTER_AUTH_URL") or "http://localhost:3000")
-    except ValueError as error:
-        raise UsageError(f"BETTER_AUTH_URL: {error}") from None
+    return mint(signer, claims, lifetime=options.lifetime)
 
 
 def _longest_lifetime() -> float:
@@ -100,7 +100,9 @@ def _parser() -> Parser:
     parser = Parser("mint-token", __doc__)
     parser.add_argument("--subject", required=True, help="whom the token speaks for")
     parser.add_argument("--scope", help="what it is limited to; without limits if not given")
-    parser.add_argument("--lifetime", default="15m", help="such as 15m (the default) or 1h")
+    parser.add_argument(
+        "--lifetime", type=duration, default="15m", help="such as 15m (the default) or 1h"
+    )
     parser.add_argument("--issuer", help="instead of BETTER_AUTH_URL's origin")
     parser.add_argument("--audience", help="instead of BETTER_AUTH_URL's origin")
     parser.add_argument("--file", type=Path, metavar="PATH", help="instead of SIGNING_KEYS_FILE")

@@ -46,7 +46,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _become(arguments: Sequence[str], home: Path, path: Path) -> NoReturn:
-    settings = {name: value or "" for name, value in dotenv_values(path).items()}
+    written = dotenv_values(path, interpolate=False)
+    settings = {name: value or "" for name, value in written.items()}
     # Not in the checkout: the commands would read its .env, which may be another system's.
     os.chdir(home)
     program = Path(sys.executable).parent / arguments[0]

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
+from pydantic import Field
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -41,10 +42,10 @@ from scripts.commands import (
     USAGE,
     Parser,
     UsageError,
-    database_url_from,
-    setting,
+    load,
 )
 from service.database_url import DatabaseUrl
+from service.setting_model import SettingsModel
 from service.tasks.repository import REPLAYABLE, RESTORABLE
 from service.tasks.table import idempotency_keys, tasks
 
@@ -79,6 +80,13 @@ _BETTER_AUTHS: Final[_Due] = {
 }
 
 
+class PurgeSettings(SettingsModel):
+    """Where to connect."""
+
+    purge_database_url: DatabaseUrl = Field(description="not set; it names the role purge")
+    auth_database_url: DatabaseUrl | None = None
+
+
 class PurgeError(Exception):
     """The purge did not come to its end; the message is one line."""
 
@@ -90,10 +98,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     arguments = parser.parse_args(argv)
     try:
-        url = database_url_from("PURGE_DATABASE_URL", meaning="the role purge")
+        settings = load(PurgeSettings)
+        url = settings.purge_database_url
         counts = asyncio.run(_purge(url, _OURS, execute=arguments.execute))
-        if setting("AUTH_DATABASE_URL") is not None:
-            url = database_url_from("AUTH_DATABASE_URL", meaning="Better Auth's database")
+        if settings.auth_database_url is not None:
+            url = settings.auth_database_url
             counts |= asyncio.run(_purge(url, _BETTER_AUTHS, execute=arguments.execute))
     except UsageError as error:
         print(f"purge: {error}", file=sys.stderr)

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from pydantic import Field
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -32,10 +33,11 @@ from scripts.commands import (
     USAGE,
     Parser,
     UsageError,
-    database_url_from,
+    load,
     operator,
 )
 from service.database_url import DatabaseUrl
+from service.setting_model import SettingsModel
 
 _CONNECT_SECONDS: Final = 10
 _MAX_REASON: Final = 500
@@ -60,6 +62,12 @@ _LIST: Final = text(
 )
 
 
+class RevokeSettings(SettingsModel):
+    """Where to connect."""
+
+    auth_database_url: DatabaseUrl = Field(description="not set; it names Better Auth's database")
+
+
 class RevokeError(Exception):
     """It could not be done; the message is one line."""
 
@@ -78,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         _check(options)
-        url = database_url_from("AUTH_DATABASE_URL", meaning="Better Auth's database")
+        url = load(RevokeSettings).auth_database_url
         return asyncio.run(_run(url, options))
     except UsageError as error:
         return _refuse(str(error), USAGE)

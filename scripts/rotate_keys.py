@@ -35,11 +35,11 @@ from typing import Final
 
 from keys.errors import SigningKeyError
 from keys.rotation import RotationPolicy, RotationRefusedError
-from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError
-from scripts.durations import brief, parse_duration
+from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, duration
+from scripts.durations import brief
 from scripts.rotation.report import Status
 from scripts.rotation.steps import Outcome, Rotation
-from scripts.rotation.target import POLICY_OPTIONS, Target, old_secrets
+from scripts.rotation.target import POLICY_OPTIONS, Target
 
 _COMMANDS: Final = (
     *("status", "publish", "activate", "retire", "prune", "revoke", "reencrypt", "run"),
@@ -81,7 +81,7 @@ async def _run(options: argparse.Namespace) -> int:
         reason=options.reason or "routine",
         execute=options.execute,
         force=options.force,
-        wait=parse_duration(options.wait),
+        wait=options.wait,
         rsa_bits=options.rsa_bits,
     )
     try:
@@ -110,7 +110,7 @@ async def _carry_out(rotation: Rotation, options: argparse.Namespace) -> None:
         case "revoke":
             await rotation.revoke(options.kids)
         case "reencrypt":
-            await rotation.reencrypt(old_secrets(unencrypted=options.old_unencrypted))
+            await rotation.reencrypt()
         case _:
             await rotation.run()
 
@@ -137,10 +137,6 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--force needs --reason WHY: it is written down")
     if reason is not None and not (reason.isprintable() and 0 < len(reason) <= _MAX_REASON):
         raise UsageError(f"--reason is one line of at most {_MAX_REASON} characters")
-    try:
-        parse_duration(options.wait)
-    except ValueError as error:
-        raise UsageError(f"--wait: {error}") from None
 
 
 def _tell(outcomes: Sequence[Outcome], options: argparse.Namespace) -> None:
@@ -181,7 +177,9 @@ def _parser() -> Parser:
     parser.add_argument("--reason", metavar="WHY", help="what to write down")
     parser.add_argument("--force", action="store_true", help="do what would lock users out")
     parser.add_argument("--file", type=Path, metavar="PATH", help="keys in a file")
-    parser.add_argument("--wait", default="2m", help="for replicas to learn a key (2m)")
+    parser.add_argument(
+        "--wait", type=duration, default="2m", help="for replicas to learn a key (2m)"
+    )
     parser.add_argument("--algorithm", help="EdDSA, ES256, ES512, RS256 or PS256")
     parser.add_argument("--rsa-bits", type=int, choices=(2048, 3072, 4096), default=2048)
     parser.add_argument(
@@ -192,7 +190,9 @@ def _parser() -> Parser:
     for name, variable in POLICY_OPTIONS.items():
         default = defaults[name]
         said = variable or (brief(default) if isinstance(default, timedelta) else "")
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="SPAN", help=f"({said})")
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=duration, metavar="SPAN", help=f"({said})"
+        )
     return parser
 
 

@@ -43,8 +43,7 @@ def main() -> int:
 
 async def read_document() -> dict[str, Any]:
     """Ask the service for its document; nothing of it depends on settings or on a database."""
-    settings = Settings.load(
-        _env_file=None,
+    settings = Settings(
         environment="development",
         database_url="postgresql://app@127.0.0.1/none",
         better_auth_url="http://127.0.0.1",

@@ -19,7 +19,8 @@ from service.app import check_database, open_database
 from service.database import DatabaseRefusedError
 from service.http_protocol import BoundedHttpProtocol
 from service.metrics import MULTIPROCESS
-from service.settings import Settings, SettingsError
+from service.setting_reader import SettingsError
+from service.settings import Settings
 
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,

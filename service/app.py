@@ -17,7 +17,6 @@ from service.audit import Event, NotFoundWatch, SecurityLog
 from service.auth import SCOPES
 from service.cors import Cors
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
-from service.database_url import parse_database_url
 from service.docs import add_docs
 from service.draining import ClosingWhileDraining, Draining
 from service.edge import MAX_BODY_BYTES, Edge
@@ -27,6 +26,7 @@ from service.openapi import describe
 from service.problems import add_problem_handlers
 from service.rate_limit import RateLimits
 from service.revocations import Revocations
+from service.setting_model import shown
 from service.settings import Settings
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     security = SecurityLog(settings.secret)
     watch = KeyWatch(
         watch_database,
-        parse_database_url(settings.listening_url),
+        settings.listening_url,
         key_set,
         policy=policy,
         security=security,
@@ -87,7 +87,9 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         with ending_with_parent(), draining.on_sigterm():
-            security.write(Event.START_UP, settings=described(settings))
+            security.write(
+                Event.START_UP, settings={name: shown(value) for name, value in settings}
+            )
             await key_set.start()
             try:
                 await watch.start(reachable=await check_database(database))
@@ -145,15 +147,10 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     return _around(app, settings, draining)
 
 
-def described(settings: Settings) -> dict[str, str]:
-    """Give the settings as they may be logged: secrets masked, by their type."""
-    return {name: str(value) for name, value in settings.model_dump().items()}
-
-
 def open_database(settings: Settings, *, pool_size: int) -> Database:
     """Open what DATABASE_URL names, the way the settings say: no connection is made yet."""
     return Database(
-        parse_database_url(settings.database_url.get_secret_value()),
+        settings.database_url,
         pool_size=pool_size,
         budget=settings.request_seconds,
         connect_seconds=settings.database_connect_seconds,

@@ -8,9 +8,12 @@ is reached without TLS. Channel binding is not available in asyncpg.
 
 import logging
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_plain_validator_function, to_string_ser_schema
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -27,10 +30,29 @@ _PLAIN: Final = frozenset({"disable"})
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """Where to connect, and whether over verified TLS. `url` holds the password: do not log it."""
+    """Where to connect, and whether over verified TLS. Its text and repr mask the password.
+
+    `url` is SQLAlchemy's, without parameters, and holds the password; `sslmode` is None where the
+    URL had none.
+    """
 
     url: URL
-    tls: bool
+    sslmode: str | None
+
+    def __str__(self) -> str:
+        return self._setting.render_as_string(hide_password=True)
+
+    @property
+    def tls(self) -> bool:
+        """Whether to connect over TLS, which is then verified."""
+        if self.sslmode is None:
+            return not is_loopback(self.url.host or "")
+        return self.sslmode in _VERIFIED
+
+    @property
+    def setting(self) -> str:
+        """The URL with its password, as one may keep it in a setting."""
+        return self._setting.render_as_string(hide_password=False)
 
     @property
     def dsn(self) -> str:
@@ -45,25 +67,31 @@ class DatabaseUrl:
         """Give the argument by its name."""
         return {"ssl": self.ssl_argument()}
 
+    def without_pooler(self) -> "DatabaseUrl":
+        """Return the same database without Neon's pooler between."""
+        return replace(self, url=self.url.set(host=direct(self.url.host or "")))
 
-def without_pooler(text: str) -> str:
-    """Give a URL that is known to be fine without Neon's pooler between."""
-    url = make_url(text)
-    return url.set(host=direct(url.host or "")).render_as_string(hide_password=False)
+    def of_role(self, user: str, password: str, *, pooler: bool) -> "DatabaseUrl":
+        """Return the same database as another role reaches it."""
+        host = self.url.host or ""
+        host = pooled(host) if pooler else direct(host)
+        return replace(self, url=self.url.set(username=user, password=password, host=host))
+
+    @property
+    def _setting(self) -> URL:
+        query = {} if self.sslmode is None else {"sslmode": self.sslmode}
+        return self.url.set(drivername="postgresql", query=query)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: object, __: GetCoreSchemaHandler) -> CoreSchema:
+        """Have a model's field of this type take the URL's text."""
+        return no_info_plain_validator_function(_validate, serialization=to_string_ser_schema())
 
 
-def url_for(text: str, *, user: str, password: str, pooler: bool) -> str:
-    """Give the URL of another role on the same database, as one may keep it in a setting."""
-    url = make_url(text)
-    host = url.host or ""
-    query = {name: value for name, value in url.query.items() if name != "channel_binding"}
-    return url.set(
-        drivername="postgresql",
-        username=user,
-        password=password,
-        host=pooled(host) if pooler else direct(host),
-        query=query,
-    ).render_as_string(hide_password=False)
+def _validate(value: object) -> DatabaseUrl:
+    if isinstance(value, DatabaseUrl):
+        return value
+    return parse_database_url(value if isinstance(value, str) else "")
 
 
 def parse_database_url(text: str) -> DatabaseUrl:
@@ -90,5 +118,4 @@ def parse_database_url(text: str) -> DatabaseUrl:
         raise ValueError(f"unknown parameters: {', '.join(sorted(query))}")
     if sslmode is not None and sslmode not in _VERIFIED | _PLAIN:
         raise ValueError("sslmode must be require, verify-ca, verify-full or disable")
-    tls = not is_loopback(url.host) if sslmode is None else sslmode in _VERIFIED
-    return DatabaseUrl(url.set(drivername="postgresql+asyncpg", query={}), tls)
+    return DatabaseUrl(url.set(drivername="postgresql+asyncpg", query={}), sslmode)

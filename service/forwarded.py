@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.problem import problem_response
+from service.setting_types import Networks
 
 HSTS: Final = "max-age=31536000"
 _SAYS_SCHEME: Final = "scheme_from_proxy"
@@ -24,8 +25,8 @@ _PATH_CHARACTERS: Final = "/:@!$&'()*+,;=~-._"
 class TrustedProxies:
     """Takes the client's address and scheme from `X-Forwarded-For` and `-Proto` of `trusted`."""
 
-    def __init__(self, app: ASGIApp, trusted: tuple[str, ...]) -> None:
-        self._believing = ProxyHeadersMiddleware(app, [*trusted])  # type: ignore[arg-type] # uvicorn's own names for the ASGI types
+    def __init__(self, app: ASGIApp, trusted: Networks) -> None:
+        self._believing = ProxyHeadersMiddleware(app, [*map(str, trusted)])  # type: ignore[arg-type] # uvicorn's own names for the ASGI types
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,21 +6,23 @@ Exit codes: 0 ready, 1 not.
 """
 
 import http.client
-import os
 import sys
+
+from service.setting_reader import SettingsError, read
 
 SECONDS = 2.5
 
 
 def main() -> int:
-    """Ask; give the exit code. Standard library only: it is started every few seconds."""
-    connection = http.client.HTTPConnection(
-        "127.0.0.1", int(os.environ.get("PORT") or 8000), timeout=SECONDS
-    )
+    """Ask; return the exit code. Imports little: it is started every few seconds."""
     try:
+        port = read(["PORT"]).given.get("PORT")
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", 8000 if port is None else int(port.text), timeout=SECONDS
+        )
         connection.request("GET", "/readyz")
         return 0 if connection.getresponse().status == http.client.OK else 1
-    except OSError:
+    except (OSError, SettingsError):
         return 1
 
 

@@ -67,17 +67,17 @@ class RateLimitUnavailableError(Exception):
 
 
 class RateLimits:
-    """The limits of one service. Raises `ValueError` for a limit or a storage that is none."""
+    """The limits of one service. Raises `ValueError` for a storage that is none."""
 
     def __init__(
         self,
-        limits: Mapping[Kind, str],
+        limits: Mapping[Kind, RateLimitItem],
         *,
         storage: str | None,
         key: bytes,
         fail_open: frozenset[Kind],
     ) -> None:
-        self._limits = {kind: parse_limit(text) for kind, text in limits.items()}
+        self._limits = limits
         self._storage = storage_of(storage)
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._key = key

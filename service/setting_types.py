@@ -1,15 +1,36 @@
-"""Kinds of settings: lists, hosts, origins, database URLs, and what each must be."""
+"""Types of settings: what text each takes, and what that becomes."""
 
-from ipaddress import ip_network
-from typing import Annotated
+import re
+import ssl
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
-from pydantic_settings import NoDecode
+from limits import RateLimitItem
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
 
+from keys.fetch import check_key_url
 from keys.jwk import ALGORITHMS, canonical_algorithm
 from keys.origins import host_of, is_loopback, origin_of
-from service.database_url import parse_database_url
 from service.rate_limit import parse_limit, storage_of
+
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+_MAX_PORT: Final = 65_535
+_T = TypeVar("_T")
+
+
+def parsed(kind: type[_T], parse: Callable[[str], _T]) -> PlainValidator:
+    """Return the validator that makes a `kind` of text; one that is made already stays as it is."""
+
+    def validate(value: object) -> _T:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("must be text")  # noqa: TRY004 - pydantic takes ValueErrors for mistakes
+        return parse(value)
+
+    return PlainValidator(validate)
 
 
 def split_list(value: object) -> object:
@@ -22,11 +43,11 @@ def split_list(value: object) -> object:
 def _known_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         raise ValueError("names no algorithm")
-    unknown = [name for name in names if canonical_algorithm(name) not in ALGORITHMS]
-    if unknown:
+    found = tuple(map(canonical_algorithm, names))
+    if set(found) - set(ALGORITHMS):
         known = ", ".join(ALGORITHMS)
         raise ValueError(f"only asymmetric algorithms are known: {known} (or Ed25519)")
-    return names
+    return found
 
 
 def _hosts(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -51,9 +72,25 @@ def require_tls(url: str, info: ValidationInfo) -> str:
     return origin
 
 
-def _database_url(value: SecretStr) -> SecretStr:
-    parse_database_url(value.get_secret_value())
+def _key_url(value: str, info: ValidationInfo) -> str:
+    check_key_url(value, info.data.get("plain_http_hosts", ()))
     return value
+
+
+def _certificates(value: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=value)
+    except ssl.SSLError:
+        raise ValueError("holds no certificate in PEM form") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from None
+    return value
+
+
+def _port(text: str) -> int:
+    if not (_PORT.fullmatch(text) and 1 <= int(text) <= _MAX_PORT):
+        raise ValueError(f"must be a number from 1 to {_MAX_PORT}")
+    return int(text)
 
 
 def _store(value: SecretStr | None) -> SecretStr | None:
@@ -61,25 +98,25 @@ def _store(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def _limit(text: str) -> str:
-    parse_limit(text)
-    return text
-
-
-def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
+def _networks(value: object) -> object:
+    names = split_list(value)
+    if not isinstance(names, tuple):
+        return names
     try:
-        networks = [ip_network(name, strict=False) for name in names]
+        networks = tuple(ip_network(name, strict=False) for name in names)
     except ValueError:
         raise ValueError("lists addresses and networks, such as 10.0.0.0/8") from None
     if any(network.prefixlen == 0 for network in networks):
         raise ValueError("must not be everybody: whoever asks could claim any address")
-    return tuple(map(str, networks))
+    return networks
 
 
-CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
+CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(split_list)]
 Algorithms = Annotated[CommaSeparated, AfterValidator(_known_algorithms)]
 Hosts = Annotated[CommaSeparated, AfterValidator(_hosts)]
-Networks = Annotated[CommaSeparated, AfterValidator(_networks)]
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
-RateLimit = Annotated[str, AfterValidator(_limit)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
+KeyUrl = Annotated[str, AfterValidator(_key_url)]
+CertificatesFile = Annotated[Path, AfterValidator(_certificates)]
+Port = Annotated[int, parsed(int, _port)]
+RateLimit = Annotated[RateLimitItem, parsed(RateLimitItem, parse_limit)]
 RateLimitStorage = Annotated[SecretStr | None, AfterValidator(_store)]

@@ -6,27 +6,28 @@ Settings come from the environment or from `.env` (the environment wins), or fro
 """
 
 import secrets
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
+from limits import RateLimitItem
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
-from pydantic import ValidationError as PydanticValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from keys.fetch import check_key_url
 from keys.origins import origin_of
 from keys.verifier import JWKS_PATH
-from service.database_url import without_pooler
-from service.rate_limit import Kind
-from service.setting_files import SettingFileError, given, layers
+from service.database_url import DatabaseUrl
+from service.rate_limit import Kind, parse_limit
+from service.setting_model import SettingsModel
+from service.setting_reader import SettingsError
 from service.setting_types import (
     Algorithms,
+    CertificatesFile,
     CommaSeparated,
-    DatabaseUrl,
     Hosts,
+    KeyUrl,
     Networks,
+    Port,
     RateLimit,
     RateLimitStorage,
     require_tls,
@@ -36,64 +37,31 @@ from service.setting_types import (
 MIN_SECRET_LENGTH: Final = 32
 
 
-class SettingsError(Exception):
-    """The settings cannot be used. `lines` has one line for each mistake, without its value."""
-
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__("; ".join(lines))
-        self.lines = lines
-
-
-def _from_files(names: set[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Read what files say of the settings `names`; give that, and what is wrong with files.
-
-    Raises `SettingFileError` where `.env` itself cannot be read.
-    """
-    found, unreadable, said_by = {}, {}, layers()
-    for name in sorted(names):
-        try:
-            said = given(name.upper(), said_by)
-        except SettingFileError as error:
-            unreadable[name] = str(error)
-        else:
-            if said is not None and said.from_file:
-                found[name] = said.text
-    return found, unreadable
-
-
-class Settings(BaseSettings):
-    """The service's settings; the names of the variables are these in capitals.
+class Settings(SettingsModel):
+    """The service's settings.
 
     A check that looks at two settings stands with the later of them, and is left out where the
     earlier one is wrong itself: so all mistakes come at once, and each only once.
     """
-
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        env_ignore_empty=True,
-        extra="ignore",
-        hide_input_in_errors=True,
-        validate_default=True,
-    )
 
     environment: Literal["production", "development"] = "production"
     database_url: DatabaseUrl
     direct_database_url: DatabaseUrl | None = None
     plain_http_hosts: Hosts = ()
     better_auth_url: str
-    better_auth_internal_url: str | None = None
-    jwks_url: str | None = None
+    better_auth_internal_url: KeyUrl | None = None
+    jwks_url: KeyUrl | None = None
     jwks_file: Path | None = None
     jwt_issuer: CommaSeparated = ()
     jwt_audience: CommaSeparated = ()
     jwt_algorithms: Algorithms = ("EdDSA", "RS256")
-    ca_file: Path | None = None
+    ca_file: CertificatesFile | None = None
     cors_origins: CommaSeparated = ()
     service_url: str | None = None
     web_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     service_secret: SecretStr | None = None
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65_535)] = 8000
+    port: Port = 8000
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
     database_connect_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     database_prepared_statements: bool = True
@@ -101,40 +69,15 @@ class Settings(BaseSettings):
     better_auth_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     request_seconds: Annotated[float, Field(gt=0, le=60)] = 5
     rate_limit_storage: RateLimitStorage = None
-    rate_limit_register: RateLimit = "5/minute"
-    rate_limit_login: RateLimit = "5/minute"
-    rate_limit_refresh: RateLimit = "60/minute"
-    rate_limit_account: RateLimit = "10/minute"
-    rate_limit_tasks: RateLimit = "600/minute"
-    rate_limit_fail_open: Annotated[tuple[Kind, ...], NoDecode, BeforeValidator(split_list)] = (
-        "tasks",
-    )
+    rate_limit_register: RateLimit = parse_limit("5/minute")
+    rate_limit_login: RateLimit = parse_limit("5/minute")
+    rate_limit_refresh: RateLimit = parse_limit("60/minute")
+    rate_limit_account: RateLimit = parse_limit("10/minute")
+    rate_limit_tasks: RateLimit = parse_limit("600/minute")
+    rate_limit_fail_open: Annotated[tuple[Kind, ...], BeforeValidator(split_list)] = ("tasks",)
     trusted_proxies: Networks = ()
     max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     require_verified_email: bool = False
-
-    @classmethod
-    def load(cls, **overrides: Any) -> Self:
-        """Read the settings; raises `SettingsError` with every mistake in it."""
-        try:
-            files, unreadable = _from_files(set(cls.model_fields) - set(overrides))
-        except SettingFileError as error:
-            raise SettingsError([str(error)]) from None
-        said: dict[str, Any] = {**files, **overrides}
-        try:
-            settings = cls(**said)
-        except PydanticValidationError as error:
-            lines = [*unreadable.values()]
-            for mistake in error.errors(include_input=False, include_url=False):
-                name, text = str(mistake["loc"][0]), mistake["msg"].removeprefix("Value error, ")
-                if mistake["type"] == "missing":
-                    text = "required; see .env.example"
-                if name not in unreadable:
-                    lines.append(f"{name.upper()}: {text}")
-            raise SettingsError(lines) from None
-        if unreadable:
-            raise SettingsError([*unreadable.values()])
-        return settings
 
     @field_validator("better_auth_url")
     @classmethod
@@ -149,17 +92,10 @@ class Settings(BaseSettings):
             require_tls(name, info)
         return value
 
-    @field_validator("better_auth_internal_url", "jwks_url")
-    @classmethod
-    def _key_url(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None:
-            check_key_url(value, info.data.get("plain_http_hosts", ()))
-        return value
-
     @field_validator("jwks_file")
     @classmethod
     def _one_key_source(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        url, issuer = info.data.get("jwks_url"), info.data.get("better_auth_url")
+        url, issuer = info.data.get("jwks_url", "wrong"), info.data.get("better_auth_url")
         if value is not None and url is not None:
             raise ValueError("cannot be combined with JWKS_URL; set one of them")
         if value is not None and value.is_dir():
@@ -170,19 +106,6 @@ class Settings(BaseSettings):
                 check_key_url(issuer, info.data.get("plain_http_hosts", ()))
             except ValueError as error:
                 raise ValueError(f"not set, and for BETTER_AUTH_URL: {error}") from None
-        return value
-
-    @field_validator("ca_file")
-    @classmethod
-    def _certificates(cls, value: Path | None) -> Path | None:
-        if value is None:
-            return None
-        try:
-            ssl.create_default_context(cafile=value)
-        except ssl.SSLError:
-            raise ValueError("holds no certificate in PEM form") from None
-        except OSError as error:
-            raise ValueError(f"cannot be read ({error.strerror})") from None
         return value
 
     @field_validator("cors_origins")
@@ -208,16 +131,14 @@ class Settings(BaseSettings):
                 # One process, one developer: cursors die with the process and nobody minds.
                 return SecretStr(secrets.token_urlsafe(MIN_SECRET_LENGTH))
             raise ValueError("required in production (openssl rand -base64 32)")
-        if len(value.get_secret_value().strip()) < MIN_SECRET_LENGTH:
+        if len(value.get_secret_value()) < MIN_SECRET_LENGTH:
             raise ValueError(f"needs at least {MIN_SECRET_LENGTH} characters")
         return value
 
     @property
-    def listening_url(self) -> str:
-        """The database without a pooler between, which could not LISTEN. It holds a password."""
-        if self.direct_database_url is not None:
-            return self.direct_database_url.get_secret_value()
-        return without_pooler(self.database_url.get_secret_value())
+    def listening_url(self) -> DatabaseUrl:
+        """The database without a pooler between, which could not LISTEN."""
+        return self.direct_database_url or self.database_url.without_pooler()
 
     @property
     def issuers(self) -> frozenset[str]:
@@ -252,7 +173,7 @@ class Settings(BaseSettings):
         return self.service_url
 
     @property
-    def limits(self) -> Mapping[Kind, str]:
+    def limits(self) -> Mapping[Kind, RateLimitItem]:
         """The rate limits."""
         return {
             "register": self.rate_limit_register,

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from keys.better_auth import Verifier
-from keys.better_auth_secrets import IssuerSecrets
 from keys.rotation import RotationRefusedError, Step, Verb, plan, refuse_lock_out
 from keys.signer import Signer
 from keys.signing_keys import (
@@ -125,11 +124,12 @@ class Rotation:
 
         await self._change(work)
 
-    async def reencrypt(self, old: IssuerSecrets | None) -> None:
+    async def reencrypt(self) -> None:
         """Encrypt what is not encrypted with the present secret."""
         store = self.target.better_auth
         if store is None:
             raise KeyStoreError("keys in a file are not encrypted")
+        old = self.target.old_secrets
         kids = await store.reencrypt(old, self.reason, execute=self.execute)
         self.outcomes += [Outcome("reencrypt", kid, "") for kid in kids]
 

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import SecretStr
 
 from keys.better_auth import BetterAuthSigningKeys, Database, Verifier
 from keys.better_auth_secrets import IssuerSecrets
@@ -14,10 +16,12 @@ from keys.jwk import ALGORITHMS
 from keys.rotation import RotationPolicy
 from keys.signing_keys import KeyStoreError, SigningKeyStore
 from keys.verifier import JWKS_PATH
-from scripts.commands import UsageError, database_url_from, operator, setting
-from scripts.durations import parse_duration
+from scripts.commands import UsageError, load, operator
+from scripts.durations import Duration
 from scripts.signing_key_file import FileSigningKeys
 from service.database_url import DatabaseUrl
+from service.setting_model import SettingsModel
+from service.setting_types import CertificatesFile, Hosts, KeyUrl, parsed
 
 # A key in a file is served until it is pruned.
 _FOR_EVER: Final = timedelta(days=36_500)
@@ -33,6 +37,35 @@ POLICY_OPTIONS: Final[Mapping[str, str]] = {
     "grace_period": "JWKS_GRACE_PERIOD",
     "token_lifetime": "ACCESS_TOKEN_LIFETIME",
 }
+VersionedSecrets = Annotated[
+    IssuerSecrets, parsed(IssuerSecrets, lambda text: IssuerSecrets.parse(None, text))
+]
+
+
+class RotationSettings(SettingsModel):
+    """Where the keys are, what web/ does with them, and whom to ask about both."""
+
+    signing_keys_file: Path | None = None
+    auth_database_url: DatabaseUrl | None = None
+    database_url: DatabaseUrl | None = None
+    better_auth_secret: SecretStr | None = None
+    better_auth_secrets: VersionedSecrets | None = None
+    old_better_auth_secret: SecretStr | None = None
+    old_better_auth_secrets: VersionedSecrets | None = None
+    signing_algorithm: str = "EdDSA"
+    access_token_lifetime: Duration | None = None
+    jwks_grace_period: Duration | None = None
+    plain_http_hosts: Hosts = ()
+    better_auth_url: str | None = None
+    better_auth_internal_url: KeyUrl | None = None
+    jwks_url: KeyUrl | None = None
+    ca_file: CertificatesFile | None = None
+
+    @property
+    def key_url(self) -> str | None:
+        """Where the issuer publishes its keys, if a setting says it."""
+        issuer = self.better_auth_internal_url or self.better_auth_url
+        return self.jwks_url or (issuer and issuer.rstrip("/") + JWKS_PATH)
 
 
 class UnservedError(Exception):
@@ -51,36 +84,37 @@ class Target:
     key_url: str | None
     plain_http_hosts: tuple[str, ...] = ()
     ca_file: str | None = None
+    old_secrets: IssuerSecrets | None = None
+    """What private keys were encrypted with before, if that is said."""
 
     @classmethod
     def read(cls, options: Namespace) -> "Target":
         """Read where the keys are. Raises `UsageError`."""
-        file = options.file or setting("SIGNING_KEYS_FILE")
-        if file is not None:
-            path = Path(file)
+        settings = load(RotationSettings)
+        path = options.file or settings.signing_keys_file
+        if path is not None:
             if not path.parent.is_dir():
                 raise UsageError(f"SIGNING_KEYS_FILE (--file): there is no folder {path.parent}")
-            return cls(FileSigningKeys(path), _policy(options, grace=_FOR_EVER), None, None, None)
-        policy = _policy(options)
+            policy = _policy(options, settings, grace=_FOR_EVER)
+            return cls(FileSigningKeys(path), policy, None, None, None)
+        policy = _policy(options, settings)
+        if settings.auth_database_url is None:
+            raise UsageError("AUTH_DATABASE_URL: not set; it names Better Auth's database")
         store = BetterAuthSigningKeys(
-            _reach(database_url_from("AUTH_DATABASE_URL", meaning="Better Auth's database")),
-            secrets=issuer_secrets(unencrypted=options.unencrypted),
+            _reach(settings.auth_database_url),
+            secrets=_issuer_secrets(settings, unencrypted=options.unencrypted),
             algorithm=policy.algorithm,
             operator=operator(),
         )
-        service = None
-        if setting("DATABASE_URL") is not None:
-            service = _reach(database_url_from("DATABASE_URL", meaning="the service's database"))
-        origin = setting("BETTER_AUTH_INTERNAL_URL") or setting("BETTER_AUTH_URL")
-        hosts = (setting("PLAIN_HTTP_HOSTS") or "").split(",")
         return cls(
             store,
             policy,
             store,
-            service,
-            setting("JWKS_URL") or (origin and origin.rstrip("/") + JWKS_PATH),
-            tuple(host.strip() for host in hosts if host.strip()),
-            setting("CA_FILE"),
+            None if settings.database_url is None else _reach(settings.database_url),
+            settings.key_url,
+            settings.plain_http_hosts,
+            None if settings.ca_file is None else str(settings.ca_file),
+            old_secrets=_old_secrets(settings, unencrypted=options.old_unencrypted),
         )
 
     async def served(self) -> frozenset[str]:
@@ -130,9 +164,9 @@ class Target:
         )
 
 
-def issuer_secrets(*, unencrypted: bool) -> IssuerSecrets:
-    """Read Better Auth's secrets from its own variables. Raises `UsageError`."""
-    secrets = _secrets("", unencrypted=unencrypted)
+def _issuer_secrets(settings: RotationSettings, *, unencrypted: bool) -> IssuerSecrets:
+    plain, versioned = settings.better_auth_secret, settings.better_auth_secrets
+    secrets = _secrets("BETTER_AUTH_SECRET", plain, versioned, unencrypted=unencrypted)
     if secrets is None:
         raise UsageError(
             "BETTER_AUTH_SECRET (or BETTER_AUTH_SECRETS): not set; the issuer's private keys are"
@@ -141,37 +175,35 @@ def issuer_secrets(*, unencrypted: bool) -> IssuerSecrets:
     return secrets
 
 
-def old_secrets(*, unencrypted: bool) -> IssuerSecrets | None:
-    """Read what private keys were encrypted with before, if that is said. Raises `UsageError`."""
-    return _secrets("OLD_", unencrypted=unencrypted)
+def _old_secrets(settings: RotationSettings, *, unencrypted: bool) -> IssuerSecrets | None:
+    plain, versioned = settings.old_better_auth_secret, settings.old_better_auth_secrets
+    return _secrets("OLD_BETTER_AUTH_SECRET", plain, versioned, unencrypted=unencrypted)
 
 
-def _secrets(prefix: str, *, unencrypted: bool) -> IssuerSecrets | None:
-    names = [f"{prefix}BETTER_AUTH_SECRET", f"{prefix}BETTER_AUTH_SECRETS"]
-    plain, versions = (setting(name) for name in names)
-    given = plain is not None or versions is not None
+def _secrets(
+    name: str, plain: SecretStr | None, versioned: IssuerSecrets | None, *, unencrypted: bool
+) -> IssuerSecrets | None:
+    given = plain is not None or versioned is not None
     if unencrypted and given:
-        raise UsageError(f"{names[0]} is set, and you say that there is none")
+        raise UsageError(f"{name} is set, and you say that there is none")
     if not (unencrypted or given):
         return None
-    try:
-        return IssuerSecrets.parse(plain, versions)
-    except ValueError as error:
-        raise UsageError(f"{names[1]}: {error}") from None
+    return IssuerSecrets(
+        None if plain is None else plain.get_secret_value(),
+        {} if versioned is None else versioned.versions,
+    )
 
 
-def _policy(options: Namespace, *, grace: timedelta | None = None) -> RotationPolicy:
+def _policy(
+    options: Namespace, settings: RotationSettings, *, grace: timedelta | None = None
+) -> RotationPolicy:
     given: dict[str, timedelta] = {}
     for name, variable in POLICY_OPTIONS.items():
-        text = getattr(options, name) or setting(variable)
-        if text:
-            try:
-                given[name] = parse_duration(text)
-            except ValueError as error:
-                where = f"--{name.replace('_', '-')}"
-                raise UsageError(
-                    f"{where if getattr(options, name) else variable}: {error}"
-                ) from None
+        span = getattr(options, name)
+        if span is None and variable:
+            span = getattr(settings, variable.lower())
+        if span is not None:
+            given[name] = span
     if grace is not None:
         given["grace_period"] = grace
     if "grace_period" not in given:
@@ -179,9 +211,8 @@ def _policy(options: Namespace, *, grace: timedelta | None = None) -> RotationPo
             "JWKS_GRACE_PERIOD: not set; it is Better Auth's jwks.gracePeriod (30d unless web/ sets"
             " it), for how long a retired key is served"
         )
-    algorithm = options.algorithm or setting("SIGNING_ALGORITHM") or "EdDSA"
     try:
-        return RotationPolicy(algorithm=algorithm, **given)
+        return RotationPolicy(algorithm=options.algorithm or settings.signing_algorithm, **given)
     except ValueError as error:
         raise UsageError(str(error)) from None
 

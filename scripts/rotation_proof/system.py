@@ -58,11 +58,13 @@ class System:
         passwords = RolePasswords()
         await provide(server.url(), passwords)
         roles = {
-            role: url_as(server.url(), user=role, password=password, database=DATABASE)
+            role: parse_database_url(
+                url_as(server.url(), user=role, password=password, database=DATABASE)
+            )
             for role, password in passwords.items()
         }
         self.urls = DatabaseUrls(**roles)
-        await upgrade(parse_database_url(self.urls.owner))
+        await upgrade(self.urls.owner)
         web_port, *ports = free_ports(1 + SERVICES)
         self._settings = DevSettings(
             home=self.home.folder,

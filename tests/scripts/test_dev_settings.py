@@ -7,38 +7,35 @@ from scripts.dev_settings import (
     DEFAULT_HOME,
     DatabaseUrls,
     DevSettings,
+    StackSettings,
     UsageError,
     read_settings,
 )
+from scripts.rotation.target import RotationSettings
+from service.database_url import parse_database_url
 from service.settings import Settings
 
+APP = "postgresql://app:a@127.0.0.1:1/d"
+OWNER = "postgresql://owner:o@127.0.0.1:1/d"
+AUTH = "postgresql://auth:s@127.0.0.1:1/d"
 URLS = DatabaseUrls(
-    app="postgresql://app:a@127.0.0.1:1/d",
-    owner="postgresql://owner:o@127.0.0.1:1/d",
-    auth="postgresql://auth:s@127.0.0.1:1/d",
+    app=parse_database_url(APP),
+    owner=parse_database_url(OWNER),
+    auth=parse_database_url(AUTH),
 )
 EXTERNAL = {
-    "DATABASE_URL": URLS.app,
-    "MIGRATION_DATABASE_URL": URLS.owner,
-    "AUTH_DATABASE_URL": URLS.auth or "",
+    "DATABASE_URL": APP,
+    "MIGRATION_DATABASE_URL": OWNER,
+    "AUTH_DATABASE_URL": AUTH,
 }
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        *EXTERNAL,
-        *(
-            "PORT",
-            "WEB_PORT",
-            "HTTPS_PORT",
-            "NODE_EXTRA_CA_CERTS",
-            "BETTER_AUTH_SECRET",
-            "SERVICE_SECRET",
-            "ACCESS_TOKEN_LIFETIME",
-        ),
-    ):
+    own = {*StackSettings.names(), *Settings.names(), *RotationSettings.names()}
+    for name in (*own, "NODE_EXTRA_CA_CERTS"):
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
 
 
 def read(folder: Path, *, api_only: bool = False) -> DevSettings:
@@ -57,10 +54,10 @@ def test_web_gets_nothing_of_the_service(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv(name, value)
     settings = read(tmp_path)
     environment = settings.web_environment(home_of(settings), URLS)
-    assert environment["AUTH_DATABASE_URL"] == URLS.auth
+    assert environment["AUTH_DATABASE_URL"] == AUTH
     assert not {"DATABASE_URL", "MIGRATION_DATABASE_URL", "SERVICE_SECRET"} & set(environment)
     assert "CLOUD_CREDENTIALS" not in environment
-    assert not {URLS.app, URLS.owner, "s" * 40} & set(environment.values())
+    assert not {APP, OWNER, "s" * 40} & set(environment.values())
 
 
 def test_service_gets_nothing_of_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,11 +66,11 @@ def test_service_gets_nothing_of_web(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     settings = read(tmp_path)
     environment = settings.service_environment(home_of(settings), URLS)
-    assert environment["DATABASE_URL"] == URLS.app
+    assert environment["DATABASE_URL"] == APP
     assert not {"AUTH_DATABASE_URL", "MIGRATION_DATABASE_URL", "BETTER_AUTH_SECRET"} & set(
         environment
     )
-    assert not {URLS.auth, URLS.owner, "b" * 40} & set(environment.values())
+    assert not {AUTH, OWNER, "b" * 40} & set(environment.values())
 
 
 def test_service_environment_is_one_the_service_takes(
@@ -85,7 +82,8 @@ def test_service_environment_is_one_the_service_takes(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    loaded = Settings.load(_env_file=None)
+    monkeypatch.chdir(tmp_path)  # away from a .env of the checkout
+    loaded = Settings.load()
     assert loaded.key_url == "http://localhost:3000/api/auth/jwks"
     assert loaded.issuers == loaded.audiences == {"http://localhost:3000"}
 
@@ -159,7 +157,7 @@ def test_port_that_is_none_is_refused_by_its_variables_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match=rf"^{name} must be a number from 1 to 65535$"):
+    with pytest.raises(UsageError, match=rf"^{name}: must be a number from 1 to 65535$"):
         read(tmp_path)
 
 
@@ -172,12 +170,12 @@ def test_one_port_for_both_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_given_database_needs_the_urls_of_the_other_roles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", URLS.app)
+    monkeypatch.setenv("DATABASE_URL", APP)
     with pytest.raises(UsageError, match="MIGRATION_DATABASE_URL and AUTH_DATABASE_URL must be"):
         read(tmp_path)
     with pytest.raises(UsageError, match=r"so MIGRATION_DATABASE_URL must be set"):
         read(tmp_path, api_only=True)
-    monkeypatch.setenv("MIGRATION_DATABASE_URL", URLS.owner)
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", OWNER)
     assert read(tmp_path, api_only=True).external == DatabaseUrls(URLS.app, URLS.owner, None)
 
 
@@ -266,3 +264,61 @@ def test_two_servers_cannot_have_one_port(
 def test_proxy_without_a_web_app_is_a_matter_of_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave --api away"):
         read_settings(home=tmp_path, api_only=True, https=True, checkout=tmp_path)
+
+
+def by_files(folder: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
+    """Set these by NAME_FILE alone."""
+    for name, text in settings.items():
+        (folder / name).write_text(f"{text}\n")
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(f"{name}_FILE", str(folder / name))
+
+
+def test_database_that_a_file_names_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_files(tmp_path, monkeypatch, {**EXTERNAL, "BETTER_AUTH_SECRET": "b" * 40})
+    settings = read(tmp_path)
+    assert settings.external == URLS
+    home = home_of(settings)
+    assert settings.service_environment(home, URLS)["DATABASE_URL"] == APP
+    assert settings.web_environment(home, URLS)["BETTER_AUTH_SECRET"] == "b" * 40
+
+
+def test_dotenv_may_name_files_too(tmp_path: Path) -> None:
+    for name, text in EXTERNAL.items():
+        (tmp_path / name).write_text(text)
+    lines = (f"{name}_FILE={tmp_path / name}\n" for name in EXTERNAL)
+    (tmp_path / ".env").write_text("".join(lines))
+    assert read(tmp_path).external == URLS
+
+
+def test_settings_from_files_are_passed_on_to_those_they_concern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"SERVICE_SECRET": "s" * 40, "CORS_ORIGINS": "http://localhost:5173", "PORT": "8100"}
+    by_files(tmp_path, monkeypatch, {**given, "ACCESS_TOKEN_LIFETIME": "5m"})
+    settings = read(tmp_path)
+    home = home_of(settings)
+    service = settings.service_environment(home, URLS)
+    assert {name: service[name] for name in given} == given
+    assert settings.web_environment(home, URLS)["ACCESS_TOKEN_LIFETIME"] == "5m"
+    operators = settings.operators_environment(home, URLS)
+    assert {name: operators[name] for name in given} == given
+    assert operators["ACCESS_TOKEN_LIFETIME"] == "5m"
+    for environment in (service, operators, settings.web_environment(home, URLS)):
+        assert not [name for name in environment if name in {f"{n}_FILE" for n in given}]
+
+
+def test_all_mistakes_are_reported_at_once_without_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**EXTERNAL, "DATABASE_URL": "mysql://hunter2", "PORT": "hunter2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SERVICE_SECRET_FILE", "/nowhere/hunter2")
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path)
+    for line in ("SERVICE_SECRET_FILE: the file", "DATABASE_URL: must begin", "PORT: must be"):
+        assert line in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy.engine import make_url
 
 from scripts.migrate import main
-from service.database_url import DatabaseUrl, without_pooler
+from service.database_url import DatabaseUrl, parse_database_url
 from service.migrations.runner import MigrationError, upgrade
 from tests.simulators.neon import DIRECT, POOLED, Neon, provider, run, urls_in
 
@@ -218,7 +218,10 @@ def test_terminal_is_shown_the_urls(
             "AUTH_DATABASE_URL",
             "PURGE_DATABASE_URL",
         ]
-        whose = [run(without_pooler(url), "SELECT current_user::text")[0][0] for _, url in shown]
+        whose = [
+            run(parse_database_url(url).without_pooler().setting, "SELECT current_user::text")[0][0]
+            for _, url in shown
+        ]
         assert whose == ["app", "auth", "purge"]
 
 

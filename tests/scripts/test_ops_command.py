@@ -37,6 +37,27 @@ def test_command_runs_with_the_stacks_settings_and_no_others(tmp_path: Path) -> 
     assert done.stderr == "rotate-keys: cannot reach the database (ConnectionRefusedError)\n"
 
 
+def test_values_are_passed_on_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "A": "it's",
+        "B": r"back\slash\'",
+        "C": "${HOME}",
+        "D": "two\nlines",
+        "E": "",
+        "F": '"#',
+    }
+    DevHome(tmp_path).write_operators_environment(values)
+    became: list[dict[str, str]] = []
+
+    def execve(_program: Path, _arguments: list[str], environment: dict[str, str]) -> None:
+        became.append(environment)
+
+    monkeypatch.setattr("os.execve", execve)
+    monkeypatch.chdir(tmp_path)
+    main(["--home", str(tmp_path), "purge"])
+    assert {name: became[0][name] for name in values} == values
+
+
 @pytest.mark.parametrize("arguments", [[], ["--home"], ["bash"], ["--home", "x", "python"]])
 def test_only_the_operators_commands_are_run(
     arguments: list[str], capsys: pytest.CaptureFixture[str]

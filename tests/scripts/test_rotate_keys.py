@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
@@ -452,6 +453,26 @@ def test_other_database_is_noticed(
     assert rotate("publish", "--execute").code == 0
     said = rotate("revoke", kid, "--reason", "leaked", "--execute")
     assert (said.code, do(issuer.signs_with())) == (1, kid)
+
+
+def test_variable_named_file_alone_is_nobodys(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    do(issuer.mint_key())
+    (tmp_path / "other").write_text("hunter2")
+    monkeypatch.setenv("_FILE", str(tmp_path / "other"))
+    assert rotate("status").code == 0
+
+
+def test_settings_of_a_rotation_may_be_in_files(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    do(issuer.mint_key())
+    for name in ("AUTH_DATABASE_URL", "BETTER_AUTH_SECRET", "JWKS_GRACE_PERIOD"):
+        (tmp_path / name).write_text(f"{os.environ[name]}\n")
+        monkeypatch.delenv(name)
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    assert rotate("publish", "--execute").code == 0
 
 
 USAGE: dict[str, list[str]] = {

@@ -46,7 +46,7 @@ def settings_for(database_url: str, **changes: object) -> Settings:
         **changes,
     }
     every_field = {name: field.get_default() for name, field in Settings.model_fields.items()}
-    return Settings(_env_file=None, **{**every_field, **values})
+    return Settings(**{**every_field, **values})
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from service.database_url import parse_database_url, url_for, without_pooler
+from service.database_url import parse_database_url
 
 NEON = (
     "postgresql://app:pw@ep-cool-name-123456-pooler.eu-central-1.aws.neon.tech/neondb"
@@ -61,19 +61,31 @@ NEON = "postgresql://neondb_owner:n%40@ep-cool-1{}.eu-central-1.aws.neon.tech/ne
 @pytest.mark.parametrize("given", ["", "-pooler"])
 def test_neons_pooler_is_for_requests_and_not_for_listening(given: str) -> None:
     owners = f"{NEON.format(given)}?sslmode=require&channel_binding=require"
-    role = {"user": "app", "password": "p@/"}
+    url = parse_database_url(owners)
     direct, pooled = (f"@ep-cool-1{part}.eu-central-1.aws.neon.tech" for part in ("", "-pooler"))
-    assert url_for(owners, **role, pooler=True) == (
+    assert url.of_role("app", "p@/", pooler=True).setting == (
         f"postgresql://app:p%40%2F{pooled}/neondb?sslmode=require"
     )
-    assert url_for(owners, **role, pooler=False) == (
+    assert url.of_role("app", "p@/", pooler=False).setting == (
         f"postgresql://app:p%40%2F{direct}/neondb?sslmode=require"
     )
-    assert without_pooler(owners).startswith(f"postgresql://neondb_owner:n%40{direct}/neondb?")
+    assert url.without_pooler().setting == (
+        f"postgresql://neondb_owner:n%40{direct}/neondb?sslmode=require"
+    )
 
 
 def test_other_hosts_have_one_name() -> None:
-    url = "postgresql://owner:o@db-pooler.example.com:6432/tasks?sslmode=require"
-    assert without_pooler(url) == url
-    expected = url.replace("owner:o", "app:p")
-    assert url_for(url, user="app", password="p", pooler=True) == expected
+    text = "postgresql://owner:o@db-pooler.example.com:6432/tasks?sslmode=require"
+    url = parse_database_url(text)
+    assert url.without_pooler() == url
+    expected = text.replace("owner:o", "app:p")
+    assert url.of_role("app", "p", pooler=True).setting == expected
+
+
+@pytest.mark.parametrize("query", ["", "?sslmode=disable", "?sslmode=verify-full"])
+def test_url_keeps_its_meaning_as_a_setting_and_masks_its_password(query: str) -> None:
+    url = parse_database_url(f"postgres://app:hunter%402@[::1]:5432/tasks{query}")
+    assert url.setting == f"postgresql://app:hunter%402@[::1]:5432/tasks{query}"
+    assert parse_database_url(url.setting) == url
+    assert str(url) == f"postgresql://app:***@[::1]:5432/tasks{query}"
+    assert "hunter" not in repr(url)

@@ -16,7 +16,7 @@ from scripts.migrate import main
 from scripts.pgbouncer import pgbouncer
 from service.app import create_app
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
-from service.database_url import parse_database_url, without_pooler
+from service.database_url import parse_database_url
 from tests.service.conftest import Person, settings_for
 from tests.simulators.neon import DIRECT, POOLED, Neon, provider, urls_in
 from tests.simulators.pooler import needs_pgbouncer
@@ -77,7 +77,7 @@ async def test_requests_go_through_the_pooler_and_changes_are_heard_past_it(
 
 
 async def test_consoles_own_url_is_refused(neon: Neon) -> None:
-    database = Database(parse_database_url(without_pooler(neon.console)))
+    database = Database(parse_database_url(neon.console).without_pooler())
     with pytest.raises(DatabaseRefusedError) as caught:
         await database.check()
     await database.close()
@@ -101,7 +101,9 @@ async def test_certificate_of_nobody_we_know_is_refused(
 
 @pytest.mark.usefixtures("neon")
 async def test_certificate_of_another_host_is_refused(urls: dict[str, str]) -> None:
-    elsewhere = make_url(without_pooler(urls["DATABASE_URL"])).set(host=f"x.{DIRECT}")
+    elsewhere = make_url(parse_database_url(urls["DATABASE_URL"]).without_pooler().setting).set(
+        host=f"x.{DIRECT}"
+    )
     database = Database(parse_database_url(elsewhere.render_as_string(hide_password=False)))
     with pytest.raises(DatabaseUnavailableError, match=ssl.SSLCertVerificationError.__name__):
         await database.check()

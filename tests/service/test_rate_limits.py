@@ -15,7 +15,7 @@ from limits.aio.storage import MemoryStorage
 
 from scripts.in_process import running
 from service.app import create_app
-from service.rate_limit import RateLimitedError, RateLimits
+from service.rate_limit import RateLimitedError, RateLimits, parse_limit
 from service.settings import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, settings_for
@@ -143,8 +143,9 @@ async def test_one_accounts_password_is_not_guessed_from_many_addresses(
 
 async def test_defaults_are_five_sign_ins_and_six_hundred_requests_a_minute() -> None:
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    assert defaults["rate_limit_login"] == defaults["rate_limit_register"] == "5/minute"
-    assert defaults["rate_limit_tasks"] == "600/minute"
+    five = parse_limit("5/minute")
+    assert defaults["rate_limit_login"] == defaults["rate_limit_register"] == five
+    assert defaults["rate_limit_tasks"] == parse_limit("600/minute")
     assert defaults["rate_limit_fail_open"] == ("tasks",)
 
 
@@ -203,7 +204,9 @@ async def test_what_is_open_without_a_store_is_a_setting(
 
 
 async def test_nobodys_address_or_name_is_in_the_store() -> None:
-    limits = RateLimits({"login": "1/minute"}, storage=None, key=b"k" * 32, fail_open=frozenset())
+    limits = RateLimits(
+        {"login": parse_limit("1/minute")}, storage=None, key=b"k" * 32, fail_open=frozenset()
+    )
     await limits.hit("login", "ada@example.com")
     assert isinstance(limits._storage, MemoryStorage)
     (counter,) = limits._storage.storage

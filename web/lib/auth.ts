@@ -25,7 +25,7 @@ function create() {
         jwt: {
           issuer: origin,
           audience: origin,
-          expirationTime: accessTokenLifetime,
+          expirationTime: `${accessTokenLifetime}s`,
           // The session's id, never its token: the task service refuses the tokens of a session that has ended.
           definePayload: ({ user, session }) => ({ ...user, sid: session.id }),
         },

@@ -12,8 +12,11 @@ export function database(): Pool {
 }
 
 function open(): Pool {
+  const { url, tls } = environment().authDatabase;
   const pool = new Pool({
-    connectionString: environment().authDatabaseUrl,
+    connectionString: url,
+    // Stated in either case: the driver's own default is not to use TLS.
+    ssl: tls ? { rejectUnauthorized: true } : false,
     application_name: "web",
     connectionTimeoutMillis: 10_000,
   });

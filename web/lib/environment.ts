@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readSetting, SettingError, type Source } from "./setting-reader";
 
 /**
  * Every setting of this application, read and checked in one place.
@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 
 export interface Environment {
   /** PostgreSQL, as the role whose search_path is the schema `auth`. */
-  readonly authDatabaseUrl: string;
+  readonly authDatabase: DatabaseUrl;
   /** This application's origin: what tokens carry as issuer and audience. */
   readonly origin: string;
   /** With versioned secrets: reads what was written before there were any. */
@@ -18,10 +18,17 @@ export interface Environment {
   readonly signingAlgorithm: SigningAlgorithm;
   /** For how long a retired key is served, in seconds. */
   readonly gracePeriod: number;
-  /** A span of time such as `15m`, in the words Better Auth understands. */
-  readonly accessTokenLifetime: string;
+  /** In seconds. */
+  readonly accessTokenLifetime: number;
   /** The task service's origin as the browser reaches it. */
   readonly serviceOrigin: string;
+}
+
+export interface DatabaseUrl {
+  /** Without parameters. It holds the password. */
+  readonly url: string;
+  /** Whether to connect over TLS, which is then verified. */
+  readonly tls: boolean;
 }
 
 export interface VersionedSecret {
@@ -41,106 +48,113 @@ export class EnvironmentError extends Error {
 const MINIMUM_SECRET_LENGTH = 32;
 // What Better Auth falls back to when it is given nothing: published, therefore no secret.
 const PUBLISHED_SECRET = "better-auth-secret-12345678901234567890";
-const LIFETIME = /^[1-9]\d{0,5} ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)$/;
-const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+const SPAN = /^(\d{1,7}) ?(?:(s|secs?|seconds?)|(m|mins?|minutes?)|(h|hrs?|hours?)|(d|days?))$/;
+const UNIT_SECONDS = [1, 60, 3600, 86_400];
+const LONGEST_SECONDS = 3650 * 86_400;
+const VERIFIED = ["require", "verify-ca", "verify-full"];
 const ALGORITHMS: readonly SigningAlgorithm[] = ["EdDSA", "ES256", "ES512", "RS256", "PS256"];
 
 /** Read and check `source`; raise EnvironmentError with all the problems at once. */
-export function readEnvironment(source: Readonly<Record<string, string | undefined>>): Environment {
-  const problems: string[] = [];
+export function readEnvironment(source: Source): Environment {
+  const problems = new Map<string, string>();
 
-  /** `NAME_FILE` names a file that holds the value of `NAME`, as containers get their secrets. */
-  function given(name: string): string | undefined {
-    const text = source[name]?.trim() || undefined;
-    const path = source[`${name}_FILE`];
-    if (!path) return text;
-    if (text !== undefined) problems.push(`${name} and ${name}_FILE are both set: keep one of them`);
+  /** Read a setting and parse it, once; undefined where it is not set, or wrong. */
+  function setting<T>(name: string, parse: (text: string) => T): T | undefined {
     try {
-      const content = readFileSync(path, "utf8").trim();
-      if (content === "") problems.push(`${name}_FILE: ${path} is empty`);
-      return content;
+      const text = readSetting(name, source);
+      return text === undefined ? undefined : parse(text);
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? error.code : "unknown error";
-      problems.push(`${name}_FILE: ${path} cannot be read (${code})`);
-      return "";
+      if (error instanceof SettingError) problems.set(name, error.message);
+      else if (error instanceof RangeError) problems.set(name, `${name}: ${error.message}`);
+      else throw error;
+      return undefined;
     }
   }
 
-  function value(name: string, fallback?: string): string {
-    const found = given(name) ?? fallback;
-    if (found === undefined) problems.push(`${name} is not set`);
-    return found ?? "";
+  function required<T>(name: string, parse: (text: string) => T): T {
+    const value = setting(name, parse);
+    if (value === undefined && !problems.has(name)) problems.set(name, `${name}: not set`);
+    return value as T; // it is undefined only where there are problems, which are raised below
   }
 
-  function origin(name: string, fallback?: string): string {
-    const text = value(name, fallback);
-    if (text === "") return "";
-    const url = URL.canParse(text) ? new URL(text) : undefined;
-    if (url !== undefined && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url.origin;
-    problems.push(`${name} must be an http or https origin without a path, such as http://localhost:3000`);
-    return "";
-  }
-
-  const authDatabaseUrl = value("AUTH_DATABASE_URL");
-  if (authDatabaseUrl !== "" && !/^postgres(ql)?:\/\/./.test(authDatabaseUrl)) {
-    problems.push("AUTH_DATABASE_URL must begin with postgresql://");
-  }
-
-  function checkSecret(name: string, secret: string): void {
-    if (secret.length < MINIMUM_SECRET_LENGTH) {
-      problems.push(`${name} must have at least ${MINIMUM_SECRET_LENGTH} characters`);
-    } else if (secret === PUBLISHED_SECRET) {
-      problems.push(`${name} is the default that Better Auth publishes: choose a random one`);
-    }
-  }
-
-  function versions(name: string): readonly VersionedSecret[] | undefined {
-    const text = given(name);
-    if (!text) return undefined;
-    const secrets = text.split(",").map((entry) => {
-      const [, version, found] = /^(\d{1,9}):(.+)$/.exec(entry.trim()) ?? [];
-      return { version: Number(version), value: found?.trim() ?? "" };
-    });
-    if (secrets.some(({ version }) => Number.isNaN(version))) {
-      problems.push(`${name} must be <version>:<secret>, separated by commas, the current one first`);
-    } else if (new Set(secrets.map(({ version }) => version)).size < secrets.length) {
-      problems.push(`${name} has a version twice`);
-    } else {
-      for (const { version, value } of secrets) checkSecret(`${name}, version ${version},`, value);
-    }
-    return secrets;
-  }
-
-  const secrets = versions("BETTER_AUTH_SECRETS");
-  const secret = secrets === undefined ? value("BETTER_AUTH_SECRET") : given("BETTER_AUTH_SECRET");
-  if (secret) checkSecret("BETTER_AUTH_SECRET", secret);
-
-  const algorithm = value("SIGNING_ALGORITHM", "EdDSA");
-  // Ed25519 is the same algorithm under the name of RFC 9864.
-  const signingAlgorithm = ALGORITHMS.find((known) => known === (algorithm === "Ed25519" ? "EdDSA" : algorithm));
-  if (signingAlgorithm === undefined) problems.push(`SIGNING_ALGORITHM must be among ${ALGORITHMS.join(", ")}`);
-
-  const grace = value("JWKS_GRACE_PERIOD", "30d");
-  if (!LIFETIME.test(grace)) problems.push("JWKS_GRACE_PERIOD must be a whole number with a unit, such as 30d");
-
-  const accessTokenLifetime = value("ACCESS_TOKEN_LIFETIME", "15m");
-  if (!LIFETIME.test(accessTokenLifetime)) {
-    // Better Auth takes a bare number for the expiry itself: 900 would end every token in 1970.
-    problems.push("ACCESS_TOKEN_LIFETIME must be a whole number with a unit, such as 15m or 900s");
-  }
-
+  const secrets = setting("BETTER_AUTH_SECRETS", versionedSecrets);
+  const versioned = secrets !== undefined || problems.has("BETTER_AUTH_SECRETS");
   const environment: Environment = {
-    authDatabaseUrl,
-    origin: origin("BETTER_AUTH_URL"),
-    secret: secret || undefined,
+    authDatabase: required("AUTH_DATABASE_URL", databaseUrl),
+    origin: required("BETTER_AUTH_URL", origin),
+    secret: versioned ? setting("BETTER_AUTH_SECRET", strongSecret) : required("BETTER_AUTH_SECRET", strongSecret),
     secrets,
-    signingAlgorithm: signingAlgorithm ?? "EdDSA",
-    gracePeriod: Number.parseInt(grace, 10) * (UNIT_SECONDS[/[smhd]/.exec(grace)?.[0] ?? ""] ?? 0),
-    accessTokenLifetime,
-    serviceOrigin: origin("SERVICE_URL", "http://localhost:8000"),
+    signingAlgorithm: setting("SIGNING_ALGORITHM", signingAlgorithm) ?? "EdDSA",
+    gracePeriod: setting("JWKS_GRACE_PERIOD", seconds) ?? 30 * 86_400,
+    accessTokenLifetime: setting("ACCESS_TOKEN_LIFETIME", seconds) ?? 15 * 60,
+    serviceOrigin: setting("SERVICE_URL", origin) ?? "http://localhost:8000",
   };
-  if (problems.length > 0) throw new EnvironmentError(problems);
+  if (problems.size > 0) throw new EnvironmentError([...problems.values()]);
   return environment;
+}
+
+// Each of these raises RangeError, whose message does not repeat the text.
+
+function origin(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url !== undefined && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url.origin;
+  throw new RangeError("must be an http or https origin without a path, such as http://localhost:3000");
+}
+
+/** Read a PostgreSQL URL as `service/database_url.py` does: TLS is verified, and only this machine does without. */
+function databaseUrl(text: string): DatabaseUrl {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^postgres(ql)?:$/.test(url.protocol)) throw new RangeError("must begin with postgresql://");
+  if (!url.hostname || !url.username || url.pathname.length < 2 || url.hash) {
+    throw new RangeError("must name a user, a host and a database");
+  }
+  const sslmode = url.searchParams.get("sslmode");
+  const unknown = [...url.searchParams.keys()].filter((name) => !["sslmode", "channel_binding"].includes(name));
+  if (unknown.length > 0) throw new RangeError(`unknown parameters: ${unknown.sort().join(", ")}`);
+  if (sslmode !== null && ![...VERIFIED, "disable"].includes(sslmode)) {
+    throw new RangeError("sslmode must be require, verify-ca, verify-full or disable");
+  }
+  const loopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
+  const tls = sslmode === null ? !loopback : VERIFIED.includes(sslmode);
+  url.search = "";
+  return { url: url.href, tls };
+}
+
+function strongSecret(text: string): string {
+  if (text.length < MINIMUM_SECRET_LENGTH) throw new RangeError(`needs at least ${MINIMUM_SECRET_LENGTH} characters`);
+  if (text === PUBLISHED_SECRET) throw new RangeError("is the default that Better Auth publishes: choose a random one");
+  return text;
+}
+
+function versionedSecrets(text: string): readonly VersionedSecret[] {
+  const secrets = text.split(",").map((entry) => {
+    const [, version, value] = /^\s*(\d{1,9})\s*:\s*(\S.*?)\s*$/s.exec(entry) ?? [];
+    if (version === undefined || value === undefined) {
+      throw new RangeError("must be <version>:<secret>, separated by commas, the current one first");
+    }
+    return { version: Number(version), value: strongSecret(value) };
+  });
+  if (new Set(secrets.map(({ version }) => version)).size < secrets.length) throw new RangeError("has a version twice");
+  return secrets;
+}
+
+function signingAlgorithm(text: string): SigningAlgorithm {
+  // Ed25519 is the same algorithm under the name of RFC 9864.
+  const found = ALGORITHMS.find((known) => known === (text === "Ed25519" ? "EdDSA" : text));
+  if (found === undefined) throw new RangeError(`must be among ${ALGORITHMS.join(", ")}`);
+  return found;
+}
+
+/** Read a span of time such as `15m`: a bare number could be anything. */
+function seconds(text: string): number {
+  const [, number, ...units] = SPAN.exec(text) ?? [];
+  const length = UNIT_SECONDS[units.findIndex((unit) => unit !== undefined)];
+  if (number === undefined || length === undefined) {
+    throw new RangeError("must be a whole number with a unit, such as 90s, 15m, 12h or 30d");
+  }
+  const span = Number(number) * length;
+  if (span === 0 || span > LONGEST_SECONDS) throw new RangeError("must be positive, and at most 3650d");
+  return span;
 }
 
 let checked: Environment | undefined;

@@ -1,0 +1,31 @@
+// Run web/'s readers of settings on cases from standard input: [{ name, source }], where a name asks for the text of that
+// one setting, and null for the whole environment. Writes one answer for each: { value } or { mistakes }.
+const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
+const { tmpdir } = require("node:os");
+const { join } = require("node:path");
+
+const web = join(__dirname, "..", "..", "web");
+const typescript = require(join(web, "node_modules", "typescript"));
+
+const folder = mkdtempSync(join(tmpdir(), "web-settings-"));
+try {
+  // Not every Node that web/ runs on can read TypeScript by itself.
+  for (const name of ["setting-reader", "environment"]) {
+    const source = readFileSync(join(web, "lib", `${name}.ts`), "utf8");
+    const compilerOptions = { module: typescript.ModuleKind.CommonJS, target: typescript.ScriptTarget.ES2022 };
+    writeFileSync(join(folder, `${name}.js`), typescript.transpileModule(source, { compilerOptions }).outputText);
+  }
+  const { readSetting } = require(join(folder, "setting-reader.js"));
+  const { readEnvironment } = require(join(folder, "environment.js"));
+  const answers = JSON.parse(readFileSync(0, "utf8")).map(({ name, source }) => {
+    try {
+      const own = source ?? process.env;
+      return { value: (name === null ? readEnvironment(own) : readSetting(name, own)) ?? null };
+    } catch (error) {
+      return { mistakes: error.problems ?? [error.message] };
+    }
+  });
+  process.stdout.write(JSON.stringify(answers));
+} finally {
+  rmSync(folder, { recursive: true });
+}
