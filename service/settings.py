@@ -106,6 +106,7 @@ class Settings(BaseSettings):
     rate_limit_refresh: RateLimit = "60/minute"
     rate_limit_account: RateLimit = "10/minute"
     rate_limit_tasks: RateLimit = "600/minute"
+    rate_limit_ipv6_prefix: Annotated[int, Field(ge=32, le=128)] = 64
     rate_limit_fail_open: Annotated[tuple[Kind, ...], NoDecode, BeforeValidator(split_list)] = (
         "tasks",
     )

@@ -203,7 +203,9 @@ async def test_what_is_open_without_a_store_is_a_setting(
 
 
 async def test_nobodys_address_or_name_is_in_the_store() -> None:
-    limits = RateLimits({"login": "1/minute"}, storage=None, key=b"k" * 32, fail_open=frozenset())
+    limits = RateLimits(
+        {"login": "1/minute"}, storage=None, key=b"k" * 32, ipv6_prefix=64, fail_open=frozenset()
+    )
     await limits.hit("login", "ada@example.com")
     assert isinstance(limits._storage, MemoryStorage)
     (counter,) = limits._storage.storage

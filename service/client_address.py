@@ -1,0 +1,43 @@
+"""Client addresses: one form for each, and the network that an address is counted as."""
+
+from ipaddress import IPv6Address, IPv6Network, ip_network
+
+
+def normalized(host: str) -> str:
+    """Return an address in its one form; return anything else unchanged.
+
+    An IPv4-mapped IPv6 address becomes the IPv4 address, and the zone id of a link-local address
+    is removed: it names an interface of this machine, not of the client's.
+    """
+    if ":" not in host:
+        return host
+    try:
+        address = IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return str(address.ipv4_mapped or address)
+
+
+def counted_as(address: str, ipv6_prefix: int) -> str:
+    """Return what a rate limit counts a normalized address as.
+
+    An IPv6 client usually holds a whole /64 and can send each request from another address of it,
+    so IPv6 addresses are counted by their network of `ipv6_prefix` bits.
+    """
+    if ":" not in address:
+        return address
+    try:
+        return str(IPv6Network((address, ipv6_prefix), strict=False))
+    except ValueError:
+        return address
+
+
+def with_mapped_forms(networks: tuple[str, ...]) -> list[str]:
+    """Return `networks`, and after them the IPv4 ones as IPv4-mapped IPv6 networks."""
+    found = [ip_network(network) for network in networks]
+    mapped = [
+        f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+        for network in found
+        if network.version == 4  # noqa: PLR2004 - the name of the protocol
+    ]
+    return [*networks, *mapped]
