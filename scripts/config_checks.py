@@ -122,7 +122,11 @@ async def _rate_limits(settings: Settings) -> Finding:
         said = "counted in memory, by each process for itself"
         return Finding("rate limits", good=True, said=said)
     limits = RateLimits(
-        settings.limits, storage=settings.rate_limit_url, key=settings.secret, fail_open=frozenset()
+        settings.limits,
+        storage=settings.rate_limit_url,
+        key=settings.secret,
+        ipv6_prefix=settings.rate_limit_ipv6_prefix,
+        fail_open=frozenset(),
     )
     try:
         await limits.hit("refresh", "check-config")

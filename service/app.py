@@ -15,11 +15,12 @@ from service.accounts.better_auth import BetterAuth
 from service.accounts.sessions import Sessions
 from service.audit import Event, NotFoundWatch, SecurityLog
 from service.auth import SCOPES
+from service.body_limit import MAX_BODY_BYTES, BodyLimit
 from service.cors import Cors
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.docs import add_docs
 from service.draining import ClosingWhileDraining, Draining
-from service.edge import MAX_BODY_BYTES, Edge
+from service.edge import Edge
 from service.forwarded import HttpsOnly, TrustedProxies
 from service.key_watch import KeyWatch
 from service.openapi import describe
@@ -38,7 +39,8 @@ DESCRIPTION = """
 Tasks for the users of a [Better Auth](https://better-auth.com) app. Send the app's JWT as
 `Authorization: Bearer <token>`; you see your own tasks and nobody else's.
 
-Every error is a problem document (RFC 9457) with a stable `code`.
+Every error is a problem document (RFC 9457) with a stable `code`. Every answer has an
+`X-Request-ID`, which finds it in the service's log. Wherever there is a GET there is a HEAD.
 """
 
 
@@ -79,6 +81,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         settings.limits,
         storage=settings.rate_limit_url,
         key=settings.secret,
+        ipv6_prefix=settings.rate_limit_ipv6_prefix,
         fail_open=frozenset(settings.rate_limit_fail_open),
     )
 
@@ -191,5 +194,6 @@ def _around(app: ASGIApp, settings: Settings, draining: Draining) -> ASGIApp:
     """Wrap the application in its middleware, the innermost first."""
     if settings.environment == "production":
         app = HttpsOnly(app, settings.own_url)
-    app = Cors(Edge(app), settings.allowed_origins)
+    # CORS headers stand on every refusal too, or a web app could not read it.
+    app = Edge(Cors(BodyLimit(app), settings.allowed_origins))
     return TrustedProxies(ClosingWhileDraining(app, draining), settings.trusted_proxies)

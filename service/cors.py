@@ -1,13 +1,12 @@
-"""CORS: which web apps may call from a browser. Outermost of all, for they must read errors too."""
+"""CORS: which web apps may call from a browser, and read the answer, errors included."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from secrets import token_hex
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.problem import problem_response
 
@@ -19,7 +18,7 @@ class Cors(CORSMiddleware):
         super().__init__(
             app,
             allow_origins=origins,
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=(
                 "Authorization",
                 "Content-Type",
@@ -42,7 +41,7 @@ class Cors(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a preflight."""
+        """Return the answer to a preflight."""
         response = super().preflight_response(request_headers)
         if response.status_code == HTTPStatus.OK:
             return response
@@ -51,10 +50,22 @@ class Cors(CORSMiddleware):
             for name, value in response.headers.items()
             if name == "vary" or name.startswith("access-control-")
         }
-        return problem_response(
-            token_hex(8),
+        return _RefusedPreflight(kept)
+
+
+class _RefusedPreflight(Response):
+    """A problem document that is written when the request is at hand, for its id."""
+
+    def __init__(self, kept: Mapping[str, str]) -> None:
+        super().__init__()
+        self._kept = kept
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = problem_response(
+            scope["request_id"],
             HTTPStatus.BAD_REQUEST,
             "cors_refused",
             "This origin, method or header is not allowed here.",
-            headers=kept,
+            headers=self._kept,
         )
+        await response(scope, receive, send)

@@ -1,6 +1,7 @@
 """What proxies in front say of a request, believed of trusted ones only; and HTTPS where it counts.
 
-Pure ASGI. `TrustedProxies` is outermost: what comes after it sees the client's address and scheme.
+Pure ASGI. `TrustedProxies` is outermost: what comes after it sees the client's address, in its one
+form, and scheme.
 """
 
 from http import HTTPStatus
@@ -12,12 +13,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from service.client_address import normalized, with_mapped_forms
 from service.problem import problem_response
 from service.setting_types import Networks
 
 HSTS: Final = "max-age=31536000"
 _SAYS_SCHEME: Final = "scheme_from_proxy"
-_SAFE: Final = frozenset({"GET", "HEAD"})
 # What a path may hold as it is (RFC 3986 section 3.3).
 _PATH_CHARACTERS: Final = "/:@!$&'()*+,;=~-._"
 
@@ -26,17 +27,24 @@ class TrustedProxies:
     """Takes the client's address and scheme from `X-Forwarded-For` and `-Proto` of `trusted`."""
 
     def __init__(self, app: ASGIApp, trusted: Networks) -> None:
-        self._believing = ProxyHeadersMiddleware(app, [*map(str, trusted)])  # type: ignore[arg-type] # uvicorn's own names for the ASGI types
+        # A proxy that listens on IPv6 and IPv4 at once names the ones before it in the mapped form.
+        hosts = with_mapped_forms(trusted)
+        self._believing = ProxyHeadersMiddleware(self._pass_on, hosts)  # type: ignore[arg-type] # uvicorn's own names for the ASGI types
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
         client = scope.get("client")
         if scope["type"] != "http" or not client or client[0] not in self._believing.trusted_hosts:
-            await self._app(scope, receive, send)
+            await self._pass_on(scope, receive, send)
             return
         scope[_SAYS_SCHEME] = any(name == b"x-forwarded-proto" for name, _ in scope["headers"])
         await self._believing(scope, receive, send)  # type: ignore[arg-type] # as above
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if client := scope.get("client"):
+            scope["client"] = (normalized(client[0]), client[1])
+        await self._app(scope, receive, send)
 
 
 class HttpsOnly:
@@ -63,7 +71,8 @@ class HttpsOnly:
 
     def _elsewhere(self, scope: Scope) -> Response:
         # Not by the Host header: whoever asks could have anybody sent anywhere.
-        if scope["method"] in _SAFE and self._own_url is not None:
+        # HEAD is GET here: see edge.py.
+        if scope["method"] == "GET" and self._own_url is not None:
             query = scope["query_string"].decode("latin-1")
             path = quote(scope["path"], safe=_PATH_CHARACTERS)
             target = f"{self._own_url}{path}{'?' if query else ''}{query}"

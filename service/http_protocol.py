@@ -7,18 +7,23 @@ with a closed connection. Header fields behind a chunked body (trailers, RFC 911
 dropped: merged into the head they could replace what has been checked. A body that comes with an
 `Upgrade` is refused: the parser ends such a message at its head, and what follows would be read as
 a request of its own. Requests sent ahead of their answers (pipelining) wait in a short line.
+
+A message that goes wrong is refused in its turn, after the answers to those before it, and is not
+executed unless it was answered before it went wrong. A client that sends whole requests and ends
+its side of the connection (half-close) gets its answers.
 """
 
 import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
-from secrets import token_hex
 from typing import Any, Final, NoReturn
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.edge import MAX_BODY_BYTES
-from service.problem import problem_response
+from service.answer_headers import request_id_of
+from service.body_limit import MAX_BODY_BYTES
+from service.http_refusal import Refusal, flaw_of, malformed
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 100
@@ -33,13 +38,24 @@ _MAX_UNREAD: Final = 2 * MAX_BODY_BYTES
 LINGER_SECONDS: Final = 1.0
 """For a refused client to read its answer: closing at once would reset the connection under it."""
 
+_HEAD_TOO_LARGE: Final = Refusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "headers_too_large",
+    "The request's head is over 64 KiB or has over 100 headers.",
+)
+_URI_TOO_LONG: Final = Refusal(
+    HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is over 8 KiB."
+)
+_TOO_MANY_REQUESTS: Final = Refusal(
+    HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", "Wait for the answers."
+)
+_BODY_TOO_LARGE: Final = Refusal(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content_too_large", "The body is over 256 KiB."
+)
+
 
 class _RefusedError(Exception):
-    """The request is over a bound, or cannot be told apart from the next one."""
-
-    def __init__(self, status: HTTPStatus, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.code = status, code
+    """Ends the parsing."""
 
 
 @dataclass(slots=True)
@@ -58,8 +74,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stretch: _Stretch | None = None
         self._in_head = self._in_body = False
         self._head_size = 0
+        self._refusal: Refusal | None = None
         self._refused = False
-        self._refusal: _RefusedError | None = None
+        self._ended = False
+        # The request that is being answered; those after it wait in uvicorn's `pipeline`.
+        self._current: RequestResponseCycle | None = None
+        self._parsing = False
+        self._unstarted: ASGI3Application | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Give the first request its time."""
@@ -76,7 +97,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._refused:
             return
         stretch = self._stretch
+        self._parsing = True
         super().data_received(data)
+        self._parsing = False
         if self._deadline is None and self._is_idle() and self.timeout_keep_alive_task is None:
             # Something came that began no request, and it has stopped uvicorn's clock.
             self._expect_within(HEAD_SECONDS)
@@ -84,13 +107,27 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if stretch is not None and stretch is self._stretch and self._refusal is None:
             stretch.received += len(data)
             if stretch.received > MAX_HEAD_BYTES:
-                self._refusal = _too_large_head()
-                self.send_400_response(str(self._refusal))
+                self._refusal = _HEAD_TOO_LARGE
+                self.send_400_response(self._refusal.detail)
+        self._start()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio's, which uvicorn narrows
+        """Answer what came whole before the client ended its side; refuse what did not.
+
+        Returns whether the connection stays open, for the answers.
+        """
+        self._ended = True
+        if self._in_head or self._in_body:
+            if not self._refused:
+                self.send_400_response("The request ended before it was complete.")
+        elif not self._refused and not self._is_idle():
+            self.cycle.keep_alive = False
+        return not self.transport.is_closing() and not self._is_idle()
 
     def on_message_begin(self) -> None:
         """Begin a head."""
         if len(self.pipeline) >= MAX_WAITING_REQUESTS:
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", "Wait for the answers.")
+            self._refuse(_TOO_MANY_REQUESTS)
         super().on_message_begin()
         self._in_head, self._head_size = True, 0
         self._stretch = _Stretch()
@@ -100,7 +137,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Take a part of the URL."""
         super().on_url(url)
         if len(self.url) > MAX_URL_BYTES:
-            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is over 8 KiB.")
+            self._refuse(_URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or drop it where it is a trailer."""
@@ -109,16 +146,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
         self._head_size += len(name) + len(value)
         if len(self.headers) > MAX_HEADERS or self._head_size > MAX_HEAD_BYTES:
-            self._refusal = _too_large_head()
-            raise self._refusal
+            self._refuse(_HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """Hand the request on, and give its body its time."""
-        if self.parser.should_upgrade() and self._announces_body():
-            self._refuse(HTTPStatus.BAD_REQUEST, "upgrade_with_body", "Upgrade is not for bodies.")
+        upgrade: bool = self.parser.should_upgrade()
+        flaw = flaw_of(self.parser.get_http_version(), self.headers, upgrade=upgrade)
+        if flaw is not None:
+            self._refuse(flaw)
+        super().on_headers_complete()
+        if upgrade:
+            # The parser ends with the offer, although it is not taken up.
+            self.cycle.keep_alive = False
         self._in_head, self._in_body, self._stretch = False, True, None
         self._expect_within(BODY_SECONDS)
-        super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
         """Begin a chunk; behind the last one there may be trailers."""
@@ -130,7 +171,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
         if len(self.cycle.body) > _MAX_UNREAD:
             # Of a request that waits for its turn: nobody reads it yet.
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content_too_large", "Too much.")
+            self._refuse(_BODY_TOO_LARGE)
 
     def on_message_complete(self) -> None:
         """End the request, and give the answer its time."""
@@ -143,7 +184,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
-        if not (self._in_head or self._in_body):
+        if self._refused:
+            self._refuse_in_turn()
+        elif not (self._in_head or self._in_body):
             self._expect_within(ANSWER_SECONDS if self.pipeline else None)
 
     def timeout_keep_alive_handler(self) -> None:
@@ -151,39 +194,79 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._hang_up()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse a head that cannot be read or is over a bound (uvicorn's hook), and hang up."""
+        """Refuse the message that is being read (uvicorn's hook), and read no further."""
         self._refused = True
-        if not self._is_idle() or self._in_body:
-            # An answer is on its way on this connection, or has been given to this very request;
-            # a second one would be taken for the next one's.
+        if self._refusal is None:
+            self._refusal = malformed(msg)
+        self._expect_within(ANSWER_SECONDS)
+        if self._in_body and not self._withdraw():
+            return
+        self._refuse_in_turn()
+
+    def _withdraw(self) -> bool:
+        """Take back the request whose body went wrong; return whether it is still to be answered.
+
+        An answer that was begun is this request's own; a second one would be taken for the next
+        one's.
+        """
+        cycle = self.cycle
+        if cycle is not self._current:
+            self.pipeline.popleft()
+            return True
+        if cycle.response_complete:
+            self._hang_up()
+            return False
+        if cycle.response_started:
+            cycle.keep_alive = False
+            return False
+        if self._unstarted is None:
+            # The application hears that the client is gone, and what it answers is not sent.
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._current = self._unstarted = None
+        return True
+
+    def _refuse_in_turn(self) -> None:
+        """Send the refusal, unless requests before it are still to be answered."""
+        if self._refusal is None or not self._is_idle() or self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        in_message = self._in_head or self._in_body
+        request_id = request_id_of(self.headers) if in_message else request_id_of(())
+        if self._in_body:
+            # As the application has written it to the log, if it has been asked at all.
+            request_id = str(self.cycle.scope.get("request_id", request_id))
+        is_head = in_message and self.url != b"" and self.parser.get_method() == b"HEAD"
+        answer = self._refusal.answer(
+            request_id, self.server_state.default_headers, with_body=not is_head
+        )
+        self._refusal = None
+        self.transport.write(answer)
+        if self._ended:
             self._hang_up()
             return
-        status, code, detail = HTTPStatus.BAD_REQUEST, "malformed_request", msg
-        if self._refusal is not None:
-            status, code, detail = self._refusal.status, self._refusal.code, str(self._refusal)
-        response = problem_response(token_hex(8), status, code, detail)
-        head = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
-        head += [name + b": " + value for name, value in response.raw_headers]
-        head += [b"connection: close", b"", bytes(response.body)]
-        self.transport.write(b"\r\n".join(head))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._expect_within(LINGER_SECONDS)
 
-    def _refuse(self, status: HTTPStatus, code: str, detail: str) -> NoReturn:
-        """End the parsing: what is raised here comes back as `send_400_response`."""
-        self._refusal = _RefusedError(status, code, detail)
-        raise self._refusal
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begin a request, but not before what came with it has been read: that may be bad."""
+        self._current, self._unstarted = cycle, app
+        if not self._parsing:
+            self._start()
 
-    def _announces_body(self) -> bool:
-        headers = dict(self.headers)
-        length = headers.get(b"content-length", b"0")
-        return b"transfer-encoding" in headers or length.strip(b"0") != b""
+    def _start(self) -> None:
+        if self._current is not None and self._unstarted is not None:
+            app, self._unstarted = self._unstarted, None
+            super()._start_asgi_task(self._current, app)
+
+    def _refuse(self, refusal: Refusal) -> NoReturn:
+        """End the parsing: what is raised here comes back as `send_400_response`."""
+        self._refusal = refusal
+        raise _RefusedError
 
     def _is_idle(self) -> bool:
-        # None before the first request, which uvicorn's own annotation leaves out.
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is None or cycle.response_complete
+        return not self.pipeline and (self._current is None or self._current.response_complete)
 
     def _expect_within(self, seconds: float | None) -> None:
         if self._deadline is not None:
@@ -196,11 +279,3 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Close, and do not wait long for a client that does not read what is left."""
         self.transport.close()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
-
-
-def _too_large_head() -> _RefusedError:
-    return _RefusedError(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-        "headers_too_large",
-        "The request's head is over 64 KiB or has over 100 headers.",
-    )

@@ -134,6 +134,16 @@ def problem_response(  # noqa: PLR0913 - a problem document has these parts
     )
 
 
+def internal_error(request_id: str | None) -> Response:
+    """Return the answer to an error that nothing else answers; its details are in the log."""
+    return problem_response(
+        request_id,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "Something went wrong on our side; it has been logged.",
+    )
+
+
 def title_of(status: HTTPStatus) -> str:
     """Give the phrase of a status as RFC 9110 has it."""
     return _TITLES.get(status, status.phrase)

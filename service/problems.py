@@ -38,6 +38,7 @@ from service.problem import (
     FieldProblem,
     NotFoundError,
     ProblemError,
+    internal_error,
     problem_response,
     title_of,
 )
@@ -56,6 +57,7 @@ logger = logging.getLogger("service")
 MAX_ERRORS: Final = 20
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_READING: Final = ("GET", "HEAD")  # HEAD is taken wherever GET is: see edge.py
 
 
 _TASK_ERRORS: Final[Mapping[type[TaskError], tuple[HTTPStatus, str]]] = {
@@ -289,20 +291,16 @@ async def _http(request: Request, error: Exception) -> Response:
 
 def _allowed_methods(request: Request) -> list[str]:
     return [
-        method
+        allowed
         for method in _METHODS
         if any(
             route.matches({**request.scope, "method": method})[0] is Match.FULL
             for route in request.app.router.routes
         )
+        for allowed in (_READING if method == "GET" else (method,))
     ]
 
 
 async def _unexpected(request: Request, _error: Exception) -> Response:
     # The server error middleware raises the error again; whoever logs requests logs it, once.
-    return problem_response(
-        _request_id(request),
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "internal_error",
-        "Something went wrong on our side; it has been logged.",
-    )
+    return internal_error(_request_id(request))

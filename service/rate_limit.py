@@ -23,6 +23,8 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 
+from service.client_address import counted_as
+
 logger = logging.getLogger("service")
 
 Kind = Literal["register", "login", "refresh", "account", "tasks"]
@@ -75,12 +77,14 @@ class RateLimits:
         *,
         storage: str | None,
         key: bytes,
+        ipv6_prefix: int,
         fail_open: frozenset[Kind],
     ) -> None:
         self._limits = limits
         self._storage = storage_of(storage)
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._key = key
+        self._ipv6_prefix = ipv6_prefix
         self._fail_open = fail_open
         self._down_until = float("-inf")
         self._down = False
@@ -117,6 +121,13 @@ class RateLimits:
         if not allowed:
             raise RateLimitedError(kind, allowance)
         return allowance
+
+    async def hit_address(self, kind: Kind, address: str) -> None:
+        """Count one for a client's normalized address; an IPv6 address counts as its network.
+
+        Raises `RateLimitedError`, `RateLimitUnavailableError`.
+        """
+        await self.hit(kind, counted_as(address, self._ipv6_prefix))
 
     async def close(self) -> None:
         """Close the connections to the store."""

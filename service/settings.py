@@ -74,6 +74,7 @@ class Settings(SettingsModel):
     rate_limit_refresh: RateLimit = parse_limit("60/minute")
     rate_limit_account: RateLimit = parse_limit("10/minute")
     rate_limit_tasks: RateLimit = parse_limit("600/minute")
+    rate_limit_ipv6_prefix: Annotated[int, Field(ge=32, le=128)] = 64
     rate_limit_fail_open: Annotated[tuple[Kind, ...], BeforeValidator(split_list)] = ("tasks",)
     trusted_proxies: Networks = ()
     max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000

@@ -40,7 +40,7 @@ class AccountRoute(JsonRoute):
 
         async def limited(request: Request) -> Response:
             if kind is not None:
-                await limits_of(request).hit(kind, _address(request))
+                await limits_of(request).hit_address(kind, _address(request))
             return await handle(request)
 
         return limited

@@ -147,21 +147,26 @@ async def test_unknown_path_and_method_are_problems_too(
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        (PATH, "GET, POST"),
-        (f"{PATH}/{NOBODYS}", "GET, PUT, PATCH, DELETE"),
-        ("/api/auth/me", "GET"),
-        ("/livez", "GET"),
+        (PATH, "GET, HEAD, POST"),
+        (f"{PATH}/{NOBODYS}", "GET, HEAD, PUT, PATCH, DELETE"),
+        ("/api/auth/me", "GET, HEAD"),
+        ("/api/auth/login", "POST"),
+        ("/livez", "GET, HEAD"),
     ],
 )
-@pytest.mark.parametrize("method", ["TRACE", "OPTIONS", "HEAD", "BREW"])
+@pytest.mark.parametrize("method", ["TRACE", "OPTIONS", "BREW"])
 async def test_fault37_other_methods_are_told_which_are_allowed(
     client: httpx.AsyncClient, alice: httpx.Headers, method: str, path: str, allowed: str
 ) -> None:
     answer = await client.request(method, path, headers=alice)
     assert answer.status_code == 405
     assert answer.headers["Allow"] == allowed
-    if method != "HEAD":
-        assert answer.json()["code"] == "method_not_allowed"
+    assert answer.json()["code"] == "method_not_allowed"
+
+
+async def test_fault37_head_of_what_cannot_be_read_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.head("/api/auth/login")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize(
@@ -289,14 +294,17 @@ async def test_refused_preflight_is_a_problem(client: httpx.AsyncClient) -> None
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-async def test_preflight_allows_what_the_web_app_sends(client: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("method", ["HEAD", "PATCH"])
+async def test_preflight_allows_what_the_web_app_sends(
+    client: httpx.AsyncClient, method: str
+) -> None:
     answer = await client.options(
         PATH,
         headers={
             "Origin": "http://localhost:3000",
-            "Access-Control-Request-Method": "PATCH",
+            "Access-Control-Request-Method": method,
             "Access-Control-Request-Headers": "authorization,content-type",
         },
     )
     assert answer.status_code == 200
-    assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
+    assert method in answer.headers["Access-Control-Allow-Methods"]

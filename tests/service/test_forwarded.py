@@ -96,6 +96,27 @@ async def test_stranger_is_not_believed_about_the_scheme(
     assert "Strict-Transport-Security" not in answer.headers
 
 
+@pytest.mark.parametrize("peer", ["10.1.2.3", "::ffff:10.1.2.3"])
+@pytest.mark.parametrize("before", ["10.9.9.9", "::ffff:10.9.9.9"])
+async def test_proxy_is_known_in_either_form_of_its_address(
+    database: DatabaseUrls,
+    jwks: Path,
+    caplog: pytest.LogCaptureFixture,
+    peer: str,
+    before: str,
+) -> None:
+    headers = {
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-For": f"::ffff:203.0.113.7, {before}",
+        "Authorization": "Bearer nonsense",
+    }
+    async with behind_proxy(database, jwks, peer=peer) as client:
+        answer = await client.get("/api/tasks", headers=headers)
+    assert answer.headers["Strict-Transport-Security"]
+    # As the security log, and everything else, sees it.
+    assert '"source_ip": "203.0.113.7"' in caplog.text
+
+
 async def test_development_does_without(database: DatabaseUrls, jwks: Path) -> None:
     async with behind_proxy(database, jwks, environment="development") as client:
         for said in ("http", "https"):

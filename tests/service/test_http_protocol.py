@@ -5,62 +5,22 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 import pytest
-import uvicorn
 
 from service import http_protocol
 from service.app import create_app
-from service.http_protocol import BoundedHttpProtocol
 from service.settings import Settings
 from tests.service.conftest import Person
+from tests.service.wire import LIVE, exchange, serving, status_of
 
 Ask = Callable[[bytes], "asyncio.Future[bytes]"]
-LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 
 
 @pytest.fixture(scope="module")
 async def port(settings: Settings) -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        create_app(settings),
-        host="127.0.0.1",
-        port=0,
-        http=BoundedHttpProtocol,
-        ws="none",
-        log_config=None,
-        timeout_keep_alive=60,
-        access_log=False,
-    )
-    async with serving(config) as chosen:
+    async with serving(create_app(settings)) as chosen:
         yield chosen
-
-
-@asynccontextmanager
-async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        await server.shutdown()
-
-
-async def exchange(port: int, *parts: bytes, end: bool = True) -> bytes:
-    """Send the parts and give all that comes back until the server closes the connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-        if end:
-            writer.write_eof()
-        async with asyncio.timeout(10):
-            return await reader.read()
-    finally:
-        writer.close()
 
 
 async def ends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, part: bytes) -> None:
@@ -71,10 +31,6 @@ async def ends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, part:
         async with asyncio.timeout(10):
             assert await reader.read() == b""
     writer.close()
-
-
-def status_of(answer: bytes) -> int:
-    return int(answer.split(b" ", 2)[1])
 
 
 async def test_request_within_the_bounds_is_served(port: int) -> None:
@@ -141,11 +97,12 @@ async def test_what_is_no_http_is_refused_with_a_problem(port: int) -> None:
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "malformed_request"
 
 
-async def test_second_request_that_is_malformed_gets_no_answer_meant_for_the_first(
+async def test_second_request_that_is_malformed_is_refused_after_the_answer_to_the_first(
     port: int,
 ) -> None:
-    answer = await exchange(port, LIVE + b"\r\nnonsense\r\n\r\n")
-    assert answer.count(b"HTTP/1.1") <= 1
+    answer = await exchange(port, LIVE + b"\r\nnonsense\r\n\r\n", end=False)
+    first, second = answer.split(b"HTTP/1.1 ")[1:]
+    assert (first[:3], second[:3]) == (b"200", b"400")
 
 
 async def test_request_that_was_answered_and_then_goes_wrong_gets_no_second_answer(

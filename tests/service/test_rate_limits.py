@@ -74,7 +74,7 @@ def redis(tmp_path: Path, redis_port: int) -> Iterator[Redis]:
 
 @asynccontextmanager
 async def limited(
-    database: DatabaseUrls, settings: Settings, **changes: object
+    database: DatabaseUrls, settings: Settings, *, peer: str = "127.0.0.1", **changes: object
 ) -> AsyncIterator[httpx.AsyncClient]:
     # Nobody answers there: what gets past the limits is 503 at once.
     better_auth = {
@@ -88,7 +88,12 @@ async def limited(
         jwt_audience=("http://localhost:3000",),
         **changes,
     )
-    async with running(create_app(ours)) as client:
+    app = create_app(ours)
+    transport = httpx.ASGITransport(app, client=(peer, 50_000))
+    async with (
+        running(app),
+        httpx.AsyncClient(transport=transport, base_url="http://api.test") as client,
+    ):
         yield client
 
 
@@ -128,6 +133,84 @@ async def test_sign_ins_from_one_address_are_limited_before_their_bodies_are_rea
         assert statuses == [422] * 5 + [429]
         other = "register" if path == "login" else "login"
         assert (await client.post(f"/api/auth/{other}", json={})).status_code == 422
+
+
+async def statuses_from(client: httpx.AsyncClient, addresses: list[str]) -> list[int]:
+    return [
+        (
+            await client.post("/api/auth/login", json={}, headers={"X-Forwarded-For": address})
+        ).status_code
+        for address in addresses
+    ]
+
+
+@asynccontextmanager
+async def behind_proxy(
+    database: DatabaseUrls, settings: Settings, *, ipv6_prefix: int = 64
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with limited(
+        database,
+        settings,
+        peer="10.1.2.3",
+        trusted_proxies=("10.0.0.0/8",),
+        rate_limit_login="2/minute",
+        rate_limit_ipv6_prefix=ipv6_prefix,
+    ) as client:
+        yield client
+
+
+async def test_addresses_of_one_ipv6_network_count_as_one_client(
+    database: DatabaseUrls, settings: Settings
+) -> None:
+    addresses = [f"2001:db8:0:7:{number:x}::1" for number in range(1, 6)]
+    async with behind_proxy(database, settings) as client:
+        assert await statuses_from(client, addresses) == [422, 422, 429, 429, 429]
+        assert await statuses_from(client, ["2001:db8:0:8::1", "192.0.2.1"]) == [422, 422]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "statuses"),
+    [(128, [422] * 3), (64, [422] * 3), (56, [422, 422, 429]), (32, [422, 422, 429])],
+)
+async def test_how_much_of_an_ipv6_address_counts_is_a_setting(
+    database: DatabaseUrls, settings: Settings, prefix: int, statuses: list[int]
+) -> None:
+    addresses = [f"2001:db8:0:{number}::1" for number in (1, 2, 3)]
+    async with behind_proxy(database, settings, ipv6_prefix=prefix) as client:
+        assert await statuses_from(client, addresses) == statuses
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ["192.0.2.7", "::ffff:192.0.2.7", "::FFFF:C000:207", "[::ffff:192.0.2.7]:443"],
+        ["fe80::1%eth0", "fe80::1%eth1", "fe80::1", "fe80:0:0::1%25eth0"],
+        ["2001:db8::1", "2001:DB8:0::1", "2001:0db8::0001", "[2001:db8::1]"],
+    ],
+    ids=["IPv4 in IPv6", "zone ids", "spellings"],
+)
+async def test_one_address_in_several_spellings_counts_once(
+    database: DatabaseUrls, settings: Settings, spellings: list[str]
+) -> None:
+    async with behind_proxy(database, settings, ipv6_prefix=128) as client:
+        assert await statuses_from(client, spellings) == [422, 422, 429, 429]
+
+
+async def test_ipv4_addresses_count_whole_however_they_are_written(
+    database: DatabaseUrls, settings: Settings
+) -> None:
+    addresses = [f"::ffff:192.0.2.{number}" for number in range(1, 5)]
+    async with behind_proxy(database, settings, ipv6_prefix=32) as client:
+        assert await statuses_from(client, addresses) == [422] * 4
+
+
+async def test_peers_of_one_ipv6_network_count_as_one_client(
+    database: DatabaseUrls, settings: Settings
+) -> None:
+    async with limited(
+        database, settings, peer="fe80::1%eth0", rate_limit_login="2/minute"
+    ) as client:
+        assert await statuses_from(client, ["192.0.2.1"] * 3) == [422, 422, 429]
 
 
 async def test_one_accounts_password_is_not_guessed_from_many_addresses(
@@ -194,8 +277,12 @@ async def test_store_that_is_down_stops_sign_ins_and_nothing_else_until_it_is_ba
 async def test_what_is_open_without_a_store_is_a_setting(
     database: DatabaseUrls, settings: Settings, headers_of: Person, redis: Redis
 ) -> None:
-    changes = {"rate_limit_storage": redis.url, "rate_limit_fail_open": ("login", "account")}
-    async with limited(database, settings, **changes) as client:
+    async with limited(
+        database,
+        settings,
+        rate_limit_storage=redis.url,
+        rate_limit_fail_open=("login", "account"),
+    ) as client:
         assert (await client.post("/api/auth/login", json=LOGIN)).json()["code"] == (
             "issuer_unavailable"
         )
@@ -205,7 +292,11 @@ async def test_what_is_open_without_a_store_is_a_setting(
 
 async def test_nobodys_address_or_name_is_in_the_store() -> None:
     limits = RateLimits(
-        {"login": parse_limit("1/minute")}, storage=None, key=b"k" * 32, fail_open=frozenset()
+        {"login": parse_limit("1/minute")},
+        storage=None,
+        key=b"k" * 32,
+        ipv6_prefix=64,
+        fail_open=frozenset(),
     )
     await limits.hit("login", "ada@example.com")
     assert isinstance(limits._storage, MemoryStorage)

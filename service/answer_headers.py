@@ -1,0 +1,44 @@
+"""The headers that every answer carries: its request id, and what a browser may do with it.
+
+They are kept as raw pairs, made once: every request passes here.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable
+from typing import Final
+
+_Headers = Iterable[tuple[bytes, bytes]]
+
+CONTENT_SECURITY_POLICY: Final = b"content-security-policy"
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+_ALWAYS: Final = (
+    # A body is never run or shown as another type than the one that it has.
+    (b"x-content-type-options", b"nosniff"),
+    # Paths hold the ids of tasks; other sites do not learn them from a link.
+    (b"referrer-policy", b"no-referrer"),
+)
+# For JSON and everything else that is no page. A page sends a policy of its own.
+_NO_PAGE: Final = (
+    *_ALWAYS,
+    (CONTENT_SECURITY_POLICY, b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+def request_id_of(headers: _Headers) -> str:
+    """Return the id that a proxy in front gave the request, or a new one."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            if _REQUEST_ID.fullmatch(value):
+                return value.decode("ascii")
+            break
+    return secrets.token_hex(8)
+
+
+def complete_headers(headers: _Headers, request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return an answer's headers with those that every answer carries."""
+    found = [*headers, (b"x-request-id", request_id.encode("ascii"))]
+    is_page = any(name == CONTENT_SECURITY_POLICY for name, _ in found)
+    found += _ALWAYS if is_page else _NO_PAGE
+    return found

@@ -1,0 +1,42 @@
+"""Client addresses: one form for each, and the network that an address is counted as."""
+
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
+
+
+def normalized(host: str) -> str:
+    """Return an address in its one form; return anything else unchanged.
+
+    An IPv4-mapped IPv6 address becomes the IPv4 address, and the zone id of a link-local address
+    is removed: it names an interface of this machine, not of the client's.
+    """
+    if ":" not in host:
+        return host
+    try:
+        address = IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return str(address.ipv4_mapped or address)
+
+
+def counted_as(address: str, ipv6_prefix: int) -> str:
+    """Return what a rate limit counts a normalized address as.
+
+    An IPv6 client usually holds a whole /64 and can send each request from another address of it,
+    so IPv6 addresses are counted by their network of `ipv6_prefix` bits.
+    """
+    if ":" not in address:
+        return address
+    try:
+        return str(IPv6Network((address, ipv6_prefix), strict=False))
+    except ValueError:
+        return address
+
+
+def with_mapped_forms(networks: tuple[IPv4Network | IPv6Network, ...]) -> list[str]:
+    """Return `networks` as text, and after them the IPv4 ones as IPv4-mapped IPv6 networks."""
+    mapped = [
+        f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+        for network in networks
+        if isinstance(network, IPv4Network)
+    ]
+    return [*map(str, networks), *mapped]
