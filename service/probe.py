@@ -1,5 +1,7 @@
 """Ask the service of this machine whether it is ready: what a container's health check runs.
 
+It asks at HOST and PORT, as the service listens there.
+
     python -m service.probe
 
 Exit codes: 0 ready, 1 not.
@@ -10,13 +12,14 @@ import os
 import sys
 
 SECONDS = 2.5
+# Where a service listens that is told to listen on every address.
+LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only compared
 
 
 def main() -> int:
     """Ask; give the exit code. Standard library only: it is started every few seconds."""
-    connection = http.client.HTTPConnection(
-        "127.0.0.1", int(os.environ.get("PORT") or 8000), timeout=SECONDS
-    )
+    host, port = os.environ.get("HOST", ""), int(os.environ.get("PORT") or 8000)
+    connection = http.client.HTTPConnection(LOOPBACK.get(host, host), port, timeout=SECONDS)
     try:
         connection.request("GET", "/readyz")
         return 0 if connection.getresponse().status == http.client.OK else 1
