@@ -109,7 +109,11 @@ async def _restrict_database(superuser_url: str, database: str) -> None:
 
 async def _run(connection: AsyncConnection, file: Path) -> None:
     """Run a file that holds one statement."""
-    await connection.exec_driver_sql(file.read_text(encoding="utf-8"))
+    await connection.exec_driver_sql(_text_of(file))
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 async def _exists(connection: AsyncConnection, catalog: str, column: str, name: str) -> bool:

@@ -47,8 +47,12 @@ class Ready(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(
     ("listening", "host", "code"),
-    [("127.0.0.2", "127.0.0.2", 0), ("0.0.0.0", "0.0.0.0", 0), ("127.0.0.1", "", 0)]  # noqa: S104 - of a test
-    + [("127.0.0.2", "127.0.0.3", 1)],
+    [
+        ("127.0.0.2", "127.0.0.2", 0),
+        ("0.0.0.0", "0.0.0.0", 0),  # noqa: S104 - for a moment
+        ("127.0.0.1", "", 0),
+        ("127.0.0.2", "127.0.0.3", 1),
+    ],
 )
 def test_service_is_asked_where_host_says_that_it_listens(
     listening: str, host: str, code: int
