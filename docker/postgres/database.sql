@@ -10,6 +10,8 @@ BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC, app, auth, purge', name);
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO owner, app, auth, purge', name);
     REVOKE ALL ON SCHEMA public FROM PUBLIC;
+    -- Before PostgreSQL 16 a NOINHERIT owner does not have this by owning the database.
+    GRANT USAGE, CREATE ON SCHEMA public TO owner;
     GRANT USAGE ON SCHEMA public TO app, auth, purge;
     CREATE SCHEMA IF NOT EXISTS auth AUTHORIZATION auth;
     REVOKE ALL ON SCHEMA auth FROM PUBLIC, owner, app, purge;
