@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -19,8 +20,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from scripts.postgres_files import CHECKOUT
 from service.database_url import parse_database_url
-from service.migrations.roles import POWERLESS, scram_verifier
+from service.migrations.roles import scram_verifier
 
 DATABASE: Final = "resource_server"
 OWNER: Final = "owner"
@@ -29,17 +31,9 @@ AUTH: Final = "auth"
 PURGE: Final = "purge"
 ROLES: Final = (OWNER, APP, AUTH, PURGE)
 _CONNECT_SECONDS: Final = 10
-# What must be said anew in each database, for a copy does not take it over from its template.
-_OF_A_DATABASE: Final = (
-    "REVOKE ALL ON DATABASE %I FROM PUBLIC",
-    f"GRANT CONNECT ON DATABASE %I TO {', '.join(ROLES)}",
-)
-_OF_ITS_SCHEMAS: Final = (
-    "REVOKE ALL ON SCHEMA public FROM PUBLIC",
-    f"GRANT USAGE ON SCHEMA public TO {APP}, {AUTH}, {PURGE}",
-    f"CREATE SCHEMA IF NOT EXISTS {AUTH} AUTHORIZATION {AUTH}",
-    f"REVOKE ALL ON SCHEMA {AUTH} FROM PUBLIC, {OWNER}, {APP}, {PURGE}",
-)
+# The same files that make the roles and rights of the compose stack's database.
+_OF_THE_SERVER: Final = CHECKOUT / "docker" / "postgres" / "cluster.sql"
+_OF_A_DATABASE: Final = CHECKOUT / "docker" / "postgres" / "database.sql"
 
 
 class RolesError(Exception):
@@ -80,15 +74,12 @@ async def provide(
     `superuser_url` names a database that is there already, usually `postgres`. Raises `RolesError`.
     """
     async with _connected(superuser_url) as connection:
+        await _run(connection, _OF_THE_SERVER)
         for role, password in passwords.items():
-            await _provide_role(connection, role, password)
-        await _execute(connection, "ALTER ROLE %I SET search_path = %I", AUTH, AUTH)
+            await _execute(connection, "ALTER ROLE %I PASSWORD %L", role, scram_verifier(password))
         if not await _exists(connection, "pg_database", "datname", database):
             await _execute(connection, f"CREATE DATABASE %I OWNER {OWNER}", database)
-        await _restrict_database(connection, database)
-    async with _connected(_same_user(superuser_url, database)) as connection:
-        for statement in _OF_ITS_SCHEMAS:
-            await _execute(connection, statement)
+    await _restrict_database(superuser_url, database)
 
 
 async def create_database(superuser_url: str, name: str, *, template: str = DATABASE) -> None:
@@ -101,7 +92,8 @@ async def create_database(superuser_url: str, name: str, *, template: str = DATA
         await _execute(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", name)
         statement = f"CREATE DATABASE %I OWNER {OWNER} TEMPLATE %I"
         await _execute(connection, statement, name, template)
-        await _restrict_database(connection, name)
+    # A copy does not take over what was granted on its template itself.
+    await _restrict_database(superuser_url, name)
 
 
 async def drop_database(superuser_url: str, name: str) -> None:
@@ -110,23 +102,18 @@ async def drop_database(superuser_url: str, name: str) -> None:
         await _execute(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", name)
 
 
-async def _provide_role(connection: AsyncConnection, role: str, password: str) -> None:
-    verb = "ALTER" if await _exists(connection, "pg_roles", "rolname", role) else "CREATE"
-    verifier = scram_verifier(password)
-    await _execute(connection, f"{verb} ROLE %I {POWERLESS} PASSWORD %L", role, verifier)
-    # Attributes are not all: membership in a mightier role counts too.
-    memberships = text(
-        "SELECT g.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid"
-        " JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = :role"
-    )
-    for granted in (await connection.scalars(memberships, {"role": role})).all():
-        await _execute(connection, "REVOKE %I FROM %I", granted, role)
+async def _restrict_database(superuser_url: str, database: str) -> None:
+    async with _connected(_same_user(superuser_url, database)) as connection:
+        await _run(connection, _OF_A_DATABASE)
 
 
-async def _restrict_database(connection: AsyncConnection, database: str) -> None:
-    await _execute(connection, f"ALTER DATABASE %I OWNER TO {OWNER}", database)
-    for statement in _OF_A_DATABASE:
-        await _execute(connection, statement, database)
+async def _run(connection: AsyncConnection, file: Path) -> None:
+    """Run a file that holds one statement."""
+    await connection.exec_driver_sql(_text_of(file))
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 async def _exists(connection: AsyncConnection, catalog: str, column: str, name: str) -> bool:

@@ -1,5 +1,7 @@
 """Ask the service of this machine whether it is ready: what a container's health check runs.
 
+It asks at HOST and PORT, as the service listens there.
+
     python -m service.probe
 
 Exit codes: 0 ready, 1 not.
@@ -11,14 +13,17 @@ import sys
 from service.setting_reader import SettingsError, read
 
 SECONDS = 2.5
+# Where a service listens that is told to listen on every address.
+LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only compared
 
 
 def main() -> int:
     """Ask; return the exit code. Imports little: it is started every few seconds."""
     try:
-        port = read(["PORT"]).given.get("PORT")
+        given = {name: value.text for name, value in read(["HOST", "PORT"]).given.items()}
+        host = given.get("HOST", "")
         connection = http.client.HTTPConnection(
-            "127.0.0.1", 8000 if port is None else int(port.text), timeout=SECONDS
+            LOOPBACK.get(host, host), int(given.get("PORT", "8000")), timeout=SECONDS
         )
         connection.request("GET", "/readyz")
         return 0 if connection.getresponse().status == http.client.OK else 1

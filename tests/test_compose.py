@@ -1,6 +1,7 @@
 """docker-compose.yml and the images: what must hold whoever runs them. check_compose runs them."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 import yaml
 
 from scripts.compose_proof import stand_ins
+from scripts.compose_proof.confinement import HELD
 from scripts.make_secrets import SECRETS
+from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKER = ROOT / "docker"
@@ -40,7 +43,21 @@ def test_only_the_proxy_has_a_door(compose: Any) -> None:
     assert [name for name, service in services(compose) if "ports" in service] == ["caddy"]
     assert compose["networks"]["back"] == {"internal": True}
     assert compose["services"]["postgres"]["networks"] == ["back"]
-    assert compose["services"]["caddy"]["networks"] == ["front"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_only_the_proxy_reaches_a_replica_and_is_believed(compose: Any, number: int) -> None:
+    replica, network = f"service-{number}", f"proxy-{number}"
+    members = [name for name, service in services(compose) if network in service["networks"]]
+    assert members == [replica, "caddy"]
+    assert compose["networks"][network]["internal"] is True
+    address = {name: compose["services"][name]["networks"][network] for name in members}
+    settings = compose["services"][replica]["environment"]
+    # It listens in no other network.
+    assert address[replica] == {"ipv4_address": settings["HOST"]}
+    assert address["caddy"] == {"ipv4_address": settings["TRUSTED_PROXIES"]}
+    upstreams = compose["services"]["caddy"]["environment"]["SERVICE_UPSTREAMS"].split()
+    assert upstreams[number - 1] == f"{settings['HOST']}:{settings['PORT']}"
 
 
 def test_health_is_asked_and_waited_for(compose: Any) -> None:
@@ -59,15 +76,116 @@ def test_secrets_are_files_and_each_is_given_to_those_who_need_it(compose: Any) 
         name: f"./.secrets/{name}" for name in SECRETS
     }
     held = {name: set(service.get("secrets", ())) for name, service in services(compose)}
-    assert held["service-1"] == held["service-2"] == {"app_database_url", "service_secret"}
-    assert held["web"] == {"auth_database_url", "better_auth_secret"}
-    assert held["migrate"] == {"owner_database_url"}
-    assert held["caddy"] == set()
+    assert held == HELD
     for name, service in services(compose):
+        named = set()
         for variable, value in service.get("environment", {}).items():
             if re.search(r"SECRET|PASSWORD|DATABASE_URL", variable):
                 assert variable.endswith("_FILE"), (name, variable)
-                assert value.removeprefix("/run/secrets/") in held[name], (name, variable)
+                named.add(value.removeprefix("/run/secrets/"))
+        # init.sh reads the roles' URLs without a setting that names them.
+        assert named <= held[name] if name == "postgres" else named == held[name], name
+
+
+SECTIONS = {
+    "The service": ("service-1", "service-2"),
+    "Operators' commands": ("ops", "rotation"),
+    "web/": ("web",),
+}
+# Of ./scripts/dev: inside a container, web/ has a port of its own.
+OF_DEVELOPMENT = {"WEB_PORT"}
+
+
+def refused(compose: Any) -> set[str]:
+    """Return the settings that stop the start, by name: `${NAME:+NAME}`."""
+    names = compose["services"]["migrate"]["environment"]["REFUSED"].split()
+    found = {re.fullmatch(r"\$\{(\w+):\+(\w+)\}", name) for name in names}
+    assert all(match and match[1] == match[2] for match in found)
+    return {match[1] for match in found if match}
+
+
+def taken(environment: Any) -> set[str]:
+    """Return the settings that a container takes from the environment of docker compose or .env."""
+    return {name for name, value in environment.items() if value is None or f"{{{name}:-" in value}
+
+
+def test_each_setting_of_the_service_is_passed_on_or_refused(compose: Any) -> None:
+    for replica in SECTIONS["The service"]:
+        heard = taken(compose["services"][replica]["environment"]) | refused(compose)
+        forgotten = {name.upper() for name in Settings.model_fields} - heard
+        assert not forgotten, (
+            f"{replica} does not hear {', '.join(sorted(forgotten))}: add the line 'NAME:' to"
+            " x-settings in docker-compose.yml (to x-issuer where web/ or rotate-keys reads it too)"
+        )
+
+
+def test_each_setting_of_the_example_is_passed_on_or_refused(compose: Any) -> None:
+    """Those of web/ and of the operators' commands, too."""
+    parts = re.split(r"^# --- (.+?) -+$", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert {*SECTIONS} < {*sections}
+    for section, containers in SECTIONS.items():
+        listed = {*re.findall(r"^#?([A-Z_]+)=", sections[section], re.MULTILINE)}
+        for container in containers:
+            heard = taken(compose["services"][container]["environment"]) | refused(compose)
+            forgotten = listed - heard - OF_DEVELOPMENT
+            assert not forgotten, f"{container} does not hear {', '.join(sorted(forgotten))}"
+
+
+def test_no_container_is_given_what_is_refused_or_unknown(compose: Any) -> None:
+    text = (ROOT / ".env.example").read_text()
+    for name, service in services(compose):
+        passed_on = taken(service.get("environment", {}))
+        assert not passed_on & refused(compose), name
+        for setting in passed_on:
+            assert re.search(rf"^#?{setting}=", text, re.MULTILINE), f"{name}: {setting}"
+
+
+@pytest.mark.parametrize(
+    ("set_names", "code"), [("", 0), ("   ", 0), (" HOST ", 1), ("HOST  DATABASE_URL", 1)]
+)
+def test_start_ends_with_the_names_of_the_settings_that_are_refused(
+    compose: Any, tmp_path: Path, set_names: str, code: int
+) -> None:
+    migrate = tmp_path / "migrate"
+    migrate.write_text("#!/bin/sh\nexit 3\n")
+    migrate.chmod(0o755)
+    command = [part.replace("$$", "$") for part in compose["services"]["migrate"]["command"]]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REFUSED": set_names}
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == code
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == set_names.split()
+
+
+@pytest.mark.parametrize(
+    ("timer", "command", "seconds"),
+    [
+        ("rotation", ["rotate-keys", "run", "--execute"], 300),
+        ("purge", ["purge", "--execute"], 86_400),
+    ],
+)
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_timer_runs_its_command_waits_and_is_healthy_once_that_succeeded(
+    compose: Any, tmp_path: Path, timer: str, command: list[str], seconds: int, code: int
+) -> None:
+    mark = tmp_path / "succeeded"
+    for name, then in ((command[0], f"exit {code}"), ("sleep", "kill -TERM $PPID")):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >>{tmp_path}/log\n{then}\n')
+        program.chmod(0o755)
+    service = compose["services"][timer]
+    parts = [
+        part.replace("$$", "$").replace("/tmp/succeeded", str(mark))  # noqa: S108 - not this machine's
+        for part in service["command"]
+    ]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(parts, env=environment, check=True, timeout=30)
+    # After a failure it tries again soon.
+    slept = seconds if code in {0, 3} else 300
+    assert (tmp_path / "log").read_text().splitlines() == [" ".join(command), f"sleep {slept}"]
+    assert mark.exists() == (code in {0, 3})
+    (minutes,) = re.findall(r"-mmin -(\d+)", service["healthcheck"]["test"][1])
+    assert seconds < int(minutes) * 60 < seconds * 3
 
 
 def test_what_is_local_stays_out_of_the_images() -> None:

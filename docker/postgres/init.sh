@@ -1,6 +1,7 @@
 #!/bin/sh
 # The roles, the database and the schemas of a new data folder; PostgreSQL's image runs it once.
-# Who may do what is the migrations' part. The passwords are those in the roles' URLs.
+# What each role may do is in cluster.sql, database.sql and the migrations. The passwords are those in
+# the roles' URLs.
 set -eu
 
 password_of() {
@@ -19,19 +20,15 @@ psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbn
 \getenv auth auth
 \getenv owner owner
 \getenv purge purge
+\i /opt/postgres/cluster.sql
 -- A statement that fails is logged, and its password with it.
 SET log_min_error_statement = panic;
 SET password_encryption = 'scram-sha-256';
-CREATE ROLE owner LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE PASSWORD :'owner';
-CREATE ROLE app LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOINHERIT PASSWORD :'app';
-CREATE ROLE auth LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOINHERIT PASSWORD :'auth';
-CREATE ROLE purge LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOINHERIT PASSWORD :'purge';
-ALTER ROLE auth SET search_path = auth;
+ALTER ROLE owner PASSWORD :'owner';
+ALTER ROLE app PASSWORD :'app';
+ALTER ROLE auth PASSWORD :'auth';
+ALTER ROLE purge PASSWORD :'purge';
 CREATE DATABASE resource_server OWNER owner;
-REVOKE ALL ON DATABASE resource_server FROM PUBLIC;
-GRANT CONNECT ON DATABASE resource_server TO owner, app, auth, purge;
 \connect resource_server
-REVOKE ALL ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO app, auth, purge;
-CREATE SCHEMA auth AUTHORIZATION auth;
+\i /opt/postgres/database.sql
 SQL

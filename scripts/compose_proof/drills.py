@@ -1,4 +1,4 @@
-"""The drills: use, isolation, a rotation, a stolen key, replicas that stop, and leaks."""
+"""The drills: confinement, use, isolation, a rotation, a stolen key, replicas that stop, leaks."""
 
 import asyncio
 import time
@@ -12,8 +12,9 @@ from uuid import uuid4
 import httpx
 
 from scripts.compose_proof import leaks, visitors
+from scripts.compose_proof.confinement import Confinement
 from scripts.compose_proof.engine import ComposeError, Engine
-from scripts.compose_proof.stack import IMAGES, REPLICAS, SERVICES, TIMER, ComposeStack
+from scripts.compose_proof.stack import IMAGES, REPLICAS, SERVICES, TIMERS, ComposeStack
 from scripts.compose_proof.visitors import Writer
 from scripts.rotation_proof.people import Person, header_of
 
@@ -59,7 +60,7 @@ class Drills:
         """Run all of them; raises `ComposeError` where something is not as it should be."""
         try:
             for drill in (
-                *(self._hardened, self._used, self._plain_http, self._timer),
+                *(self._hardened, self._confined, self._used, self._plain_http, self._timers),
                 *(self._rotated, self._stolen_key, self._stopped, self._leaks),
             ):
                 name = drill.__name__.strip("_").replace("_", " ")
@@ -140,13 +141,27 @@ class Drills:
             if "Strict-Transport-Security" not in secure.headers:
                 raise ComposeError("no HSTS")
 
-    async def _timer(self, _report: Report) -> None:
-        """Have the timer do what is due (nothing), and stop it: the next drill is its part."""
-        await asyncio.to_thread(self.stack.start_timer)
-        said = self.stack.logs(TIMER)
-        if "nothing is due" not in said:
-            raise ComposeError(f"the timer: {said.strip()[:200] or 'it said nothing'}")
-        await asyncio.to_thread(self.stack.stop, TIMER)
+    async def _confined(self, report: Report) -> None:
+        """See what each container sees of secrets and settings, and whom it reaches."""
+        confinement = Confinement(self.stack, self.engine)
+        for figure, look in {
+            "containers that see their own secrets alone": confinement.secrets,
+            "settings of .env heard by both replicas": confinement.settings,
+            "attempts of neighbours to reach a replica, all in vain": confinement.neighbours,
+            "of 12 sign-ins with forged addresses, let through": confinement.forged,
+            "things that role app must not do, refused": confinement.database,
+        }.items():
+            report.figures[figure] = await asyncio.to_thread(look)
+
+    async def _timers(self, _report: Report) -> None:
+        """Have the timers do what is due (nothing), and stop them: the next drill is their part."""
+        for timer in TIMERS:
+            await asyncio.to_thread(self.stack.start_timer, timer)
+            said = self.stack.logs(timer)
+            if "nothing is due" not in said:
+                raise ComposeError(f"{timer}: {said.strip()[:200] or 'it said nothing'}")
+            Confinement(self.stack, self.engine).check_timer(timer)
+            await asyncio.to_thread(self.stack.stop, timer)
 
     async def _rotated(self, report: Report) -> None:
         """Rotate the key by the operators' commands: no good token is refused."""
@@ -233,7 +248,7 @@ class Drills:
                 raise ComposeError(f"a secret is in {image}: {found[0]}")
         said = [*secrets, "correct horse", *(person.token for person in self.people)]
         lines = 0
-        for service in (*SERVICES, TIMER):
+        for service in (*SERVICES, *TIMERS):
             text = self.stack.logs(service)
             lines += text.count("\n")
             if any(secret in text for secret in said):

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +15,26 @@ from scripts.ports import free_ports
 PROJECT: Final = "check-compose"
 # In the order in which they wait for each other.
 SERVICES: Final = ("postgres", "migrate", "web", "service-1", "service-2", "caddy")
-TIMER: Final = "rotation"
+TIMERS: Final = ("rotation", "purge")
 REPLICAS: Final = ("service-1", "service-2")
 IMAGES: Final = tuple(
     f"better-auth-resource-server{part}:{PROJECT}" for part in ("", "-web", "-caddy")
 )
+# What .env says of the service's settings: none of it is a default, and no drill minds it.
+HEARD: Final[Mapping[str, str]] = {
+    "BETTER_AUTH_SECONDS": "9.5",
+    "CORS_ORIGINS": "https://one.example,https://two.example",
+    "DATABASE_CONNECT_SECONDS": "9.5",
+    "DATABASE_POOL_SIZE": "9",
+    "JWT_ALGORITHMS": "EdDSA,ES256",
+    "MAX_TASKS_PER_USER": "9000000",
+    "RATE_LIMIT_ACCOUNT": "11/minute",
+    "RATE_LIMIT_FAIL_OPEN": "tasks,refresh",
+    "RATE_LIMIT_REFRESH": "61/minute",
+    "RATE_LIMIT_REGISTER": "6/minute",
+    "RATE_LIMIT_TASKS": "1000000/minute",
+    "REQUEST_SECONDS": "5.5",
+}
 _PATIENCE_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.2
 _LABEL: Final = "com.docker.compose"
@@ -38,9 +53,10 @@ class ComposeStack:
             "IMAGE_TAG": PROJECT,
             "HTTP_PORT": str(self.http_port),
             "HTTPS_PORT": str(self.https_port),
-            # Short, so that a drill sees tokens come and go; and busier people than people are.
+            # Not the one of a stack that runs already.
+            "PROXY_SUBNET": "10.213.78",
+            # Short, so that a drill sees tokens come and go.
             "ACCESS_TOKEN_LIFETIME": "30s",
-            "RATE_LIMIT_TASKS": "1000000/minute",
         }
 
     @property
@@ -62,6 +78,8 @@ class ComposeStack:
             if source.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, target)
+        lines = [f"{name}={value}\n" for name, value in HEARD.items()]
+        (self.checkout / ".env").write_text("".join(lines))
         subprocess.run(
             [self.checkout / "scripts" / "make_secrets"], check=True, stdout=subprocess.DEVNULL
         )
@@ -108,20 +126,36 @@ class ComposeStack:
         self._compose("start", service)
         self.wait_for(service)
 
-    def start_timer(self) -> None:
-        """Start the timer of the rotation, as the README says, and wait until it has done its part.
+    def start_timer(self, timer: str) -> None:
+        """Start a timer, as the README says, and wait until it has done its part once.
 
         Raises `ComposeError`.
         """
-        self._compose("--profile", "ops", "up", "-d", "--no-deps", "--no-build", TIMER)
-        self.wait_for(TIMER)
+        self._compose("--profile", "ops", "up", "-d", "--no-deps", "--no-build", timer)
+        self.wait_for(timer)
 
     def operate(self, *command: str) -> Any:
-        """Run an operators' command with --json, as the README says; give its JSON."""
-        out = self._compose(
-            *("--profile", "ops", "run", "--rm", "-T", "--no-deps", "ops"), *command, "--json"
+        """Run an operators' command with --json, as the README says; return its JSON."""
+        return _json(self.run("ops", *command, "--json"))
+
+    def run(self, service: str, *command: str, environment: Mapping[str, str] | None = None) -> str:
+        """Run a command in a container of its own that is one of `service`; return its output.
+
+        `environment` is that of the compose command. Raises `ComposeError`.
+        """
+        return self._compose(
+            *("--profile", "ops", "run", "--rm", "-T", "--no-deps", service, *command),
+            environment=environment,
         )
-        return json.loads(out[out.index("{") :])
+
+    def read_json(self, service: str, *command: str) -> Any:
+        """Run a command in a service's container; return the JSON that it wrote."""
+        return _json(self.execute(service, *command))
+
+    def addresses(self, service: str) -> dict[str, str]:
+        """Return a container's address in each of its networks."""
+        networks = self.inspect(service)["NetworkSettings"]["Networks"]
+        return {name: network["IPAddress"] for name, network in networks.items()}
 
     def container(self, service: str) -> str:
         """Give the id of a service's container."""
@@ -157,7 +191,17 @@ class ComposeStack:
         """Stop and remove everything, its data included."""
         self._compose("--profile", "ops", "down", "--volumes", check=False)
 
-    def _compose(self, *arguments: str, check: bool = True) -> str:
+    def _compose(
+        self,
+        *arguments: str,
+        check: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        settings = {**self._environment, **(environment or {})}
         return self._engine.run_compose(
-            *arguments, cwd=self.checkout, environment=self._environment, check=check
+            *arguments, cwd=self.checkout, environment=settings, check=check
         )
+
+
+def _json(output: str) -> Any:
+    return json.loads(output[output.index("{") :])

@@ -8,6 +8,7 @@ from scripts.database_roles import (
     APP,
     AUTH,
     OWNER,
+    PURGE,
     ROLES,
     RolePasswords,
     create_database,
@@ -16,6 +17,9 @@ from scripts.database_roles import (
     url_as,
 )
 from scripts.embedded_postgres import EmbeddedPostgres
+from scripts.postgres_files import CHECKOUT
+from service.migrations import roles as migrations
+from service.migrations.roles import POWERLESS
 
 PASSWORDS = RolePasswords(app='it\'s: 100% "quoted" \\ / @ ?#')
 
@@ -85,6 +89,45 @@ async def test_role_that_was_not_invited_cannot_connect(server: EmbeddedPostgres
     await connection.close()
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await asyncpg.connect(url_as(server.url(), user="stranger", password="stranger"))
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("database", ["postgres", "template1"])
+async def test_role_cannot_connect_to_another_database(
+    server: EmbeddedPostgres, role: str, database: str
+) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with connected(server, role, database=database):
+            pass
+
+
+@pytest.mark.parametrize("role", [APP, AUTH, PURGE])
+async def test_role_cannot_create_temporary_tables(server: EmbeddedPostgres, role: str) -> None:
+    async with connected(server, role) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("CREATE TEMPORARY TABLE rows_of_others ()")
+
+
+@pytest.mark.parametrize("database", ["resource_server", "a copy"])
+async def test_role_app_cannot_create_or_open_large_objects(
+    server: EmbeddedPostgres, database: str
+) -> None:
+    if database == "a copy":
+        await create_database(server.url(), database)
+    async with connected(server, APP, database=database) as connection:
+        for call in (
+            *("lo_create(0)", "lo_creat(-1)", "lo_from_bytea(0, 'text')", "lo_get(1)"),
+            *("lo_put(1, 0, 'text')", "lo_open(1, 131072)", "lo_unlink(1)", "lowrite(0, 'text')"),
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.fetch(f"SELECT {call}")
+
+
+def test_sql_and_migrations_name_the_same_roles_and_attributes() -> None:
+    sql = (CHECKOUT / "docker" / "postgres" / "cluster.sql").read_text()
+    assert f"ARRAY[{', '.join(map(repr, ROLES))}]" in sql
+    assert POWERLESS in sql
+    assert set(migrations.ROLES) == {*ROLES} - {OWNER}
 
 
 async def test_providing_again_takes_back_what_a_role_was_given_meanwhile(

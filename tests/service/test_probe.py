@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,10 @@ from tests.service.test_main import free_port
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def probe(port: int) -> int:
+def probe(port: int, host: str = "") -> int:
     command = [sys.executable, "-m", "service.probe"]
-    return subprocess.run(command, env={**os.environ, "PORT": str(port)}, check=False).returncode
+    environment = {**os.environ, "PORT": str(port), "HOST": host}
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 @pytest.mark.parametrize("ready", [True, False])
@@ -42,6 +45,40 @@ def test_port_is_read_as_the_service_reads_it(
     environment = {**os.environ, "PORT": "", "PYTHONPATH": str(ROOT)}
     with service(database, tmp_path, port):
         assert subprocess.run(command, env=environment, cwd=tmp_path, check=False).returncode == 0
+
+
+class Ready(BaseHTTPRequestHandler):
+    """Says that it is ready."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.mark.parametrize(
+    ("listening", "host", "code"),
+    [
+        ("127.0.0.2", "127.0.0.2", 0),
+        ("0.0.0.0", "0.0.0.0", 0),  # noqa: S104 - for a moment
+        ("127.0.0.1", "", 0),
+        ("127.0.0.2", "127.0.0.3", 1),
+    ],
+)
+def test_service_is_asked_where_host_says_that_it_listens(
+    listening: str, host: str, code: int
+) -> None:
+    with HTTPServer((listening, 0), Ready) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert probe(server.server_port, host) == code
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_nobody_there_is_not_healthy() -> None:
