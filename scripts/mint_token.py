@@ -23,9 +23,9 @@ from keys.policy import VerificationPolicy
 from keys.signing_keys import KeyStoreError
 from scripts.commands import DONE, FAILED, USAGE, Parser, UsageError, setting
 from scripts.dev_token import mint
-from scripts.durations import parse_duration
 from scripts.private_files import PRIVATE_FILE
 from scripts.signing_key_file import FileSigningKeys
+from service.durations import parse_duration
 
 _MAX_SUBJECT: Final = 255
 

@@ -36,10 +36,10 @@ from typing import Final
 from keys.errors import SigningKeyError
 from keys.rotation import RotationPolicy, RotationRefusedError
 from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError
-from scripts.durations import brief, parse_duration
 from scripts.rotation.report import Status
 from scripts.rotation.steps import Outcome, Rotation
 from scripts.rotation.target import POLICY_OPTIONS, Target, old_secrets
+from service.durations import brief, parse_duration
 
 _COMMANDS: Final = (
     *("status", "publish", "activate", "retire", "prune", "revoke", "reencrypt", "run"),

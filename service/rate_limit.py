@@ -25,7 +25,7 @@ from limits.storage import storage_from_string
 
 logger = logging.getLogger("service")
 
-Kind = Literal["register", "login", "refresh", "account", "tasks"]
+Kind = Literal["register", "login", "refresh", "logout", "account", "tasks"]
 
 _STORE_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 5.0

@@ -1,7 +1,8 @@
 """Kinds of settings: lists, hosts, origins, database URLs, and what each must be."""
 
+from datetime import timedelta
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 from pydantic_settings import NoDecode
@@ -9,7 +10,11 @@ from pydantic_settings import NoDecode
 from keys.jwk import ALGORITHMS, canonical_algorithm
 from keys.origins import host_of, is_loopback, origin_of
 from service.database_url import parse_database_url
+from service.durations import parse_duration
 from service.rate_limit import parse_limit, storage_of
+
+# Browsers keep no cookie for longer.
+_LONGEST_SESSION: Final = timedelta(days=400)
 
 
 def split_list(value: object) -> object:
@@ -66,6 +71,13 @@ def _limit(text: str) -> str:
     return text
 
 
+def _session_lifetime(value: object) -> object:
+    span = parse_duration(value) if isinstance(value, str) else value
+    if not isinstance(span, timedelta) or not timedelta(0) < span <= _LONGEST_SESSION:
+        raise ValueError(f"must be at least 1s and at most {_LONGEST_SESSION.days}d")
+    return span
+
+
 def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
     try:
         networks = [ip_network(name, strict=False) for name in names]
@@ -82,4 +94,5 @@ Hosts = Annotated[CommaSeparated, AfterValidator(_hosts)]
 Networks = Annotated[CommaSeparated, AfterValidator(_networks)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 RateLimit = Annotated[str, AfterValidator(_limit)]
+SessionLifetime = Annotated[timedelta, BeforeValidator(_session_lifetime)]
 RateLimitStorage = Annotated[SecretStr | None, AfterValidator(_store)]

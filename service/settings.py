@@ -20,6 +20,7 @@ from keys.origins import origin_of
 from keys.verifier import JWKS_PATH
 from service.database_url import without_pooler
 from service.rate_limit import Kind
+from service.revocations import SESSION_LIFETIME
 from service.setting_files import SettingFileError, given, layers
 from service.setting_types import (
     Algorithms,
@@ -29,6 +30,7 @@ from service.setting_types import (
     Networks,
     RateLimit,
     RateLimitStorage,
+    SessionLifetime,
     require_tls,
     split_list,
 )
@@ -104,12 +106,14 @@ class Settings(BaseSettings):
     rate_limit_register: RateLimit = "5/minute"
     rate_limit_login: RateLimit = "5/minute"
     rate_limit_refresh: RateLimit = "60/minute"
+    rate_limit_logout: RateLimit = "30/minute"
     rate_limit_account: RateLimit = "10/minute"
     rate_limit_tasks: RateLimit = "600/minute"
     rate_limit_fail_open: Annotated[tuple[Kind, ...], NoDecode, BeforeValidator(split_list)] = (
         "tasks",
     )
     trusted_proxies: Networks = ()
+    session_lifetime: SessionLifetime = SESSION_LIFETIME
     max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     require_verified_email: bool = False
 
@@ -258,6 +262,7 @@ class Settings(BaseSettings):
             "register": self.rate_limit_register,
             "login": self.rate_limit_login,
             "refresh": self.rate_limit_refresh,
+            "logout": self.rate_limit_logout,
             "account": self.rate_limit_account,
             "tasks": self.rate_limit_tasks,
         }

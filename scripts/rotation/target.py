@@ -15,9 +15,9 @@ from keys.rotation import RotationPolicy
 from keys.signing_keys import KeyStoreError, SigningKeyStore
 from keys.verifier import JWKS_PATH
 from scripts.commands import UsageError, database_url_from, operator, setting
-from scripts.durations import parse_duration
 from scripts.signing_key_file import FileSigningKeys
 from service.database_url import DatabaseUrl
+from service.durations import parse_duration
 
 # A key in a file is served until it is pruned.
 _FOR_EVER: Final = timedelta(days=36_500)

@@ -20,6 +20,8 @@ export interface Environment {
   readonly gracePeriod: number;
   /** A span of time such as `15m`, in the words Better Auth understands. */
   readonly accessTokenLifetime: string;
+  /** How long a session lives after its last use, in seconds. The task service has the same setting. */
+  readonly sessionLifetime: number;
   /** The task service's origin as the browser reaches it. */
   readonly serviceOrigin: string;
 }
@@ -43,6 +45,8 @@ const MINIMUM_SECRET_LENGTH = 32;
 const PUBLISHED_SECRET = "better-auth-secret-12345678901234567890";
 const LIFETIME = /^[1-9]\d{0,5} ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)$/;
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+// Browsers keep no cookie for longer.
+const LONGEST_SESSION_SECONDS = 400 * 86_400;
 const ALGORITHMS: readonly SigningAlgorithm[] = ["EdDSA", "ES256", "ES512", "RS256", "PS256"];
 
 /** Read and check `source`; raise EnvironmentError with all the problems at once. */
@@ -129,18 +133,29 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
     problems.push("ACCESS_TOKEN_LIFETIME must be a whole number with a unit, such as 15m or 900s");
   }
 
+  const session = value("SESSION_LIFETIME", "7d");
+  if (!LIFETIME.test(session) || seconds(session) > LONGEST_SESSION_SECONDS) {
+    problems.push("SESSION_LIFETIME must be a whole number with a unit, such as 7d, and at most 400d");
+  }
+
   const environment: Environment = {
     authDatabaseUrl,
     origin: origin("BETTER_AUTH_URL"),
     secret: secret || undefined,
     secrets,
     signingAlgorithm: signingAlgorithm ?? "EdDSA",
-    gracePeriod: Number.parseInt(grace, 10) * (UNIT_SECONDS[/[smhd]/.exec(grace)?.[0] ?? ""] ?? 0),
+    gracePeriod: seconds(grace),
     accessTokenLifetime,
+    sessionLifetime: seconds(session),
     serviceOrigin: origin("SERVICE_URL", "http://localhost:8000"),
   };
   if (problems.length > 0) throw new EnvironmentError(problems);
   return environment;
+}
+
+/** Return a span of time such as `30d` in seconds. */
+function seconds(span: string): number {
+  return Number.parseInt(span, 10) * (UNIT_SECONDS[/[smhd]/.exec(span)?.[0] ?? ""] ?? 0);
 }
 
 let checked: Environment | undefined;
