@@ -90,6 +90,7 @@ class DevSettings:
         """What web/ and the operators of its keys must agree on."""
         defaults = {
             "ACCESS_TOKEN_LIFETIME": "15m",
+            "SESSION_LIFETIME": "7d",
             "SIGNING_ALGORITHM": "EdDSA",
             "JWKS_GRACE_PERIOD": "30d",
         }

@@ -8,7 +8,8 @@
 Without --execute nothing is changed: what would happen is shown. Every replica of the service
 refuses the tokens within a second. A user or a session is also ended at Better Auth, or they would
 simply fetch another token; with --everyone people do fetch another one, and are not signed out.
-Connects as AUTH_DATABASE_URL, from the environment or .env; who, when and why is written down.
+Connects as AUTH_DATABASE_URL, from the environment or .env; who, when and why is written down, and
+kept for SESSION_LIFETIME (7d) after the last token that was refused for it.
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to list.
 """
 
@@ -18,6 +19,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -34,8 +36,11 @@ from scripts.commands import (
     UsageError,
     database_url_from,
     operator,
+    setting,
 )
 from service.database_url import DatabaseUrl
+from service.revocations import SESSION_LIFETIME
+from service.setting_types import parse_session_lifetime
 
 _CONNECT_SECONDS: Final = 10
 _MAX_REASON: Final = 500
@@ -49,14 +54,15 @@ _END: Final = {
     "session": text("DELETE FROM session WHERE id = :value"),
 }
 _ADD: Final = text(
-    "INSERT INTO public.token_revocations (kind, value, operator, reason)"
-    " VALUES (:kind, :value, :operator, :reason)"
+    "INSERT INTO public.token_revocations (kind, value, operator, reason, session_lifetime)"
+    " VALUES (:kind, :value, :operator, :reason, greatest(:lifetime, interval '1 day'))"
 )
 _HEAR: Final = text("NOTIFY token_revocations")
-# A day is the longest life of a token that the service takes.
+# A day is the longest life of a token that the service takes; a session may get others meanwhile.
 _LIST: Final = text(
     "SELECT at, kind, value, operator, reason FROM public.token_revocations"
-    " WHERE at > now() - interval '1 day' ORDER BY id"
+    " WHERE greatest(at, refused_at) > now() - interval '1 day'"
+    " - CASE kind WHEN 'session' THEN session_lifetime ELSE interval '0' END ORDER BY id"
 )
 
 
@@ -120,7 +126,13 @@ async def _cut(connection: AsyncConnection, options: argparse.Namespace) -> Cut:
     if kind in _END:
         sessions = await connection.scalar(_SESSIONS[kind], {"value": value})
         await connection.execute(_END[kind], {"value": value})
-    parameters = {"kind": kind, "value": value, "operator": operator(), "reason": options.reason}
+    parameters = {
+        "kind": kind,
+        "value": value,
+        "operator": operator(),
+        "reason": options.reason,
+        "lifetime": _session_lifetime(),
+    }
     await connection.execute(_ADD, parameters)
     await connection.execute(_HEAR)
     return Cut(kind, value, sessions)
@@ -152,6 +164,14 @@ def _tell(cut: Cut, options: argparse.Namespace) -> None:
     print(f"{'revoked' if options.execute else 'would revoke'}  tokens of {whom}{sessions}")
     if not options.execute:
         print("revoke-tokens: nothing was changed; add --execute to do it", file=sys.stderr)
+
+
+def _session_lifetime() -> timedelta:
+    said = setting("SESSION_LIFETIME")
+    try:
+        return SESSION_LIFETIME if said is None else parse_session_lifetime(said)
+    except ValueError as error:
+        raise UsageError(f"SESSION_LIFETIME: {error}") from None
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -71,11 +71,16 @@ def _limit(text: str) -> str:
     return text
 
 
-def _session_lifetime(value: object) -> object:
-    span = parse_duration(value) if isinstance(value, str) else value
-    if not isinstance(span, timedelta) or not timedelta(0) < span <= _LONGEST_SESSION:
+def parse_session_lifetime(text: str) -> timedelta:
+    """Read how long a session lives. Raises `ValueError`."""
+    span = parse_duration(text)
+    if not timedelta(0) < span <= _LONGEST_SESSION:
         raise ValueError(f"must be at least 1s and at most {_LONGEST_SESSION.days}d")
     return span
+
+
+def _session_lifetime(value: object) -> object:
+    return parse_session_lifetime(value) if isinstance(value, str) else value
 
 
 def _networks(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -135,9 +135,7 @@ async def test_hundred_people_log_in_at_once_and_nobody_gets_anothers_session(
 ) -> None:
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
-    server = AccountsServer(
-        lambda name, sid: token_of(sub=name, sid=sid, iss=ISSUER, aud=ISSUER)
-    )
+    server = AccountsServer(lambda name, sid: token_of(sub=name, sid=sid, iss=ISSUER, aud=ISSUER))
     await server.start()
     settings = settings_for(
         database.app,

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,7 +37,9 @@ async def issuer(signer: Signer) -> AsyncIterator[AccountsServer]:
 
 
 @pytest.fixture
-def wired(issuer: AccountsServer, database: DatabaseUrls, signer: Signer, tmp_path: Path) -> Settings:
+def wired(
+    issuer: AccountsServer, database: DatabaseUrls, signer: Signer, tmp_path: Path
+) -> Settings:
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
     return settings_for(
@@ -75,7 +77,7 @@ async def test_signed_token_is_taken_as_the_header_or_the_cookie_has_it(
     assert await refresh(client, quote(token, safe="")) == 200
 
 
-UNSIGNED = {
+UNSIGNED: dict[str, Callable[[str], str]] = {
     "the bare token": lambda token: token.partition(".")[0],
     "half a signature": lambda token: token[:-10],
     "no padding": lambda token: token.rstrip("="),
