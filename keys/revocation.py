@@ -5,12 +5,15 @@ request ever waits for the list. Until it has been loaded once nobody can say wh
 nothing is taken: unknown is not valid.
 
 A key is revoked for good. Tokens are revoked by whom they speak for (a subject, a session, or
-everyone), and an entry is needed until the longest-lived of them has expired; who loads the list
+everyone). An entry for a subject or everyone is needed until the longest-lived token has expired.
+An entry for a session is needed for as long as its issuer could issue tokens for it: the list
+remembers which sessions' tokens it refused, for its owner to keep those entries longer. The owner
 leaves out what is older.
 """
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Literal
 
 from keys.claims import AccessToken
@@ -42,6 +45,7 @@ class RevocationList:
         self._everyone = float("-inf")
         self._subjects: dict[str, float] = {}
         self._sessions: set[str] = set()
+        self._refused: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._kids or ()) + len(self._subjects) + len(self._sessions)
@@ -56,9 +60,12 @@ class RevocationList:
         self._everyone, self._subjects, self._sessions = float("-inf"), {}, set()
         self.add(revocations)
         self._kids = frozenset(kids)
+        self._refused &= self._sessions
 
-    def add(self, revocations: Iterable[Revocation]) -> None:
+    def add(self, revocations: Iterable[Revocation], *, kids: Collection[str] = ()) -> None:
         """Take up what has been revoked since."""
+        if self._kids is not None:
+            self._kids |= frozenset(kids)
         for revocation in revocations:
             if revocation.kind == "everyone":
                 self._everyone = max(self._everyone, revocation.at)
@@ -84,9 +91,18 @@ class RevocationList:
         `iat` counts whole seconds: of a subject cut off, a token issued later in the same second is
         refused as well.
         """
-        cut_off_at = max(self._everyone, self._subjects.get(token.subject, float("-inf")))
         session = token.claims.get(SESSION_CLAIM)
-        if token.issued_at <= cut_off_at or (
-            isinstance(session, str) and session in self._sessions
-        ):
+        if isinstance(session, str) and session in self._sessions:
+            self._refused.add(session)
             raise InvalidTokenError(Reason.REVOKED)
+        cut_off_at = max(self._everyone, self._subjects.get(token.subject, float("-inf")))
+        if token.issued_at <= cut_off_at:
+            raise InvalidTokenError(Reason.REVOKED)
+
+    def refused_sessions(self, most: int) -> frozenset[str]:
+        """Return up to `most` sessions whose tokens were refused and that were not settled yet."""
+        return frozenset(islice(self._refused, most))
+
+    def settle_refused(self, sessions: Collection[str]) -> None:
+        """Forget that tokens of these sessions were refused: their owner has noted it."""
+        self._refused.difference_update(sessions)

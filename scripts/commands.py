@@ -7,7 +7,7 @@ import socket
 from datetime import timedelta
 from typing import Final, NoReturn, TypeVar
 
-from scripts.durations import parse_duration
+from service.durations import parse_duration
 from service.setting_model import SettingsModel
 from service.setting_reader import SettingsError
 

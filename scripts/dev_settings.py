@@ -26,6 +26,7 @@ _SURROUNDINGS: Final = (
 # What web/ and the operators of its keys must agree on.
 _ISSUER: Final[Mapping[str, str]] = {
     "ACCESS_TOKEN_LIFETIME": "15m",
+    "SESSION_LIFETIME": "7d",
     "SIGNING_ALGORITHM": "EdDSA",
     "JWKS_GRACE_PERIOD": "30d",
 }

@@ -4,7 +4,8 @@
     purge --execute   remove it
 
 Tasks that were deleted over 30 days ago can no longer be restored, replies kept under an
-Idempotency-Key are given again for 24 hours, and tokens revoked over two days ago have expired.
+Idempotency-Key are given again for 24 hours, and a revocation is kept for the lifetime of a session
+and two days more, counted from the last token that it refused.
 With AUTH_DATABASE_URL set, Better Auth's expired sessions go, too. Connects as PURGE_DATABASE_URL
 (a role that is given nothing but these rows), from the environment or .env.
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do.
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    Interval,
     MetaData,
     Table,
     Text,
@@ -57,6 +59,8 @@ _revocations: Final = Table(
     MetaData(schema="public"),
     Column("id", BigInteger, primary_key=True),
     Column("at", DateTime(timezone=True)),
+    Column("refused_at", DateTime(timezone=True)),
+    Column("session_lifetime", Interval),
 )
 # Better Auth's, in the schema that its role works in.
 _sessions: Final = Table(
@@ -72,8 +76,12 @@ _OURS: Final[_Due] = {
         idempotency_keys,
         idempotency_keys.c.created_at < func.now() - REPLAYABLE,
     ),
-    # Longer than any token lives.
-    "token_revocations": (_revocations, _revocations.c.at < func.now() - timedelta(days=2)),
+    # No token lives for two days.
+    "token_revocations": (
+        _revocations,
+        func.greatest(_revocations.c.at, _revocations.c.refused_at)
+        < func.now() - _revocations.c.session_lifetime - timedelta(days=2),
+    ),
 }
 _BETTER_AUTHS: Final[_Due] = {
     "sessions": (_sessions, _sessions.c.expiresAt < func.now()),

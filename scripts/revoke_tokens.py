@@ -8,7 +8,8 @@
 Without --execute nothing is changed: what would happen is shown. Every replica of the service
 refuses the tokens within a second. A user or a session is also ended at Better Auth, or they would
 simply fetch another token; with --everyone people do fetch another one, and are not signed out.
-Connects as AUTH_DATABASE_URL, from the environment or .env; who, when and why is written down.
+Connects as AUTH_DATABASE_URL, from the environment or .env; who, when and why is written down, and
+kept for SESSION_LIFETIME (7d) after the last token that was refused for it.
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to list.
 """
 
@@ -18,6 +19,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from pydantic import Field
@@ -37,7 +39,9 @@ from scripts.commands import (
     operator,
 )
 from service.database_url import DatabaseUrl
+from service.revocations import SESSION_LIFETIME
 from service.setting_model import SettingsModel
+from service.setting_types import SessionLifetime
 
 _CONNECT_SECONDS: Final = 10
 _MAX_REASON: Final = 500
@@ -51,21 +55,23 @@ _END: Final = {
     "session": text("DELETE FROM session WHERE id = :value"),
 }
 _ADD: Final = text(
-    "INSERT INTO public.token_revocations (kind, value, operator, reason)"
-    " VALUES (:kind, :value, :operator, :reason)"
+    "INSERT INTO public.token_revocations (kind, value, operator, reason, session_lifetime)"
+    " VALUES (:kind, :value, :operator, :reason, greatest(:lifetime, interval '1 day'))"
 )
 _HEAR: Final = text("NOTIFY token_revocations")
-# A day is the longest life of a token that the service takes.
+# A day is the longest life of a token that the service takes; a session may get others meanwhile.
 _LIST: Final = text(
     "SELECT at, kind, value, operator, reason FROM public.token_revocations"
-    " WHERE at > now() - interval '1 day' ORDER BY id"
+    " WHERE greatest(at, refused_at) > now() - interval '1 day'"
+    " - CASE kind WHEN 'session' THEN session_lifetime ELSE interval '0' END ORDER BY id"
 )
 
 
 class RevokeSettings(SettingsModel):
-    """Where to connect."""
+    """Where to connect, and how long a session lives."""
 
     auth_database_url: DatabaseUrl = Field(description="not set; it names Better Auth's database")
+    session_lifetime: SessionLifetime = SESSION_LIFETIME
 
 
 class RevokeError(Exception):
@@ -86,15 +92,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         _check(options)
-        url = load(RevokeSettings).auth_database_url
-        return asyncio.run(_run(url, options))
+        return asyncio.run(_run(load(RevokeSettings), options))
     except UsageError as error:
         return _refuse(str(error), USAGE)
     except RevokeError as error:
         return _refuse(f"{error}; nothing was changed", FAILED)
 
 
-async def _run(url: DatabaseUrl, options: argparse.Namespace) -> int:
+async def _run(settings: RevokeSettings, options: argparse.Namespace) -> int:
+    url = settings.auth_database_url
     engine = create_async_engine(
         url.url,
         poolclass=NullPool,
@@ -105,7 +111,7 @@ async def _run(url: DatabaseUrl, options: argparse.Namespace) -> int:
         async with engine.connect() as connection:
             if options.list:
                 return await _list(connection, options)
-            cut = await _cut(connection, options)
+            cut = await _cut(connection, options, settings.session_lifetime)
             await (connection.commit() if options.execute else connection.rollback())
     except DBAPIError as error:
         # The first line of what the server says; SQL and parameters stay out of it.
@@ -118,7 +124,9 @@ async def _run(url: DatabaseUrl, options: argparse.Namespace) -> int:
     return DONE
 
 
-async def _cut(connection: AsyncConnection, options: argparse.Namespace) -> Cut:
+async def _cut(
+    connection: AsyncConnection, options: argparse.Namespace, session_lifetime: timedelta
+) -> Cut:
     """Do it, within a transaction that is given up for a preview."""
     kind = "everyone"
     if not options.everyone:
@@ -128,7 +136,13 @@ async def _cut(connection: AsyncConnection, options: argparse.Namespace) -> Cut:
     if kind in _END:
         sessions = await connection.scalar(_SESSIONS[kind], {"value": value})
         await connection.execute(_END[kind], {"value": value})
-    parameters = {"kind": kind, "value": value, "operator": operator(), "reason": options.reason}
+    parameters = {
+        "kind": kind,
+        "value": value,
+        "operator": operator(),
+        "reason": options.reason,
+        "lifetime": session_lifetime,
+    }
     await connection.execute(_ADD, parameters)
     await connection.execute(_HEAR)
     return Cut(kind, value, sessions)

@@ -36,10 +36,10 @@ from typing import Final
 from keys.errors import SigningKeyError
 from keys.rotation import RotationPolicy, RotationRefusedError
 from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, duration
-from scripts.durations import brief
 from scripts.rotation.report import Status
 from scripts.rotation.steps import Outcome, Rotation
 from scripts.rotation.target import POLICY_OPTIONS, Target
+from service.durations import brief
 
 _COMMANDS: Final = (
     *("status", "publish", "activate", "retire", "prune", "revoke", "reencrypt", "run"),

@@ -128,7 +128,10 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.not_found = NotFoundWatch()
     app.state.better_auth = better_auth
     app.state.sessions = Sessions(
-        better_auth, verifier, Revocations(database, policy), watch.revocations
+        better_auth,
+        verifier,
+        Revocations(database, policy, session_lifetime=settings.session_lifetime),
+        watch.revocations,
     )
     app.state.cursors = CursorSigner(settings.secret)
     app.state.max_tasks = settings.max_tasks_per_user

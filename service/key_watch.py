@@ -3,9 +3,10 @@
 Operators' commands NOTIFY, and so does a sign-out. When it is about keys: what is revoked is loaded
 anew, and nothing that takes longer stands before it; then the issuer's keys are fetched, and what
 this replica knows is written down, for a key to be activated when every replica knows it. When it
-is about tokens, what was revoked lately is added. Behind both stands a slow look at all of it, for
-when nobody is listening. The connection that it takes is its own: requests that have all the
-others must not keep anybody from hearing of a stolen key.
+is about tokens, what was revoked since is added. Behind both stands a slow look at the same, for
+when nobody is listening; it also keeps the entries of sessions whose tokens were refused. The
+connection that it takes is its own: requests that have all the others must not keep anybody from
+hearing of a stolen key.
 """
 
 import asyncio
@@ -36,7 +37,9 @@ TOKENS: Final = revocations.CHANNEL
 LOOK_SECONDS: Final = 30.0
 """How late a change is seen when nobody is listening."""
 _RETRY_SECONDS: Final = 1.0
-_LATELY_SECONDS: Final = 60.0
+_RELOAD_SECONDS: Final = 3600.0
+"""How often the whole list is loaded anew, to forget entries that can meet no token any more."""
+_MOST_KEPT: Final = 1_000
 _NAME_LENGTH: Final = 300
 
 _REPORT: Final = text(
@@ -77,6 +80,7 @@ class KeyWatch:
         self._listener = Listener(direct_url, (KEYS, TOKENS), self._hear)
         self._tasks: list[asyncio.Task[None]] = []
         self._loaded_at: float | None = None
+        self._reload_at = float("-inf")
         self._failing = False
         self.revocations = RevocationList()
 
@@ -106,6 +110,7 @@ class KeyWatch:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+            await self._attempt(self._keep_refused())
             await self._attempt(self._database.execute(_LEAVE, {"name": self._name}))
         self._tasks = []
 
@@ -117,9 +122,10 @@ class KeyWatch:
             await _wait(self._said, seconds)
             channels, self._channels = self._channels, set()
             if channels == {TOKENS}:
-                well = await self._attempt(self._load_lately())
+                well = await self._attempt(self._load_news())
             else:
                 well = await self._load()
+                await self._attempt(self._keep_refused())
             if KEYS in channels:
                 self._keys_changed.set()
 
@@ -151,15 +157,26 @@ class KeyWatch:
     async def _load_all(self) -> None:
         # What was revoked before this process began is no event of today's.
         before = len(self.revocations) if self.revocations.loaded else None
-        kids, tokens = await self._stored.keys(), await self._stored.tokens()
-        self.revocations.replace(kids=kids, revocations=tokens)
+        began = time.monotonic()
+        kids = await self._stored.keys()
+        if before is None or began >= self._reload_at:
+            self.revocations.replace(kids=kids, revocations=await self._stored.all())
+            self._reload_at = began + _RELOAD_SECONDS
+        else:
+            self.revocations.add(await self._stored.news(), kids=kids)
         self._loaded_at = time.monotonic()
         self._tell_more(before)
 
-    async def _load_lately(self) -> None:
+    async def _load_news(self) -> None:
         before = len(self.revocations)
-        self.revocations.add(await self._stored.tokens(within=_LATELY_SECONDS))
+        self.revocations.add(await self._stored.news())
         self._tell_more(before)
+
+    async def _keep_refused(self) -> None:
+        sessions = self.revocations.refused_sessions(_MOST_KEPT)
+        if sessions:
+            await self._stored.keep(sessions)
+            self.revocations.settle_refused(sessions)
 
     def _tell_more(self, before: int | None) -> None:
         if before is not None and len(self.revocations) > before:

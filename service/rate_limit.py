@@ -27,7 +27,7 @@ from service.client_address import counted_as
 
 logger = logging.getLogger("service")
 
-Kind = Literal["register", "login", "refresh", "account", "tasks"]
+Kind = Literal["register", "login", "refresh", "logout", "account", "tasks"]
 
 _STORE_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 5.0

@@ -3,6 +3,7 @@
 import re
 import ssl
 from collections.abc import Callable
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -13,10 +14,13 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr,
 from keys.fetch import check_key_url
 from keys.jwk import ALGORITHMS, canonical_algorithm
 from keys.origins import host_of, is_loopback, origin_of
+from service.durations import parse_duration
 from service.rate_limit import parse_limit, storage_of
 
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _MAX_PORT: Final = 65_535
+# Browsers keep no cookie for longer.
+_LONGEST_SESSION: Final = timedelta(days=400)
 _T = TypeVar("_T")
 
 
@@ -98,6 +102,20 @@ def _store(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _positive_duration(text: str) -> timedelta:
+    span = parse_duration(text)
+    if not span:
+        raise ValueError("must be positive")
+    return span
+
+
+def _session_lifetime(text: str) -> timedelta:
+    span = parse_duration(text)
+    if not timedelta(0) < span <= _LONGEST_SESSION:
+        raise ValueError(f"must be at least 1s and at most {_LONGEST_SESSION.days}d")
+    return span
+
+
 def _networks(value: object) -> object:
     names = split_list(value)
     if not isinstance(names, tuple):
@@ -119,4 +137,6 @@ KeyUrl = Annotated[str, AfterValidator(_key_url)]
 CertificatesFile = Annotated[Path, AfterValidator(_certificates)]
 Port = Annotated[int, parsed(int, _port)]
 RateLimit = Annotated[RateLimitItem, parsed(RateLimitItem, parse_limit)]
+Duration = Annotated[timedelta, parsed(timedelta, _positive_duration)]
+SessionLifetime = Annotated[timedelta, parsed(timedelta, _session_lifetime)]
 RateLimitStorage = Annotated[SecretStr | None, AfterValidator(_store)]

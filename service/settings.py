@@ -18,6 +18,7 @@ from keys.origins import origin_of
 from keys.verifier import JWKS_PATH
 from service.database_url import DatabaseUrl
 from service.rate_limit import Kind, parse_limit
+from service.revocations import SESSION_LIFETIME
 from service.setting_model import SettingsModel
 from service.setting_reader import SettingsError
 from service.setting_types import (
@@ -30,6 +31,7 @@ from service.setting_types import (
     Port,
     RateLimit,
     RateLimitStorage,
+    SessionLifetime,
     require_tls,
     split_list,
 )
@@ -72,11 +74,13 @@ class Settings(SettingsModel):
     rate_limit_register: RateLimit = parse_limit("5/minute")
     rate_limit_login: RateLimit = parse_limit("5/minute")
     rate_limit_refresh: RateLimit = parse_limit("60/minute")
+    rate_limit_logout: RateLimit = parse_limit("30/minute")
     rate_limit_account: RateLimit = parse_limit("10/minute")
     rate_limit_tasks: RateLimit = parse_limit("600/minute")
     rate_limit_ipv6_prefix: Annotated[int, Field(ge=32, le=128)] = 64
     rate_limit_fail_open: Annotated[tuple[Kind, ...], BeforeValidator(split_list)] = ("tasks",)
     trusted_proxies: Networks = ()
+    session_lifetime: SessionLifetime = SESSION_LIFETIME
     max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     require_verified_email: bool = False
 
@@ -180,6 +184,7 @@ class Settings(SettingsModel):
             "register": self.rate_limit_register,
             "login": self.rate_limit_login,
             "refresh": self.rate_limit_refresh,
+            "logout": self.rate_limit_logout,
             "account": self.rate_limit_account,
             "tasks": self.rate_limit_tasks,
         }

@@ -17,8 +17,8 @@ from keys.rotation import (
     safe_to_remove_at,
 )
 from keys.signing_keys import KeyState, SigningKey, signing
-from scripts.durations import brief
 from scripts.rotation.target import Target, UnservedError
+from service.durations import brief
 
 _COLUMNS: Final = ("KID", "ALGORITHM", "STATE", "AGE", "OPENS", "SERVED", "KNOWN", "NEXT STEP")
 

@@ -17,11 +17,10 @@ from keys.rotation import RotationPolicy
 from keys.signing_keys import KeyStoreError, SigningKeyStore
 from keys.verifier import JWKS_PATH
 from scripts.commands import UsageError, load, operator
-from scripts.durations import Duration
 from scripts.signing_key_file import FileSigningKeys
 from service.database_url import DatabaseUrl
 from service.setting_model import SettingsModel
-from service.setting_types import CertificatesFile, Hosts, KeyUrl, parsed
+from service.setting_types import CertificatesFile, Duration, Hosts, KeyUrl, parsed
 
 # A key in a file is served until it is pruned.
 _FOR_EVER: Final = timedelta(days=36_500)

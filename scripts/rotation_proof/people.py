@@ -34,18 +34,18 @@ class Person:
 
     async def sign_up(self) -> None:
         """Make the account and get a first token."""
-        answer = await self.web_client.post(
-            f"{self.web}/api/auth/sign-up/email",
-            json={
-                "name": self.name,
-                "email": f"{self.name}@example.com",
-                "password": "correct horse",
-            },
-        )
-        answer.raise_for_status()
-        self._session = answer.json()["token"]
+        await self._enter("sign-up", name=self.name)
         if not await self.refresh():
             raise RuntimeError("no first token")
+
+    async def _enter(self, how: str, **further: str) -> None:
+        """Sign up or in, and keep the session's signed token."""
+        answer = await self.web_client.post(
+            f"{self.web}/api/auth/{how}/email",
+            json={"email": f"{self.name}@example.com", "password": "correct horse", **further},
+        )
+        answer.raise_for_status()
+        self._session = answer.headers["set-auth-token"]
 
     async def live(self) -> None:
         """Use the services until cancelled."""
@@ -67,9 +67,12 @@ class Person:
         """Fetch a token; count it if there is none to be had."""
         reason = ""
         try:
-            answer = await self.web_client.get(
-                f"{self.web}/api/auth/token", headers={"Authorization": f"Bearer {self._session}"}
-            )
+            answer = await self._fetch()
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                # Sessions are signed with the issuer's secret, and it may have been changed.
+                await self._enter("sign-in")
+                self.counts["signed in again"] += 1
+                answer = await self._fetch()
             reason = f"status {answer.status_code}"
             self.token = answer.json()["token"]
         except (httpx.HTTPError, ValueError, KeyError) as error:
@@ -82,6 +85,11 @@ class Person:
         self._fetched_at = time.monotonic()
         self.kids[header_of(self.token)["kid"]] += 1
         return True
+
+    async def _fetch(self) -> httpx.Response:
+        return await self.web_client.get(
+            f"{self.web}/api/auth/token", headers={"Authorization": f"Bearer {self._session}"}
+        )
 
     async def _call(self, service: str) -> None:
         headers = {"Authorization": f"Bearer {self.token}"}

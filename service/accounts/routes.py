@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, TypeGuard
 from fastapi import APIRouter, Depends, Request, Response
 
 from keys import InvalidTokenError
-from service.accounts.better_auth import BetterAuth, Caller
+from service.accounts.better_auth import BetterAuth, Caller, Operation
 from service.accounts.schemas import (
     AccessTokenAnswer,
     Login,
@@ -27,7 +27,6 @@ from service.auth import AuthenticatedRoute, CurrentUser, authenticate, limits_o
 from service.json_body import JsonRoute
 from service.openapi import problems
 from service.problem import CredentialsMissingError
-from service.rate_limit import Kind
 
 
 class AccountRoute(JsonRoute):
@@ -36,20 +35,20 @@ class AccountRoute(JsonRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Count before the body is read: whoever guesses passwords gets nothing done for it."""
         handle = super().get_route_handler()
-        kind = _KINDS.get(self.path)
+        operation = _OPERATIONS[self.path]
 
         async def limited(request: Request) -> Response:
-            if kind is not None:
-                await limits_of(request).hit_address(kind, _address(request))
+            await limits_of(request).hit_address(operation, _address(request))
             return await handle(request)
 
         return limited
 
 
-_KINDS: Final[Mapping[str, Kind]] = {
+_OPERATIONS: Final[Mapping[str, Operation]] = {
     "/api/auth/register": "register",
     "/api/auth/login": "login",
     "/api/auth/refresh": "refresh",
+    "/api/auth/logout": "logout",
 }
 own: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=AuthenticatedRoute)
 router: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=AccountRoute)
@@ -80,7 +79,8 @@ async def _sessions(request: Request) -> Sessions:
 async def _caller(request: Request, response: Response) -> Caller:
     # Whatever is answered here is for this client alone.
     response.headers["Cache-Control"] = "no-store"
-    return Caller(_address(request), request.headers.get("user-agent", ""))
+    operation = _OPERATIONS[request.scope["route"].path]
+    return Caller(_address(request), request.headers.get("user-agent", ""), operation)
 
 
 def _address(request: Request) -> str:
@@ -178,24 +178,26 @@ async def logout(
 ) -> None:
     """End a session: its access tokens are refused from now on.
 
-    Send the access token, or the refresh token, or both. The refresh token ends the session at
-    Better Auth as well; without it that is left to whoever has the session's cookie.
+    Send the access token, or the refresh token, or both of the same session. The refresh token
+    ends the session at Better Auth at once; with the access token alone it ends there at its next
+    use.
     """
     refresh_token = None if body is None else body.refresh_token
     if refresh_token is None and "authorization" not in request.headers:
         raise CredentialsMissingError
-    subject = None
+    subject, revoked = None, False
     if "authorization" in request.headers:
         try:
             user = await authenticate(request)
             subject = user.owner.id
             await sessions.revoke(user.token, "logout")
+            revoked = True
         except InvalidTokenError:
             # It is refused already; what remains is the session.
             if refresh_token is None:
                 raise
     if refresh_token is not None:
-        subject = await sessions.end(refresh_token, caller) or subject
+        subject = await sessions.end(refresh_token, caller, revoked=revoked) or subject
     security_log(request).write(Event.LOGGED_OUT, request, subject=subject)
 
 

@@ -49,7 +49,7 @@ class Login(_Body):
 
 
 class Refresh(_Body):
-    """What a login gave to get further access tokens with."""
+    """The refresh token of a login."""
 
     refresh_token: RefreshToken
 

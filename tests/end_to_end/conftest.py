@@ -20,7 +20,7 @@ from scripts.postgres_files import short_hash
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 180
-LIMITS = [f"RATE_LIMIT_{kind}" for kind in ("REGISTER", "LOGIN", "REFRESH", "ACCOUNT")]
+LIMITS = [f"RATE_LIMIT_{kind}" for kind in ("REGISTER", "LOGIN", "REFRESH", "LOGOUT", "ACCOUNT")]
 
 
 @dataclass

@@ -62,7 +62,7 @@ async def test_story_across_origins_with_no_other_trust_than_that_authority(
         cookie = answer.headers["Set-Cookie"]
         assert cookie.startswith("__Secure-")
         assert "Secure" in cookie
-        session = {"Authorization": f"Bearer {answer.json()['token']}"}
+        session = {"Authorization": f"Bearer {answer.headers['set-auth-token']}"}
         client.cookies.clear()
         token = (await client.get(f"{https.web}/api/auth/token", headers=session)).json()["token"]
 

@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import httpx
+
 from tests.end_to_end.conftest import Stack
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
@@ -12,17 +14,29 @@ OPS = re.compile(r"<!-- ops:.*?-->\n```sh\n(.*?)```", re.DOTALL)
 STORY = re.compile(r"<!-- story:.*?-->\n```sh\n(.*?)```", re.DOTALL)
 
 
-def test_story_by_curl_works_as_it_is_told(stack: Stack) -> None:
+def test_story_by_curl_works_as_it_is_told_and_a_second_time(stack: Stack) -> None:
     story = STORY.search(README.read_text())
     assert story is not None
     script = story.group(1).replace("http://localhost:3000", stack.web)
     script = script.replace("http://localhost:8000", stack.api)
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, check=True
-    )
-    created, listed = (json.loads(text) for text in done.stdout.replace("}{", "}\n{").splitlines())
-    assert created["title"] == "Read the README"
-    assert listed == {"items": [created], "next_cursor": None}
+    kept: list[object] = []
+    for _ in range(2):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, check=True
+        )
+        created, listed = map(json.loads, done.stdout.replace("}{", "}\n{").splitlines())
+        assert created["title"] == "Read the README"
+        kept.insert(0, created)
+        assert listed == {"items": kept, "next_cursor": None}
+
+
+def test_account_of_the_story_is_the_example_of_the_docs(stack: Stack) -> None:
+    document = httpx.get(f"{stack.api}/openapi.json", trust_env=False).json()
+    fields = document["components"]["schemas"]["Login"]["properties"]
+    login = {name: field["examples"][0] for name, field in fields.items()}
+    story = STORY.search(README.read_text())
+    assert story is not None
+    assert f"'{json.dumps(login)}'" in story.group(1)
 
 
 def test_operators_lines_do_what_stands_beside_them(stack: Stack, home: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from keys import (
     AccessTokenVerifier,
+    InvalidTokenError,
     KeySetUnavailableError,
     Reason,
     Revocation,
@@ -149,3 +150,29 @@ async def test_forged_token_is_told_nothing_of_whom_it_names(
     revocations.add(since("subject", "alice"))
     forged = Signer.generate(kid=signer.kid).mint(claims())
     assert await refusal(verifier, forged) is Reason.BAD_SIGNATURE
+
+
+async def test_sessions_whose_tokens_were_refused_are_named_until_that_is_settled(
+    verifier: AccessTokenVerifier, revocations: RevocationList, signer: Signer
+) -> None:
+    revocations.replace(kids=[], revocations=[Revocation("session", f"s-{n}", 0) for n in range(3)])
+    for n in range(2):
+        assert await refusal(verifier, signer.mint(claims(sid=f"s-{n}"))) is Reason.REVOKED
+    assert len(revocations.refused_sessions(1)) == 1
+    assert revocations.refused_sessions(9) == {"s-0", "s-1"}
+    revocations.settle_refused({"s-0"})
+    assert revocations.refused_sessions(9) == {"s-1"}
+    # What is not held any more has nothing to be kept.
+    revocations.replace(kids=[])
+    assert revocations.refused_sessions(9) == frozenset()
+
+
+def test_news_add_to_the_revoked_keys_and_load_nothing_by_themselves() -> None:
+    revocations = RevocationList()
+    revocations.add([], kids=["stolen"])
+    assert not revocations.loaded
+    revocations.replace(kids=["old"])
+    revocations.add([], kids=["stolen"])
+    for kid in ("old", "stolen"):
+        with pytest.raises(InvalidTokenError):
+            revocations.check_key(kid)

@@ -201,7 +201,7 @@ def test_operators_get_what_web_has_of_the_keys(
         settings.web_environment(home, URLS),
     )
     shared = {"BETTER_AUTH_SECRET", "AUTH_DATABASE_URL", "JWKS_GRACE_PERIOD", "BETTER_AUTH_URL"}
-    shared |= {"SIGNING_ALGORITHM", "ACCESS_TOKEN_LIFETIME"}
+    shared |= {"SIGNING_ALGORITHM", "ACCESS_TOKEN_LIFETIME", "SESSION_LIFETIME"}
     assert {name: operators[name] for name in shared} == {name: web[name] for name in shared}
     assert operators["SIGNING_ALGORITHM"] == "ES256"
     assert "SIGNING_KEYS_FILE" not in operators

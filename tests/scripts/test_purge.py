@@ -22,9 +22,14 @@ FROM unnest(ARRAY['alice', 'bob']) AS owner,
 INSERT INTO idempotency_keys
 SELECT 'alice', hours::text, '', '{}', now() - make_interval(hours => hours)
 FROM unnest(ARRAY[1, 23, 25]) AS hours;
-INSERT INTO token_revocations (at, kind, value, operator, reason)
-SELECT now() - make_interval(hours => hours), 'subject', 'x', 'x', 'x'
-FROM unnest(ARRAY[1, 47, 49]) AS hours;
+INSERT INTO token_revocations (at, refused_at, kind, value, operator, reason, session_lifetime)
+SELECT now() - at, now() - refused_at, kind, 'x', 'x', 'x', lifetime
+FROM (VALUES (interval '1 h', NULL::interval, 'session', interval '7 d'),
+             ('8.9 d', NULL, 'session', '7 d'),
+             ('9.1 d', NULL, 'session', '7 d'),
+             ('90 d', '8.9 d', 'session', '7 d'),
+             ('90 d', '9.1 d', 'subject', '7 d'),
+             ('9.1 d', NULL, 'session', '30 d')) AS row (at, refused_at, kind, lifetime);
 """
 
 
@@ -71,7 +76,7 @@ def test_preview_counts_and_removes_nothing(
     assert said.out.splitlines() == [
         "due  2 tasks",
         "due  1 idempotency_keys",
-        "due  1 token_revocations",
+        "due  2 token_revocations",
     ]
     assert "add --execute" in said.err
     assert left(postgres, filled) == (6, 3)
@@ -92,7 +97,7 @@ def test_execute_removes_what_is_due_and_a_second_time_has_nothing_to_do(
         "executed": True,
         "tasks": 2,
         "idempotency_keys": 1,
-        "token_revocations": 1,
+        "token_revocations": 2,
     }
     assert left(postgres, filled) == (4, 2)
     assert main(["--execute"]) == 3
@@ -109,7 +114,7 @@ def test_role_purge_sees_and_removes_nothing_that_is_not_due(
     run(filled.purge, "DELETE FROM tasks; DELETE FROM idempotency_keys;")
     run(filled.purge, "DELETE FROM token_revocations;")
     assert left(postgres, filled) == (4, 2)
-    assert len(run(filled.app, "SELECT FROM token_revocations")) == 2
+    assert len(run(filled.app, "SELECT FROM token_revocations")) == 4
     for statement in ("SELECT title FROM tasks", "SELECT reply FROM idempotency_keys"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             run(filled.purge, statement)

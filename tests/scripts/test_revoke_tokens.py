@@ -67,6 +67,19 @@ def test_subject_is_cut_off_with_all_sessions(
     assert revoked(auth) == [("subject", "ada", "left the company")]
 
 
+def test_entry_is_kept_for_the_lifetime_of_a_session(
+    auth: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lifetime in ("30d", "1h", ""):
+        monkeypatch.setenv("SESSION_LIFETIME", lifetime)
+        assert main(["--session", "s-1", *WHY, "--execute"]) == 0
+    found = rows(auth, "SELECT session_lifetime FROM public.token_revocations ORDER BY id")
+    assert [row[0].days for row in found] == [30, 1, 7]
+    monkeypatch.setenv("SESSION_LIFETIME", "401d")
+    assert main(["--session", "s-2", *WHY, "--execute"]) == 2
+    assert "SESSION_LIFETIME: must be" in capsys.readouterr().err
+
+
 def test_session_is_cut_off_alone(auth: str) -> None:
     assert main(["--session", "s-1", *WHY, "--execute"]) == 0
     assert sessions(auth) == ["s-2", "s-3"]

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import get_args
 from uuid import uuid4
 
 import httpx
@@ -12,11 +13,12 @@ import pytest
 from keys import Signer
 from scripts.in_process import running
 from service.app import create_app
+from service.rate_limit import Kind
 from service.settings import Settings
 from tests.conftest import DatabaseUrls
 
 ORIGIN = "http://localhost:3000"
-LIMITS = [f"rate_limit_{kind}" for kind in ("register", "login", "refresh", "account", "tasks")]
+LIMITS = [f"rate_limit_{kind}" for kind in get_args(Kind)]
 Person = Callable[..., httpx.Headers]
 
 

@@ -14,10 +14,17 @@ from scripts.in_process import running
 from service.app import create_app
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import settings_for
-from tests.simulators.issuer_server import Answer, IssuerServer, Received, issuer_server
+from tests.simulators.better_auth_accounts import (
+    SIGN_IN,
+    SIGN_OUT,
+    SIGN_UP,
+    TOKEN,
+    AccountsServer,
+    signed,
+    signed_in,
+)
+from tests.simulators.issuer_server import Answer, IssuerServer, issuer_server
 
-SIGN_UP, SIGN_IN = "/api/auth/sign-up/email", "/api/auth/sign-in/email"
-TOKEN, SIGN_OUT = "/api/auth/token", "/api/auth/sign-out"
 USER = {
     "id": "u-1",
     "name": "Ada",
@@ -27,6 +34,8 @@ USER = {
 }
 ISSUER = "http://localhost:3000"
 PASSWORD = "correct horse battery"
+BARE = "06yKJpJtZvDsweGMxIfZ6CxJH4EWypyX"
+SIGNED = signed(BARE)
 LOGIN = {"email": "ada@example.com", "password": PASSWORD}
 REGISTRATION = {**LOGIN, "name": "Ada"}
 
@@ -66,10 +75,9 @@ def token_of(issuer: IssuerServer, signer: Signer) -> Callable[..., str]:
 @pytest.fixture
 def well(issuer: IssuerServer, token_of: Callable[..., str]) -> None:
     """Have the issuer answer as it should."""
-    signed_in = Answer({"redirect": False, "token": "session-1", "user": USER})
     issuer.answers = {
-        SIGN_UP: signed_in,
-        SIGN_IN: signed_in,
+        SIGN_UP: signed_in(USER, BARE),
+        SIGN_IN: signed_in(USER, BARE),
         TOKEN: Answer({"token": token_of(sid="s-1")}),
         SIGN_OUT: Answer({"success": True}),
     }
@@ -88,7 +96,7 @@ async def test_login_gives_a_verified_token_and_what_gets_the_next(
     answer = await post(client, "login", LOGIN)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
     session = answer.json()
-    assert session["refresh_token"] == "session-1"
+    assert session["refresh_token"] == SIGNED
     assert 890 < session["expires_in"] <= 900
     assert session["user"] == {
         "id": "u-1",
@@ -103,7 +111,6 @@ async def test_login_gives_a_verified_token_and_what_gets_the_next(
 async def test_better_auth_sees_no_cookie_and_one_address(
     client: httpx.AsyncClient, issuer: IssuerServer
 ) -> None:
-    issuer.answers[SIGN_IN].headers["Set-Cookie"] = "better-auth.session_token=first; Path=/"
     for _ in range(2):
         forged = [
             (b"X-Forwarded-For", b"6.6.6.6"),
@@ -120,25 +127,7 @@ async def test_better_auth_sees_no_cookie_and_one_address(
         assert received.headers["user-agent"] == "curl"
     assert [received.path for received in issuer.received] == [SIGN_IN, TOKEN] * 2
     assert issuer.received[0].body == LOGIN
-    assert issuer.received[1].headers["authorization"] == "Bearer session-1"
-
-
-class CrowdServer(IssuerServer):
-    """A Better Auth that gives everybody their own session, and a cookie of it."""
-
-    def __init__(self, token_of: Callable[..., str]) -> None:
-        super().__init__()
-        self._token_of = token_of
-
-    def reply_to(self, received: Received) -> Answer:
-        assert "cookie" not in received.headers
-        if received.path == SIGN_IN:
-            name = received.body["email"].partition("@")[0]
-            user = {**USER, "id": name, "email": received.body["email"]}
-            cookie = {"Set-Cookie": f"better-auth.session_token={name}; Path=/"}
-            return Answer({"token": f"session-{name}", "user": user}, headers=cookie)
-        name = received.headers["authorization"].removeprefix("Bearer session-")
-        return Answer({"token": self._token_of(sub=name, iss=ISSUER, aud=ISSUER)})
+    assert issuer.received[1].headers["authorization"] == f"Bearer {SIGNED}"
 
 
 async def test_hundred_people_log_in_at_once_and_nobody_gets_anothers_session(
@@ -146,7 +135,7 @@ async def test_hundred_people_log_in_at_once_and_nobody_gets_anothers_session(
 ) -> None:
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
-    server = CrowdServer(token_of)
+    server = AccountsServer(lambda name, sid: token_of(sub=name, sid=sid, iss=ISSUER, aud=ISSUER))
     await server.start()
     settings = settings_for(
         database.app,
@@ -161,7 +150,8 @@ async def test_hundred_people_log_in_at_once_and_nobody_gets_anothers_session(
             name = f"person-{number}"
             body = {"email": f"{name}@example.com", "password": PASSWORD}
             session = (await post(crowd, "login", body)).json()
-            assert session["refresh_token"] == f"session-{name}"
+            bare = session["refresh_token"].partition(".")[0]
+            assert server.sessions[bare][0] == name
             bearer = {"Authorization": f"Bearer {session['access_token']}"}
             assert (await crowd.get("/api/auth/me", headers=bearer)).json()["id"] == name
 
@@ -215,6 +205,7 @@ ERRORS: dict[str, tuple[str, Answer, int, str]] = {
     "a page": ("login", Answer(raw=b"<!doctype html>"), 502, "issuer_answer"),
     "a list": ("login", Answer([1]), 502, "issuer_answer"),
     "no user": ("login", Answer({"token": "x"}), 502, "issuer_answer"),
+    "no signed token": ("login", Answer({"token": BARE, "user": USER}), 502, "issuer_answer"),
     "a user of another form": ("login", Answer({"token": 1, "user": []}), 502, "issuer_answer"),
     "an endless page": ("login", Answer(raw=b"[" * 100_000), 502, "issuer_answer"),
     "not a word": ("login", Answer(hang=True), 503, "issuer_unavailable"),
@@ -244,7 +235,7 @@ async def test_fault63_what_better_auth_says_is_answered_with_the_right_problem(
     assert ("Retry-After" in answer.headers) == (status in {429, 503})
     assert status != 429 or answer.headers["Retry-After"] == "7"
     assert ("WWW-Authenticate" in answer.headers) == (status == 401)
-    for secret in (PASSWORD, "ada@", "session-1"):
+    for secret in (PASSWORD, "ada@", BARE):
         assert secret not in answer.text + caplog.text
 
 

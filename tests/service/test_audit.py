@@ -18,14 +18,14 @@ from service.app import create_app
 from service.audit import Event, NotFoundWatch, SecurityLog, claimed
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import settings_for
+from tests.simulators.better_auth_accounts import SIGN_IN, SIGN_UP, signed_in
 from tests.simulators.issuer_server import Answer, IssuerServer, issuer_server
 
 PASSWORD = "hunter2-hunter2"
 EMAIL = "ada.lovelace@example.com"
-SESSION = "session-token-0123456789"
+SESSION = "0123456789sessiontoken0123456789"
 SERVICE_SECRET = "0123456789abcdef0123456789abcdef"
 LOGIN = {"email": EMAIL, "password": PASSWORD}
-SIGN_IN, SIGN_UP = "/api/auth/sign-in/email", "/api/auth/sign-up/email"
 Lines = Callable[[], list[dict[str, Any]]]
 
 
@@ -57,10 +57,9 @@ async def client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     caplog.set_level(logging.DEBUG)
     user = {"id": "u-1", "name": "Ada", "email": EMAIL, "emailVerified": True}
-    signed_in = Answer({"token": SESSION, "user": user})
     issuer.answers = {
-        SIGN_IN: signed_in,
-        SIGN_UP: signed_in,
+        SIGN_IN: signed_in(user, SESSION),
+        SIGN_UP: signed_in(user, SESSION),
         "/api/auth/token": Answer({"token": token_of(sid=f"s-{uuid4()}")}),
         "/api/auth/sign-out": Answer({"success": True}),
     }

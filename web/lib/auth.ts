@@ -4,9 +4,10 @@ import { jwt } from "better-auth/plugins/jwt";
 
 import { database } from "./database";
 import { environment } from "./environment";
+import { refuseWhenUndecided, revokedSessions } from "./revoked-sessions";
 
 function create() {
-  const { origin, secret, secrets, accessTokenLifetime, signingAlgorithm, gracePeriod } = environment();
+  const { origin, secret, secrets, accessTokenLifetime, sessionLifetime, signingAlgorithm, gracePeriod } = environment();
   return betterAuth({
     appName: "Tasks",
     baseURL: origin,
@@ -16,6 +17,7 @@ function create() {
     ...(secrets !== undefined && { secrets: [...secrets] }),
     database: database(),
     emailAndPassword: { enabled: true },
+    session: { expiresIn: sessionLifetime },
     // In production, where Better Auth limits requests at all: counted in the database, so that instances count
     // together. It takes the client's address from X-Forwarded-For, if that names one alone: the proxy's part.
     rateLimit: { storage: "database" },
@@ -35,7 +37,9 @@ function create() {
         disableSettingJwtHeader: true,
       }),
       // For clients without a cookie jar: the task service signs people in on their behalf.
-      bearer(),
+      // Signed tokens only: a bare one stands in the table of sessions, and in every backup of it.
+      bearer({ requireSignature: true }),
+      revokedSessions(database()),
     ],
     telemetry: { enabled: false },
   });
@@ -46,4 +50,9 @@ let created: ReturnType<typeof create> | undefined;
 /** Return this application's Better Auth; made at first use, for `next build` loads routes without any settings. */
 export function auth(): ReturnType<typeof create> {
   return (created ??= create());
+}
+
+/** Handle a request to Better Auth; 503 when the session could not be checked, which is no reason to sign anyone out. */
+export function handle(request: Request): Promise<Response> {
+  return refuseWhenUndecided(() => auth().handler(request));
 }

@@ -20,6 +20,8 @@ export interface Environment {
   readonly gracePeriod: number;
   /** In seconds. */
   readonly accessTokenLifetime: number;
+  /** How long a session lives after its last use, in seconds. The task service has the same setting. */
+  readonly sessionLifetime: number;
   /** The task service's origin as the browser reaches it. */
   readonly serviceOrigin: string;
 }
@@ -51,6 +53,8 @@ const PUBLISHED_SECRET = "better-auth-secret-12345678901234567890";
 const SPAN = /^(\d{1,7}) ?(?:(s|secs?|seconds?)|(m|mins?|minutes?)|(h|hrs?|hours?)|(d|days?))$/;
 const UNIT_SECONDS = [1, 60, 3600, 86_400];
 const LONGEST_SECONDS = 3650 * 86_400;
+// Browsers keep no cookie for longer.
+const LONGEST_SESSION_SECONDS = 400 * 86_400;
 const VERIFIED = ["require", "verify-ca", "verify-full"];
 const ALGORITHMS: readonly SigningAlgorithm[] = ["EdDSA", "ES256", "ES512", "RS256", "PS256"];
 
@@ -87,6 +91,7 @@ export function readEnvironment(source: Source): Environment {
     signingAlgorithm: setting("SIGNING_ALGORITHM", signingAlgorithm) ?? "EdDSA",
     gracePeriod: setting("JWKS_GRACE_PERIOD", seconds) ?? 30 * 86_400,
     accessTokenLifetime: setting("ACCESS_TOKEN_LIFETIME", seconds) ?? 15 * 60,
+    sessionLifetime: setting("SESSION_LIFETIME", sessionSeconds) ?? 7 * 86_400,
     serviceOrigin: setting("SERVICE_URL", origin) ?? "http://localhost:8000",
   };
   if (problems.size > 0) throw new EnvironmentError([...problems.values()]);
@@ -154,6 +159,12 @@ function seconds(text: string): number {
   }
   const span = Number(number) * length;
   if (span === 0 || span > LONGEST_SECONDS) throw new RangeError("must be positive, and at most 3650d");
+  return span;
+}
+
+function sessionSeconds(text: string): number {
+  const span = seconds(text);
+  if (span > LONGEST_SESSION_SECONDS) throw new RangeError("must be at least 1s and at most 400d");
   return span;
 }
 

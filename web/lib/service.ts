@@ -57,8 +57,9 @@ export interface paths {
          * Sign out
          * @description End a session: its access tokens are refused from now on.
          *
-         *     Send the access token, or the refresh token, or both. The refresh token ends the session at
-         *     Better Auth as well; without it that is left to whoever has the session's cookie.
+         *     Send the access token, or the refresh token, or both of the same session. The refresh token
+         *     ends the session at Better Auth at once; with the access token alone it ends there at its next
+         *     use.
          */
         readonly post: operations["logout"];
         readonly delete?: never;
@@ -503,7 +504,7 @@ export interface components {
         };
         /**
          * Refresh
-         * @description What a login gave to get further access tokens with.
+         * @description The refresh token of a login.
          */
         readonly Refresh: {
             /** Refresh Token */

@@ -43,6 +43,7 @@ async function prepareDatabase(): Promise<void> {
   const connection = await connectPatiently();
   try {
     await checkSchema(connection);
+    await checkRevocations(connection);
     // In a transaction, for a lock held by the session would outlive its use behind a transaction pooler.
     await connection.query("BEGIN");
     await connection.query(`SET LOCAL lock_timeout = '${LOCK_PATIENCE_SECONDS}s'`);
@@ -88,6 +89,17 @@ async function checkSchema(connection: PoolClient): Promise<void> {
   throw new StartUpError([
     `role ${role} works in ${schema === null ? "no schema" : `schema ${schema}`}, not in schema auth: ` +
       `as its owner run CREATE SCHEMA IF NOT EXISTS auth AUTHORIZATION ${role}; ALTER ROLE ${role} SET search_path = auth`,
+  ]);
+}
+
+/** Check that revoked sessions can be looked up: Better Auth would otherwise refuse every session. */
+async function checkRevocations(connection: PoolClient): Promise<void> {
+  const { rows } = await connection.query<{ readable: boolean | null }>(
+    "SELECT has_table_privilege(to_regclass('public.token_revocations'), 'SELECT') AS readable",
+  );
+  if (rows[0]?.readable === true) return;
+  throw new StartUpError([
+    "the table public.token_revocations is missing or cannot be read: run migrate --execute on this database",
   ]);
 }
 

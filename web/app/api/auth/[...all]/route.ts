@@ -1,5 +1,5 @@
 import { toNextJsHandler } from "better-auth/next-js";
 
-import { auth } from "@/lib/auth";
+import { handle } from "@/lib/auth";
 
-export const { GET, POST } = toNextJsHandler((request) => auth().handler(request));
+export const { GET, POST } = toNextJsHandler(handle);

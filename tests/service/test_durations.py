@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from scripts.durations import brief, parse_duration
+from service.durations import brief, parse_duration
 
 
 @pytest.mark.parametrize(

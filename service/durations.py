@@ -2,9 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated, Final
-
-from service.setting_types import parsed
+from typing import Final
 
 LONGEST: Final = timedelta(days=3650)
 _SPAN: Final = re.compile(
@@ -25,16 +23,6 @@ def parse_duration(text: str) -> timedelta:
     if span > LONGEST:
         raise ValueError(f"must be at most {LONGEST.days}d")
     return span
-
-
-def _positive(text: str) -> timedelta:
-    span = parse_duration(text)
-    if not span:
-        raise ValueError("must be positive")
-    return span
-
-
-Duration = Annotated[timedelta, parsed(timedelta, _positive)]
 
 
 def brief(span: timedelta) -> str:

@@ -1,0 +1,34 @@
+"""`Bulkhead`: so many calls at once for each operation, so that a slow one delays no other."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from service.accounts.errors import IssuerUnavailableError
+
+
+class Bulkhead:
+    """Slots for calls, a number for each operation; callers beyond them wait, up to a number."""
+
+    def __init__(self, *, slots: int, waiting: int) -> None:
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(slots)
+        )
+        self._calls: Counter[str] = Counter()
+        self._most = slots + waiting
+
+    @asynccontextmanager
+    async def slot(self, operation: str) -> AsyncIterator[None]:
+        """Hold a slot of an operation; how long to wait for one is the caller's decision.
+
+        Raises `IssuerUnavailableError` when too many are waiting already.
+        """
+        if self._calls[operation] >= self._most:
+            raise IssuerUnavailableError(f"{operation}: too many calls are waiting")
+        self._calls[operation] += 1
+        try:
+            async with self._slots[operation]:
+                yield
+        finally:
+            self._calls[operation] -= 1

@@ -1,0 +1,37 @@
+"""Revocations are kept for as long as the session they ended could get new access tokens.
+
+A session lives for `session_lifetime` after its last use, and an issuer that does not know of the
+revocation goes on issuing tokens for it. So an entry counts from the last token it refused, and
+`purge` removes it after the session's and the longest token's lifetime.
+"""
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Add the columns, their grants, an index to look values up, and purge's new policy."""
+    op.execute(
+        """
+        ALTER TABLE public.token_revocations
+            ADD COLUMN session_lifetime interval NOT NULL DEFAULT '7 days'
+                CHECK (session_lifetime BETWEEN '1 day' AND '400 days'),
+            ADD COLUMN refused_at timestamptz
+        """
+    )
+    # web/ looks up each session that it uses.
+    op.execute("CREATE INDEX token_revocations_value ON public.token_revocations (kind, value, at)")
+    op.execute("GRANT INSERT (session_lifetime) ON public.token_revocations TO app, auth")
+    # It can only prolong an entry: `at` cannot be changed, and the later of the two counts.
+    op.execute("GRANT UPDATE (refused_at) ON public.token_revocations TO app")
+    op.execute("DROP POLICY token_revocations_past_meeting ON public.token_revocations")
+    # No token lives for two days.
+    op.execute(
+        """
+        CREATE POLICY token_revocations_past_meeting ON public.token_revocations TO purge
+        USING (greatest(at, refused_at) < now() - session_lifetime - interval '2 days')
+        """
+    )
+    op.execute("GRANT SELECT (refused_at, session_lifetime) ON public.token_revocations TO purge")

@@ -1,0 +1,185 @@
+"""Sessions of the real Better Auth: used by signed tokens alone, ended with the service's.
+
+Time is moved by setting back the rows of the database.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from dotenv import dotenv_values
+
+from service.database_url import parse_database_url
+from tests.end_to_end.conftest import Stack
+
+PASSWORD = "correct horse battery"
+WAYS = ("service", "get-session", "cookie", "list-sessions", "token")
+REVOKE = """
+INSERT INTO public.token_revocations (kind, value, operator, reason) VALUES ($1, $2, 'x', 'x')
+"""
+OLD_LIST = "UPDATE public.token_revocations SET at = at - interval '6 days' WHERE value = $1"
+Sql = Callable[..., list[asyncpg.Record]]
+
+
+class Someone:
+    """A person with an account and one session."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.web, self.api = f"{stack.web}/api/auth", f"{stack.api}/api/auth"
+        self.email = f"{uuid4()}@example.com"
+        self.sign("up", name="Someone")
+
+    def sign(self, way: str, **further: str) -> None:
+        """Sign up or in."""
+        body = {"email": self.email, "password": PASSWORD, **further}
+        answer = self.send("POST", f"{self.web}/sign-{way}/email", json=body)
+        assert answer.status_code == 200, answer.text
+        self.user_id: str = answer.json()["user"]["id"]
+        self.bare: str = answer.json()["token"]
+        self.signed: str = answer.headers["set-auth-token"]
+        self.cookie: str = answer.headers["set-cookie"].partition(";")[0]
+
+    @staticmethod
+    def send(
+        method: str,
+        url: str,
+        bearer: str | None = None,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send a request as a client that keeps no cookies."""
+        sent = {**(headers or {}), **({"Authorization": f"Bearer {bearer}"} if bearer else {})}
+        with httpx.Client(timeout=30, trust_env=False) as client:
+            return client.request(method, url, headers=sent, json=json)
+
+    def fetch_jwt(self, bearer: str | None = None) -> httpx.Response:
+        return self.send("GET", f"{self.web}/token", bearer or self.signed)
+
+    def uses(self, *ways: str) -> dict[str, bool]:
+        """Use the session in these ways, or all, and return for each whether it was found."""
+        return {way: self._finds(way) for way in ways or WAYS}
+
+    def _finds(self, way: str) -> bool:
+        get_session = f"{self.web}/get-session"
+        if way == "service":
+            body = {"refresh_token": self.signed}
+            return self.send("POST", f"{self.api}/refresh", json=body).is_success
+        if way == "cookie":
+            answer = self.send("GET", get_session, headers={"Cookie": self.cookie})
+            return answer.json() is not None
+        answer = self.send("GET", f"{self.web}/{way}", self.signed)
+        return answer.is_success and answer.json() is not None
+
+
+@pytest.fixture
+def someone(stack: Stack) -> Someone:
+    return Someone(stack)
+
+
+@pytest.fixture(scope="module")
+def sql(stack: Stack, home: Path) -> Sql:
+    """Run a statement as one of the roles; `superuser` may do anything."""
+    assert stack.process.poll() is None
+    named = dotenv_values(home / "operators.env")
+    urls = {"auth": named["AUTH_DATABASE_URL"], "owner": named["MIGRATION_DATABASE_URL"]}
+
+    def run(role: str, statement: str, *values: object) -> list[asyncpg.Record]:
+        async def connect_and_run() -> list[asyncpg.Record]:
+            connection = await asyncpg.connect(parse_database_url(str(urls[role])).dsn)
+            try:
+                return await connection.fetch(statement, *values)
+            finally:
+                await connection.close()
+
+        return asyncio.run(connect_and_run())
+
+    return run
+
+
+def sessions_of(sql: Sql, someone: Someone) -> list[str]:
+    query = 'SELECT id FROM session WHERE "userId" = $1'
+    return [row["id"] for row in sql("auth", query, someone.user_id)]
+
+
+def test_token_of_the_table_is_refused_everywhere(someone: Someone, sql: Sql) -> None:
+    (row,) = sql("auth", 'SELECT token FROM session WHERE "userId" = $1', someone.user_id)
+    assert row["token"] == someone.bare
+    for bare in (someone.bare, f"{someone.bare}.", f"{someone.bare}.{'A' * 43}="):
+        assert someone.fetch_jwt(bare).status_code == 401
+        assert someone.send("GET", f"{someone.web}/get-session", bare).json() is None
+        assert someone.send("GET", f"{someone.web}/list-sessions", bare).status_code == 401
+        # It answers 200 to everybody, and ends nothing.
+        someone.send("POST", f"{someone.web}/sign-out", bare, json={})
+        cookie = {"Cookie": f"better-auth.session_token={bare}"}
+        answer = someone.send("GET", f"{someone.web}/get-session", headers=cookie)
+        assert answer.json() is None
+        for path in ("refresh", "logout"):
+            refused = someone.send("POST", f"{someone.api}/{path}", json={"refresh_token": bare})
+            assert refused.status_code in {401, 204}
+            assert refused.status_code == 401 or bare.endswith("A=")
+    assert all(someone.uses().values())
+
+
+def test_refresh_token_of_a_login_is_the_signed_one(someone: Someone) -> None:
+    body = {"email": someone.email, "password": PASSWORD}
+    session = someone.send("POST", f"{someone.api}/login", json=body).json()
+    assert session["refresh_token"].count(".") == 1
+    assert someone.fetch_jwt(session["refresh_token"]).status_code == 200
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_session_logged_out_with_the_access_token_alone_never_comes_back(
+    someone: Someone, sql: Sql, way: str
+) -> None:
+    (session_id,) = sessions_of(sql, someone)
+    access = someone.fetch_jwt().json()["token"]
+    assert someone.send("POST", f"{someone.api}/logout", access).status_code == 204
+    # Six days later, the entry and the session are there still; nobody has used it meanwhile.
+    sql("owner", OLD_LIST, session_id)
+    assert sessions_of(sql, someone) == [session_id]
+    assert someone.uses(way) == {way: False}
+    assert sessions_of(sql, someone) == []
+
+
+def test_session_of_a_user_who_was_cut_off_ends_and_a_later_one_lives(
+    someone: Someone, sql: Sql
+) -> None:
+    other = {"email": someone.email, "password": PASSWORD}
+    someone.send("POST", f"{someone.web}/sign-in/email", json=other)
+    assert len(sessions_of(sql, someone)) == 2
+    sql("auth", REVOKE, "subject", someone.user_id)
+    assert someone.fetch_jwt().status_code == 401
+    assert len(sessions_of(sql, someone)) == 1, "only the one that was used was looked at"
+    someone.sign("in")
+    sessions = someone.send("GET", f"{someone.web}/list-sessions", someone.signed).json()
+    assert [session["token"] for session in sessions] == [someone.bare]
+    assert len(sessions_of(sql, someone)) == 1, "and now the other one, too"
+
+
+def test_session_that_cannot_be_looked_up_is_503_and_not_ended(someone: Someone, sql: Sql) -> None:
+    sql("owner", "REVOKE SELECT ON public.token_revocations FROM auth")
+    try:
+        for answer in (
+            someone.fetch_jwt(),
+            someone.send("GET", f"{someone.web}/get-session", someone.signed),
+            someone.send("POST", f"{someone.api}/refresh", json={"refresh_token": someone.signed}),
+        ):
+            assert answer.status_code == 503
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert "set-cookie" not in answer.headers
+    finally:
+        sql("owner", "GRANT SELECT ON public.token_revocations TO auth")
+    assert all(someone.uses().values())
+    assert len(sessions_of(sql, someone)) == 1
+
+
+# The last: tokens that others got in the same second are refused as well.
+def test_session_outlives_the_revocation_of_everyones_tokens(someone: Someone, sql: Sql) -> None:
+    sql("auth", REVOKE, "everyone", "")
+    assert someone.fetch_jwt().status_code == 200
+    assert len(sessions_of(sql, someone)) == 1
