@@ -74,8 +74,9 @@ def redis(tmp_path: Path, redis_port: int) -> Iterator[Redis]:
 
 @asynccontextmanager
 async def limited(
-    database: DatabaseUrls, settings: Settings, *, peer: str = "127.0.0.1", **changes: object
+    database: DatabaseUrls, settings: Settings, **changes: object
 ) -> AsyncIterator[httpx.AsyncClient]:
+    peer = str(changes.pop("peer", "127.0.0.1"))
     # Nobody answers there: what gets past the limits is 503 at once.
     better_auth = {
         "better_auth_url": "http://127.0.0.1:9",
@@ -144,14 +145,18 @@ async def statuses_from(client: httpx.AsyncClient, addresses: list[str]) -> list
     ]
 
 
-PROXY = {"peer": "10.1.2.3", "trusted_proxies": ("10.0.0.0/8",), "rate_limit_login": "2/minute"}
+BEHIND_PROXY: dict[str, object] = {
+    "peer": "10.1.2.3",
+    "trusted_proxies": ("10.0.0.0/8",),
+    "rate_limit_login": "2/minute",
+}
 
 
 async def test_addresses_of_one_ipv6_network_count_as_one_client(
     database: DatabaseUrls, settings: Settings
 ) -> None:
     addresses = [f"2001:db8:0:7:{number:x}::1" for number in range(1, 6)]
-    async with limited(database, settings, **PROXY) as client:
+    async with limited(database, settings, **BEHIND_PROXY) as client:
         assert await statuses_from(client, addresses) == [422, 422, 429, 429, 429]
         assert await statuses_from(client, ["2001:db8:0:8::1", "192.0.2.1"]) == [422, 422]
 
@@ -164,7 +169,7 @@ async def test_how_much_of_an_ipv6_address_counts_is_a_setting(
     database: DatabaseUrls, settings: Settings, prefix: int, statuses: list[int]
 ) -> None:
     addresses = [f"2001:db8:0:{number}::1" for number in (1, 2, 3)]
-    changes = {**PROXY, "rate_limit_ipv6_prefix": prefix}
+    changes = {**BEHIND_PROXY, "rate_limit_ipv6_prefix": prefix}
     async with limited(database, settings, **changes) as client:
         assert await statuses_from(client, addresses) == statuses
 
@@ -181,7 +186,7 @@ async def test_how_much_of_an_ipv6_address_counts_is_a_setting(
 async def test_one_address_in_several_spellings_counts_once(
     database: DatabaseUrls, settings: Settings, spellings: list[str]
 ) -> None:
-    changes = {**PROXY, "rate_limit_ipv6_prefix": 128}
+    changes = {**BEHIND_PROXY, "rate_limit_ipv6_prefix": 128}
     async with limited(database, settings, **changes) as client:
         assert await statuses_from(client, spellings) == [422, 422, 429, 429]
 
@@ -190,7 +195,7 @@ async def test_ipv4_addresses_count_whole_however_they_are_written(
     database: DatabaseUrls, settings: Settings
 ) -> None:
     addresses = [f"::ffff:192.0.2.{number}" for number in range(1, 5)]
-    changes = {**PROXY, "rate_limit_ipv6_prefix": 32}
+    changes = {**BEHIND_PROXY, "rate_limit_ipv6_prefix": 32}
     async with limited(database, settings, **changes) as client:
         assert await statuses_from(client, addresses) == [422] * 4
 
@@ -198,8 +203,9 @@ async def test_ipv4_addresses_count_whole_however_they_are_written(
 async def test_peers_of_one_ipv6_network_count_as_one_client(
     database: DatabaseUrls, settings: Settings
 ) -> None:
-    app_settings = {**PROXY, "trusted_proxies": (), "peer": "fe80::1%eth0"}
-    async with limited(database, settings, **app_settings) as client:
+    async with limited(
+        database, settings, peer="fe80::1%eth0", rate_limit_login="2/minute"
+    ) as client:
         assert await statuses_from(client, ["192.0.2.1"] * 3) == [422, 422, 429]
 
 
