@@ -74,8 +74,9 @@ def redis(tmp_path: Path, redis_port: int) -> Iterator[Redis]:
 
 @asynccontextmanager
 async def limited(
-    database: DatabaseUrls, settings: Settings, *, peer: str = "127.0.0.1", **changes: object
+    database: DatabaseUrls, settings: Settings, **changes: object
 ) -> AsyncIterator[httpx.AsyncClient]:
+    peer = str(changes.pop("peer", "127.0.0.1"))
     # Nobody answers there: what gets past the limits is 503 at once.
     better_auth = {
         "better_auth_url": "http://127.0.0.1:9",
