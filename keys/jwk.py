@@ -12,10 +12,13 @@ from enum import StrEnum
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
+
+from keys.weak_keys import has_roca_fingerprint, has_small_order, is_ed25519_point
 
 MAX_KID_LENGTH: Final = 255
 MIN_RSA_BITS: Final = 2048  # RFC 7518 section 3.3
@@ -171,12 +174,25 @@ def _import_public(
             # joserfc warns of short RSA keys; we refuse them below.
             warnings.simplefilter("ignore", SecurityWarning)
             if algorithm.key_type == "OKP":
-                return OKPKey.import_key(members)
+                return _sound(OKPKey.import_key(members))
             if algorithm.key_type == "EC":
                 return ECKey.import_key(members)  # checks that the point is on its curve
             return _strong_enough(RSAKey.import_key(members))
     except (JoseError, ValueError, TypeError, OverflowError, UnsupportedAlgorithm) as error:
         raise UnusableKeyError(UnusableKey.MALFORMED) from error
+
+
+def _sound(key: OKPKey) -> OKPKey:
+    """Return the Ed25519 key, unless anybody could sign for it or it is not a point."""
+    public = key.public_key
+    if not isinstance(public, Ed25519PublicKey):
+        raise UnusableKeyError(UnusableKey.MALFORMED)
+    point = public.public_bytes_raw()
+    if not is_ed25519_point(point):
+        raise UnusableKeyError(UnusableKey.MALFORMED)
+    if has_small_order(point):
+        raise UnusableKeyError(UnusableKey.WEAK)
+    return key
 
 
 def _strong_enough(key: RSAKey) -> RSAKey:
@@ -188,4 +204,6 @@ def _strong_enough(key: RSAKey) -> RSAKey:
         raise UnusableKeyError(UnusableKey.WEAK)
     if numbers.n % 2 == 0 or numbers.e < 3 or numbers.e % 2 == 0:  # noqa: PLR2004 - RFC 8017 3.1
         raise UnusableKeyError(UnusableKey.MALFORMED)
+    if has_roca_fingerprint(numbers.n):
+        raise UnusableKeyError(UnusableKey.WEAK)
     return key
