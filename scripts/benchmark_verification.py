@@ -89,8 +89,7 @@ def claims(subject: str) -> dict[str, object]:
 
 def verifier_for(signer: Signer, cache_size: int) -> AccessTokenVerifier:
     """Give a verifier that trusts `signer`."""
-    origin = frozenset({ORIGIN})
-    policy = VerificationPolicy(origin, origin, algorithms=frozenset({signer.algorithm}))
+    policy = VerificationPolicy(ORIGIN, ORIGIN, algorithms=signer.algorithm)
     keys = StaticKeySet([parse_jwk(signer.public_jwk(), policy.algorithms)])
     return AccessTokenVerifier(keys, policy, cache=VerifiedTokenCache(cache_size))
 

@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     policy = VerificationPolicy(
         issuers=settings.issuers,
         audiences=settings.audiences,
-        algorithms=frozenset(settings.jwt_algorithms),
+        algorithms=settings.jwt_algorithms,
     )
 
     security = SecurityLog(settings.secret)
@@ -164,12 +164,11 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
 
 def open_key_set(settings: Settings) -> KeySet:
     """Make the issuer's key set as the settings say: nothing is fetched yet."""
-    algorithms = frozenset(settings.jwt_algorithms)
     if settings.jwks_file is not None:
-        return StaticKeySet.from_file(settings.jwks_file, algorithms=algorithms)
+        return StaticKeySet.from_file(settings.jwks_file, algorithms=settings.jwt_algorithms)
     return RemoteKeySet(
         settings.key_url,
-        algorithms=algorithms,
+        algorithms=settings.jwt_algorithms,
         plain_http_hosts=settings.plain_http_hosts,
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
     )

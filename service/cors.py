@@ -1,6 +1,5 @@
 """CORS: which web apps may call from a browser. Outermost of all, for they must read errors too."""
 
-from collections.abc import Sequence
 from http import HTTPStatus
 from secrets import token_hex
 
@@ -15,7 +14,7 @@ from service.problem import problem_response
 class Cors(CORSMiddleware):
     """Starlette's middleware, with a problem document for a preflight that is refused."""
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
         super().__init__(
             app,
             allow_origins=origins,

@@ -127,7 +127,12 @@ def test_row08_ed25519_key_of_mixed_order_is_taken() -> None:
 
 def test_row08_rsa_key_with_the_roca_fingerprint_is_left_out() -> None:
     assert ROCA_MODULUS.bit_length() == 2048
-    jwk = {"kty": "RSA", "n": b64(ROCA_MODULUS.to_bytes(256)), "e": "AQAB", "alg": "RS256"}
+    jwk: dict[str, object] = {
+        "kty": "RSA",
+        "n": b64(ROCA_MODULUS.to_bytes(256)),
+        "e": "AQAB",
+        "alg": "RS256",
+    }
     assert reason_of(jwk) is UnusableKey.WEAK
 
 
