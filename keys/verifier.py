@@ -120,18 +120,18 @@ class AccessTokenVerifier:
             self._refuse_revoked_token(known.token)
         except InvalidTokenError:
             return False
-        return await self._key_set.find(known.token.key_id) == known.key
+        return known.is_of(await self._key_set.find(known.token.key_id))
 
     async def _verify_afresh(self, token: str) -> VerifiedToken:
         unverified = parse_compact(token)
         try:
-            return await self._verify_parsed(unverified, len(token))
+            return await self._verify_parsed(unverified)
         except InvalidTokenError as error:
             error.unverified_key_id = unverified.unverified_header.get("kid")
             error.unverified_issuer = unverified.unverified_claims.get("iss")
             raise
 
-    async def _verify_parsed(self, unverified: UnverifiedToken, length: int) -> VerifiedToken:
+    async def _verify_parsed(self, unverified: UnverifiedToken) -> VerifiedToken:
         algorithm, kid = self._check_header(unverified.unverified_header)
         contents = read_claims(unverified.unverified_claims, kid, self._policy, self._now())
         # Before the key is looked up: it is no matter whether anybody still serves it.
@@ -145,7 +145,7 @@ class AccessTokenVerifier:
             raise InvalidTokenError(Reason.BAD_SIGNATURE)
         # After the signature: whom a forged token names is nobody's business.
         self._refuse_revoked_token(contents)
-        return VerifiedToken(contents, key, length)
+        return VerifiedToken(contents, key.algorithm, key.thumbprint)
 
     def _refuse_revoked_key(self, kid: str) -> None:
         if self._revocations is not None:
