@@ -14,7 +14,6 @@ from service.accounts import routes as account_routes
 from service.accounts.better_auth import BetterAuth
 from service.accounts.sessions import Sessions
 from service.audit import Event, NotFoundWatch, SecurityLog
-from service.auth import SCOPES
 from service.cors import Cors
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database_url import parse_database_url
@@ -128,12 +127,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.cursors = CursorSigner(settings.secret)
     app.state.max_tasks = settings.max_tasks_per_user
     app.state.requires_verified_email = settings.require_verified_email
-    app.state.metadata = (own_url := settings.own_url) and metadata.ResourceMetadata(
-        resource=own_url,
-        authorization_servers=sorted(settings.issuers),
-        scopes_supported=list(SCOPES),
-        bearer_methods_supported=["header"],
-    )
+    own_url = settings.own_url
+    app.state.metadata = own_url and metadata.metadata_for(own_url, policy)
     add_problem_handlers(app, metadata_url=own_url and own_url + metadata.PATH)
     describe(app)
     add_docs(app)
