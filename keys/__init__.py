@@ -3,7 +3,7 @@
 In any FastAPI app, where `https://app.example.com` runs Better Auth::
 
     verifier = AccessTokenVerifier.for_better_auth("https://app.example.com")
-    app = FastAPI(lifespan=lambda _: verifier)
+    app = FastAPI(lifespan=verifier.lifespan)
 
     async def access_token(bearer: Annotated[Bearer, Depends(HTTPBearer())]) -> AccessToken:
         try:

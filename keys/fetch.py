@@ -9,8 +9,10 @@ from typing import Final
 import anyio.lowlevel
 import httpx
 
+from keys.jwk import algorithm_set
 from keys.key_set import MAX_DOCUMENT_BYTES, KeySnapshot, MalformedKeySetError, parse_jwks
 from keys.origins import is_loopback
+from keys.string_sets import string_set
 
 _MAX_PORT: Final = 65_535
 _MAX_ETAG: Final = 256
@@ -45,7 +47,7 @@ class FetchError(Exception):
         self.retry_after = retry_after
 
 
-def check_key_url(url: str, plain_http_hosts: Collection[str]) -> None:
+def check_key_url(url: str, plain_http_hosts: str | Collection[str]) -> None:
     """Raise `ValueError` unless keys may be fetched from `url` (RFC 8725 section 3.10)."""
     try:
         parsed = httpx.URL(url)
@@ -55,7 +57,8 @@ def check_key_url(url: str, plain_http_hosts: Collection[str]) -> None:
         raise ValueError(f"the port must be from 1 to {_MAX_PORT}")
     if parsed.userinfo:
         raise ValueError("the key URL must not carry a user name or password")
-    plain_allowed = is_loopback(parsed.host) or parsed.host in plain_http_hosts
+    plain_hosts = string_set(plain_http_hosts, "plain_http_hosts")
+    plain_allowed = is_loopback(parsed.host) or parsed.host in plain_hosts
     if not parsed.host or not (
         parsed.scheme == "https" or (parsed.scheme == "http" and plain_allowed)
     ):
@@ -69,15 +72,15 @@ class JwksFetcher:
         self,
         url: str,
         *,
-        algorithms: Collection[str],
-        plain_http_hosts: Collection[str],
+        algorithms: str | Collection[str],
+        plain_http_hosts: str | Collection[str],
         ca_file: str | None,
         limits: FetchLimits,
         transport: httpx.AsyncBaseTransport | None,
     ) -> None:
         check_key_url(url, plain_http_hosts)
         self._url = url
-        self._algorithms = frozenset(algorithms)
+        self._algorithms = algorithm_set(algorithms)
         self._limits = limits
         self._tls = httpx.create_ssl_context()
         if ca_file is not None:

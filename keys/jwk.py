@@ -12,11 +12,16 @@ from enum import StrEnum
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
+from keys.string_sets import string_set
+from keys.weak_keys import has_roca_fingerprint, has_small_order, is_ed25519_point
+
+DEFAULT_ALGORITHMS: Final = frozenset({"EdDSA", "RS256"})
 MAX_KID_LENGTH: Final = 255
 MIN_RSA_BITS: Final = 2048  # RFC 7518 section 3.3
 MAX_RSA_BITS: Final = 8192  # verifying costs grow with the modulus; nobody signs JWTs with more
@@ -96,10 +101,21 @@ def canonical_algorithm(name: str) -> str:
     return "EdDSA" if name == "Ed25519" else name
 
 
-def parse_jwk(jwk: object, algorithms: Collection[str]) -> VerificationKey:
+def algorithm_set(names: str | Collection[str]) -> frozenset[str]:
+    """Return the canonical names of algorithms: `EdDSA` and `Ed25519` are one.
+
+    Raises `ValueError` for none at all or an unknown one, `TypeError` for what are no strings.
+    """
+    canonical = frozenset(map(canonical_algorithm, string_set(names, "algorithms")))
+    if not canonical or not canonical <= ALGORITHMS.keys():
+        raise ValueError(f"algorithms must be among {', '.join(ALGORITHMS)} (or Ed25519)")
+    return canonical
+
+
+def parse_jwk(jwk: object, algorithms: str | Collection[str]) -> VerificationKey:
     """Make a verification key of one member of a JWK set (RFC 7517 section 4).
 
-    `algorithms` are the configured (canonical) ones; they decide only where the key names none.
+    `algorithms` are the configured ones; they decide only where the key names none.
     A key without `kid` goes by its RFC 7638 thumbprint.
 
     Raises `UnusableKeyError`.
@@ -113,7 +129,7 @@ def parse_jwk(jwk: object, algorithms: Collection[str]) -> VerificationKey:
         # Who publishes a private key has given it away: nothing signed with it proves anything.
         raise UnusableKeyError(UnusableKey.PRIVATE)
     _check_purpose(jwk)
-    algorithm = _algorithm_of(jwk, key_type, algorithms)
+    algorithm = _algorithm_of(jwk, key_type, algorithm_set(algorithms))
     key = _import_public(jwk, key_type, algorithm)
     thumbprint = key.thumbprint()
     kid = jwk.get("kid", thumbprint)
@@ -131,7 +147,7 @@ def _check_purpose(jwk: Mapping[str, object]) -> None:
 
 
 def _algorithm_of(
-    jwk: Mapping[str, object], key_type: str, algorithms: Collection[str]
+    jwk: Mapping[str, object], key_type: str, algorithms: frozenset[str]
 ) -> Algorithm:
     named = jwk.get("alg")
     if named is None:
@@ -171,12 +187,25 @@ def _import_public(
             # joserfc warns of short RSA keys; we refuse them below.
             warnings.simplefilter("ignore", SecurityWarning)
             if algorithm.key_type == "OKP":
-                return OKPKey.import_key(members)
+                return _sound(OKPKey.import_key(members))
             if algorithm.key_type == "EC":
                 return ECKey.import_key(members)  # checks that the point is on its curve
             return _strong_enough(RSAKey.import_key(members))
     except (JoseError, ValueError, TypeError, OverflowError, UnsupportedAlgorithm) as error:
         raise UnusableKeyError(UnusableKey.MALFORMED) from error
+
+
+def _sound(key: OKPKey) -> OKPKey:
+    """Return the Ed25519 key, unless anybody could sign for it or it is not a point."""
+    public = key.public_key
+    if not isinstance(public, Ed25519PublicKey):
+        raise UnusableKeyError(UnusableKey.MALFORMED)
+    point = public.public_bytes_raw()
+    if not is_ed25519_point(point):
+        raise UnusableKeyError(UnusableKey.MALFORMED)
+    if has_small_order(point):
+        raise UnusableKeyError(UnusableKey.WEAK)
+    return key
 
 
 def _strong_enough(key: RSAKey) -> RSAKey:
@@ -188,4 +217,6 @@ def _strong_enough(key: RSAKey) -> RSAKey:
         raise UnusableKeyError(UnusableKey.WEAK)
     if numbers.n % 2 == 0 or numbers.e < 3 or numbers.e % 2 == 0:  # noqa: PLR2004 - RFC 8017 3.1
         raise UnusableKeyError(UnusableKey.MALFORMED)
+    if has_roca_fingerprint(numbers.n):
+        raise UnusableKeyError(UnusableKey.WEAK)
     return key

@@ -10,13 +10,19 @@ from typing import Final, Literal, Protocol, Self
 
 from keys.clock import Clock, SystemClock
 from keys.errors import KeySetUnavailableError
-from keys.jwk import UnusableKey, UnusableKeyError, VerificationKey, parse_jwk
+from keys.jwk import (
+    DEFAULT_ALGORITHMS,
+    UnusableKey,
+    UnusableKeyError,
+    VerificationKey,
+    algorithm_set,
+    parse_jwk,
+)
 
 logger = logging.getLogger("keys")
 
 MAX_KEYS: Final = 100
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
-DEFAULT_ALGORITHMS: Final = frozenset({"EdDSA", "RS256"})
 
 State = Literal["fresh", "stale", "unavailable"]
 
@@ -82,7 +88,7 @@ class KeySet(Protocol):
         ...
 
 
-def parse_jwks(document: bytes, algorithms: Collection[str]) -> KeySnapshot:
+def parse_jwks(document: bytes, algorithms: str | Collection[str]) -> KeySnapshot:
     """Read a JWK set (RFC 7517 section 5); one broken or exotic key never spoils the others.
 
     Where two different keys share a kid neither is taken: nobody can say which one is meant.
@@ -131,7 +137,7 @@ class StaticKeySet:
         self._clock = clock or SystemClock()
         self._snapshot: KeySnapshot | None = KeySnapshot.of(keys)
         self._path: Path | None = None
-        self._algorithms: Collection[str] = DEFAULT_ALGORITHMS
+        self._algorithms = DEFAULT_ALGORITHMS
         self._seen: tuple[int, int, int] | None = None
         self._looked_at = float("-inf")
         self._error: str | None = None
@@ -141,12 +147,13 @@ class StaticKeySet:
         cls,
         path: Path,
         *,
-        algorithms: Collection[str] = DEFAULT_ALGORITHMS,
+        algorithms: str | Collection[str] = DEFAULT_ALGORITHMS,
         clock: Clock | None = None,
     ) -> Self:
         """Make a key set of a JWKS file, which need not be there yet."""
         key_set = cls((), clock=clock)
-        key_set._snapshot, key_set._path, key_set._algorithms = None, path, algorithms
+        key_set._snapshot, key_set._path = None, path
+        key_set._algorithms = algorithm_set(algorithms)
         return key_set
 
     async def find(self, kid: str) -> VerificationKey | None:

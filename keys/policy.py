@@ -1,42 +1,68 @@
 """What a token must be to count: `VerificationPolicy`."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, get_args
 
-from keys.jwk import ALGORITHMS, canonical_algorithm
+from keys.jwk import DEFAULT_ALGORITHMS, algorithm_set
+from keys.string_sets import string_set
 
 Profile = Literal["better-auth", "rfc9068"]
+MAX_LEEWAY: Final = 300  # more would hide a broken clock
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class VerificationPolicy:
     """What a token must be to count. Times are in seconds.
 
     `issuers` are the names of ONE issuer: Better Auth calls itself `<origin>` in session tokens and
     `<origin>/api/auth` in OAuth ones, with one key set behind both.
 
-    Raises `ValueError` where a policy would let everything or nothing pass.
+    Issuers, audiences and algorithms are each a string or a collection of strings; a string is one
+    value. Raises `TypeError` for anything else, and `ValueError` where a policy would let
+    everything or nothing pass.
     """
 
     issuers: frozenset[str]
     audiences: frozenset[str]
-    algorithms: frozenset[str] = frozenset({"EdDSA", "RS256"})
-    profile: Profile = "better-auth"
-    leeway: float = 10
-    max_lifetime: float = 24 * 3600
-    max_token_characters: int = 16_384
+    algorithms: frozenset[str]
+    profile: Profile
+    leeway: float
+    max_lifetime: float
+    max_token_characters: int
 
-    def __post_init__(self) -> None:
-        if not all(self.issuers) or not self.issuers:
-            raise ValueError("a policy needs the issuer's name")
-        if not all(self.audiences) or not self.audiences:
-            raise ValueError("a policy needs the audience that tokens are for")
-        canonical = frozenset(canonical_algorithm(name) for name in self.algorithms)
-        if not canonical or not canonical <= ALGORITHMS.keys():
-            raise ValueError(f"algorithms must be among {', '.join(ALGORITHMS)} (or Ed25519)")
-        # EdDSA and Ed25519 are one algorithm: either name, when configured, takes both.
-        object.__setattr__(self, "algorithms", canonical)
-        if not 0 <= self.leeway <= 300:  # noqa: PLR2004 - five minutes hide a broken clock, not skew
-            raise ValueError("leeway must be between 0 and 300 seconds")
-        if not self.max_lifetime > 0:
+    def __init__(  # noqa: PLR0913 - each is a rule of its own, all but two with a default
+        self,
+        issuers: str | Collection[str],
+        audiences: str | Collection[str],
+        *,
+        algorithms: str | Collection[str] = DEFAULT_ALGORITHMS,
+        profile: Profile = "better-auth",
+        leeway: float = 10,
+        max_lifetime: float = 24 * 3600,
+        max_token_characters: int = 16_384,
+    ) -> None:
+        values = {
+            "issuers": _names(issuers, "issuers"),
+            "audiences": _names(audiences, "audiences"),
+            "algorithms": algorithm_set(algorithms),
+            "profile": profile,
+            "leeway": leeway,
+            "max_lifetime": max_lifetime,
+            "max_token_characters": max_token_characters,
+        }
+        if profile not in get_args(Profile):
+            raise ValueError(f"the profile must be one of {', '.join(get_args(Profile))}")
+        if not 0 <= leeway <= MAX_LEEWAY:
+            raise ValueError(f"leeway must be between 0 and {MAX_LEEWAY} seconds")
+        if not max_lifetime > 0:
             raise ValueError("the maximum lifetime must be positive")
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # frozen
+
+
+def _names(value: str | Collection[str], argument: str) -> frozenset[str]:
+    names = string_set(value, argument)
+    if not names or "" in names:
+        raise ValueError(f"{argument} must name at least one, and none that is empty")
+    return names

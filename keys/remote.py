@@ -28,8 +28,8 @@ from cachetools import TTLCache
 from keys.clock import Clock, SystemClock
 from keys.errors import KeySetUnavailableError
 from keys.fetch import FetchError, FetchLimits, JwksFetcher
-from keys.jwk import VerificationKey
-from keys.key_set import DEFAULT_ALGORITHMS, KeySetStatus, KeySnapshot, State
+from keys.jwk import DEFAULT_ALGORITHMS, VerificationKey
+from keys.key_set import KeySetStatus, KeySnapshot, State
 
 logger = logging.getLogger("keys")
 
@@ -78,8 +78,8 @@ class RemoteKeySet:
         self,
         url: str,
         *,
-        algorithms: Collection[str] = DEFAULT_ALGORITHMS,
-        plain_http_hosts: Collection[str] = (),
+        algorithms: str | Collection[str] = DEFAULT_ALGORITHMS,
+        plain_http_hosts: str | Collection[str] = (),
         ca_file: str | None = None,
         policy: RefreshPolicy | None = None,
         limits: FetchLimits | None = None,

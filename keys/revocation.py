@@ -18,6 +18,7 @@ from typing import Final, Literal
 
 from keys.claims import AccessToken
 from keys.errors import InvalidTokenError, Reason, RevocationsUnavailableError
+from keys.string_sets import string_set
 
 SESSION_CLAIM: Final = "sid"
 """Names the session that a token came from (RFC 7519 registers it for OpenID Connect)."""
@@ -55,11 +56,14 @@ class RevocationList:
         """Whether the list has been loaded once."""
         return self._kids is not None
 
-    def replace(self, *, kids: Collection[str], revocations: Iterable[Revocation] = ()) -> None:
+    def replace(
+        self, *, kids: str | Collection[str], revocations: Iterable[Revocation] = ()
+    ) -> None:
         """Take up the list as it is now."""
+        revoked = string_set(kids, "kids")
         self._everyone, self._subjects, self._sessions = float("-inf"), {}, set()
         self.add(revocations)
-        self._kids = frozenset(kids)
+        self._kids = revoked
         self._refused &= self._sessions
 
     def add(self, revocations: Iterable[Revocation], *, kids: Collection[str] = ()) -> None:

@@ -9,7 +9,8 @@ NOT checked here: scopes (they belong to an operation, so to the service) and an
 user's account.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from time import time
 from typing import Final, Self
 
@@ -35,7 +36,8 @@ _TOKEN_TYPES: Final = {
 class AccessTokenVerifier:
     """Verifies compact JWTs against one issuer's key set. Safe to share between all requests.
 
-    An async context manager: inside of it the key set is kept up to date.
+    An async context manager: inside of it the key set is kept up to date. `lifespan` is the same
+    for an ASGI application.
     """
 
     def __init__(
@@ -61,22 +63,28 @@ class AccessTokenVerifier:
         `/api/auth/jwks`. Whatever differs is said to the constructor instead. Raises `ValueError`
         for a URL without TLS, loopback excepted.
         """
-        origin = frozenset({origin_of(url)})
+        origin = origin_of(url)
         policy = VerificationPolicy(issuers=origin, audiences=origin)
         key_set = RemoteKeySet(f"{url.rstrip('/')}{JWKS_PATH}", algorithms=policy.algorithms)
         return cls(key_set, policy)
 
-    async def __aenter__(self) -> None:
-        """Have the key set fetch ahead of need; nothing waits for it.
-
-        Gives nothing, so that it can be the lifespan of an ASGI application: Starlette would take
-        what it gave for the application's state.
-        """
+    async def __aenter__(self) -> Self:
+        """Start fetching keys ahead of need; nothing waits for the first fetch."""
         await self._key_set.start()
+        return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End that."""
+        """Stop fetching keys."""
         await self._key_set.stop()
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object) -> AsyncIterator[None]:
+        """Keep the key set up to date while an application runs: `FastAPI(lifespan=...)`.
+
+        Yields nothing: Starlette would take the verifier for the application's state.
+        """
+        async with self:
+            yield
 
     @property
     def cache_counters(self) -> CacheCounters:
@@ -112,18 +120,18 @@ class AccessTokenVerifier:
             self._refuse_revoked_token(known.token)
         except InvalidTokenError:
             return False
-        return await self._key_set.find(known.token.key_id) == known.key
+        return known.is_of(await self._key_set.find(known.token.key_id))
 
     async def _verify_afresh(self, token: str) -> VerifiedToken:
         unverified = parse_compact(token)
         try:
-            return await self._verify_parsed(unverified, len(token))
+            return await self._verify_parsed(unverified)
         except InvalidTokenError as error:
             error.unverified_key_id = unverified.unverified_header.get("kid")
             error.unverified_issuer = unverified.unverified_claims.get("iss")
             raise
 
-    async def _verify_parsed(self, unverified: UnverifiedToken, length: int) -> VerifiedToken:
+    async def _verify_parsed(self, unverified: UnverifiedToken) -> VerifiedToken:
         algorithm, kid = self._check_header(unverified.unverified_header)
         contents = read_claims(unverified.unverified_claims, kid, self._policy, self._now())
         # Before the key is looked up: it is no matter whether anybody still serves it.
@@ -137,7 +145,7 @@ class AccessTokenVerifier:
             raise InvalidTokenError(Reason.BAD_SIGNATURE)
         # After the signature: whom a forged token names is nobody's business.
         self._refuse_revoked_token(contents)
-        return VerifiedToken(contents, key, length)
+        return VerifiedToken(contents, key.algorithm, key.thumbprint)
 
     def _refuse_revoked_key(self, kid: str) -> None:
         if self._revocations is not None:

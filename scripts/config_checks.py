@@ -93,7 +93,7 @@ async def _database(settings: Settings) -> Finding:
 async def _listening(settings: Settings) -> Finding:
     """Say something on the one connection and hear it on the other: a pooler would keep it."""
     heard = asyncio.Queue[str]()
-    listener = Listener(settings.listening_url, [_CHANNEL], heard.put_nowait)
+    listener = Listener(settings.listening_url, (_CHANNEL,), heard.put_nowait)
     task = asyncio.create_task(listener.run())
     try:
         async with asyncio.timeout(_SECONDS):
@@ -235,7 +235,7 @@ async def _token(settings: Settings, token: str) -> Finding:
     policy = VerificationPolicy(
         issuers=settings.issuers,
         audiences=settings.audiences,
-        algorithms=frozenset(settings.jwt_algorithms),
+        algorithms=settings.jwt_algorithms,
     )
     verifier = AccessTokenVerifier(open_key_set(settings), policy)
     async with verifier:

@@ -80,9 +80,7 @@ def _mint(options: argparse.Namespace) -> str:
 
 def _longest_lifetime() -> float:
     """Give what a verifier takes at most."""
-    return VerificationPolicy(
-        issuers=frozenset({"https://issuer"}), audiences=frozenset({"https://issuer"})
-    ).max_lifetime
+    return VerificationPolicy("https://issuer", "https://issuer").max_lifetime
 
 
 def _give(token: str, options: argparse.Namespace) -> None:

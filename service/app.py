@@ -14,7 +14,6 @@ from service.accounts import routes as account_routes
 from service.accounts.better_auth import BetterAuth
 from service.accounts.sessions import Sessions
 from service.audit import Event, NotFoundWatch, SecurityLog
-from service.auth import SCOPES
 from service.body_limit import MAX_BODY_BYTES, BodyLimit
 from service.cors import Cors
 from service.database import Database, DatabaseRefusedError, DatabaseUnavailableError
@@ -56,7 +55,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     policy = VerificationPolicy(
         issuers=settings.issuers,
         audiences=settings.audiences,
-        algorithms=frozenset(settings.jwt_algorithms),
+        algorithms=settings.jwt_algorithms,
     )
 
     security = SecurityLog(settings.secret)
@@ -136,12 +135,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.cursors = CursorSigner(settings.secret)
     app.state.max_tasks = settings.max_tasks_per_user
     app.state.requires_verified_email = settings.require_verified_email
-    app.state.metadata = (own_url := settings.own_url) and metadata.ResourceMetadata(
-        resource=own_url,
-        authorization_servers=sorted(settings.issuers),
-        scopes_supported=list(SCOPES),
-        bearer_methods_supported=["header"],
-    )
+    own_url = settings.own_url
+    app.state.metadata = own_url and metadata.metadata_for(own_url, policy)
     add_problem_handlers(app, metadata_url=own_url and own_url + metadata.PATH)
     describe(app)
     add_docs(app)
@@ -167,12 +162,11 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
 
 def open_key_set(settings: Settings) -> KeySet:
     """Make the issuer's key set as the settings say: nothing is fetched yet."""
-    algorithms = frozenset(settings.jwt_algorithms)
     if settings.jwks_file is not None:
-        return StaticKeySet.from_file(settings.jwks_file, algorithms=algorithms)
+        return StaticKeySet.from_file(settings.jwks_file, algorithms=settings.jwt_algorithms)
     return RemoteKeySet(
         settings.key_url,
-        algorithms=algorithms,
+        algorithms=settings.jwt_algorithms,
         plain_http_hosts=settings.plain_http_hosts,
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
     )

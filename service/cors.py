@@ -1,6 +1,6 @@
 """CORS: which web apps may call from a browser, and read the answer, errors included."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -14,7 +14,7 @@ from service.problem import problem_response
 class Cors(CORSMiddleware):
     """Starlette's middleware, with a problem document for a preflight that is refused."""
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
         super().__init__(
             app,
             allow_origins=origins,

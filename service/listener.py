@@ -5,7 +5,7 @@ A transaction pooler cannot LISTEN: this connection is made to DIRECT_DATABASE_U
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Final
 
 import asyncpg
@@ -27,7 +27,7 @@ class Listener:
     """
 
     def __init__(
-        self, url: DatabaseUrl, channels: Collection[str], heard: Callable[[str], None]
+        self, url: DatabaseUrl, channels: tuple[str, ...], heard: Callable[[str], None]
     ) -> None:
         self._url = url
         self._channels = channels

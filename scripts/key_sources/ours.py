@@ -16,9 +16,9 @@ class Keys:
 
     def __init__(self, settings: Settings, ttl: float | None) -> None:
         policy = VerificationPolicy(
-            issuers=frozenset({settings.issuer}),
-            audiences=frozenset({settings.audience}),
-            algorithms=frozenset({settings.algorithm}),
+            issuers=settings.issuer,
+            audiences=settings.audience,
+            algorithms=settings.algorithm,
         )
         refresh = (
             RefreshPolicy()

@@ -125,7 +125,7 @@ class Target:
         try:
             fetcher = JwksFetcher(
                 self.key_url,
-                algorithms=ALGORITHMS,
+                algorithms=ALGORITHMS.keys(),
                 plain_http_hosts=self.plain_http_hosts,
                 ca_file=self.ca_file,
                 limits=FetchLimits(total=_FETCH_SECONDS),

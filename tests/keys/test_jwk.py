@@ -89,6 +89,11 @@ def test_row09_a_key_named_ed25519_is_an_eddsa_key() -> None:
     assert parse_jwk({**ED, "alg": "Ed25519"}, DEFAULT).algorithm == "EdDSA"
 
 
+def test_row09_key_without_alg_fits_either_name_when_configured() -> None:
+    jwk = {name: value for name, value in ED.items() if name != "alg"}
+    assert parse_jwk(jwk, "Ed25519").algorithm == "EdDSA"
+
+
 def test_key_without_kid_goes_by_its_thumbprint() -> None:
     key = parse_jwk({name: value for name, value in ED.items() if name != "kid"}, DEFAULT)
     assert key.kid == key.thumbprint

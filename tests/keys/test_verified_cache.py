@@ -2,7 +2,9 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
 from typing import ClassVar
 
 import pytest
@@ -19,7 +21,7 @@ from keys import (
     VerifiedTokenCache,
 )
 from keys.jwk import VerificationKey, parse_jwk
-from tests.keys.tokens import NOW, POLICY, claims, key_set_of, refusal
+from tests.keys.tokens import NOW, ORIGIN, POLICY, claims, key_set_of, refusal
 from tests.simulators.clock import ManualClock, advancing, eventually
 from tests.simulators.jwks_server import JwksServer
 
@@ -146,7 +148,7 @@ async def test_row44_cache_is_bounded_and_forgets_what_was_not_used(
     keys: CountingKeySet, signer: Signer
 ) -> None:
     first, second, third = (signer.mint(claims(sub=name)) for name in ("a", "b", "c"))
-    cache = VerifiedTokenCache(2 * len(first))
+    cache = VerifiedTokenCache(2 * await size_of(first, keys))
     verifier = AccessTokenVerifier(keys, POLICY, cache=cache, now=lambda: NOW)
     for token in (first, second, first, third):
         await verifier.verify(token)
@@ -159,13 +161,48 @@ async def test_row44_cache_is_bounded_and_forgets_what_was_not_used(
 
 
 async def test_row44_long_tokens_leave_room_for_fewer(keys: CountingKeySet, signer: Signer) -> None:
-    cache = VerifiedTokenCache(10_000)
+    cache = VerifiedTokenCache(11_000)
     verifier = AccessTokenVerifier(keys, POLICY, cache=cache, now=lambda: NOW)
     for name in ("a", "b", "c", "d"):
         await verifier.verify(signer.mint(claims(sub=name, about="x" * 3000)))
     assert len(cache) == 2
     await verifier.verify(signer.mint(claims(about="x" * 10_000)))
     assert len(cache) == 2
+
+
+SHAPES: dict[str, Callable[[int], dict[str, object]]] = {
+    "short": lambda n: claims(sub=f"{n}", id=..., name=..., email=..., emailVerified=...),
+    "Better Auth's": lambda n: claims(sub=f"user-{n:05}", createdAt=f"{n}", updatedAt=f"{n}"),
+    "long": lambda n: claims(about=f"{n}" + "x" * 8000),
+    "long in other letters": lambda n: claims(about=f"{n}" + "\u4e00" * 1500),
+    "many claims": lambda n: claims(**{f"{n} {m}": m * 1000 for m in range(150)}),
+    "many objects": lambda n: claims(o=[{"id": f"{n} {m}", "role": "member"} for m in range(60)]),
+    "many empty lists": lambda n: claims(sub=f"{n}", lists=[[] for _ in range(1000)]),
+    "many audiences": lambda n: claims(aud=[ORIGIN, *(f"{n} {m}" for m in range(40))]),
+    "many scopes": lambda n: claims(scope=" ".join(f"{n}:{m}" for m in range(100))),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=[f"row44 {id_}" for id_ in SHAPES])
+async def test_cache_takes_the_bytes_that_it_is_bound_to(
+    signer: Signer, shape: Callable[[int], dict[str, object]]
+) -> None:
+    max_bytes, keys = 400_000, key_set_of(signer)
+    size = await size_of(signer.mint(shape(99_999)), keys)
+    tokens = [signer.mint(shape(n)) for n in range(10_000, 10_000 + 2 * max_bytes // size)]
+    cache = VerifiedTokenCache(max_bytes)
+    verifier = AccessTokenVerifier(keys, POLICY, cache=cache, now=lambda: NOW)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for token in tokens:
+            await verifier.verify(token)
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(cache) < len(tokens)
+    assert 0.8 * max_bytes < held < 1.1 * max_bytes
 
 
 async def test_row44_cache_of_size_zero_keeps_nothing(keys: CountingKeySet, signer: Signer) -> None:
@@ -182,6 +219,13 @@ async def test_row45_cache_holds_no_token(signer: Signer, keys: CountingKeySet) 
     await AccessTokenVerifier(keys, POLICY, cache=cache, now=lambda: NOW).verify(token)
     assert token not in repr(cache._entries)
     assert token.rpartition(".")[2] not in repr(cache._entries)
+
+
+async def size_of(token: str, keys: StaticKeySet) -> int:
+    """Give what the cache charges for a token."""
+    cache = VerifiedTokenCache()
+    await AccessTokenVerifier(keys, POLICY, cache=cache, now=lambda: NOW).verify(token)
+    return cache._bytes
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from keys.jwk import parse_jwk
 
 NOW: Final = 1_900_000_000
 ORIGIN: Final = "https://app.example.com"
-POLICY: Final = VerificationPolicy(issuers=frozenset({ORIGIN}), audiences=frozenset({ORIGIN}))
+POLICY: Final = VerificationPolicy(issuers=ORIGIN, audiences=ORIGIN)
 
 
 def claims(**changes: object) -> dict[str, object]:

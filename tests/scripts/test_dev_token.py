@@ -13,7 +13,7 @@ ORIGIN = "http://localhost:3000"
 async def test_token_is_one_that_a_verifier_of_the_published_key_takes(tmp_path: Path) -> None:
     signer = await provide_signer(tmp_path)
     token = mint(signer, {**USER, "iss": ORIGIN, "aud": ORIGIN})
-    policy = VerificationPolicy(issuers=frozenset({ORIGIN}), audiences=frozenset({ORIGIN}))
+    policy = VerificationPolicy(issuers=ORIGIN, audiences=ORIGIN)
     verifier = AccessTokenVerifier(StaticKeySet.from_file(tmp_path / "jwks.json"), policy)
     verified = await verifier.verify(token)
     assert verified.subject == "dev-user"

@@ -26,7 +26,7 @@ async def test_token_speaks_for_its_subject_within_its_scope(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--subject", "ada", "--scope", "tasks:read", "--lifetime", "1h"]) == 0
-    policy = VerificationPolicy(issuers=frozenset({ORIGIN}), audiences=frozenset({ORIGIN}))
+    policy = VerificationPolicy(issuers=ORIGIN, audiences=ORIGIN)
     verifier = AccessTokenVerifier(StaticKeySet.from_file(folder / "jwks.json"), policy)
     token = await verifier.verify(capsys.readouterr().out.strip())
     assert (token.subject, token.scopes) == ("ada", frozenset({"tasks:read"}))

@@ -9,10 +9,11 @@ from uuid import UUID
 import httpx
 import pytest
 
-from keys import Signer
+from keys import Signer, VerificationPolicy
 from scripts.in_process import running
 from service.app import create_app
 from service.challenges import Challenge
+from service.metadata import metadata_for
 from service.settings import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
@@ -152,13 +153,22 @@ async def test_row31_row35_scope_is_enforced_where_the_token_carries_one(
     assert f'scope="{needed}"' in challenge
 
 
-async def test_row36_metadata_document_tells_whose_tokens_are_taken(
+async def test_row36_metadata_of_session_tokens_names_no_authorization_server(
     client: httpx.AsyncClient,
 ) -> None:
     answer = await client.get("/.well-known/oauth-protected-resource")
     assert answer.json() == {
         "resource": "http://localhost:8000",
-        "authorization_servers": [ORIGIN],
+        "bearer_methods_supported": ["header"],
+    }
+
+
+def test_row36_metadata_of_oauth_tokens_names_authorization_server_and_scopes() -> None:
+    issuer = f"{ORIGIN}/api/auth"
+    policy = VerificationPolicy(issuer, ORIGIN, profile="rfc9068")
+    assert metadata_for("https://api.example.com", policy).model_dump() == {
+        "resource": "https://api.example.com",
+        "authorization_servers": [issuer],
         "scopes_supported": ["tasks:read", "tasks:write"],
         "bearer_methods_supported": ["header"],
     }

@@ -209,7 +209,7 @@ async def watching(
         pool,
         parse_database_url(direct_url),
         StaticKeySet(()),
-        policy=VerificationPolicy(frozenset({ORIGIN}), frozenset({ORIGIN})),
+        policy=VerificationPolicy(ORIGIN, ORIGIN),
         security=SecurityLog(b"k" * 32),
         look_seconds=look_seconds,
     )

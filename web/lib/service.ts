@@ -12,8 +12,8 @@ export interface paths {
             readonly cookie?: never;
         };
         /**
-         * Whose tokens are taken here?
-         * @description Tell it; 404 where the service has not been told its own URL (SERVICE_URL).
+         * Get protected resource metadata
+         * @description Return how to get a token for this service; 404 where SERVICE_URL is not set.
          */
         readonly get: operations["getResourceMetadata"];
         readonly put?: never;
@@ -545,11 +545,13 @@ export interface components {
         readonly ResourceMetadata: {
             /**
              * Authorization Servers
+             * @description Issuers of OAuth access tokens; absent where session tokens are accepted.
+             * @default []
              * @example [
-             *       "https://app.example.com"
+             *       "https://app.example.com/api/auth"
              *     ]
              */
-            readonly authorization_servers: readonly string[];
+            readonly authorization_servers?: readonly string[];
             /**
              * Bearer Methods Supported
              * @example [
@@ -564,12 +566,14 @@ export interface components {
             readonly resource: string;
             /**
              * Scopes Supported
+             * @description Scopes that a token can carry; absent where tokens carry none.
+             * @default []
              * @example [
              *       "tasks:read",
              *       "tasks:write"
              *     ]
              */
-            readonly scopes_supported: readonly string[];
+            readonly scopes_supported?: readonly string[];
         };
         /**
          * Session
