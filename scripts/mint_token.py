@@ -25,6 +25,7 @@ from scripts.commands import DONE, FAILED, USAGE, Parser, UsageError, setting
 from scripts.dev_token import mint
 from scripts.durations import parse_duration
 from scripts.private_files import PRIVATE_FILE
+from scripts.rotation.target import issuer_algorithms
 from scripts.signing_key_file import FileSigningKeys
 
 _MAX_SUBJECT: Final = 255
@@ -65,7 +66,7 @@ def _mint(options: argparse.Namespace) -> str:
     claims["aud"] = options.audience or origin
     if options.scope is not None:
         claims["scope"] = options.scope
-    signer = FileSigningKeys(Path(path)).ring.signer()
+    signer = FileSigningKeys(Path(path), algorithm=issuer_algorithms()[0]).ring.signer()
     if signer is None:
         raise KeyStoreError(f"{path}: no key signs; start ./scripts/dev --api once")
     return mint(signer, claims, lifetime=lifetime)

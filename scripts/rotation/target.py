@@ -11,7 +11,7 @@ from keys.better_auth import BetterAuthSigningKeys, Database, Verifier
 from keys.better_auth_secrets import IssuerSecrets
 from keys.fetch import FetchError, FetchLimits, JwksFetcher
 from keys.jwk import ALGORITHMS
-from keys.rotation import RotationPolicy
+from keys.rotation_policy import RotationPolicy, signing_algorithms
 from keys.signing_keys import KeyStoreError, SigningKeyStore
 from keys.verifier import JWKS_PATH
 from scripts.commands import UsageError, database_url_from, operator, setting
@@ -45,6 +45,8 @@ class Target:
 
     store: SigningKeyStore
     policy: RotationPolicy
+    algorithms: tuple[str, ...]
+    """The issuer's (SIGNING_ALGORITHM), its default first; the policy may be about others."""
     better_auth: BetterAuthSigningKeys | None
     """The store again, where it is Better Auth's table and not a file."""
     service_database: Database | None
@@ -55,31 +57,34 @@ class Target:
     @classmethod
     def read(cls, options: Namespace) -> "Target":
         """Read where the keys are. Raises `UsageError`."""
+        algorithms = issuer_algorithms()
         file = options.file or setting("SIGNING_KEYS_FILE")
         if file is not None:
             path = Path(file)
             if not path.parent.is_dir():
                 raise UsageError(f"SIGNING_KEYS_FILE (--file): there is no folder {path.parent}")
-            return cls(FileSigningKeys(path), _policy(options, grace=_FOR_EVER), None, None, None)
-        policy = _policy(options)
-        store = BetterAuthSigningKeys(
+            store = FileSigningKeys(path, algorithm=algorithms[0])
+            policy = _policy(options, algorithms, grace=_FOR_EVER)
+            return cls(store, policy, algorithms, None, None, None)
+        policy = _policy(options, algorithms)
+        better_auth = BetterAuthSigningKeys(
             _reach(database_url_from("AUTH_DATABASE_URL", meaning="Better Auth's database")),
             secrets=issuer_secrets(unencrypted=options.unencrypted),
-            algorithm=policy.algorithm,
+            algorithm=algorithms[0],
             operator=operator(),
         )
         service = None
         if setting("DATABASE_URL") is not None:
             service = _reach(database_url_from("DATABASE_URL", meaning="the service's database"))
         origin = setting("BETTER_AUTH_INTERNAL_URL") or setting("BETTER_AUTH_URL")
-        hosts = (setting("PLAIN_HTTP_HOSTS") or "").split(",")
         return cls(
-            store,
+            better_auth,
             policy,
-            store,
+            algorithms,
+            better_auth,
             service,
             setting("JWKS_URL") or (origin and origin.rstrip("/") + JWKS_PATH),
-            tuple(host.strip() for host in hosts if host.strip()),
+            _listed("PLAIN_HTTP_HOSTS"),
             setting("CA_FILE"),
         )
 
@@ -130,6 +135,14 @@ class Target:
         )
 
 
+def issuer_algorithms() -> tuple[str, ...]:
+    """Read what Better Auth is configured to sign with, its default first. Raises `UsageError`."""
+    try:
+        return signing_algorithms(_listed("SIGNING_ALGORITHM") or ("EdDSA",))
+    except ValueError as error:
+        raise UsageError(f"SIGNING_ALGORITHM: {error}") from None
+
+
 def issuer_secrets(*, unencrypted: bool) -> IssuerSecrets:
     """Read Better Auth's secrets from its own variables. Raises `UsageError`."""
     secrets = _secrets("", unencrypted=unencrypted)
@@ -160,7 +173,14 @@ def _secrets(prefix: str, *, unencrypted: bool) -> IssuerSecrets | None:
         raise UsageError(f"{names[1]}: {error}") from None
 
 
-def _policy(options: Namespace, *, grace: timedelta | None = None) -> RotationPolicy:
+def _listed(name: str) -> tuple[str, ...]:
+    entries = (entry.strip() for entry in (setting(name) or "").split(","))
+    return tuple(entry for entry in entries if entry)
+
+
+def _policy(
+    options: Namespace, algorithms: tuple[str, ...], *, grace: timedelta | None = None
+) -> RotationPolicy:
     given: dict[str, timedelta] = {}
     for name, variable in POLICY_OPTIONS.items():
         text = getattr(options, name) or setting(variable)
@@ -179,9 +199,10 @@ def _policy(options: Namespace, *, grace: timedelta | None = None) -> RotationPo
             "JWKS_GRACE_PERIOD: not set; it is Better Auth's jwks.gracePeriod (30d unless web/ sets"
             " it), for how long a retired key is served"
         )
-    algorithm = options.algorithm or setting("SIGNING_ALGORITHM") or "EdDSA"
+    chosen = (options.algorithm,) if options.algorithm else algorithms
+    pinned = frozenset(_listed("PINNED_KEYS"))
     try:
-        return RotationPolicy(algorithm=algorithm, **given)
+        return RotationPolicy(algorithms=chosen, pinned=pinned, **given)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
