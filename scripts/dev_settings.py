@@ -143,6 +143,7 @@ class DevSettings:
             **self._service_settings(home, urls),
             "MIGRATION_DATABASE_URL": urls.owner,
             "PURGE_DATABASE_URL": urls.purge or "",
+            "PINNED_KEYS": self.environment.get("PINNED_KEYS") or "",
             **self.issuer_settings,
         }
         if self.api_only:

@@ -15,7 +15,8 @@ export interface Environment {
   readonly secret: string | undefined;
   /** Versioned secrets, the current one first; undefined where there is one secret without a version. */
   readonly secrets: readonly VersionedSecret[] | undefined;
-  readonly signingAlgorithm: SigningAlgorithm;
+  /** The algorithm that tokens are signed with by default, then those that a pin may ask for. */
+  readonly signingAlgorithms: readonly [SigningAlgorithm, ...SigningAlgorithm[]];
   /** For how long a retired key is served, in seconds. */
   readonly gracePeriod: number;
   /** A span of time such as `15m`, in the words Better Auth understands. */
@@ -115,10 +116,15 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
   const secret = secrets === undefined ? value("BETTER_AUTH_SECRET") : given("BETTER_AUTH_SECRET");
   if (secret) checkSecret("BETTER_AUTH_SECRET", secret);
 
-  const algorithm = value("SIGNING_ALGORITHM", "EdDSA");
+  const names = value("SIGNING_ALGORITHM", "EdDSA").split(",").map((name) => name.trim()).filter(Boolean);
   // Ed25519 is the same algorithm under the name of RFC 9864.
-  const signingAlgorithm = ALGORITHMS.find((known) => known === (algorithm === "Ed25519" ? "EdDSA" : algorithm));
-  if (signingAlgorithm === undefined) problems.push(`SIGNING_ALGORITHM must be among ${ALGORITHMS.join(", ")}`);
+  const algorithms = names.map((name) => ALGORITHMS.find((known) => known === (name === "Ed25519" ? "EdDSA" : name)));
+  const [first = "EdDSA", ...others] = algorithms.filter((algorithm) => algorithm !== undefined);
+  if (names.length === 0 || algorithms.includes(undefined)) {
+    problems.push(`SIGNING_ALGORITHM must be among ${ALGORITHMS.join(", ")}, separated by commas, the default first`);
+  } else if (new Set(algorithms).size < algorithms.length) {
+    problems.push("SIGNING_ALGORITHM has an algorithm twice");
+  }
 
   const grace = value("JWKS_GRACE_PERIOD", "30d");
   if (!LIFETIME.test(grace)) problems.push("JWKS_GRACE_PERIOD must be a whole number with a unit, such as 30d");
@@ -134,7 +140,7 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
     origin: origin("BETTER_AUTH_URL"),
     secret: secret || undefined,
     secrets,
-    signingAlgorithm: signingAlgorithm ?? "EdDSA",
+    signingAlgorithms: [first, ...others],
     gracePeriod: Number.parseInt(grace, 10) * (UNIT_SECONDS[/[smhd]/.exec(grace)?.[0] ?? ""] ?? 0),
     accessTokenLifetime,
     serviceOrigin: origin("SERVICE_URL", "http://localhost:8000"),
