@@ -8,16 +8,30 @@ from typing import Final, TypeAlias
 import asyncpg
 
 from keys.better_auth_secrets import IssuerSecrets, UndecryptableKeyError
-from keys.better_auth_table import Event, Row, read_keys, signer_of, signing_row, without_name
+from keys.better_auth_table import (
+    Event,
+    Row,
+    algorithm_of,
+    read_keys,
+    signer_of,
+    signing_rows,
+    without_name,
+)
 from keys.signer import Signer
-from keys.signing_keys import KeyInUseError, KeyState, SigningKey, UnknownKeyError
+from keys.signing_keys import (
+    KeyInUseError,
+    KeyState,
+    SigningKey,
+    UnknownKeyError,
+    active_keys,
+)
 
 # Better Auth goes by its own clock, which may be behind the database's.
 _LONG_EXPIRED: Final = timedelta(minutes=5)
 _ROWS: Final = (
     'SELECT id, "createdAt", "expiresAt", alg, "publicKey", "privateKey" FROM jwks ORDER BY id'
 )
-_EVENTS: Final = "SELECT at, verb, kid FROM public.signing_key_events ORDER BY id"
+_EVENTS: Final = "SELECT at, verb, kid, algorithm FROM public.signing_key_events ORDER BY id"
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -66,28 +80,28 @@ class BetterAuthKeyRing:
         )
 
     async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served and does not sign. Where there is none yet, it signs."""
+        """Add a key that is served and does not sign. Where no key signs at all, it does."""
         if await self._is_revoked(signer.kid):
             raise KeyInUseError(f"key {signer.kid} was revoked")
         rows, now = await self.rows(), await self.now()
         if any(row.kid == signer.kid for row in rows):
             return False
-        signs = signing_row(rows, self._algorithm, now)
+        signing = signing_rows(rows, self._algorithm, now)
         created, expires = now, None
-        if signs is not None:
+        if signing:
             created = min(row.created_at for row in rows) - timedelta(seconds=1)
-            if (signs.algorithm or self._algorithm) != signer.algorithm:
+            if signer.algorithm not in signing:
+                # As a live row, the first of its algorithm would be the newest, and sign.
                 expires = now - _LONG_EXPIRED
         await self._insert(signer, created, expires)
         await self._record("publish", signer.kid, signer.algorithm)
-        if signs is None:
+        if not signing:
             await self._record("activate", signer.kid, signer.algorithm)
         return True
 
     async def activate(self, kid: str) -> bool:
-        """Have the key sign from now on."""
-        keys, now = await self.keys(), await self.now()
-        key = _get(keys, kid)
+        """Make the key the active one of its algorithm."""
+        key = _get(await self.keys(), kid)
         if key.state is KeyState.ACTIVE:
             return False
         if key.state is not KeyState.PRE_ACTIVATION:
@@ -101,12 +115,9 @@ class BetterAuthKeyRing:
             'UPDATE jwks SET "expiresAt" = NULL, "createdAt" = greatest($2, (SELECT'
             " max(\"createdAt\") FROM jwks) + interval '1 ms') WHERE id = $1",
             kid,
-            now,
+            await self.now(),
         )
         await self._record("activate", kid, key.algorithm)
-        for other in keys:
-            if other.algorithm != key.algorithm and other.retired_at is None:
-                await self._expire(other, now)
         return True
 
     async def retire(self, kid: str) -> bool:
@@ -116,11 +127,18 @@ class BetterAuthKeyRing:
             raise KeyInUseError(f"key {kid} signs: activate another first")
         if key.retired_at is not None:
             return False
-        await self._connection.execute(
-            'UPDATE jwks SET "expiresAt" = $2 WHERE id = $1', kid, await self.now()
-        )
-        await self._record("retire", kid, key.algorithm)
+        await self._expire(key, await self.now())
         return True
+
+    async def retire_algorithm(self, algorithm: str) -> list[str]:
+        """Retire every key of an algorithm; return their kids."""
+        keys, now = await self.keys(), await self.now()
+        if not active_keys(keys).keys() - {algorithm}:
+            raise KeyInUseError(f"no key of another algorithm than {algorithm} signs")
+        ending = [key for key in keys if key.algorithm == algorithm and key.retired_at is None]
+        for key in ending:
+            await self._expire(key, now)
+        return [key.kid for key in ending]
 
     async def prune(self, kid: str) -> bool:
         """Destroy a key."""
@@ -137,7 +155,8 @@ class BetterAuthKeyRing:
         """Destroy a key and write it down among the revoked ones."""
         rows = await self.rows()
         row = next((row for row in rows if row.kid == kid), None)
-        if row is not None and row is signing_row(rows, self._algorithm, await self.now()):
+        signing = signing_rows(rows, self._algorithm, await self.now()).values()
+        if any(signs.kid == kid for signs in signing):
             raise KeyInUseError(f"key {kid} signs: activate another first")
         if row is None and await self._is_revoked(kid):
             return False
@@ -145,7 +164,8 @@ class BetterAuthKeyRing:
             "INSERT INTO public.revoked_keys (kid) VALUES ($1) ON CONFLICT DO NOTHING", kid
         )
         await self._connection.execute("DELETE FROM jwks WHERE id = $1", kid)
-        await self._record("revoke", kid, None if row is None else row.algorithm)
+        algorithm = None if row is None else algorithm_of(row, self._algorithm)
+        await self._record("revoke", kid, algorithm)
         return True
 
     async def seal_again(self, row: Row, signer: Signer) -> None:
@@ -181,13 +201,9 @@ class BetterAuthKeyRing:
 
     async def _expire(self, key: SigningKey, now: datetime) -> None:
         await self._connection.execute(
-            'UPDATE jwks SET "expiresAt" = $2 WHERE id = $1'
-            ' AND ("expiresAt" IS NULL OR "expiresAt" > $2)',
-            key.kid,
-            now,
+            'UPDATE jwks SET "expiresAt" = $2 WHERE id = $1', key.kid, now
         )
-        if key.activated_at is not None:
-            await self._record("retire", key.kid, key.algorithm)
+        await self._record("retire", key.kid, key.algorithm)
 
     async def _is_revoked(self, kid: str) -> bool:
         question = "SELECT EXISTS (SELECT FROM public.revoked_keys WHERE kid = $1)"

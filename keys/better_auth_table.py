@@ -6,6 +6,7 @@ one, and a new one when it is activated. So our own steps are kept as events, an
 without us is inferred. Nothing here reads or writes anything.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,17 +44,18 @@ class Event:
     at: datetime
     verb: str
     kid: str
+    algorithm: str | None = None
 
 
-def signing_row(rows: Collection[Row], algorithm: str, now: datetime) -> Row | None:
-    """Give the row that Better Auth signs with, configured for `algorithm`.
+def signing_rows(rows: Collection[Row], default: str, now: datetime) -> dict[str, Row]:
+    """Return the row that Better Auth signs with for each algorithm: the newest live one.
 
-    The newest live row of that algorithm, else the newest live one of any. Where it reads only a
-    part of the rows, this may be another.
+    Unless a pin asks for another, it signs with the one of the algorithm that it is configured for
+    and, where there is none, with the newest live row of all. `default` is that algorithm: rows
+    without one are of it. Where Better Auth reads only a part of the rows, these may be others.
     """
-    live = [row for row in rows if _is_live(row, now)]
-    fitting = [row for row in live if _algorithm_of(row, algorithm) == algorithm]
-    return max(fitting or live, key=lambda row: row.created_at, default=None)
+    live = sorted((row for row in rows if _is_live(row, now)), key=lambda row: row.created_at)
+    return {algorithm_of(row, default): row for row in live}
 
 
 def read_keys(  # noqa: PLR0913 - a pure function says what it looks at
@@ -66,31 +68,35 @@ def read_keys(  # noqa: PLR0913 - a pure function says what it looks at
     now: datetime,
 ) -> list[SigningKey]:
     """Give the keys of the table, the oldest first."""
-    history = _History(rows, events)
-    signs = signing_row(rows, algorithm, now)
-    floor = _may_have_signed_until(rows, events, now)
+    history = _History(rows, events, algorithm)
+    signing = {row.kid for row in signing_rows(rows, algorithm, now).values()}
+    floor = _may_have_signed_until(rows, events, algorithm, now)
     keys = []
     for row in rows:
-        activated = history.activated_at(row)
-        if row is signs:
+        signs, activated = row.kid in signing, history.activated_at(row)
+        retired = None if signs else history.retired_at(row, activated, now)
+        if signs:
             # A key that came to sign without us (the one before it was removed by hand).
             activated = activated or history.published_at(row)
             superseded = None
         else:
-            superseded = None if activated is None else history.superseded_at(activated, now)
+            superseded = activated and history.superseded_at(row, activated, retired or now)
+            if superseded is not None and retired is not None:
+                superseded = min(superseded, retired)
         if superseded is not None and row.kid in floor:
             superseded = max(superseded, floor[row.kid])
         keys.append(
             SigningKey(
                 row.kid,
-                _algorithm_of(row, algorithm),
+                algorithm_of(row, algorithm),
                 history.published_at(row),
                 activated_at=activated,
                 superseded_at=superseded,
-                retired_at=None if row is signs else history.retired_at(row, activated, now),
-                signs_until=row.expires_at if row is signs else None,
+                retired_at=retired,
+                signs_until=row.expires_at if signs else None,
                 compromised=row.kid in revoked,
                 usable=opens(row, secrets, algorithm),
+                dormant=activated is None and retired is None and not _is_live(row, now),
             )
         )
     return sorted(keys, key=lambda key: (key.published_at, key.kid))
@@ -108,7 +114,7 @@ def opens(row: Row, secrets: IssuerSecrets, algorithm: str) -> bool:
 def signer_of(row: Row, secrets: IssuerSecrets, algorithm: str) -> Signer:
     """Give what signs with the row's key. Raises `SigningKeyError`."""
     jwk = secrets.open(row.private_key)
-    return Signer.from_jwk({**jwk, "kid": row.kid, "alg": _algorithm_of(row, algorithm)})
+    return Signer.from_jwk({**jwk, "kid": row.kid, "alg": algorithm_of(row, algorithm)})
 
 
 def without_name(jwk: Mapping[str, object]) -> dict[str, object]:
@@ -119,13 +125,19 @@ def without_name(jwk: Mapping[str, object]) -> dict[str, object]:
 class _History:
     """When each key was published, began to sign, and ended to."""
 
-    def __init__(self, rows: Sequence[Row], events: Sequence[Event]) -> None:
+    def __init__(self, rows: Sequence[Row], events: Sequence[Event], default: str) -> None:
+        self._default = default
         self._published = {event.kid: event.at for event in events if event.verb == _PUBLISHED}
         self._activated = {event.kid: event.at for event in events if event.verb == _ACTIVATED}
         self._retired = {event.kid: event.at for event in events if event.verb == _RETIRED}
-        # Keys that are gone by now have superseded others, too.
-        begun = [*self._activated.values(), *filter(None, map(self.activated_at, rows))]
-        self._activations = sorted(begun)
+        # Keys that are gone by now have superseded others of their algorithm, too.
+        names = {event.kid: event.algorithm for event in events if event.algorithm is not None}
+        names |= {row.kid: algorithm_of(row, default) for row in rows}
+        begun = {row.kid: moment for row in rows if (moment := self.activated_at(row)) is not None}
+        self._activations: dict[str, list[datetime]] = {}
+        for kid, moment in sorted((self._activated | begun).items(), key=lambda item: item[1]):
+            algorithm = canonical_algorithm(names.get(kid, default))
+            self._activations.setdefault(algorithm, []).append(moment)
 
     def published_at(self, row: Row) -> datetime:
         return self._published.get(row.kid, row.created_at)
@@ -136,13 +148,14 @@ class _History:
             return self._activated[row.kid]
         return None if row.kid in self._published else row.created_at
 
-    def superseded_at(self, activated: datetime, now: datetime) -> datetime:
-        return next((later for later in self._activations if later > activated), now)
+    def superseded_at(self, row: Row, activated: datetime, default: datetime) -> datetime:
+        begun = self._activations.get(algorithm_of(row, self._default), [])
+        return next((later for later in begun if later > activated), default)
 
     def retired_at(self, row: Row, activated: datetime | None, now: datetime) -> datetime | None:
         """Give from when on Better Auth cannot sign with it.
 
-        A key of another algorithm than the present one waits as an expired row: it is not retired.
+        The first key of an algorithm waits as an expired row: it is not retired.
         """
         if _is_live(row, now) or (activated is None and row.kid not in self._retired):
             return None
@@ -150,25 +163,34 @@ class _History:
 
 
 def _may_have_signed_until(
-    rows: Sequence[Row], events: Sequence[Event], now: datetime
+    rows: Sequence[Row], events: Sequence[Event], default: str, now: datetime
 ) -> dict[str, datetime]:
-    """Give, for each key that may have signed until lately for all we know, until when.
+    """Return, for each key that may have signed until lately for all we know, until when.
 
-    Of more than `READ_LIMIT` rows Better Auth reads that many, and signs with the newest of them:
-    any but the oldest `READ_LIMIT` - 1. Of those, the ones that were not among the oldest before
-    the last rows were pruned may have signed until then.
+    Of more than `READ_LIMIT` rows Better Auth reads that many, so as many as there are beyond them
+    may be hidden from it. It signs with the newest live row of an algorithm that it reads: a row
+    may sign where no more rows are newer than may be hidden. Before the last rows were pruned that
+    may have been any.
     """
-    if len(rows) <= READ_LIMIT:
+    hidden = len(rows) - READ_LIMIT
+    if hidden <= 0:
         return {}
-    oldest = sorted(rows, key=lambda row: row.created_at)
     pruned = [event.at for event in events if event.verb == _PRUNED]
-    floor = {row.kid: max(pruned) for row in oldest} if pruned else {}
-    return floor | {row.kid: now for row in oldest[READ_LIMIT - 1 :]}
+    floor = {row.kid: max(pruned) for row in rows} if pruned else {}
+    newer: Counter[str] = Counter()
+    for row in sorted(rows, key=lambda row: row.created_at, reverse=True):
+        if _is_live(row, now):
+            algorithm = algorithm_of(row, default)
+            if newer[algorithm] <= hidden:
+                floor[row.kid] = now
+            newer[algorithm] += 1
+    return floor
 
 
 def _is_live(row: Row, now: datetime) -> bool:
     return row.expires_at is None or row.expires_at > now
 
 
-def _algorithm_of(row: Row, default: str) -> str:
+def algorithm_of(row: Row, default: str) -> str:
+    """Return a row's algorithm; `default` where the row has none."""
     return default if row.algorithm is None else canonical_algorithm(row.algorithm)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from keys.signer import Signer
-from keys.signing_keys import KeyInUseError, KeyState, SigningKey, UnknownKeyError, signing
+from keys.signing_keys import KeyInUseError, KeyState, SigningKey, UnknownKeyError, active_keys
 
 
 def utc_now() -> datetime:
@@ -17,15 +17,19 @@ def utc_now() -> datetime:
 
 @dataclass
 class LocalKeyRing:
-    """What a local store holds: for each kid the key and what signs with it."""
+    """What a local store holds: for each kid the key and what signs with it.
+
+    `algorithm` is the one that is signed with by default.
+    """
 
     entries: dict[str, tuple[SigningKey, Signer]] = field(default_factory=dict)
     revoked: set[str] = field(default_factory=set)
     clock: Callable[[], datetime] = utc_now
+    algorithm: str = "EdDSA"
 
     def copy(self) -> "LocalKeyRing":
         """Give a ring whose changes leave this one as it is."""
-        return LocalKeyRing({**self.entries}, {*self.revoked}, self.clock)
+        return replace(self, entries={**self.entries}, revoked={*self.revoked})
 
     def listed(self) -> list[SigningKey]:
         """Give the keys, the oldest first."""
@@ -33,9 +37,18 @@ class LocalKeyRing:
         return sorted(keys, key=lambda key: (key.published_at, key.kid))
 
     def signer(self) -> Signer | None:
-        """Give the key that signs."""
-        active = signing(self.listed())
-        return None if active is None else self.entries[active.kid][1]
+        """Return what signs by default: without a key of that algorithm, the newest active one."""
+        active = active_keys(self.listed())
+        newest = max(
+            active.values(), key=lambda key: key.activated_at or key.published_at, default=None
+        )
+        key = active.get(self.algorithm, newest)
+        return None if key is None else self.entries[key.kid][1]
+
+    def signer_of(self, algorithm: str) -> Signer | None:
+        """Return what signs for those who ask for an algorithm."""
+        key = active_keys(self.listed()).get(algorithm)
+        return None if key is None else self.entries[key.kid][1]
 
     def served(self) -> list[Signer]:
         """Give the keys that are published, the oldest first."""
@@ -50,20 +63,21 @@ class LocalKeyRing:
         return self.listed()
 
     async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served and does not sign. Where there is none yet, it signs."""
+        """Add a key that is served and does not sign. Where no key signs at all, it does."""
         if signer.kid in self.revoked:
             raise KeyInUseError(f"key {signer.kid} was revoked")
         if signer.kid in self.entries:
             return False
         now = self.clock()
-        first = signing(self.listed()) is None
+        first = not active_keys(self.listed())
         key = SigningKey(signer.kid, signer.algorithm, now, activated_at=now if first else None)
         self.entries[signer.kid] = key, signer
         return True
 
     async def activate(self, kid: str) -> bool:
-        """Have the key sign from now on."""
-        key, active, now = self._get(kid), signing(self.listed()), self.clock()
+        """Make the key the active one of its algorithm."""
+        key, now = self._get(kid), self.clock()
+        active = active_keys(self.listed()).get(key.algorithm)
         if key.state is KeyState.ACTIVE:
             return False
         if key.state is not KeyState.PRE_ACTIVATION:
@@ -82,6 +96,18 @@ class LocalKeyRing:
             return False
         self._put(replace(key, retired_at=self.clock()))
         return True
+
+    async def retire_algorithm(self, algorithm: str) -> list[str]:
+        """Retire every key of an algorithm; return their kids."""
+        keys, now = self.listed(), self.clock()
+        if not active_keys(keys).keys() - {algorithm}:
+            raise KeyInUseError(f"no key of another algorithm than {algorithm} signs")
+        ending = [key for key in keys if key.algorithm == algorithm and key.retired_at is None]
+        for key in ending:
+            self._put(
+                replace(key, superseded_at=now if key.signs else key.superseded_at, retired_at=now)
+            )
+        return [key.kid for key in ending]
 
     async def prune(self, kid: str) -> bool:
         """Destroy a key."""
@@ -116,8 +142,8 @@ class LocalKeyRing:
 class InMemorySigningKeys:
     """A store that is gone with its process."""
 
-    def __init__(self, *, now: Callable[[], datetime] = utc_now) -> None:
-        self.ring = LocalKeyRing(clock=now)
+    def __init__(self, *, now: Callable[[], datetime] = utc_now, algorithm: str = "EdDSA") -> None:
+        self.ring = LocalKeyRing(clock=now, algorithm=algorithm)
         self._lock = asyncio.Lock()
 
     async def keys(self) -> list[SigningKey]:

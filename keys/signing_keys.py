@@ -11,9 +11,14 @@ operators at once are one operator and one who is told "already done".
     prune     a key that nobody needs any more              -> destroyed
     revoke    a key that must not be trusted any more       -> destroyed, and remembered
 
+Each algorithm has its own active key, and its own keys before and after it: a step for a key of one
+algorithm leaves the keys of every other as they are. `retire_algorithm` ends an algorithm as a
+whole. Which of the active keys signs by default is the issuer's configuration.
+
 A revoked key that is in the store all the same (somebody restored a backup) is `compromised`.
 """
 
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +55,16 @@ class SigningKey:
     compromised: bool = False
     usable: bool = True
     """Whether its private part can be read with the issuer's present secret."""
+    dormant: bool = False
+    """Whether it waits as a key that has expired: served for the grace period only, and signing
+    under no configuration of the issuer until it is activated."""
+
+    @property
+    def signs(self) -> bool:
+        """Whether the issuer signs with it now, for those who ask for its algorithm."""
+        return (
+            self.activated_at is not None and self.superseded_at is None and self.retired_at is None
+        )
 
     @property
     def state(self) -> KeyState:
@@ -94,14 +109,14 @@ class KeyRing(Protocol):
         ...
 
     async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served and does not sign. Where there is none yet, it signs.
+        """Add a key that is served and does not sign. Where no key signs at all, it does.
 
         Raises `KeyInUseError` for a kid that was revoked.
         """
         ...
 
     async def activate(self, kid: str) -> bool:
-        """Have the key sign from now on.
+        """Make the key the active one of its algorithm.
 
         Raises `UnknownKeyError`; `KeyInUseError` for a key that signed before, or cannot be read.
         """
@@ -110,7 +125,15 @@ class KeyRing(Protocol):
     async def retire(self, kid: str) -> bool:
         """Have a key sign no more, and leave the served keys after the issuer's grace period.
 
-        Raises `UnknownKeyError`; `KeyInUseError` for the key that signs.
+        Raises `UnknownKeyError`; `KeyInUseError` for the active key of an algorithm.
+        """
+        ...
+
+    async def retire_algorithm(self, algorithm: str) -> list[str]:
+        """Retire every key of an algorithm, the active one included; return their kids.
+
+        An empty list means that it was done already. Raises `KeyInUseError` where no other
+        algorithm has an active key.
         """
         ...
 
@@ -144,6 +167,6 @@ class SigningKeyStore(Protocol):
         ...
 
 
-def signing(keys: list[SigningKey]) -> SigningKey | None:
-    """Give the key that signs, if there is one."""
-    return next((key for key in keys if key.state is KeyState.ACTIVE), None)
+def active_keys(keys: Iterable[SigningKey]) -> dict[str, SigningKey]:
+    """Return the active key of each algorithm that has one."""
+    return {key.algorithm: key for key in keys if key.state is KeyState.ACTIVE}

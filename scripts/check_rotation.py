@@ -5,7 +5,7 @@
     python -m scripts.check_rotation --json   the same for machines
 
 While five people use the services and fetch new tokens, an operator rotates the signing key
-(publish, activate, retire, prune), changes the algorithm from EdDSA to ES256, changes Better Auth's
+(publish, activate, retire, prune), adds ES256 to EdDSA and then ends EdDSA, changes Better Auth's
 secret, and revokes a key of which somebody forges tokens. No good token may be refused, or left
 undecided; after the revocation the forged token must be refused by both services within a second,
 and the others are refused until they have fetched one new token each. Loopback only.

@@ -178,6 +178,7 @@ class DevSettings:
             **self._service_settings(home, urls),
             "MIGRATION_DATABASE_URL": urls.owner.setting,
             "PURGE_DATABASE_URL": _text(urls.purge),
+            "PINNED_KEYS": self.environment.get("PINNED_KEYS", ""),
             **self.issuer_settings,
         }
         if self.api_only:

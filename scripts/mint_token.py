@@ -26,6 +26,7 @@ from keys.signing_keys import KeyStoreError
 from scripts.commands import DONE, FAILED, USAGE, Parser, UsageError, duration, load
 from scripts.dev_token import mint
 from scripts.private_files import PRIVATE_FILE
+from scripts.rotation.target import SigningAlgorithms
 from scripts.signing_key_file import FileSigningKeys
 from service.setting_model import SettingsModel
 
@@ -37,6 +38,7 @@ class MintSettings(SettingsModel):
 
     environment: str = "production"
     signing_keys_file: Path | None = None
+    signing_algorithm: SigningAlgorithms = ("EdDSA",)
     better_auth_url: Annotated[str, AfterValidator(origin_of)] = "http://localhost:3000"
 
 
@@ -72,7 +74,7 @@ def _mint(options: argparse.Namespace) -> str:
     claims["aud"] = options.audience or origin
     if options.scope is not None:
         claims["scope"] = options.scope
-    signer = FileSigningKeys(path).ring.signer()
+    signer = FileSigningKeys(path, algorithm=settings.signing_algorithm[0]).ring.signer()
     if signer is None:
         raise KeyStoreError(f"{path}: no key signs; start ./scripts/dev --api once")
     return mint(signer, claims, lifetime=options.lifetime)

@@ -2,7 +2,8 @@
 
     rotate-keys status              every key: its state, who knows it, its next step and when
     rotate-keys publish             add a key that is served and does not sign yet
-    rotate-keys activate [KID]      have a key sign, once every replica of the service knows it
+    rotate-keys activate [KID]      have a key sign, once every replica of the service knows it;
+                                    with --replaces ALG, retire every key of another algorithm
     rotate-keys retire [KID]        have a superseded key leave the served ones in its time
     rotate-keys prune [KID]         remove what no good token needs any more
     rotate-keys revoke KID --reason WHY
@@ -11,15 +12,18 @@
     rotate-keys run                 do what is due now and nothing else: for a timer
 
 Without --execute nothing is changed: what would happen is shown. Without KID it is the key, or the
-keys, whose turn it is. --json writes for machines. --force --reason WHY does what is refused
-because it would lock users out. --file PATH, or SIGNING_KEYS_FILE, works on keys in a file instead
-(./scripts/dev --api).
+keys, whose turn it is. Each algorithm has its own keys: publish and activate without KID take the
+first algorithm of SIGNING_ALGORITHM, unless --algorithm names another; run rotates all of them.
+--json writes for machines. --force --reason WHY does what is refused because it would lock users
+out. --file PATH, or SIGNING_KEYS_FILE, works on keys in a file instead (./scripts/dev --api).
 
 From the environment or .env: AUTH_DATABASE_URL (Better Auth's tables); BETTER_AUTH_SECRET and
 BETTER_AUTH_SECRETS as web/ has them, and for reencrypt OLD_BETTER_AUTH_SECRET and
-OLD_BETTER_AUTH_SECRETS where these no longer open what is there; SIGNING_ALGORITHM (EdDSA),
-ACCESS_TOKEN_LIFETIME (15m) and JWKS_GRACE_PERIOD (Better Auth's jwks.gracePeriod); BETTER_AUTH_URL
-or JWKS_URL (the issuer, to see what it serves); DATABASE_URL (to see that the service hears of it).
+OLD_BETTER_AUTH_SECRETS where these no longer open what is there; SIGNING_ALGORITHM (EdDSA; several
+with commas, the default first), ACCESS_TOKEN_LIFETIME (15m) and JWKS_GRACE_PERIOD (Better Auth's
+jwks.gracePeriod); PINNED_KEYS (the kids that Better Auth's signingKeyId names, which are neither
+retired nor revoked without --force); BETTER_AUTH_URL or JWKS_URL (the issuer, to see what it
+serves); DATABASE_URL (to see that the service hears of it).
 Exit codes: 0 done, or done already; 1 failed or refused; 2 usage; 3 nothing due.
 """
 
@@ -34,7 +38,8 @@ from pathlib import Path
 from typing import Final
 
 from keys.errors import SigningKeyError
-from keys.rotation import RotationPolicy, RotationRefusedError
+from keys.rotation import RotationRefusedError
+from keys.rotation_policy import RotationPolicy, signing_algorithms
 from scripts.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, duration
 from scripts.rotation.report import Status
 from scripts.rotation.steps import Outcome, Rotation
@@ -75,6 +80,7 @@ async def _run(options: argparse.Namespace) -> int:
         status = await Status.look(target)
         status.tell_machine() if options.json else status.tell()
         return DONE
+    replaces = _replaced(options, target)
     await _require_hearing(target, options)
     rotation = Rotation(
         target,
@@ -85,7 +91,7 @@ async def _run(options: argparse.Namespace) -> int:
         rsa_bits=options.rsa_bits,
     )
     try:
-        await _carry_out(rotation, options)
+        await _carry_out(rotation, options, replaces)
     except (SigningKeyError, RotationRefusedError) as error:
         # Of a timer's run, steps may have been done before this one: they stay, and are told.
         if not (options.execute and rotation.outcomes):
@@ -96,13 +102,15 @@ async def _run(options: argparse.Namespace) -> int:
     return DONE if rotation.outcomes else NOTHING_DUE
 
 
-async def _carry_out(rotation: Rotation, options: argparse.Namespace) -> None:
+async def _carry_out(
+    rotation: Rotation, options: argparse.Namespace, replaces: Sequence[str]
+) -> None:
     kid = options.kids[0] if options.kids else None
     match options.command:
         case "publish":
             await rotation.publish()
         case "activate":
-            await rotation.activate(kid)
+            await rotation.activate(kid, replaces=replaces)
         case "retire":
             await rotation.retire(kid)
         case "prune":
@@ -125,11 +133,30 @@ async def _require_hearing(target: Target, options: argparse.Namespace) -> None:
     print(f"rotate-keys: warning: {reason}", file=sys.stderr)
 
 
+def _replaced(options: argparse.Namespace, target: Target) -> tuple[str, ...]:
+    """Return the algorithms whose keys are to be retired. Raises `UsageError`."""
+    if options.replaces is None:
+        return ()
+    try:
+        replaces = signing_algorithms(tuple(options.replaces.split(",")))
+    except ValueError as error:
+        raise UsageError(f"--replaces: {error}") from None
+    for algorithm in replaces:
+        if algorithm in target.algorithms:
+            raise UsageError(
+                f"--replaces {algorithm}: SIGNING_ALGORITHM still lists it, so its keys would be"
+                " made again; take it out there first, for web/ as well"
+            )
+    return replaces
+
+
 def _check(options: argparse.Namespace) -> None:
     """Raise `UsageError` for options that do not go together."""
     most = {"activate": 1, "retire": 1, "prune": 1, "revoke": 100}.get(options.command, 0)
     if len(options.kids) > most:
         raise UsageError(f"{options.command} takes {'no' if most == 0 else 'one'} KID")
+    if options.replaces is not None and options.command != "activate":
+        raise UsageError("--replaces goes with activate")
     reason = options.reason
     if options.command == "revoke" and not (options.kids and reason):
         raise UsageError("revoke needs a KID and --reason WHY")
@@ -181,6 +208,7 @@ def _parser() -> Parser:
         "--wait", type=duration, default="2m", help="for replicas to learn a key (2m)"
     )
     parser.add_argument("--algorithm", help="EdDSA, ES256, ES512, RS256 or PS256")
+    parser.add_argument("--replaces", metavar="ALG", help="retire every key of this algorithm")
     parser.add_argument("--rsa-bits", type=int, choices=(2048, 3072, 4096), default=2048)
     parser.add_argument(
         "--unencrypted", action="store_true", help="the issuer has disablePrivateKeyEncryption"

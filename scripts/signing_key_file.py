@@ -27,10 +27,11 @@ _POLL_SECONDS: Final = 0.02
 
 
 class FileSigningKeys:
-    """The store behind `path`; made at its first change."""
+    """The store behind `path`; made at its first change. `algorithm` signs by default."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, algorithm: str = "EdDSA") -> None:
         self.path = path
+        self.algorithm = algorithm
         self.published = path.with_name("jwks.json")
 
     @property
@@ -39,9 +40,9 @@ class FileSigningKeys:
         try:
             held = json.loads(self.path.read_text(encoding="utf-8"))
             entries = {entry["kid"]: _read(entry) for entry in held["keys"]}
-            return LocalKeyRing(entries, set(held["revoked"]))
+            return LocalKeyRing(entries, set(held["revoked"]), algorithm=self.algorithm)
         except FileNotFoundError:
-            return LocalKeyRing()
+            return LocalKeyRing(algorithm=self.algorithm)
         except OSError as error:
             raise KeyStoreError(f"{self.path}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError, SigningKeyError):

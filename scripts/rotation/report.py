@@ -16,7 +16,7 @@ from keys.rotation import (
     retirable_at,
     safe_to_remove_at,
 )
-from keys.signing_keys import KeyState, SigningKey, signing
+from keys.signing_keys import KeyState, SigningKey, active_keys
 from scripts.rotation.target import Target, UnservedError
 from service.durations import brief
 
@@ -55,18 +55,24 @@ class Status:
         reason = await target.why_service_hears_nothing()
         warnings += [] if reason is None else [reason]
         verifiers = await target.verifiers()
-        return cls(keys, steps, served, verifiers, now, [*warnings, *_alarms(keys)], target)
+        warnings += _alarms(keys, target)
+        return cls(keys, steps, served, verifiers, now, warnings, target)
 
     def tell(self) -> None:
-        """Write a table for a person."""
-        rows = [_COLUMNS, *(self._row(key) for key in self.keys)]
-        widths = [max(len(row[n]) for row in rows) for n in range(len(_COLUMNS))]
-        for row in rows:
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            print(line.rstrip())
-        for step in self.steps:
-            if step.kid is None:
-                print(f"{step.verb} a key of {self.target.policy.algorithm} {self._when(step)}")
+        """Write a table for a person, the keys of one algorithm after those of another."""
+        rows = {key.kid: self._row(key) for key in self.keys}
+        table = [_COLUMNS, *rows.values()]
+        widths = [max(len(row[n]) for row in table) for n in range(len(_COLUMNS))]
+        _write(_COLUMNS, widths)
+        for n, algorithm in enumerate(self._algorithms()):
+            if n > 0:
+                print()
+            for key in self.keys:
+                if key.algorithm == algorithm:
+                    _write(rows[key.kid], widths)
+            for step in self.steps:
+                if step.kid is None and step.algorithm == algorithm:
+                    print(f"{step.verb} a key of {algorithm} {self._when(step)}")
         for verifier in self.verifiers:
             how = "listening" if verifier.listening else "not listening"
             print(f"replica {verifier.name}: {how}, heard of {self._ago(verifier.seen_at)}")
@@ -80,7 +86,12 @@ class Status:
                 {
                     "keys": [self._object(key) for key in self.keys],
                     "next": [
-                        {"verb": step.verb, "at": _utc(step.due_at), "reason": step.reason}
+                        {
+                            "verb": step.verb,
+                            "algorithm": step.algorithm,
+                            "at": _utc(step.due_at),
+                            "reason": step.reason,
+                        }
                         for step in self.steps
                         if step.kid is None
                     ],
@@ -99,11 +110,19 @@ class Status:
             )
         )
 
+    def _algorithms(self) -> Sequence[str]:
+        """Return the algorithms that there is anything to say of, the issuer's default first."""
+        found = {key.algorithm for key in self.keys} | {step.algorithm for step in self.steps}
+        known = dict.fromkeys([*self.target.algorithms, *sorted(found)])
+        return [algorithm for algorithm in known if algorithm in found]
+
     def _row(self, key: SigningKey) -> tuple[str, ...]:
         served = "?" if self.served is None else _yes(key.kid in self.served)
         known = sum(verifier.takes(key) for verifier in self.verifiers)
         step = self._step(key)
-        following = "-" if step is None else f"{step.verb} {self._when(step)}"
+        following = "pinned" if key.kid in self.target.policy.pinned else "-"
+        if step is not None:
+            following = f"{step.verb} {self._when(step)}"
         removable = self._removable(key)
         if removable is not None:
             following += f"; safe to remove {self._moment(removable)}"
@@ -129,6 +148,7 @@ class Status:
             "superseded_at": _utc(key.superseded_at),
             "retired_at": _utc(key.retired_at),
             "opens": key.usable,
+            "pinned": key.kid in self.target.policy.pinned,
             "served": None if self.served is None else key.kid in self.served,
             "known_by": [verifier.name for verifier in self.verifiers if verifier.takes(key)],
             "next": step and {"verb": step.verb, "at": _utc(step.due_at), "reason": step.reason},
@@ -139,8 +159,8 @@ class Status:
         return next((step for step in self.steps if step.kid == key.kid), None)
 
     def _removable(self, key: SigningKey) -> datetime | None:
-        """Tell from when on nobody needs the key, going on as planned."""
-        if key.state is not KeyState.DEACTIVATED:
+        """Return from when on nobody needs the key, going on as planned."""
+        if key.state is not KeyState.DEACTIVATED or key.kid in self.target.policy.pinned:
             return None
         if key.retired_at is not None:
             return safe_to_remove_at(key, self.target.policy)
@@ -157,14 +177,31 @@ class Status:
         return f"{brief(max(self.now - moment, self.now - self.now))} ago"
 
 
-def _alarms(keys: Sequence[SigningKey]) -> list[str]:
-    alarms = []
-    active = signing(list(keys))
-    if active is not None and not active.usable:
-        alarms.append(
-            f"key {active.kid} signs, and does not open with the secret given here: if the issuer"
-            " has the same, it answers every sign-in with an error; run reencrypt"
-        )
+def _write(row: Sequence[str], widths: Sequence[int]) -> None:
+    line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+    print(line.rstrip())
+
+
+def _alarms(keys: Sequence[SigningKey], target: Target) -> list[str]:
+    active = active_keys(keys)
+    alarms = [
+        f"key {key.kid} signs, and does not open with the secret given here: if the issuer"
+        " has the same, it answers every sign-in with an error; run reencrypt"
+        for key in active.values()
+        if not key.usable
+    ]
+    alarms += [
+        f"{algorithm} keys sign for whoever asks for that algorithm, and are not rotated: add"
+        f" {algorithm} to SIGNING_ALGORITHM, or end it with activate --replaces {algorithm}"
+        for algorithm in sorted(active)
+        if algorithm not in {*target.algorithms, *target.policy.algorithms}
+    ]
+    able = {key.kid for key in keys if key.retired_at is None and not key.dormant}
+    alarms += [
+        f"key {kid} is pinned (PINNED_KEYS) and cannot sign: Better Auth issues no token for what"
+        " is pinned to it"
+        for kid in sorted(target.policy.pinned - able)
+    ]
     alarms += [
         f"key {key.kid} was revoked and is in the table again: revoke it"
         for key in keys

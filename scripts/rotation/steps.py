@@ -4,29 +4,27 @@ A preview does the same within a transaction that is given up, so it says what w
 refused what would be refused.
 """
 
-import asyncio
-import sys
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Literal
 
-from keys.better_auth import Verifier
-from keys.rotation import RotationRefusedError, Step, Verb, plan, refuse_lock_out
+from keys.errors import KeysError
+from keys.rotation import RotationRefusedError, Step, Verb, plan, standby
+from keys.rotation_refusals import refuse_end_of_algorithm, refuse_lock_out
 from keys.signer import Signer
 from keys.signing_keys import (
+    KeyInUseError,
     KeyRing,
     KeyState,
     KeyStoreError,
     SigningKey,
     UnknownKeyError,
-    signing,
+    active_keys,
 )
-from scripts.rotation.target import Target, UnservedError
-
-_LOOK_SECONDS: Final = 0.2
+from scripts.rotation.known import narrate, require_served, until_known
+from scripts.rotation.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,37 +59,38 @@ class Rotation:
     rsa_bits: int = 2048
     outcomes: list[Outcome] = field(default_factory=list)
 
-    async def publish(self) -> None:
-        """Add a key that waits."""
-        signer = Signer.generate(self.target.policy.algorithm, rsa_bits=self.rsa_bits)
+    async def publish(self, algorithm: str | None = None) -> None:
+        """Add a key that waits: of the first of the algorithms, unless another is named."""
+        chosen = algorithm or self.target.policy.algorithms[0]
+        signer = Signer.generate(chosen, rsa_bits=self.rsa_bits)
 
         async def work(ring: KeyRing) -> list[Outcome]:
-            await self._check(ring, Step("publish", None, await ring.now(), self.reason))
+            await self._check(ring, "publish", None, chosen)
             await ring.publish(signer)
             return [Outcome("publish", signer.kid, signer.algorithm)]
 
         await self._change(work)
 
-    async def activate(self, kid: str | None) -> None:
-        """Have a key sign, once every replica of the service knows it."""
-        keys, algorithm = await self.target.store.keys(), self.target.policy.algorithm
-        if kid is None:
-            key = _standby(keys, algorithm, excluded=())
-            if key is None:
-                raise RotationRefusedError(f"no key of {algorithm} waits to sign: publish one")
-        else:
-            key = next((key for key in keys if key.kid == kid), None)
-            if key is None:
-                raise UnknownKeyError(kid)
+    async def activate(self, kid: str | None, *, replaces: Collection[str] = ()) -> None:
+        """Have a key sign, once every replica of the service knows it.
+
+        Every key of the algorithms that it `replaces` is retired in the same transaction.
+        """
+        key = self._to_activate(await self.target.store.keys(), kid, replaces)
 
         async def work(ring: KeyRing) -> list[Outcome]:
-            return await self._activation(ring, key)
+            outcomes = await self._activation(ring, key)
+            for algorithm in replaces:
+                outcomes += await self._end(ring, algorithm, key)
+            return outcomes
 
-        if key.state is KeyState.PRE_ACTIVATION:
+        if replaces or key.state is KeyState.PRE_ACTIVATION:
             # Asked first: what time alone forbids is not worth waiting for.
             await self._attempt(work, execute=False)
-            await self._require_served(key)
-            await self._until_known(key)
+            if not self.force:
+                await require_served(self.target, key)
+            wait = self.wait if self.execute and not self.force else None
+            await until_known(self.target, key, wait=wait)
         await self._change(work)
 
     async def retire(self, kid: str | None) -> None:
@@ -109,9 +108,7 @@ class Rotation:
             keys = await ring.keys()
             known = {key.kid: key for key in keys}
             outcomes: list[Outcome] = []
-            active = signing(keys)
-            if keys and (active is None or active.kid in kids):
-                lost = active or next((key for key in keys if key.compromised), keys[-1])
+            for lost in _lost(keys, kids):
                 outcomes += await self._succeed(ring, keys, lost, kids)
             for kid in kids:
                 if kid not in known and not self.force:
@@ -119,10 +116,16 @@ class Rotation:
                         f"there is no key {kid}; --force revokes it all the same"
                     )
                 algorithm = known[kid].algorithm if kid in known else ""
+                await self._check(ring, "revoke", kid, algorithm)
                 outcomes.append(Outcome("revoke", kid, algorithm, not await ring.revoke(kid)))
             return outcomes
 
         await self._change(work)
+        for kid in sorted(self.target.policy.pinned.intersection(kids)):
+            narrate(
+                f"key {kid} is pinned (PINNED_KEYS): Better Auth issues no token for what is pinned"
+                " to it until the pin names another key"
+            )
 
     async def reencrypt(self) -> None:
         """Encrypt what is not encrypted with the present secret."""
@@ -134,15 +137,24 @@ class Rotation:
         self.outcomes += [Outcome("reencrypt", kid, "") for kid in kids]
 
     async def run(self) -> None:
-        """Do what is due now and nothing else."""
-        while due := await self._due():
+        """Do what is due now and nothing else.
+
+        What is refused for one algorithm holds up no other; it is raised in the end.
+        """
+        refused: dict[str, KeysError] = {}
+        while due := [step for step in await self._due() if step.algorithm not in refused]:
             before = len(self.outcomes)
             # A preview changes nothing, so what would come after these steps it cannot tell.
             for step in due[:1] if self.execute else due:
-                await self._take(step)
+                try:
+                    await self._take(step)
+                except (RotationRefusedError, KeyInUseError) as error:
+                    refused[step.algorithm] = error
             changed = any(not outcome.already for outcome in self.outcomes[before:])
-            if not (self.execute and changed):
-                return
+            if not self.execute or not (changed or due[0].algorithm in refused):
+                break
+        if refused:
+            raise RotationRefusedError("; ".join(map(str, refused.values())))
 
     async def _due(self) -> list[Step]:
         async with self.target.store.changing(self.reason) as ring:
@@ -151,7 +163,7 @@ class Rotation:
 
     async def _take(self, step: Step) -> None:
         if step.verb == "publish" or step.kid is None:
-            await self.publish()
+            await self.publish(step.algorithm)
         elif step.verb == "revoke":
             await self.revoke([step.kid])
         elif step.verb == "activate":
@@ -159,15 +171,44 @@ class Rotation:
         else:
             await self._each(step.verb, step.kid)
 
+    def _to_activate(
+        self, keys: Sequence[SigningKey], kid: str | None, replaces: Collection[str]
+    ) -> SigningKey:
+        if kid is not None:
+            key = next((key for key in keys if key.kid == kid), None)
+            if key is None:
+                raise UnknownKeyError(kid)
+        else:
+            algorithm = self.target.policy.algorithms[0]
+            # One that signs already may replace the keys of another algorithm.
+            active = active_keys(keys).get(algorithm) if replaces else None
+            key = active or standby(keys, algorithm)
+            if key is None:
+                raise RotationRefusedError(f"no key of {algorithm} waits to sign: publish one")
+        if key.algorithm in replaces:
+            raise RotationRefusedError(
+                f"key {key.kid} is of {key.algorithm} itself: --replaces names another algorithm"
+            )
+        return key
+
     async def _activation(self, ring: KeyRing, key: SigningKey) -> list[Outcome]:
-        await self._check(ring, Step("activate", key.kid, await ring.now(), self.reason))
+        await self._check(ring, "activate", key.kid, key.algorithm)
         done = await ring.activate(key.kid)
         return [Outcome("activate", key.kid, key.algorithm, not done)]
+
+    async def _end(self, ring: KeyRing, algorithm: str, successor: SigningKey) -> list[Outcome]:
+        """Retire the keys of an algorithm that `successor` replaces."""
+        if not self.force:
+            keys, now = await ring.keys(), await ring.now()
+            refuse_end_of_algorithm(algorithm, successor, keys, self.target.policy, now)
+        kids = await ring.retire_algorithm(algorithm)
+        return [Outcome("retire", kid, algorithm) for kid in kids]
 
     async def _each(self, verb: Literal["retire", "prune"], kid: str | None) -> None:
         async def work(ring: KeyRing) -> list[Outcome]:
             keys, now = await ring.keys(), await ring.now()
-            steps = [Step(verb, kid, now, self.reason)]
+            names = {key.kid: key.algorithm for key in keys}
+            steps = [Step(verb, kid, names.get(kid or "", ""), now, self.reason)]
             if kid is None:
                 # Whoever asks for it need not wait until a row has been kept for long enough.
                 soon = replace(self.target.policy, prune_after=timedelta(0))
@@ -177,8 +218,7 @@ class Rotation:
                 name = str(step.kid)
                 self._refuse(step, keys, now)
                 done = await (ring.retire if verb == "retire" else ring.prune)(name)
-                algorithm = next((key.algorithm for key in keys if key.kid == name), "")
-                outcomes.append(Outcome(verb, name, algorithm, not done))
+                outcomes.append(Outcome(verb, name, step.algorithm, not done))
             return outcomes
 
         await self._change(work)
@@ -192,7 +232,7 @@ class Rotation:
     ) -> list[Outcome]:
         """Have another key sign: one that waits already or, where there is none, a new one.
 
-        Of the same algorithm, whatever the policy says: every verifier takes that one.
+        Of the same algorithm: whoever asks for it goes on getting tokens, and verifiers take it.
         """
         if not lost.usable and not self.force:
             raise RotationRefusedError(
@@ -200,54 +240,21 @@ class Rotation:
                 " would be of no use to the issuer"
             )
         outcomes = []
-        standby = _standby(keys, lost.algorithm, excluded=excluded)
-        if standby is None:
+        waiting = standby(keys, lost.algorithm, excluded=excluded)
+        if waiting is None:
             signer = Signer.generate(lost.algorithm, rsa_bits=self.rsa_bits)
             await ring.publish(signer)
             outcomes.append(Outcome("publish", signer.kid, signer.algorithm))
             kid, algorithm = signer.kid, signer.algorithm
         else:
-            kid, algorithm = standby.kid, standby.algorithm
+            kid, algorithm = waiting.kid, waiting.algorithm
         if await ring.activate(kid):
             outcomes.append(Outcome("activate", kid, algorithm))
         return outcomes
 
-    async def _require_served(self, key: SigningKey) -> None:
-        """Refuse a key that the issuer does not serve: nobody could verify what it signs."""
-        try:
-            served = await self.target.served()
-        except UnservedError as error:
-            _narrate(f"not known whether the issuer serves the key: {error}")
-            return
-        if key.kid not in served and not self.force:
-            raise RotationRefusedError(
-                f"the issuer does not serve key {key.kid}: retire it, and publish another"
-            )
-
-    async def _until_known(self, key: SigningKey) -> None:
-        """Wait until every replica of the service takes tokens of the key."""
-        deadline = time.monotonic() + self.wait.total_seconds()
-        told = False
-        while True:
-            verifiers = await self.target.verifiers()
-            waiting = [verifier for verifier in verifiers if not verifier.takes(key)]
-            if not waiting or self.force or not self.execute:
-                break
-            if time.monotonic() > deadline:
-                raise RotationRefusedError(_who_does_not_know(waiting, key))
-            if not told:
-                _narrate(
-                    f"waiting for {len(waiting)} of {len(verifiers)} replicas to learn the key"
-                )
-                told = True
-            await asyncio.sleep(_LOOK_SECONDS)
-        if waiting:
-            _narrate(_who_does_not_know(waiting, key))
-        elif not verifiers and self.target.better_auth is not None:
-            _narrate("no replica of the service has reported; going by time alone")
-
-    async def _check(self, ring: KeyRing, step: Step) -> None:
-        self._refuse(step, await ring.keys(), await ring.now())
+    async def _check(self, ring: KeyRing, verb: Verb, kid: str | None, algorithm: str) -> None:
+        now = await ring.now()
+        self._refuse(Step(verb, kid, algorithm, now, self.reason), await ring.keys(), now)
 
     def _refuse(self, step: Step, keys: Sequence[SigningKey], now: datetime) -> None:
         if not self.force:
@@ -266,28 +273,9 @@ class Rotation:
         return outcomes
 
 
-def _standby(
-    keys: Sequence[SigningKey], algorithm: str, *, excluded: Collection[str]
-) -> SigningKey | None:
-    """Give the key that has waited for longest."""
-    waiting = [
-        key
-        for key in keys
-        if key.state is KeyState.PRE_ACTIVATION
-        and key.algorithm == algorithm
-        and key.usable
-        and key.kid not in excluded
-    ]
-    return min(waiting, key=lambda key: key.published_at, default=None)
-
-
-def _who_does_not_know(waiting: Sequence[Verifier], key: SigningKey) -> str:
-    first = waiting[0]
-    why = "has not fetched it" if key.kid not in first.kids else f"takes no {key.algorithm} tokens"
-    cure = "" if key.kid not in first.kids else " (set its JWT_ALGORITHMS)"
-    who = "1 replica does" if len(waiting) == 1 else f"{len(waiting)} replicas do"
-    return f"{who} not take key {key.kid} yet: {first.name} {why}{cure}"
-
-
-def _narrate(text: str) -> None:
-    print(f"rotate-keys: {text}", file=sys.stderr)
+def _lost(keys: Sequence[SigningKey], kids: Collection[str]) -> list[SigningKey]:
+    """Return the keys that sign, and must not after `kids` are revoked: others have to."""
+    lost = [key for key in keys if key.signs and key.kid in kids]
+    if not lost and keys and not any(key.signs for key in keys):
+        return [keys[-1]]
+    return lost

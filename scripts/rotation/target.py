@@ -7,20 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import SecretStr
+from pydantic import AfterValidator, SecretStr
 
 from keys.better_auth import BetterAuthSigningKeys, Database, Verifier
 from keys.better_auth_secrets import IssuerSecrets
 from keys.fetch import FetchError, FetchLimits, JwksFetcher
 from keys.jwk import ALGORITHMS
-from keys.rotation import RotationPolicy
+from keys.rotation_policy import RotationPolicy, signing_algorithms
 from keys.signing_keys import KeyStoreError, SigningKeyStore
 from keys.verifier import JWKS_PATH
 from scripts.commands import UsageError, load, operator
 from scripts.signing_key_file import FileSigningKeys
 from service.database_url import DatabaseUrl
 from service.setting_model import SettingsModel
-from service.setting_types import CertificatesFile, Duration, Hosts, KeyUrl, parsed
+from service.setting_types import CertificatesFile, CommaSeparated, Duration, Hosts, KeyUrl, parsed
 
 # A key in a file is served until it is pruned.
 _FOR_EVER: Final = timedelta(days=36_500)
@@ -41,6 +41,9 @@ VersionedSecrets = Annotated[
 ]
 
 
+SigningAlgorithms = Annotated[CommaSeparated, AfterValidator(signing_algorithms)]
+
+
 class RotationSettings(SettingsModel):
     """Where the keys are, what web/ does with them, and whom to ask about both."""
 
@@ -51,7 +54,8 @@ class RotationSettings(SettingsModel):
     better_auth_secrets: VersionedSecrets | None = None
     old_better_auth_secret: SecretStr | None = None
     old_better_auth_secrets: VersionedSecrets | None = None
-    signing_algorithm: str = "EdDSA"
+    signing_algorithm: SigningAlgorithms = ("EdDSA",)
+    pinned_keys: CommaSeparated = ()
     access_token_lifetime: Duration | None = None
     jwks_grace_period: Duration | None = None
     plain_http_hosts: Hosts = ()
@@ -77,6 +81,8 @@ class Target:
 
     store: SigningKeyStore
     policy: RotationPolicy
+    algorithms: tuple[str, ...]
+    """The issuer's (SIGNING_ALGORITHM), its default first; the policy may be about others."""
     better_auth: BetterAuthSigningKeys | None
     """The store again, where it is Better Auth's table and not a file."""
     service_database: Database | None
@@ -90,25 +96,28 @@ class Target:
     def read(cls, options: Namespace) -> "Target":
         """Read where the keys are. Raises `UsageError`."""
         settings = load(RotationSettings)
+        algorithms = settings.signing_algorithm
         path = options.file or settings.signing_keys_file
         if path is not None:
             if not path.parent.is_dir():
                 raise UsageError(f"SIGNING_KEYS_FILE (--file): there is no folder {path.parent}")
+            store = FileSigningKeys(path, algorithm=algorithms[0])
             policy = _policy(options, settings, grace=_FOR_EVER)
-            return cls(FileSigningKeys(path), policy, None, None, None)
+            return cls(store, policy, algorithms, None, None, None)
         policy = _policy(options, settings)
         if settings.auth_database_url is None:
             raise UsageError("AUTH_DATABASE_URL: not set; it names Better Auth's database")
-        store = BetterAuthSigningKeys(
+        better_auth = BetterAuthSigningKeys(
             _reach(settings.auth_database_url),
             secrets=_issuer_secrets(settings, unencrypted=options.unencrypted),
-            algorithm=policy.algorithm,
+            algorithm=algorithms[0],
             operator=operator(),
         )
         return cls(
-            store,
+            better_auth,
             policy,
-            store,
+            algorithms,
+            better_auth,
             None if settings.database_url is None else _reach(settings.database_url),
             settings.key_url,
             settings.plain_http_hosts,
@@ -210,8 +219,9 @@ def _policy(
             "JWKS_GRACE_PERIOD: not set; it is Better Auth's jwks.gracePeriod (30d unless web/ sets"
             " it), for how long a retired key is served"
         )
+    chosen = (options.algorithm,) if options.algorithm else settings.signing_algorithm
     try:
-        return RotationPolicy(algorithm=options.algorithm or settings.signing_algorithm, **given)
+        return RotationPolicy(algorithms=chosen, pinned=frozenset(settings.pinned_keys), **given)
     except ValueError as error:
         raise UsageError(str(error)) from None
 

@@ -92,11 +92,16 @@ class Drills:
         await self._all_use(new)
 
     async def _algorithm(self, report: Report) -> None:
-        self.system.issuer["SIGNING_ALGORITHM"] = "ES256"
+        old = await self._signing()
+        self.system.issuer["SIGNING_ALGORITHM"] = "ES256,EdDSA"
         new = await self._publish_and_activate()
-        await self._all_use(new)
+        # web/ has not been told yet: what it signs with has not changed.
+        await self._all_use(old)
         report.measured["restart of web/, s"] = await self._restart_web()
         await self._all_use(new)
+        self.system.issuer["SIGNING_ALGORITHM"] = "ES256"
+        await self._rotate("activate", "--replaces", "EdDSA", *LEARNING)
+        await self._refreshed()
         if header_of(self.people[0].token)["alg"] != "ES256":
             raise ProofError("tokens are not signed with ES256")
 

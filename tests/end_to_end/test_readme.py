@@ -11,6 +11,7 @@ from tests.end_to_end.conftest import Stack
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
 OPS = re.compile(r"<!-- ops:.*?-->\n```sh\n(.*?)```", re.DOTALL)
+REVOKE = re.compile(r"<!-- revoke:.*?-->\n```sh\n(.*?)```", re.DOTALL)
 STORY = re.compile(r"<!-- story:.*?-->\n```sh\n(.*?)```", re.DOTALL)
 
 
@@ -40,24 +41,24 @@ def test_account_of_the_story_is_the_example_of_the_docs(stack: Stack) -> None:
 
 
 def test_operators_lines_do_what_stands_beside_them(stack: Stack, home: Path) -> None:
-    lines = OPS.search(README.read_text())
-    assert lines is not None
-    status, publish, run, revoke = lines.group(1).strip().splitlines()
-
-    def operate(line: str, **words: str) -> "subprocess.CompletedProcess[str]":
+    def operate(block: re.Pattern[str], **words: str) -> "subprocess.CompletedProcess[str]":
+        lines = block.search(README.read_text())
+        assert lines is not None
+        script = lines.group(1).replace("./scripts/ops", f"./scripts/ops --home {home}")
         for word, text in words.items():
-            line = line.replace(word, text)
-        line = line.replace("./scripts/ops", f"./scripts/ops --home {home}")
+            script = script.replace(word, text)
         return subprocess.run(
-            ["bash", "-c", line], cwd=README.parent, capture_output=True, text=True, check=False
+            ["bash", "-c", script], cwd=README.parent, capture_output=True, text=True, check=False
         )
 
-    assert operate(publish).stdout.startswith("published  ")
-    told = operate(status).stdout
-    (kid,) = re.findall(r"^(\S{32}) .* active ", told, re.MULTILINE)
-    assert "pre-activation" in told
-    done = operate(run)
-    assert (done.returncode, "nothing is due" in done.stderr) == (3, True)
-    assert operate(revoke, KID=kid).stdout.endswith(f"revoked  {kid} (EdDSA)\n")
-    assert kid not in operate(status).stdout
+    rotated = operate(OPS)
+    assert rotated.returncode == 0, rotated.stderr
+    old, *_, new = re.findall(r"^(\S{32}) .* active ", rotated.stdout, re.MULTILINE)
+    before, _, after = rotated.stdout.partition(f"published  {new} (EdDSA)\n")
+    assert new not in before
+    assert f"activated  {new} (EdDSA)\nretired  {old} (EdDSA)\n" in after
+    assert re.search(rf"^{old} .* deactivated .* safe to remove from", after, re.MULTILINE)
+    done = operate(REVOKE, KID=new)
+    assert "nothing is due" in done.stderr
+    assert done.stdout.endswith(f"revoked  {new} (EdDSA)\n")
     assert stack.process.poll() is None

@@ -7,14 +7,14 @@ import pytest
 
 from keys.rotation import (
     MAX_KEYS,
-    RotationPolicy,
     RotationRefusedError,
     Step,
     Verb,
     plan,
-    refuse_lock_out,
     safe_to_remove_at,
 )
+from keys.rotation_policy import RotationPolicy
+from keys.rotation_refusals import refuse_end_of_algorithm, refuse_lock_out
 from keys.signing_keys import KeyState, SigningKey
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
@@ -31,9 +31,9 @@ def standby(published: timedelta = HOUR, kid: str = "s", algorithm: str = "EdDSA
     return SigningKey(kid, algorithm, NOW - published)
 
 
-def superseded(ago: timedelta = MINUTE, kid: str = "o") -> SigningKey:
+def superseded(ago: timedelta = MINUTE, kid: str = "o", algorithm: str = "EdDSA") -> SigningKey:
     since = NOW - 40 * DAY
-    return SigningKey(kid, "EdDSA", since, activated_at=since, superseded_at=NOW - ago)
+    return SigningKey(kid, algorithm, since, activated_at=since, superseded_at=NOW - ago)
 
 
 def retired(ago: timedelta, kid: str = "r") -> SigningKey:
@@ -56,6 +56,10 @@ def many(count: int, last: timedelta = 2 * HOUR) -> list[SigningKey]:
 
 def revoked(kid: str = "x") -> SigningKey:
     return SigningKey(kid, "EdDSA", NOW - DAY, compromised=True)
+
+
+def step(verb: Verb, kid: str | None, algorithm: str = "EdDSA") -> Step:
+    return Step(verb, kid, algorithm, NOW, "")
 
 
 Brief = tuple[Verb, str | None, timedelta]
@@ -88,9 +92,21 @@ CASES: dict[str, tuple[list[SigningKey], list[Brief]]] = {
         [active(31 * DAY), standby(HOUR, "s"), standby(2 * HOUR, "t")],
         [("activate", "t", -105 * MINUTE)],
     ),
-    "another algorithm is published at once": (
+    "an algorithm without a key that signs has one published at once": (
         [active(algorithm="RS256")],
         [("publish", None, 0 * DAY)],
+    ),
+    "and activated when everybody knows it": (
+        [active(algorithm="RS256"), standby(5 * MINUTE)],
+        [("activate", "s", 10 * MINUTE)],
+    ),
+    "a key of an algorithm that is not rotated is left as it is": (
+        [active(), active(90 * DAY, "b", "RS256")],
+        [("publish", None, 29 * DAY - 15 * MINUTE)],
+    ),
+    "one that waits in its grace period goes before a key that the issuer made meanwhile": (
+        [active(), replace(standby(5 * MINUTE), dormant=True)],
+        [("activate", "s", 10 * MINUTE)],
     ),
     "a successor of another algorithm is none": (
         [active(), standby(algorithm="ES256")],
@@ -125,6 +141,84 @@ CASES: dict[str, tuple[list[SigningKey], list[Brief]]] = {
         [("prune", f"{n:03}", (n + 1 - 103) * DAY + HOUR) for n in range(23)],
     ),
 }
+
+
+BOTH = replace(POLICY, algorithms=("EdDSA", "ES256"))
+OF_BOTH: dict[str, tuple[list[SigningKey], list[tuple[Verb, str | None, str, timedelta]]]] = {
+    "each algorithm has its own time": (
+        [active(), active(31 * DAY, "e", "ES256")],
+        [
+            ("publish", None, "ES256", 0 * DAY),
+            ("publish", None, "EdDSA", 29 * DAY - 15 * MINUTE),
+        ],
+    ),
+    "each has its own successor": (
+        [
+            *(active(31 * DAY), active(31 * DAY, "e", "ES256")),
+            *(standby(), standby(5 * MINUTE, "t", "ES256")),
+        ],
+        [("activate", "s", "EdDSA", -45 * MINUTE), ("activate", "t", "ES256", 10 * MINUTE)],
+    ),
+    "each retires its own superseded key": (
+        [active(), active(DAY, "e", "ES256"), superseded(), superseded(HOUR, "p", "ES256")],
+        [
+            ("retire", "p", "ES256", -HOUR),
+            ("retire", "o", "EdDSA", -MINUTE),
+            ("publish", None, "ES256", 29 * DAY - 15 * MINUTE),
+            ("publish", None, "EdDSA", 29 * DAY - 15 * MINUTE),
+        ],
+    ),
+    "a revoked key that is back and signs holds up no other algorithm": (
+        [replace(active(), compromised=True), active(31 * DAY, "e", "ES256")],
+        [("publish", None, "ES256", 0 * DAY), ("revoke", "a", "EdDSA", 0 * DAY)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OF_BOTH)
+def test_plan_of_two_algorithms(case: str) -> None:
+    keys, expected = OF_BOTH[case]
+    steps = plan(keys, BOTH, NOW)
+    found = [(step.verb, step.kid, step.algorithm, step.due_at - NOW) for step in steps]
+    assert sorted(found, key=str) == sorted(expected, key=str)
+
+
+@pytest.mark.parametrize("keys", [[superseded()], [retired(10 * DAY)], many(103)[:-1]])
+def test_pinned_key_is_neither_retired_nor_pruned(keys: list[SigningKey]) -> None:
+    pinned = replace(POLICY, pinned=frozenset({keys[0].kid}))
+    steps = plan([*keys, active()], pinned, NOW)
+    assert keys[0].kid not in {step.kid for step in steps}
+    verb: Verb = "retire" if keys == [superseded()] else "prune"
+    with pytest.raises(RotationRefusedError, match=r"is pinned \(PINNED_KEYS\)"):
+        refuse_lock_out(step(verb, keys[0].kid), [*keys, active()], pinned, NOW)
+    refuse_lock_out(step(verb, keys[0].kid), [*keys, active()], POLICY, NOW)
+
+
+def test_pinned_key_is_not_revoked_by_mistake_and_a_revoked_one_that_is_back_is() -> None:
+    pinned = replace(POLICY, pinned=frozenset({"o", "x"}))
+    keys = [active(), superseded(), revoked()]
+    with pytest.raises(RotationRefusedError, match="revoke this one at once with --force"):
+        refuse_lock_out(step("revoke", "o"), keys, pinned, NOW)
+    refuse_lock_out(step("revoke", "x"), keys, pinned, NOW)
+    assert plan(keys, pinned, NOW)[0].kid == "x"
+
+
+def test_end_of_an_algorithm_is_refused_where_it_would_lock_users_out() -> None:
+    def refuse(successor: SigningKey, policy: RotationPolicy = POLICY) -> None:
+        keys = [active(), superseded(), successor]
+        refuse_end_of_algorithm("EdDSA", successor, keys, policy, NOW)
+
+    with pytest.raises(RotationRefusedError, match="not every verifier knows it yet"):
+        refuse(standby(14 * MINUTE, "e", "ES256"))
+    with pytest.raises(RotationRefusedError, match="not every verifier knows it yet"):
+        refuse(active(14 * MINUTE, "e", "ES256"))
+    known = standby(16 * MINUTE, "e", "ES256")
+    for kid in ("a", "o"):
+        with pytest.raises(RotationRefusedError, match=f"key {kid} is pinned"):
+            refuse(known, replace(POLICY, pinned=frozenset({kid})))
+    with pytest.raises(RotationRefusedError, match="gracePeriod longer"):
+        refuse(known, replace(POLICY, grace_period=59 * MINUTE))
+    refuse(known)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -199,7 +293,7 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
 def test_step_that_would_lock_users_out_is_refused(case: str) -> None:
     keys, verb, kid, message = REFUSED[case]
     with pytest.raises(RotationRefusedError, match=message):
-        refuse_lock_out(Step(verb, kid, NOW, ""), keys, POLICY, NOW)
+        refuse_lock_out(step(verb, kid), keys, POLICY, NOW)
 
 
 def test_every_step_of_a_plan_that_is_due_is_allowed() -> None:
@@ -220,23 +314,25 @@ def test_key_is_safe_to_remove_once_tokens_from_before_its_retirement_have_expir
 
 @pytest.mark.parametrize("grace_period", [20 * MINUTE, 50 * MINUTE])
 def test_key_of_another_algorithm_needs_a_grace_period(grace_period: timedelta) -> None:
-    short = RotationPolicy(algorithm="ES256", grace_period=grace_period)
+    short = RotationPolicy(algorithms=("ES256",), grace_period=grace_period)
     with pytest.raises(RotationRefusedError, match="gracePeriod longer"):
-        refuse_lock_out(Step("publish", None, NOW, ""), [active()], short, NOW)
+        refuse_lock_out(step("publish", None, "ES256"), [active()], short, NOW)
     long = replace(short, grace_period=HOUR)
-    refuse_lock_out(Step("publish", None, NOW, ""), [active()], long, NOW)
+    refuse_lock_out(step("publish", None, "ES256"), [active()], long, NOW)
 
 
 def test_superseded_key_is_not_retired_where_it_would_be_served_too_short() -> None:
     short = replace(POLICY, grace_period=0 * DAY)
     with pytest.raises(RotationRefusedError, match="wait until 2030-01-31T00:59:00"):
-        refuse_lock_out(Step("retire", "o", NOW, ""), [active(), superseded()], short, NOW)
+        refuse_lock_out(step("retire", "o"), [active(), superseded()], short, NOW)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"algorithm": "HS256"},
+        {"algorithms": ("HS256",)},
+        {"algorithms": ()},
+        {"algorithms": ("EdDSA", "ES256", "Ed25519")},
         {"publish_ahead": MINUTE},
         {"sign_for": 10 * MINUTE},
         {"keep_verifying": 0 * DAY},
@@ -249,7 +345,7 @@ def test_superseded_key_is_not_retired_where_it_would_be_served_too_short() -> N
 )
 def test_policy_that_would_lock_users_out_is_refused(changes: dict[str, timedelta]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        replace(POLICY, **changes)  # type: ignore[arg-type] # the algorithm among them is a string
+        replace(POLICY, **changes)  # type: ignore[arg-type] # the algorithms among them are strings
 
 
 def test_states_are_told_from_what_has_happened_to_a_key() -> None:

@@ -15,6 +15,7 @@ from keys.signing_keys import (
     KeyInUseError,
     KeyRing,
     KeyState,
+    SigningKey,
     SigningKeyStore,
     UnknownKeyError,
 )
@@ -25,7 +26,8 @@ from tests.simulators.better_auth import SECRET, Issuer, reach
 class Issues(Protocol):
     """What an issuer with these keys does."""
 
-    async def signs_with(self) -> str | None: ...
+    async def signs_with(self, algorithm: str | None = None) -> str | None: ...
+    async def can_sign(self, kid: str) -> bool: ...
     async def serves(self) -> set[str]: ...
 
 
@@ -35,9 +37,13 @@ class OfRing:
     def __init__(self, store: InMemorySigningKeys | FileSigningKeys) -> None:
         self._store = store
 
-    async def signs_with(self) -> str | None:
-        signer = self._store.ring.signer()
+    async def signs_with(self, algorithm: str | None = None) -> str | None:
+        ring = self._store.ring
+        signer = ring.signer() if algorithm is None else ring.signer_of(algorithm)
         return None if signer is None else signer.kid
+
+    async def can_sign(self, kid: str) -> bool:
+        return any(key.kid == kid and key.retired_at is None for key in await self._store.keys())
 
     async def serves(self) -> set[str]:
         return {signer.kid for signer in self._store.ring.served()}
@@ -59,8 +65,8 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     yield store, OfRing(store)
 
 
-async def publish(store: SigningKeyStore, count: int) -> list[str]:
-    signers = [Signer.generate() for _ in range(count)]
+async def publish(store: SigningKeyStore, count: int, algorithm: str = "EdDSA") -> list[str]:
+    signers = [Signer.generate(algorithm) for _ in range(count)]
     for signer in signers:
         async with store.changing("a test") as ring:
             assert await ring.publish(signer)
@@ -194,6 +200,111 @@ async def test_key_that_is_not_there_is_unknown(case: Case) -> None:
             await do(store, verb, "nowhere")
     assert not await do(store, prune, "nowhere")
     assert await do(store, revoke, "nowhere")
+
+
+async def test_first_key_of_another_algorithm_waits_and_signs_for_nobody(case: Case) -> None:
+    store, issuer = case
+    (first,) = await publish(store, 1)
+    (other,) = await publish(store, 1, "ES256")
+    assert await states(store) == {first: KeyState.ACTIVE, other: KeyState.PRE_ACTIVATION}
+    assert await issuer.signs_with() == first
+    assert await issuer.signs_with("ES256") is None
+    assert await issuer.serves() == {first, other}
+
+
+async def test_each_algorithm_has_an_active_key(case: Case) -> None:
+    store, issuer = case
+    (first,) = await publish(store, 1)
+    (other,) = await publish(store, 1, "ES256")
+    assert await do(store, activate, other)
+    assert await states(store) == {first: KeyState.ACTIVE, other: KeyState.ACTIVE}
+    assert await issuer.signs_with() == await issuer.signs_with("EdDSA") == first
+    assert await issuer.signs_with("ES256") == other
+    for verb in (retire, revoke, prune):
+        for kid in (first, other):
+            with pytest.raises(KeyInUseError):
+                await do(store, verb, kid)
+
+
+async def test_whole_life_of_a_key_leaves_those_of_another_algorithm_as_they_are(
+    case: Case,
+) -> None:
+    store, issuer = case
+    (first,) = await publish(store, 1)
+    (other,) = await publish(store, 1, "ES256")
+    await do(store, activate, other)
+    (waiting,) = await publish(store, 1, "ES256")
+
+    async def others() -> list[SigningKey]:
+        return [key for key in await store.keys() if key.algorithm == "ES256"]
+
+    before = await others()
+    (second,) = await publish(store, 1)
+    for verb, kid in ((activate, second), (retire, first), (prune, first)):
+        assert await do(store, verb, kid)
+        assert await others() == before
+        assert await issuer.signs_with() == second
+        assert await issuer.signs_with("ES256") == other
+    assert await do(store, activate, waiting)
+    assert await issuer.signs_with() == second
+    assert await issuer.signs_with("ES256") == waiting
+    assert (await states(store))[other] is KeyState.DEACTIVATED
+
+
+async def test_superseded_key_signs_for_its_pin_until_it_is_retired(case: Case) -> None:
+    store, issuer = case
+    first, second = await publish(store, 2)
+    await do(store, activate, second)
+    assert await issuer.can_sign(first)
+    await do(store, retire, first)
+    assert not await issuer.can_sign(first)
+
+
+async def test_algorithm_that_is_ended_signs_no_more_and_is_still_served(case: Case) -> None:
+    store, issuer = case
+    first, second, waiting = await publish(store, 3)
+    await do(store, activate, second)
+    (other,) = await publish(store, 1, "ES256")
+    await do(store, activate, other)
+    async with store.changing("a test") as ring:
+        assert sorted(await ring.retire_algorithm("EdDSA")) == sorted([first, second, waiting])
+    over = KeyState.DEACTIVATED
+    assert await states(store) == {
+        **dict.fromkeys((first, second, waiting), over),
+        other: KeyState.ACTIVE,
+    }
+    assert await issuer.signs_with() == await issuer.signs_with("ES256") == other
+    assert await issuer.signs_with("EdDSA") is None
+    assert await issuer.serves() == {first, second, waiting, other}
+    # It may begin again, as it did the first time.
+    (again,) = await publish(store, 1)
+    assert (await states(store))[again] is KeyState.PRE_ACTIVATION
+    assert await issuer.signs_with("EdDSA") is None
+    assert await do(store, activate, again)
+    assert await issuer.signs_with() == again
+
+
+async def test_last_algorithm_is_not_ended(case: Case) -> None:
+    store, issuer = case
+    (first,) = await publish(store, 1)
+    await publish(store, 1, "ES256")
+    with pytest.raises(KeyInUseError, match="no key of another algorithm than EdDSA signs"):
+        async with store.changing("a test") as ring:
+            await ring.retire_algorithm("EdDSA")
+    assert await issuer.signs_with() == first
+
+
+async def test_of_two_operators_who_end_an_algorithm_one_does_it(case: Case) -> None:
+    store, _ = case
+    (first,) = await publish(store, 1)
+    (other,) = await publish(store, 1, "ES256")
+    await do(store, activate, other)
+
+    async def end() -> list[str]:
+        async with store.changing("a test") as ring:
+            return await ring.retire_algorithm("EdDSA")
+
+    assert sorted(await asyncio.gather(*(end() for _ in range(4)))) == [[], [], [], [first]]
 
 
 async def test_change_that_fails_half_way_has_not_happened(case: Case) -> None:

@@ -193,7 +193,8 @@ def test_direct_url_goes_with_its_database(tmp_path: Path, monkeypatch: pytest.M
 def test_operators_get_what_web_has_of_the_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
+    monkeypatch.setenv("SIGNING_ALGORITHM", "ES256,EdDSA")
+    monkeypatch.setenv("PINNED_KEYS", "a,b")
     settings = read(tmp_path)
     home = home_of(settings)
     operators, web = (
@@ -203,7 +204,8 @@ def test_operators_get_what_web_has_of_the_keys(
     shared = {"BETTER_AUTH_SECRET", "AUTH_DATABASE_URL", "JWKS_GRACE_PERIOD", "BETTER_AUTH_URL"}
     shared |= {"SIGNING_ALGORITHM", "ACCESS_TOKEN_LIFETIME", "SESSION_LIFETIME"}
     assert {name: operators[name] for name in shared} == {name: web[name] for name in shared}
-    assert operators["SIGNING_ALGORITHM"] == "ES256"
+    assert operators["SIGNING_ALGORITHM"] == "ES256,EdDSA"
+    assert operators["PINNED_KEYS"] == "a,b"
     assert "SIGNING_KEYS_FILE" not in operators
 
 

@@ -53,7 +53,7 @@ def rotate(
     for name in (
         *("BETTER_AUTH_SECRETS", "OLD_BETTER_AUTH_SECRET", "OLD_BETTER_AUTH_SECRETS"),
         *("SIGNING_ALGORITHM", "ACCESS_TOKEN_LIFETIME", "BETTER_AUTH_URL", "JWKS_URL"),
-        "SIGNING_KEYS_FILE",
+        *("SIGNING_KEYS_FILE", "PINNED_KEYS"),
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AUTH_DATABASE_URL", issuer_database.auth)
@@ -148,23 +148,217 @@ def test_run_does_what_is_due_and_nothing_else(rotate: Rotate, issuer: Issuer) -
     assert rotate("run", "--execute").code == 3
 
 
-def test_key_of_another_algorithm_signs_when_it_is_activated_whatever_the_issuer_is_set_to(
-    rotate: Rotate, issuer: Issuer
+def add(rotate: Rotate, algorithm: str) -> str:
+    """Publish and activate a key of another algorithm."""
+    chosen = ["--algorithm", algorithm, "--execute"]
+    kid = str(rotate("publish", *chosen, "--json").json["steps"][0]["kid"])
+    assert rotate("activate", *chosen, *FORCE).code == 0
+    return kid
+
+
+def test_change_of_algorithm_is_asked_for_and_holds_whatever_the_issuer_is_set_to(
+    rotate: Rotate,
+    issuer: Issuer,
+    issuer_database: DatabaseUrls,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old = do(issuer.mint_key(age=DAY))
-    new = rotate("publish", "--algorithm", "ES256", "--execute", "--json").json["steps"][0]["kid"]
+    waiting = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
+    monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
+    new = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
     changed = Issuer(issuer.url, algorithm="ES256")
     assert do(issuer.signs_with()) == do(changed.signs_with()) == old
-    assert do(issuer.serves()) == {old, new}
-    rotate("activate", "--algorithm", "ES256", "--execute", *FORCE)
+    assert do(issuer.serves()) == {old, waiting, new}
+    replace = ["activate", "--replaces", "EdDSA", "--execute"]
+    assert "not every verifier knows it yet" in rotate(*replace).err
+    said = rotate(*replace, *FORCE)
+    assert sorted(said.out.splitlines()) == sorted(
+        [f"activated  {new} (ES256)", f"retired  {old} (EdDSA)", f"retired  {waiting} (EdDSA)"]
+    )
     assert do(issuer.signs_with()) == do(changed.signs_with()) == new
-    assert do(issuer.serves()) == {old, new}
+    assert do(issuer.serves()) == {old, waiting, new}
+    # Run again, it is done already; and the timer brings nothing back.
+    assert rotate(*replace, *FORCE).out == f"already activated  {new} (ES256)\n"
+    assert rotate("run", "--execute").code == 3
+    assert [verb for verb, _, _ in do(events(issuer_database.auth))] == [
+        *("publish", "publish", "activate", "retire", "retire"),
+    ]
     # And back.
+    monkeypatch.setenv("SIGNING_ALGORITHM", "EdDSA")
     back = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
     assert do(issuer.signs_with()) == do(changed.signs_with()) == new
-    rotate("activate", back, "--execute", *FORCE)
+    rotate("activate", back, "--replaces", "ES256", "--execute", *FORCE)
     assert do(issuer.signs_with()) == do(changed.signs_with()) == back
-    assert do(issuer.serves()) == {old, new, back}
+    assert do(issuer.serves()) == {old, waiting, new, back}
+
+
+def test_key_that_signs_already_may_replace_the_keys_of_another_algorithm(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = do(issuer.mint_key(age=DAY))
+    new = add(rotate, "ES256")
+    assert do(issuer.signs_with()) == old
+    monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
+    said = rotate("activate", "--replaces", "EdDSA", "--execute", *FORCE)
+    assert said.out == f"already activated  {new} (ES256)\nretired  {old} (EdDSA)\n"
+    assert do(issuer.signs_with()) == new
+
+
+def test_replica_that_does_not_take_the_algorithm_keeps_another_from_being_ended(
+    rotate: Rotate, issuer: Issuer, issuer_database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, es256 = do(issuer.mint_key(age=DAY)), Issuer(issuer.url, algorithm="ES256")
+    # Made by the issuer itself, for a pin.
+    new = do(es256.mint_key(age=HOUR))
+    do(report(issuer_database.app, old, new))
+    monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
+    replace = ["activate", "--replaces", "EdDSA", "--execute", "--wait", "0s"]
+    said = rotate(*replace)
+    assert (said.code, "takes no ES256 tokens" in said.err) == (1, True)
+    assert do(issuer.signs_with()) == old
+    do(report(issuer_database.app, old, new, algorithms="{EdDSA,ES256}"))
+    assert rotate(*replace).code == 0
+    assert do(issuer.signs_with()) == new
+
+
+def test_routine_rotation_leaves_the_keys_of_other_algorithms_alone(
+    rotate: Rotate, issuer: Issuer
+) -> None:
+    old, other = do(issuer.mint_key(age=31 * DAY)), add(rotate, "ES256")
+    new = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
+    for command in (["activate", *FORCE], ["retire"], ["prune", old, *FORCE]):
+        assert rotate(*command, "--execute").code == 0
+        assert do(issuer.signs_with()) == do(issuer.signs_with("EdDSA")) == new
+        assert do(issuer.signs_with("ES256")) == other
+    assert do(issuer.serves()) == {new, other}
+    assert (
+        "ES256 keys sign for whoever asks for that algorithm, and are not" in rotate("status").err
+    )
+
+
+def test_timer_rotates_every_algorithm_of_the_setting(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = do(issuer.mint_key(age=31 * DAY))
+    es256 = Issuer(issuer.url, algorithm="ES256")
+    other = do(es256.mint_key(age=31 * DAY))
+    monkeypatch.setenv("SIGNING_ALGORITHM", "EdDSA, ES256")
+    spans = ["--learning-time", "1s", "--publish-ahead", "1s", "--json"]
+    steps = rotate("run", "--execute", *spans).json["steps"]
+    assert sorted((step["verb"], step["algorithm"]) for step in steps) == [
+        *(("publish", "ES256"), ("publish", "EdDSA")),
+    ]
+    new = {step["algorithm"]: step["kid"] for step in steps}
+
+    async def until_due() -> None:
+        async with asyncio.timeout(20):
+            while await issuer.signs_with() == old or await issuer.signs_with("ES256") == other:
+                said = await asyncio.to_thread(rotate, "run", "--execute", *spans)
+                assert said.code in {0, 3}
+
+    do(until_due())
+    active, over = "active", "deactivated"
+    found = {old: over, other: over, new["EdDSA"]: active, new["ES256"]: active}
+    assert states(rotate) == found
+    assert rotate("run", "--execute").code == 3
+
+
+def test_algorithm_that_is_refused_holds_up_no_other(
+    rotate: Rotate, issuer: Issuer, issuer_database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = do(issuer.mint_key(age=31 * DAY))
+    monkeypatch.setenv("SIGNING_ALGORITHM", "ES256,EdDSA")
+    spans = ["--learning-time", "1s", "--publish-ahead", "1s", "--wait", "0s", "--json"]
+    steps = rotate("run", "--execute", *spans).json["steps"]
+    new = {step["algorithm"]: step["kid"] for step in steps}
+    do(report(issuer_database.app, old, *new.values()))
+
+    async def until_due() -> list[Said]:
+        async with connected(issuer.url) as connection:
+            await connection.execute("SELECT pg_sleep(1.1)")
+        return [await asyncio.to_thread(rotate, "run", "--execute", *spans) for _ in range(2)]
+
+    first, second = do(until_due())
+    assert (first.code, "takes no ES256 tokens" in first.err) == (1, True)
+    assert [step["kid"] for step in first.json["steps"]] == [new["EdDSA"], old]
+    assert (second.code, second.out, "nothing was changed" in second.err) == (1, "", True)
+    assert do(issuer.signs_with("EdDSA")) == new["EdDSA"]
+    do(report(issuer_database.app, *new.values(), algorithms="{EdDSA,ES256}"))
+    assert rotate("run", "--execute", *spans).code == 0
+    assert do(issuer.signs_with("ES256")) == new["ES256"]
+
+
+def test_pinned_key_is_kept_through_a_rotation(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned = do(issuer.mint_key(age=31 * DAY))
+    monkeypatch.setenv("PINNED_KEYS", f"{pinned}, ")
+    rotate("publish", "--execute")
+    assert rotate("activate", "--execute", *FORCE).code == 0
+    assert do(issuer.signs_with()) != pinned
+    for command in (["retire"], ["run"], ["prune"]):
+        assert rotate(*command, "--execute").code == 3
+    for command in (["retire", pinned], ["revoke", pinned, "--reason", "x"]):
+        said = rotate(*command, "--execute")
+        assert (said.code, f"key {pinned} is pinned (PINNED_KEYS)" in said.err) == (1, True)
+    (key,) = [key for key in rotate("status", "--json").json["keys"] if key["kid"] == pinned]
+    assert (key["pinned"], key["next"], key["safe_to_remove_at"]) == (True, None, None)
+    add(rotate, "ES256")
+    monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
+    replace = ["activate", "--replaces", "EdDSA", "--execute"]
+    assert do(issuer.can_sign(pinned))
+    monkeypatch.setenv("PINNED_KEYS", pinned)
+    spans = ["--learning-time", "1s", "--publish-ahead", "1s"]
+
+    async def until_known() -> None:
+        async with connected(issuer.url) as connection:
+            await connection.execute("SELECT pg_sleep(1.1)")
+
+    do(until_known())
+    said = rotate(*replace, *spans)
+    assert (said.code, f"key {pinned} is pinned" in said.err) == (1, True)
+    assert do(issuer.can_sign(pinned))
+
+
+def test_leaked_pinned_key_is_revoked_by_force_and_what_that_means_is_said(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned = do(issuer.mint_key(age=DAY))
+    monkeypatch.setenv("PINNED_KEYS", pinned)
+    refused = rotate("revoke", pinned, "--reason", "leaked", "--execute")
+    assert (refused.code, "or revoke this one at once with --force" in refused.err) == (1, True)
+    said = rotate("revoke", pinned, "--reason", "leaked", "--execute", "--force")
+    assert (said.code, f"revoked  {pinned} (EdDSA)" in said.out) == (0, True)
+    assert "issues no token for what is pinned to it until the pin names another" in said.err
+    assert not do(issuer.can_sign(pinned))
+    assert "is pinned (PINNED_KEYS) and cannot sign" in rotate("status").err
+
+
+def test_revoking_the_active_key_of_one_algorithm_has_another_of_it_sign(
+    rotate: Rotate, issuer: Issuer
+) -> None:
+    first, stolen = do(issuer.mint_key(age=DAY)), add(rotate, "ES256")
+    assert rotate("revoke", stolen, "--reason", "leaked", "--execute").code == 0
+    assert do(issuer.signs_with()) == first
+    successor = do(issuer.signs_with("ES256"))
+    assert successor not in {stolen, None}
+    assert do(issuer.serves()) == {first, successor}
+
+
+def test_status_groups_keys_by_algorithm(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = do(issuer.mint_key(age=DAY)), add(rotate, "ES256")
+    waiting = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
+    monkeypatch.setenv("SIGNING_ALGORITHM", "ES256,EdDSA,RS256")
+    lines = rotate("status").out.splitlines()
+    assert [line.split()[0] if line else "" for line in lines] == [
+        *("KID", other, "publish", "", first, waiting, "", "publish"),
+    ]
+    assert lines[2].startswith("publish a key of ES256 from")
+    assert lines[-1] == "publish a key of RS256 now"
+    said = rotate("status", "--json").json
+    assert [step["algorithm"] for step in said["next"]] == ["RS256", "ES256"]
 
 
 @pytest.mark.parametrize(
@@ -178,8 +372,9 @@ def test_key_of_every_algorithm_is_one_that_the_issuer_signs_with(
     size = ["--rsa-bits", str(bits)] if bits else []
     rotate("publish", "--algorithm", algorithm, *size, "--execute")
     assert rotate("activate", "--algorithm", algorithm, "--execute", *FORCE).code == 0
-    token = do(issuer.sign({"sub": "ada"}))
-    (jwk,) = [key for key in do(issuer.jwks()) if key["kid"] == do(issuer.signs_with())]
+    token = do(issuer.sign({"sub": "ada"}, algorithm))
+    signing = do(issuer.signs_with(algorithm))
+    (jwk,) = [key for key in do(issuer.jwks()) if key["kid"] == signing]
     assert jwk["alg"] == algorithm
     assert len(jwk.get("n", "")) * 6 // 8 * 8 in range(bits - 8, bits + 9)
     assert token.count(".") == 2
@@ -403,6 +598,8 @@ FAILURES: dict[str, tuple[dict[str, str], int, str]] = {
     "a span without unit": ({"JWKS_GRACE_PERIOD": "30"}, 2, "such as 90s"),
     "tokens that outlive their key": ({"ACCESS_TOKEN_LIFETIME": "2h"}, 2, "keep-verifying must"),
     "an unknown algorithm": ({"SIGNING_ALGORITHM": "HS256"}, 2, "must be among EdDSA"),
+    "an unknown one among others": ({"SIGNING_ALGORITHM": "EdDSA,HS256"}, 2, "must be among EdDSA"),
+    "one twice": ({"SIGNING_ALGORITHM": "EdDSA,Ed25519"}, 2, "SIGNING_ALGORITHM: an algorithm is"),
 }
 
 
@@ -484,6 +681,9 @@ USAGE: dict[str, list[str]] = {
     "a reason of two lines": ["publish", "--reason", "a\nb"],
     "a reason without end": ["publish", "--reason", "a" * 501],
     "a wait without a unit": ["activate", "--wait", "5"],
+    "a replacement without activate": ["retire", "--replaces", "ES256"],
+    "a replacement of what is unknown": ["activate", "--replaces", "HS256"],
+    "a replacement of what is still signed with": ["activate", "--replaces", "EdDSA"],
     "a policy that locks users out": ["run", "--publish-ahead", "1m"],
     "an option cut short": ["publish", "--exec"],
 }

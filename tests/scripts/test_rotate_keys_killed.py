@@ -23,10 +23,16 @@ from tests.simulators.better_auth import SECRET, Issuer, connected
 ROOT = Path(__file__).resolve().parents[2]
 OLD_SECRET = "the-secret-before-this-one-0123456789"
 DAY = timedelta(days=1)
+ES256 = ["--algorithm", "ES256"]
 # What has been done before, and the command that is killed.
 STEPS: dict[str, tuple[list[list[str]], list[str]]] = {
     "publish": ([], ["publish"]),
     "activate": ([["publish"]], ["activate"]),
+    "activate another algorithm": ([["publish", *ES256]], ["activate", *ES256]),
+    "replace an algorithm": (
+        [["publish", *ES256], ["activate", *ES256], ["publish", *ES256]],
+        ["activate", "--replaces", "ES256"],
+    ),
     "retire": ([["publish"], ["activate"]], ["retire"]),
     "prune": ([["publish"], ["activate"], ["retire"]], ["prune", "{first}"]),
     "revoke": ([], ["revoke", "{first}"]),

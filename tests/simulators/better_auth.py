@@ -80,20 +80,34 @@ class Issuer:
             )
         return signer.kid
 
-    async def signs_with(self) -> str | None:
-        """Give the kid of the next token; None where it would make a key of its own."""
-        now = datetime.now(UTC)
-        live = [row for row in await self.rows() if not row["expiresAt"] or row["expiresAt"] > now]
-        fitting = [row for row in live if row["alg"] in {self.algorithm, None}]
-        row = max(fitting or live, key=lambda row: row["createdAt"], default=None)
+    async def signs_with(self, algorithm: str | None = None) -> str | None:
+        """Return the kid of the next token; None where it would make a key of its own.
+
+        `algorithm` is a pin, such as a resource's `signingAlgorithm`.
+        """
+        live = await self._live()
+        wanted: set[str | None] = {algorithm or self.algorithm}
+        if self.algorithm in wanted:
+            wanted.add(None)
+        fitting = [row for row in live if row["alg"] in wanted]
+        candidates = fitting or (live if algorithm is None else [])
+        row = max(candidates, key=lambda row: row["createdAt"], default=None)
         if row is None:
             return None
         self.secrets.open(row["privateKey"])
         return str(row["id"])
 
-    async def sign(self, claims: Mapping[str, object]) -> str:
-        """Sign a token as the next `/token` would."""
-        kid = await self.signs_with()
+    async def can_sign(self, kid: str) -> bool:
+        """Return whether a pin to the key (`signingKeyId`) gets a token; otherwise it throws."""
+        return kid in {row["id"] for row in await self._live()}
+
+    async def _live(self) -> list[Mapping[str, Any]]:
+        now = datetime.now(UTC)
+        return [row for row in await self.rows() if not row["expiresAt"] or row["expiresAt"] > now]
+
+    async def sign(self, claims: Mapping[str, object], algorithm: str | None = None) -> str:
+        """Sign a token as the next `/token` would, or as a pin to an algorithm does."""
+        kid = await self.signs_with(algorithm)
         row = next(row for row in await self.rows() if row["id"] == kid)
         jwk = {**self.secrets.open(row["privateKey"]), "kid": kid, "alg": row["alg"]}
         return Signer.from_jwk(jwk).mint(claims)

@@ -7,7 +7,9 @@ import { environment } from "./environment";
 import { refuseWhenUndecided, revokedSessions } from "./revoked-sessions";
 
 function create() {
-  const { origin, secret, secrets, accessTokenLifetime, sessionLifetime, signingAlgorithm, gracePeriod } = environment();
+  const { origin, secret, secrets, accessTokenLifetime, sessionLifetime, signingAlgorithms, gracePeriod } =
+    environment();
+  const [keyPairConfig, ...keyPairConfigs] = signingAlgorithms.map((alg) => ({ alg }));
   return betterAuth({
     appName: "Tasks",
     baseURL: origin,
@@ -31,8 +33,9 @@ function create() {
           // The session's id, never its token: the task service refuses the tokens of a session that has ended.
           definePayload: ({ user, session }) => ({ ...user, sid: session.id }),
         },
+        // The first algorithm signs unless a resource asks for one of the others (signingAlgorithm).
         // No rotationInterval: Better Auth would sign with a key that it never published before. rotate-keys does it.
-        jwks: { keyPairConfig: { alg: signingAlgorithm }, gracePeriod },
+        jwks: { keyPairConfig, keyPairConfigs, gracePeriod },
         // GET /token is the one way to a JWT; otherwise every look at the session would sign one too.
         disableSettingJwtHeader: true,
       }),

@@ -15,7 +15,8 @@ export interface Environment {
   readonly secret: string | undefined;
   /** Versioned secrets, the current one first; undefined where there is one secret without a version. */
   readonly secrets: readonly VersionedSecret[] | undefined;
-  readonly signingAlgorithm: SigningAlgorithm;
+  /** The algorithm that tokens are signed with by default, then those that a pin may ask for. */
+  readonly signingAlgorithms: readonly [SigningAlgorithm, ...SigningAlgorithm[]];
   /** For how long a retired key is served, in seconds. */
   readonly gracePeriod: number;
   /** In seconds. */
@@ -88,7 +89,7 @@ export function readEnvironment(source: Source): Environment {
     origin: required("BETTER_AUTH_URL", origin),
     secret: versioned ? setting("BETTER_AUTH_SECRET", strongSecret) : required("BETTER_AUTH_SECRET", strongSecret),
     secrets,
-    signingAlgorithm: setting("SIGNING_ALGORITHM", signingAlgorithm) ?? "EdDSA",
+    signingAlgorithms: setting("SIGNING_ALGORITHM", signingAlgorithms) ?? ["EdDSA"],
     gracePeriod: setting("JWKS_GRACE_PERIOD", seconds) ?? 30 * 86_400,
     accessTokenLifetime: setting("ACCESS_TOKEN_LIFETIME", seconds) ?? 15 * 60,
     sessionLifetime: setting("SESSION_LIFETIME", sessionSeconds) ?? 7 * 86_400,
@@ -143,11 +144,16 @@ function versionedSecrets(text: string): readonly VersionedSecret[] {
   return secrets;
 }
 
-function signingAlgorithm(text: string): SigningAlgorithm {
+function signingAlgorithms(text: string): readonly [SigningAlgorithm, ...SigningAlgorithm[]] {
+  const names = text.split(",").map((name) => name.trim()).filter(Boolean);
   // Ed25519 is the same algorithm under the name of RFC 9864.
-  const found = ALGORITHMS.find((known) => known === (text === "Ed25519" ? "EdDSA" : text));
-  if (found === undefined) throw new RangeError(`must be among ${ALGORITHMS.join(", ")}`);
-  return found;
+  const found = names.map((name) => ALGORITHMS.find((known) => known === (name === "Ed25519" ? "EdDSA" : name)));
+  const [first, ...others] = found.filter((algorithm) => algorithm !== undefined);
+  if (first === undefined || found.includes(undefined)) {
+    throw new RangeError(`must be among ${ALGORITHMS.join(", ")}, separated by commas, the default first`);
+  }
+  if (new Set(found).size < found.length) throw new RangeError("has an algorithm twice");
+  return [first, ...others];
 }
 
 /** Read a span of time such as `15m`: a bare number could be anything. */
