@@ -12,6 +12,7 @@ from scripts import ports
 from scripts.database_roles import RolesError
 from scripts.dev_home import DevHome, HomeError
 from scripts.dev_https import HttpsFront
+from scripts.dev_keeper import PartDiedAgainError
 from scripts.dev_run import DevRun, StartError
 from scripts.dev_settings import DEFAULT_HOME, DevSettings, UsageError, read_settings
 from scripts.embedded_postgres import PostgresError
@@ -19,7 +20,8 @@ from service.migrations.runner import MigrationError
 
 DONE, FAILED, USAGE = 0, 1, 2
 _FORESEEN: Final = (
-    *(HomeError, StartError, PostgresError, RolesError, MigrationError, SigningKeyError),
+    *(HomeError, StartError, PartDiedAgainError),
+    *(PostgresError, RolesError, MigrationError, SigningKeyError),
     *(ValueError, OSError),
 )
 

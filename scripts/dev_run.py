@@ -15,13 +15,15 @@ from scripts.bootstrap import VENV
 from scripts.database_roles import DATABASE, ROLES, RolePasswords, provide
 from scripts.dev_home import DevHome
 from scripts.dev_https import HttpsFront
+from scripts.dev_keeper import Code, Keeper
+from scripts.dev_parts import Part, PostgresPart, ProgramPart
 from scripts.dev_settings import WEB, DatabaseUrls, DevSettings, surroundings
 from scripts.dev_token import USER, instructions, mint, provide_signer
 from scripts.embedded_postgres import EmbeddedPostgres
 from scripts.node_runtime import find_node
-from scripts.private_files import last_line
+from scripts.postgres_files import CHECKOUT
 from scripts.readiness import answering, has_a_key, is_ok, there_is
-from scripts.supervisor import Child, Program, tell
+from scripts.supervisor import Program, tell
 from service.database_url import parse_database_url
 from service.migrations.runner import upgrade
 
@@ -29,7 +31,12 @@ READY_SECONDS: Final = 120.0
 # Next names an address long before anything answers there, and not the one that Better Auth knows.
 _NEXT_BANNER: Final = re.compile(
     r"Next\.js \d|- (Local|Network): |Ready in|next\.config\.ts took|Experiments|agentUpgrade"
+    r"|turbopackFileSystemCacheForDev"
 )
+# The security log's JSON is for machines; people find it in the log.
+_SECURITY_LINE: Final = re.compile(r'^\{"datetime": ')
+# What the service's process imports.
+_CODE: Final = (CHECKOUT / "service", CHECKOUT / "keys")
 
 
 class StartError(Exception):
@@ -37,32 +44,28 @@ class StartError(Exception):
 
 
 class DevRun:
-    """Start everything, say `ready`, then watch. Cancelling it stops everything in reverse."""
+    """Start everything, say `ready`, keep it running. Cancelling it stops everything in reverse."""
 
     def __init__(self, settings: DevSettings, home: DevHome) -> None:
         self._settings = settings
         self._home = home
         self._began = time.monotonic()
-        self._postgres: EmbeddedPostgres | None = None
-        self._children: list[Child] = []
-        # Never done where the server is not ours, and so not ours to watch.
-        self._postgres_end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._parts: dict[str, Part] = {}
 
     async def until_cancelled(self) -> None:
-        """Run the stack; raises what made its start fail, returns when all of it has ended."""
+        """Run the stack. Raises what made its start fail, or what cannot be kept running."""
         try:
             urls = await self._database()
             await self._programs(urls)
-            await self._watch()
+            await self._keep_running()
         finally:
-            await self._stop()
+            for part in reversed(self._parts.values()):
+                await part.stop()
 
     def kill(self) -> None:
         """Kill everything at once."""
-        for child in self._children:
-            child.kill()
-        if self._postgres is not None:
-            self._postgres.kill()
+        for part in reversed(self._parts.values()):
+            part.kill()
 
     async def _database(self) -> DatabaseUrls:
         """Start the embedded server, unless there is a database already."""
@@ -70,14 +73,7 @@ class DevRun:
             _progress("database", "the one that DATABASE_URL names", self._began)
             return self._settings.external
         server = await asyncio.to_thread(self._prepare_postgres)
-        self._postgres = server
-        starting = asyncio.ensure_future(asyncio.to_thread(server.start))
-        try:
-            await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            await asyncio.wait({starting})  # a thread cannot be cancelled, only awaited
-            raise
-        self._postgres_end = asyncio.ensure_future(asyncio.to_thread(server.wait))
+        await self._start(PostgresPart(server, self._home.log("postgres")))
         passwords = RolePasswords(*(self._home.secret(f"{role}-password") for role in ROLES))
         await provide(server.url(), passwords)
         urls = DatabaseUrls(
@@ -106,10 +102,10 @@ class DevRun:
         if settings.front is not None:
             await self._start_front(settings.front)
         if signer is None:
-            await self._start_child(self._web(urls))
+            await self._start(self._program(self._web(urls)))
         applied = await upgrade(urls.owner)
         _progress("migrations", ", ".join(applied) or "up to date", began)
-        await self._start_child(self._service(urls))
+        await self._start(self._program(self._service(urls)))
         if signer is None:
             await self._ready("web", f"{settings.web_address}{JWKS_PATH}", has_a_key)
         if settings.front is not None:
@@ -128,15 +124,14 @@ class DevRun:
         """Start the proxy, and wait for its authority: the others are to trust it."""
         settings = self._settings
         environment = front.environment(web_port=settings.web_port, port=settings.port)
-        await self._start_child(
-            Program(
-                name="https",
-                command=front.command,
-                cwd=self._home.folder,
-                environment={**surroundings(), **environment},
-                log=self._home.log("https"),
-            )
+        program = Program(
+            name="https",
+            command=front.command,
+            cwd=self._home.folder,
+            environment={**surroundings(), **environment},
+            log=self._home.log("https"),
         )
+        await self._start(self._program(program))
         await self._until("https", there_is(front.authority), "made no authority")
 
     def _web(self, urls: DatabaseUrls) -> Program:
@@ -164,10 +159,15 @@ class DevRun:
             cwd=self._home.folder,
             environment=self._settings.service_environment(self._home, urls),
             log=self._home.log("service"),
+            hidden=_SECURITY_LINE,
         )
 
-    async def _start_child(self, program: Program) -> None:
-        self._children.append(await Child.start(program, held=(self._home.lock,)))
+    def _program(self, program: Program) -> ProgramPart:
+        return ProgramPart(program, held=(self._home.lock,))
+
+    async def _start(self, part: Part) -> None:
+        self._parts[part.name] = part
+        await part.start()
 
     async def _ready(
         self,
@@ -183,18 +183,16 @@ class DevRun:
     async def _until(self, name: str, event: Coroutine[Any, Any, None], missing: str) -> None:
         """Wait for an event while all programs run. Raises `StartError` if one has ended."""
         probe = asyncio.ensure_future(event)
-        ends = {child: asyncio.ensure_future(child.wait()) for child in self._children}
-        events: list[asyncio.Future[Any]] = [probe, self._postgres_end, *ends.values()]
+        ends = {part: asyncio.ensure_future(part.wait()) for part in self._parts.values()}
+        events: list[asyncio.Future[Any]] = [probe, *ends.values()]
         try:
             await asyncio.wait(events, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             probe.cancel()
-        if self._postgres_end.done():
-            raise StartError(f"PostgreSQL has ended; see {self._home.log('postgres')}")
-        for child, end in ends.items():
+        for part, end in ends.items():
             if end.done():
-                code = end.result()
-                raise StartError(f"{child.name} ended with exit code {code}: {child.last_words}")
+                reason = next(reversed(part.last_lines), "it said nothing")
+                raise StartError(f"{part.name} {end.result()}: {reason}")
         if not probe.done():
             raise StartError(f"{name} {missing} within {READY_SECONDS:.0f} s")
         probe.result()
@@ -208,28 +206,21 @@ class DevRun:
         logs = self._home.folder / "logs"
         tell(f"ready   {'  '.join(places)}  ({seconds:.1f} s; logs in {logs}; Ctrl-C stops)")
 
-    async def _watch(self) -> None:
-        """Say of each part that ends that it has; the others live on. Ends when all have."""
-        await asyncio.gather(
-            self._tell_postgres_end(), *(self._tell_end(child) for child in self._children)
-        )
-        tell("dev: everything has ended")
-
-    async def _tell_end(self, child: Child) -> None:
-        code = await child.wait()
-        log = self._home.log(child.name)
-        tell(f"dev: {child.name} ended with exit code {code} (log: {log}); the others live on")
-
-    async def _tell_postgres_end(self) -> None:
-        await self._postgres_end
-        log = self._home.log("postgres")
-        tell(f"dev: PostgreSQL has ended: {last_line(log)} (all of it: {log}); the others live on")
-
-    async def _stop(self) -> None:
-        for child in reversed(self._children):
-            await child.stop()
-        if self._postgres is not None:
-            await asyncio.to_thread(self._postgres.stop)
+    async def _keep_running(self) -> None:
+        """Start again what dies, and the service when its code changes, until cancelled."""
+        url = f"{self._settings.service_address}/livez"
+        code = Code(_CODE, works=lambda: answering(url, is_ok, None))
+        tasks = [asyncio.ensure_future(code.follow())]
+        for name, part in self._parts.items():
+            keeper = Keeper(part, code if name == "service" else None)
+            tasks.append(asyncio.ensure_future(keeper.run()))
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            # Before anything is stopped: a keeper would start it again.
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 def _progress(what: str, detail: str, began: float) -> None:

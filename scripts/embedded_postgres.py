@@ -57,6 +57,7 @@ class EmbeddedPostgres:
         self._cluster = cluster
         self._port_file = port_file
         self._process: subprocess.Popen[bytes] | None = None
+        self._started = False
         self.password = password
         self.port = 0
 
@@ -128,7 +129,10 @@ class EmbeddedPostgres:
             self._process.wait()
 
     def start(self) -> None:
-        """Start the server and wait until it takes connections. Raises `PostgresError`."""
+        """Start the server and wait until it takes connections. Raises `PostgresError`.
+
+        It can be started again once it has ended; its log is then appended to.
+        """
         try:
             if not self._cluster.temporary:
                 postgres_recovery.stop_orphan(self.data)
@@ -161,9 +165,12 @@ class EmbeddedPostgres:
             settings = _ALWAYS | (_FAST_AND_FORGETFUL if self._cluster.temporary else {})
             options = [part for item in settings.items() for part in ("-c", "=".join(item))]
             self._process = self._cluster.run(
-                "postgres", ["-D", str(self.data), "-p", str(self.port), *options]
+                "postgres",
+                ["-D", str(self.data), "-p", str(self.port), *options],
+                append=self._started,
             )
             if self._wait_until_ready(self._process):
+                self._started = True
                 if self._port_file is not None:
                     write_private(self._port_file, f"{self.port}\n")
                 return

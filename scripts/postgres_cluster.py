@@ -65,8 +65,13 @@ class Cluster:
         self._initialise(password)
         write_private(marker, fingerprint)
 
-    def run(self, program: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Start one of the programs, on a leash, its output going to the log."""
+    def run(
+        self, program: str, arguments: Sequence[str], *, append: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """Start one of the programs, on a leash, its output going to the log.
+
+        The log is emptied first, unless `append` is set.
+        """
         command = leashed(
             [self.programs / program, *arguments],
             stop_signal=FAST_SHUTDOWN,
@@ -74,7 +79,7 @@ class Cluster:
             remove=self.base if self.temporary else None,
             account=self.account,
         )
-        log = open_log(self.log)
+        log = open_log(self.log, append=append)
         try:
             return subprocess.Popen(
                 command,

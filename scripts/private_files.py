@@ -43,22 +43,29 @@ def read_or_create(path: Path, make: Callable[[], str]) -> str:
         return text
 
 
-def open_log(path: Path) -> int:
-    """Empty or create a private log file and give its descriptor; the caller closes it.
+def open_log(path: Path, *, append: bool = False) -> int:
+    """Open a private log file for writing and return its descriptor; the caller closes it.
+
+    The file is created where it is missing, and emptied unless `append` is set.
 
     A symbolic link in its place is refused (`OSError`): it would be somebody else's file.
     """
     make_private_folder(path.parent)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(path, flags, PRIVATE_FILE)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags if append else flags | os.O_TRUNC, PRIVATE_FILE)
 
 
-def last_line(path: Path, *, limit: int = 8192) -> str:
-    """Give the last line of a text file that is not blank, or '' where there is none."""
+def last_line(path: Path) -> str:
+    """Return the last line of a text file that is not blank, or '' where there is none."""
+    return next(iter(last_lines(path, 1)), "")
+
+
+def last_lines(path: Path, count: int, *, limit: int = 8192) -> list[str]:
+    """Return the last lines of a text file that are not blank, from its last `limit` bytes."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - limit))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return []
+    return [line.strip() for line in lines if line.strip()][-count:]

@@ -14,6 +14,7 @@ from scripts.leash import KILL_AT_ONCE, leashed
 from scripts.private_files import open_log
 
 GRACE_SECONDS: Final = 8.0
+LAST_LINES: Final = 10
 _CHUNK: Final = 65_536
 # Colours are fine in a terminal of its own; moving the cursor about in a shared one is not.
 _TERMINAL_CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -35,17 +36,26 @@ class Program:
 class Child:
     """A running program, on a leash. Its output goes to its log and, with its name, to us."""
 
-    def __init__(self, program: Program, process: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self, program: Program, process: asyncio.subprocess.Process, *, append: bool
+    ) -> None:
         self.name = program.name
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        """What it wrote last, without the hidden lines."""
         self._log = program.log
+        self._append = append
         self._hidden = program.hidden
         self._process = process
-        self._last_lines: deque[str] = deque(maxlen=1)
         self._end = asyncio.ensure_future(self._watch())
 
     @classmethod
-    async def start(cls, program: Program, *, held: Sequence[int] = ()) -> "Child":
-        """Start the program; the leash also holds the descriptors `held` open."""
+    async def start(
+        cls, program: Program, *, held: Sequence[int] = (), append: bool = False
+    ) -> "Child":
+        """Start the program; the leash also holds the descriptors `held` open.
+
+        Its log is emptied first, unless `append` is set.
+        """
         process = await asyncio.create_subprocess_exec(
             *leashed(program.command, grace=GRACE_SECONDS),
             cwd=program.cwd,
@@ -56,12 +66,12 @@ class Child:
             start_new_session=True,
             pass_fds=held,
         )
-        return cls(program, process)
+        return cls(program, process, append=append)
 
     @property
     def last_words(self) -> str:
         """The last line that the program wrote."""
-        return self._last_lines[0] if self._last_lines else "it said nothing"
+        return next(reversed(self.last_lines), "it said nothing")
 
     async def wait(self) -> int:
         """Wait for the end of the program and of its output; give its exit code."""
@@ -81,7 +91,7 @@ class Child:
             self._process.terminate()
 
     async def _watch(self) -> int:
-        descriptor = open_log(self._log)
+        descriptor = open_log(self._log, append=self._append)
         try:
             assert self._process.stdout is not None  # noqa: S101 - asked for above
             await self._copy(self._process.stdout, descriptor)
@@ -102,9 +112,8 @@ class Child:
     def _show(self, lines: Sequence[bytes]) -> None:
         for line in lines:
             text = _TERMINAL_CONTROL.sub("", line.decode("utf-8", "replace")).rstrip()
-            if text:
-                self._last_lines.append(text)
             if text and not (self._hidden and self._hidden.search(text)):
+                self.last_lines.append(text)
                 tell(f"{self.name:<7} | {text}")
 
 

@@ -21,7 +21,11 @@ const config: NextConfig = {
   devIndicators: false,
   // `next dev` writes no files of advice here, and asks nobody about newer versions.
   agentRules: false,
-  experimental: { agentUpgrade: false },
+  experimental: {
+    agentUpgrade: false,
+    // After a restart, a page compiled by way of this cache reloads itself for ever: its scripts and the server's differ.
+    turbopackFileSystemCacheForDev: false,
+  },
 };
 
 export default config;

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,6 +62,12 @@ def below(pid: int) -> set[int]:
 def is_service(pid: int) -> bool:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     return words[1:3] == [b"-m", b"service"]
+
+
+def is_postgres(pid: int) -> bool:
+    """Tell whether it is the server itself; its own children go by titles."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return words[0].endswith(b"/postgres") and words[1:2] == [b"-D"]
 
 
 def run_line(line: str, lines: list[str]) -> str:
@@ -125,7 +131,22 @@ def stack_home(made: Path, open_path: Path) -> Path:
     return home
 
 
-def test_api_stack_takes_its_own_token_survives_a_dead_child_and_stops_cleanly(
+def kill_one(process: subprocess.Popen[str], wanted: Callable[[int], bool]) -> str:
+    """Kill a program of the stack, and return what the stack says of it."""
+    os.kill(next(pid for pid in below(process.pid) if wanted(pid)), signal.SIGKILL)
+    assert process.stdout is not None
+    return next(line for line in process.stdout if line.startswith("dev: "))
+
+
+def is_ready(port: int) -> bool:
+    try:
+        answer = httpx.get(f"http://localhost:{port}/readyz", timeout=30, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return answer.status_code == httpx.codes.OK
+
+
+def test_api_stack_takes_its_own_token_starts_dead_parts_again_and_stops_cleanly(
     stack_home: Path,
 ) -> None:
     port = free_port()
@@ -145,14 +166,53 @@ def test_api_stack_takes_its_own_token_survives_a_dead_child_and_stops_cleanly(
         assert asked_by(stack_home, port, "ada") == "ada"
         children = below(process.pid)
         assert len(children) >= 4, "two programs and their leashes"
-        os.kill(next(pid for pid in children if is_service(pid)), signal.SIGKILL)
-        assert process.stdout is not None
-        line = next(line for line in process.stdout if line.startswith("dev: "))
-        assert line.startswith("dev: service ended with exit code 137 (log: ")
-        assert process.poll() is None
+        line = kill_one(process, is_service)
+        assert line.startswith("dev: service ended with exit code 137; starting it again (log: ")
+        assert eventually(lambda: is_ready(port))
+        line = kill_one(process, is_postgres)
+        assert line.startswith("dev: database ended; starting it again (log: ")
+        assert eventually(lambda: is_ready(port))
+        # What it was given before is still good: the database kept its port.
+        assert asked_by(stack_home, port, "ada") == "ada"
+        children |= below(process.pid)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
         assert not any(alive(child) for child in children)
+
+
+def test_part_that_dies_twice_within_a_minute_ends_the_stack_with_its_last_lines(
+    stack_home: Path,
+) -> None:
+    port = free_port()
+    with ready_stack(stack_home, port) as (process, _):
+        children = below(process.pid)
+        kill_one(process, is_service)
+        assert eventually(lambda: is_ready(port))
+        line = kill_one(process, is_service)
+        log = stack_home / "logs" / "service.log"
+        assert line == f"dev: the last lines of {log}:\n"
+        # Not by communicate: what was read ahead with that line would be lost.
+        assert process.stdout is not None
+        out = process.stdout.read()
+        error = process.communicate(timeout=60)[1]
+        assert process.returncode == 1
+        shown = [line.removeprefix("    ") for line in out.splitlines() if line.startswith("    ")]
+        assert shown
+        assert set(shown) <= set(log.read_text().splitlines())
+        assert error == (
+            "dev: service ended with exit code 137, for the second time within a minute;"
+            " the stack was stopped\n"
+        )
+        assert not any(alive(child) for child in children)
+
+
+def test_start_prints_no_line_for_machines(stack_home: Path) -> None:
+    with ready_stack(stack_home, free_port()) as (_, lines):
+        shown = [line for line in lines if line.startswith("service | ")]
+        assert shown
+        assert [line for line in shown if "{" in line or "WARNING" in line] == []
+        log = (stack_home / "logs" / "service.log").read_text()
+        assert '"event": "sys_startup"' in log, "it is in the log all the same"
 
 
 def test_stack_killed_leaves_nobody_and_starts_again_at_once(stack_home: Path) -> None:

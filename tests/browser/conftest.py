@@ -1,0 +1,32 @@
+"""A real browser for the web app: the system's Chromium, driven by Playwright."""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from scripts.chromium import find_chromium
+
+MISSING = "Chromium is not installed (Debian: apt-get install chromium)"
+# Nothing of its own on the network: a test's browser talks to the stack alone.
+OPTIONS = (
+    *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
+
+@pytest.fixture(scope="package")
+async def browser() -> AsyncIterator[Browser]:
+    """A browser with a new profile. Contexts of it share nothing, so each test makes its own."""
+    path = find_chromium()
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(MISSING, pytrace=False)
+        pytest.skip(MISSING)
+    # Chromium's sandbox refuses to run as root.
+    options = [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=path, args=options)
+        yield launched
+        await launched.close()

@@ -1,0 +1,44 @@
+"""A page is loaded once and stays, also after the stack was restarted on the same folder."""
+
+from contextlib import suppress
+
+from playwright.async_api import Browser, expect
+from playwright.async_api import TimeoutError as BrowserTimeoutError
+
+from scripts.ports import free_ports
+from tests.end_to_end.conftest import started, temporary_home
+
+# Another page first each time: the one that the server compiles first was the one that reloaded.
+PAGES = {"/": "Tasks", "/sign-in": "Sign in", "/sign-up": "Create an account", "/?again": "Tasks"}
+# Compiling a page takes seconds, and this machine may be busy.
+PATIENCE = 120_000
+# Where pages reloaded for ever, they did so two to three times a second.
+OBSERVED = 3_000
+
+
+async def test_page_opened_after_a_restart_is_loaded_once(browser: Browser) -> None:
+    port, web_port = free_ports(2)
+    web = f"http://localhost:{web_port}"
+    settings = {"PORT": str(port), "WEB_PORT": str(web_port)}
+    with temporary_home() as home:
+        for path, heading in PAGES.items():
+            with started(home, web=web, api=f"http://localhost:{port}", **settings):
+                await open_and_observe(browser, f"{web}{path}", heading)
+
+
+async def open_and_observe(browser: Browser, url: str, heading: str) -> None:
+    """Open a page, and fail if it is loaded a second time or is not the page with that heading."""
+    loads: list[str] = []
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        page.on("load", lambda loaded: loads.append(loaded.url))
+        # Reloading is what the server asks for on the connection that this announces.
+        connected = page.expect_console_message(
+            lambda message: message.text == "[HMR] connected", timeout=PATIENCE
+        )
+        async with connected:
+            await page.goto(url, timeout=PATIENCE)
+        with suppress(BrowserTimeoutError):
+            await page.wait_for_event("load", timeout=OBSERVED)
+        assert loads == [url]
+        await expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
