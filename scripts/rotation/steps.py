@@ -219,7 +219,7 @@ class Rotation:
         except UnservedError as error:
             _narrate(f"not known whether the issuer serves the key: {error}")
             return
-        if key.kid not in served and not self.force:
+        if key.kid not in served.kids and not self.force:
             raise RotationRefusedError(
                 f"the issuer does not serve key {key.kid}: retire it, and publish another"
             )
