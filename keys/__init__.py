@@ -29,7 +29,8 @@ from keys.errors import (
     RevocationsUnavailableError,
     SigningKeyError,
 )
-from keys.key_set import KeySet, KeySetStatus, KeySnapshot, StaticKeySet
+from keys.jwk import UnusableKey
+from keys.key_set import KeySet, KeySetStatus, KeySnapshot, LeftOutKey, StaticKeySet
 from keys.policy import VerificationPolicy
 from keys.remote import RefreshPolicy, RemoteKeySet
 from keys.revocation import Revocation, RevocationList
@@ -47,6 +48,7 @@ __all__ = [
     "KeySetUnavailableError",
     "KeySnapshot",
     "KeysError",
+    "LeftOutKey",
     "Reason",
     "RefreshPolicy",
     "RemoteKeySet",
@@ -56,6 +58,7 @@ __all__ = [
     "Signer",
     "SigningKeyError",
     "StaticKeySet",
+    "UnusableKey",
     "VerificationPolicy",
     "VerifiedTokenCache",
 ]

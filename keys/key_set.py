@@ -12,6 +12,7 @@ from keys.clock import Clock, SystemClock
 from keys.errors import KeySetUnavailableError
 from keys.jwk import (
     DEFAULT_ALGORITHMS,
+    MAX_KID_LENGTH,
     UnusableKey,
     UnusableKeyError,
     VerificationKey,
@@ -32,12 +33,25 @@ class MalformedKeySetError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOutKey:
+    """A member of a JWK set that cannot verify tokens. Tokens signed with it are refused."""
+
+    place: int
+    """In the set, from 0 on."""
+    kid: str | None
+    """As the set names it; None where it names none that can be shown."""
+    reason: UnusableKey
+
+    def __str__(self) -> str:
+        return f"{self.kid or f'number {self.place + 1}'} ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
 class KeySnapshot:
     """The keys of an issuer as they were known at one moment; replaced whole, never changed."""
 
     keys: Mapping[str, VerificationKey]
-    left_out: tuple[tuple[int, UnusableKey], ...] = ()
-    """Members that are no usable key: their place in the set, and why."""
+    left_out: tuple[LeftOutKey, ...] = ()
 
     @classmethod
     def of(cls, keys: Iterable[VerificationKey]) -> Self:
@@ -51,6 +65,7 @@ class KeySetStatus:
 
     state: State
     kids: tuple[str, ...]
+    left_out: tuple[LeftOutKey, ...] = ()
     age: float | None = None
     next_refresh_in: float | None = None
     last_error: str | None = None
@@ -105,23 +120,35 @@ def parse_jwks(document: bytes, algorithms: str | Collection[str]) -> KeySnapsho
         raise MalformedKeySetError("no JWK set")
     if len(members) > MAX_KEYS:
         raise MalformedKeySetError(f"more than {MAX_KEYS} keys")
-    keys: dict[str, VerificationKey] = {}
-    left_out: list[tuple[int, UnusableKey]] = []
-    ambiguous: set[str] = set()
+    usable: list[tuple[int, VerificationKey]] = []
+    left_out: list[LeftOutKey] = []
+    distinct: dict[str, set[VerificationKey]] = {}
     for place, member in enumerate(members):
         try:
             key = parse_jwk(member, algorithms)
         except UnusableKeyError as error:
-            left_out.append((place, error.reason))
-            continue
-        if keys.setdefault(key.kid, key) != key:
-            ambiguous.add(key.kid)
-            left_out.append((place, UnusableKey.DUPLICATE_KEY_ID))
-    for kid in ambiguous:
-        del keys[kid]
+            left_out.append(LeftOutKey(place, _shown_kid(member), error.reason))
+        else:
+            usable.append((place, key))
+            distinct.setdefault(key.kid, set()).add(key)
+    keys = {key.kid: key for _, key in usable if len(distinct[key.kid]) == 1}
+    left_out += [
+        LeftOutKey(place, _shown_kid({"kid": key.kid}), UnusableKey.DUPLICATE_KEY_ID)
+        for place, key in usable
+        if key.kid not in keys
+    ]
     if not keys:
-        raise MalformedKeySetError("no usable key")
+        reasons = ", ".join(sorted({key.reason for key in left_out}))
+        raise MalformedKeySetError(f"no usable key ({reasons})" if reasons else "no usable key")
+    left_out.sort(key=lambda key: key.place)
     return KeySnapshot(MappingProxyType(keys), tuple(left_out))
+
+
+def _shown_kid(member: object) -> str | None:
+    """Return the kid of a member, if it is fit for a person's eyes."""
+    kid = member.get("kid") if isinstance(member, dict) else None
+    shown = isinstance(kid, str) and len(kid) <= MAX_KID_LENGTH and kid.isprintable()
+    return kid if shown else None
 
 
 class StaticKeySet:
@@ -169,7 +196,9 @@ class StaticKeySet:
         if self._snapshot is None:
             return KeySetStatus("unavailable", (), last_error=self._error)
         state: State = "stale" if self._error else "fresh"
-        return KeySetStatus(state, tuple(self._snapshot.keys), last_error=self._error)
+        return KeySetStatus(
+            state, tuple(self._snapshot.keys), self._snapshot.left_out, last_error=self._error
+        )
 
     async def refresh(self) -> None:
         """Read the file again if it has changed."""

@@ -155,6 +155,7 @@ class RemoteKeySet:
         return KeySetStatus(
             state=state,
             kids=tuple(self._snapshot.keys) if state != "unavailable" else (),
+            left_out=self._snapshot.left_out if state != "unavailable" else (),
             age=None if self._fetched_at is None else now - self._fetched_at,
             next_refresh_in=max(0.0, self._next_refresh - now) if self._fetches else 0.0,
             last_error=self._last_error,

@@ -30,13 +30,15 @@ from keys.signer import Signer
 
 
 class KeyState(StrEnum):
-    """The states of a signing key, in the words of NIST SP 800-57 part 1, section 7."""
+    """The states of a signing key, in the words of NIST SP 800-57 part 1, section 7.
+
+    A destroyed key is in no store any more, so it has no state here.
+    """
 
     PRE_ACTIVATION = "pre-activation"
     ACTIVE = "active"
     DEACTIVATED = "deactivated"
     COMPROMISED = "compromised"
-    DESTROYED = "destroyed"
 
 
 @dataclass(frozen=True, slots=True)

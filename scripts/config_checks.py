@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -15,11 +15,11 @@ from keys import (
     AccessTokenVerifier,
     InvalidTokenError,
     KeySetUnavailableError,
+    KeySnapshot,
     StaticKeySet,
     VerificationPolicy,
 )
 from keys.fetch import FetchError, FetchLimits, JwksFetcher
-from keys.jwk import VerificationKey
 from keys.origins import host_of, is_loopback, origin_of
 from service.app import open_database, open_key_set
 from service.audit import claimed
@@ -29,7 +29,6 @@ from service.rate_limit import RateLimits, RateLimitUnavailableError
 from service.settings import Settings
 
 _CHANNEL: Final = "check_config"
-_NOTIFY: Final = text("SELECT pg_notify(:channel, '')")
 _SECONDS: Final = 5.0
 # Tokens are taken up to 10 s before they are issued: half of that is no reason to worry.
 _SKEW_SECONDS: Final = 5.0
@@ -155,14 +154,17 @@ async def _keys(settings: Settings) -> Finding:
         return Finding("keys", good=False, said=f"{url}: {error}", cure=cure)
     finally:
         await fetcher.close()
-    return _allowed(url, {} if snapshot is None else snapshot.keys, settings)
+    assert snapshot is not None  # noqa: S101 - nothing was fetched before, so it is all new
+    return _allowed(url, snapshot, settings)
 
 
-def _allowed(where: object, keys: Mapping[str, VerificationKey], settings: Settings) -> Finding:
+def _allowed(where: object, snapshot: KeySnapshot, settings: Settings) -> Finding:
     """Compare the algorithms of the keys that are there with those that we take."""
     wanted = {*settings.jwt_algorithms}
-    named = ", ".join(f"{kid} ({key.algorithm})" for kid, key in keys.items())
-    refused = sorted({key.algorithm for key in keys.values()} - wanted)
+    named = ", ".join(f"{kid} ({key.algorithm})" for kid, key in snapshot.keys.items())
+    if snapshot.left_out:
+        named += f"; cannot be used: {', '.join(map(str, snapshot.left_out))}"
+    refused = sorted({key.algorithm for key in snapshot.keys.values()} - wanted)
     cure = f"add {', '.join(refused)} to JWT_ALGORITHMS, or rotate to a key of another algorithm"
     return Finding("keys", good=not refused, said=f"{where}: {named}", cure=cure)
 
@@ -177,7 +179,7 @@ async def _key_file(settings: Settings) -> Finding:
         return Finding("keys", good=False, said=str(status.last_error), cure=cure)
     found = {kid: await key_set.find(kid) for kid in status.kids}
     keys = {kid: key for kid, key in found.items() if key is not None}
-    return _allowed(settings.jwks_file, keys, settings)
+    return _allowed(settings.jwks_file, KeySnapshot(keys, status.left_out), settings)
 
 
 async def _issuer(settings: Settings) -> Finding:

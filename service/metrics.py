@@ -23,7 +23,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from keys import AccessTokenVerifier, KeySet
+from keys import AccessTokenVerifier, KeySet, UnusableKey
 from service.database import Database
 from service.key_watch import KeyWatch
 
@@ -61,6 +61,12 @@ _KEY_SET_AGE: Final = Gauge(
     "key_set_age_seconds", "Since the issuer was asked with success", multiprocess_mode="livemax"
 )
 _KEYS: Final = Gauge("key_set_keys", "Keys that are known", multiprocess_mode="livemin")
+_LEFT_OUT: Final = Gauge(
+    "key_set_left_out_keys",
+    "Keys in the issuer's set that cannot verify tokens",
+    ["reason"],
+    multiprocess_mode="livemax",
+)
 _REVOKED: Final = Gauge("revocations", "Entries in the list", multiprocess_mode="livemin")
 _REVOKED_AGE: Final = Gauge(
     "revocations_age_seconds", "Since the list was loaded", multiprocess_mode="livemax"
@@ -122,6 +128,9 @@ class Watch:
             _KEY_SET.labels(state).set(state == status.state)
         _KEY_SET_AGE.set(_or_nan(status.age))
         _KEYS.set(len(status.kids))
+        reasons = [key.reason for key in status.left_out]
+        for reason in UnusableKey:
+            _LEFT_OUT.labels(reason.value).set(reasons.count(reason))
         _REVOKED.set(len(self._key_watch.revocations))
         _REVOKED_AGE.set(_or_nan(self._key_watch.age))
         _LISTENING.set(self._key_watch.listening)

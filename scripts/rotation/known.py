@@ -22,7 +22,7 @@ async def require_served(target: Target, key: SigningKey) -> None:
     except UnservedError as error:
         narrate(f"not known whether the issuer serves the key: {error}")
         return
-    if key.kid not in served:
+    if key.kid not in served.kids:
         raise RotationRefusedError(
             f"the issuer does not serve key {key.kid}: retire it, and publish another"
         )

@@ -49,7 +49,9 @@ class Status:
         served = None
         if keys:  # an issuer without keys would make one on being asked
             try:
-                served = await target.served()
+                found = await target.served()
+                served = found.kids
+                warnings += [f"the issuer serves a key of no use: {key}" for key in found.left_out]
             except UnservedError as error:
                 warnings.append(f"not known what the issuer serves: {error}")
         reason = await target.why_service_hears_nothing()

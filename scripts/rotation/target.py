@@ -13,6 +13,7 @@ from keys.better_auth import BetterAuthSigningKeys, Database, Verifier
 from keys.better_auth_secrets import IssuerSecrets
 from keys.fetch import FetchError, FetchLimits, JwksFetcher
 from keys.jwk import ALGORITHMS
+from keys.key_set import LeftOutKey
 from keys.rotation_policy import RotationPolicy, signing_algorithms
 from keys.signing_keys import KeyStoreError, SigningKeyStore
 from keys.verifier import JWKS_PATH
@@ -71,6 +72,14 @@ class RotationSettings(SettingsModel):
         return self.jwks_url or (issuer and issuer.rstrip("/") + JWKS_PATH)
 
 
+@dataclass(frozen=True)
+class Served:
+    """What the issuer serves: keys that can be used, by kid, and others."""
+
+    kids: frozenset[str]
+    left_out: tuple[LeftOutKey, ...] = ()
+
+
 class UnservedError(Exception):
     """What the issuer serves could not be asked; the message is one line."""
 
@@ -125,10 +134,10 @@ class Target:
             old_secrets=_old_secrets(settings, unencrypted=options.old_unencrypted),
         )
 
-    async def served(self) -> frozenset[str]:
-        """Ask the issuer for the kids that it serves. Raises `UnservedError`."""
+    async def served(self) -> Served:
+        """Ask the issuer for the keys that it serves. Raises `UnservedError`."""
         if isinstance(self.store, FileSigningKeys):
-            return frozenset(signer.kid for signer in self.store.ring.served())
+            return Served(frozenset(signer.kid for signer in self.store.ring.served()))
         if self.key_url is None:
             raise UnservedError("BETTER_AUTH_URL: not set; it names the issuer to ask")
         try:
@@ -148,7 +157,8 @@ class Target:
             raise UnservedError(f"{self.key_url}: {error}") from None
         finally:
             await fetcher.close()
-        return frozenset(snapshot.keys if snapshot is not None else ())
+        assert snapshot is not None  # noqa: S101 - nothing was fetched before, so it is all new
+        return Served(frozenset(snapshot.keys), snapshot.left_out)
 
     async def verifiers(self) -> list[Verifier]:
         """Give the replicas of the service that have been heard of lately."""

@@ -56,7 +56,7 @@ def test_unusable_key_is_left_out_and_spoils_nothing(jwk: object, reason: Unusab
     assert caught.value.reason is reason
     snapshot = parse_jwks(json.dumps({"keys": [jwk, ED, jwk]}).encode(), DEFAULT)
     assert list(snapshot.keys) == ["ed"]
-    assert snapshot.left_out == ((0, reason), (2, reason))
+    assert [(key.place, key.reason) for key in snapshot.left_out] == [(0, reason), (2, reason)]
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,35 @@ def test_row48_two_keys_under_one_kid_are_both_left_out() -> None:
     other = Signer.generate("EdDSA", kid="ed").public_jwk()
     snapshot = parse_jwks(json.dumps({"keys": [ED, RSA, other, ED]}).encode(), DEFAULT)
     assert list(snapshot.keys) == ["rsa"]
+    assert [*map(str, snapshot.left_out)] == ["ed (duplicate_key_id)"] * 3
 
 
 def test_row48_the_same_key_listed_twice_is_one_key() -> None:
     snapshot = parse_jwks(json.dumps({"keys": [ED, ED]}).encode(), DEFAULT)
     assert list(snapshot.keys) == ["ed"]
+
+
+@pytest.mark.parametrize(
+    ("kid", "shown"),
+    [
+        ("k1", "k1 (key_type)"),
+        (None, "number 2 (key_type)"),
+        ("two\nlines", "number 2 (key_type)"),
+        ("k" * 256, "number 2 (key_type)"),
+        ("", "number 2 (key_type)"),
+    ],
+)
+def test_key_that_is_left_out_is_named_by_its_kid_if_that_can_be_shown(
+    kid: str | None, shown: str
+) -> None:
+    document = json.dumps({"keys": [ED, {"kty": "oct", "kid": kid}]}).encode()
+    assert [*map(str, parse_jwks(document, DEFAULT).left_out)] == [shown]
+
+
+def test_set_without_a_usable_key_is_refused_with_the_reasons() -> None:
+    document = json.dumps({"keys": [WEAK_RSA, {"kty": "oct"}, {"kty": "oct"}]}).encode()
+    with pytest.raises(MalformedKeySetError, match=r"^no usable key \(key_type, weak\)$"):
+        parse_jwks(document, DEFAULT)
 
 
 MALFORMED_SETS = {

@@ -96,7 +96,7 @@ async def test_token_forged_for_a_small_order_key_is_refused(point: bytes) -> No
     assert await refusal(verifier, token) is Reason.UNKNOWN_KEY
     assert list(snapshot.keys) == ["good"]
     reason = UnusableKey.WEAK if point in CANONICAL.values() else UnusableKey.MALFORMED
-    assert snapshot.left_out == ((0, reason),)
+    assert [*map(str, snapshot.left_out)] == [f"weak ({reason})"]
 
 
 @pytest.mark.parametrize("point", OVER_P.values(), ids=[f"row08 {id_}" for id_ in OVER_P])

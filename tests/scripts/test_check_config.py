@@ -16,7 +16,7 @@ from service.settings import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, headers_of, settings_for, signer
 from tests.simulators.issuer_server import Answer, IssuerServer, issuer_server
-from tests.simulators.jwks_server import JwksServer, jwks_server
+from tests.simulators.jwks_server import JwksServer, Reply, jwks_server
 from tests.simulators.pooler import needs_pgbouncer, pooled
 
 __all__ = ["headers_of", "signer"]
@@ -55,6 +55,21 @@ async def test_what_works_is_said_to(make: Make) -> None:
     checks = await found(make())
     assert [*checks] == ["database", "listening", "rate limits", "keys", "issuer", "clock"]
     assert all(finding.good for finding in checks.values()), checks
+
+
+@pytest.mark.parametrize("from_file", [False, True], ids=["JWKS_URL", "JWKS_FILE"])
+async def test_key_that_is_left_out_is_named_with_the_reason(
+    make: Make, keys: JwksServer, signer: Signer, tmp_path: Path, *, from_file: bool
+) -> None:
+    weak = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "kid": "zero", "alg": "EdDSA"}
+    document = json.dumps({"keys": [signer.public_jwk(), weak]}).encode()
+    keys.reply = Reply(body=document)
+    file = tmp_path / "jwks.json"
+    file.write_bytes(document)
+    changes = {"jwks_url": None, "jwks_file": file} if from_file else {}
+    finding = (await found(make(**changes)))["keys"]
+    assert finding.good
+    assert finding.said.endswith(f"{signer.kid} (EdDSA); cannot be used: zero (weak)")
 
 
 async def test_owner_of_the_tables_is_refused_with_a_cure(

@@ -15,8 +15,10 @@ import pytest
 from keys import Signer
 from keys.better_auth_secrets import IssuerSecrets
 from scripts.rotate_keys import main
+from scripts.rotation.target import Served
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.simulators.better_auth import SECRET, Issuer, connected
+from tests.simulators.jwks_server import Reply, jwks_server
 
 FORCE = ["--force", "--reason", "a test"]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -482,8 +484,8 @@ def test_key_that_the_issuer_does_not_serve_is_not_activated(
     old = do(issuer.mint_key(age=DAY))
     rotate("publish", "--execute")
 
-    async def nothing(_target: object) -> frozenset[str]:
-        return frozenset()
+    async def nothing(_target: object) -> Served:
+        return Served(frozenset())
 
     async def a_second_passes() -> None:
         async with connected(issuer.url) as connection:
@@ -494,6 +496,19 @@ def test_key_that_the_issuer_does_not_serve_is_not_activated(
     said = rotate("activate", "--learning-time", "1s", "--publish-ahead", "1s", "--execute")
     assert (said.code, "the issuer does not serve key" in said.err) == (1, True)
     assert do(issuer.signs_with()) == old
+
+
+async def test_served_key_that_no_verifier_takes_is_in_the_status(
+    rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = await issuer.mint_key()
+    weak = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "kid": "weak", "alg": "EdDSA"}
+    async with jwks_server() as server:
+        server.reply = Reply(body=json.dumps({"keys": [weak, *await issuer.jwks()]}).encode())
+        monkeypatch.setenv("JWKS_URL", server.url)
+        said = await asyncio.to_thread(rotate, "status", "--json")
+    assert [(key["kid"], key["served"]) for key in said.json["keys"]] == [(usual, True)]
+    assert "the issuer serves a key of no use: weak (weak)" in said.json["warnings"]
 
 
 def test_mistyped_kid_is_not_revoked_unless_forced(rotate: Rotate, issuer: Issuer) -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from keys import Signer
+from keys import Signer, UnusableKey
 from scripts.in_process import running
 from service.app import create_app
 from service.settings import Settings
@@ -119,6 +119,30 @@ async def test_states_are_looked_at(client: httpx.AsyncClient, alice: httpx.Head
     assert ("event_loop_lag_seconds_count", ()) in found
     assert ("verified_token_cache_total", (("result", "hit"),)) in found
     assert ("key_set_fetches_total", (("result", "failure"),)) in found
+
+
+async def test_keys_that_are_left_out_are_counted_by_reason(
+    database: DatabaseUrls, tmp_path: Path, signer: Signer
+) -> None:
+    small_order = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "kid": "weak", "alg": "EdDSA"}
+    members = [signer.public_jwk(), small_order, {"kty": "oct"}, {"kty": "anything"}]
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": members}))
+    async with running(create_app(settings_for(database.app, jwks_file=jwks))) as client:
+        async with asyncio.timeout(10):
+            while value(await samples(client), "key_set_left_out_keys", reason="weak") != 1:
+                await client.get("/readyz")
+        found = await samples(client)
+    counted = {
+        dict(labels)["reason"]: count
+        for (name, labels), count in found.items()
+        if name == "key_set_left_out_keys"
+    }
+    assert counted.keys() == {reason.value for reason in UnusableKey}
+    assert {reason: count for reason, count in counted.items() if count} == {
+        "weak": 1,
+        "key_type": 2,
+    }
 
 
 def test_workers_are_added_up(database: DatabaseUrls, tmp_path: Path, signer: Signer) -> None:
