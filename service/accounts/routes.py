@@ -26,7 +26,7 @@ from service.audit import Event, security_log
 from service.auth import AuthenticatedRoute, CurrentUser, authenticate, limits_of
 from service.json_body import JsonRoute
 from service.openapi import problems
-from service.problem import CredentialsMissingError
+from service.problem import AccountsUnsupportedError, CredentialsMissingError
 from service.rate_limit import Kind
 
 
@@ -40,6 +40,7 @@ class AccountRoute(JsonRoute):
 
         async def limited(request: Request) -> Response:
             if kind is not None:
+                _require_accounts(request)
                 await limits_of(request).hit(kind, _address(request))
             return await handle(request)
 
@@ -60,9 +61,16 @@ _ANY: Final = problems(
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
     HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.NOT_IMPLEMENTED,
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
+
+
+def _require_accounts(request: Request) -> None:
+    """Raise `AccountsUnsupportedError` if there is no Better Auth to ask (`ACCOUNT_API`)."""
+    if not request.app.state.account_api:
+        raise AccountsUnsupportedError
 
 
 async def _better_auth(request: Request) -> BetterAuth:
@@ -184,6 +192,8 @@ async def logout(
     refresh_token = None if body is None else body.refresh_token
     if refresh_token is None and "authorization" not in request.headers:
         raise CredentialsMissingError
+    if refresh_token is not None:
+        _require_accounts(request)
     subject = None
     if "authorization" in request.headers:
         try:

@@ -829,6 +829,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description This service runs without the web app, which accounts need. */
+            readonly 501: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Better Auth answers what nobody can make sense of. */
             readonly 502: {
                 headers: {
@@ -923,6 +932,15 @@ export interface operations {
                 headers: {
                     /** @description Seconds to wait before trying again. */
                     readonly "Retry-After"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This service runs without the web app, which accounts need. */
+            readonly 501: {
+                headers: {
                     readonly [name: string]: unknown;
                 };
                 content: {
@@ -1093,6 +1111,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description This service runs without the web app, which accounts need. */
+            readonly 501: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Better Auth answers what nobody can make sense of. */
             readonly 502: {
                 headers: {
@@ -1196,6 +1223,15 @@ export interface operations {
                 headers: {
                     /** @description Seconds to wait before trying again. */
                     readonly "Retry-After"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This service runs without the web app, which accounts need. */
+            readonly 501: {
+                headers: {
                     readonly [name: string]: unknown;
                 };
                 content: {
