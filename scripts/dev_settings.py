@@ -148,6 +148,8 @@ class DevSettings:
             "DATABASE_URL": urls.app.setting,
             "DIRECT_DATABASE_URL": wanted.get("DIRECT_DATABASE_URL", "") if self.external else "",
             "JWKS_URL": "",
+            # Without web/ there is no Better Auth to ask.
+            "ACCOUNT_API": "false" if self.api_only else wanted.get("ACCOUNT_API", ""),
             "JWKS_FILE": str(home.folder / "jwks.json") if self.api_only else "",
             "JWT_ISSUER": "",
             "JWT_AUDIENCE": "",

@@ -126,6 +126,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.security_log = security
     app.state.not_found = NotFoundWatch()
     app.state.better_auth = better_auth
+    app.state.account_api = settings.account_api
     app.state.sessions = Sessions(
         better_auth,
         verifier,

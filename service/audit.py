@@ -49,7 +49,6 @@ _LEVELS: Final[Mapping[Event, int]] = {
     Event.FORBIDDEN: logging.WARNING,
     Event.PROBING: logging.WARNING,
     Event.RATE_LIMITED: logging.WARNING,
-    Event.KEY_SET: logging.WARNING,
 }
 
 
@@ -65,14 +64,16 @@ class SecurityLog:
         request: Request | None = None,
         *,
         subject: str | None = None,
+        level: int | None = None,
         **details: str | float | Mapping[str, str] | None,
     ) -> None:
-        """Write one event. Details that are None are left out."""
+        """Write one event, at its usual level unless given. Details that are None are left out."""
+        level = _LEVELS.get(event, logging.INFO) if level is None else level
         line: dict[str, object] = {
             "datetime": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "appid": "better-auth-resource-server",
             "event": event.value,
-            "level": logging.getLevelName(_LEVELS.get(event, logging.INFO)),
+            "level": logging.getLevelName(level),
         }
         if request is not None:
             line["request_id"] = request.scope.get("request_id")
@@ -83,7 +84,7 @@ class SecurityLog:
         for name, value in details.items():
             line[name] = value[:_MAX_DETAIL] if isinstance(value, str) else value
         written = {name: value for name, value in line.items() if value is not None}
-        logger.log(_LEVELS.get(event, logging.INFO), "%s", json.dumps(written))
+        logger.log(level, "%s", json.dumps(written))
 
     def hashed(self, subject: str) -> str:
         """Give what stands for a subject."""

@@ -144,7 +144,10 @@ class KeyWatch:
     def _look_at_state(self) -> None:
         state = self._key_set.status().state
         if state != self._state:
-            self._security.write(Event.KEY_SET, state=state)
+            healthy = state == "fresh"
+            self._security.write(
+                Event.KEY_SET, level=logging.INFO if healthy else logging.WARNING, state=state
+            )
         self._state = state
 
     def _hear(self, channel: str) -> None:

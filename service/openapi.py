@@ -21,6 +21,7 @@ _MEANINGS: Final = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not sent as application/json.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request does not have the expected form.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many attempts.",
+    HTTPStatus.NOT_IMPLEMENTED: "This service runs without the web app, which accounts need.",
     HTTPStatus.BAD_GATEWAY: "Better Auth answers what nobody can make sense of.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The issuer's keys or the database cannot be reached.",
 }

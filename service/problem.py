@@ -61,6 +61,18 @@ class CredentialsMissingError(ProblemError):
         )
 
 
+class AccountsUnsupportedError(ProblemError):
+    """The service runs without a Better Auth that has accounts: 501."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.NOT_IMPLEMENTED,
+            "accounts_unsupported",
+            "Accounts need the web app, and this service runs without it."
+            " Use an access token that you were given, or ask for the web app to be started.",
+        )
+
+
 class CredentialsUnclearError(ProblemError):
     """Credentials sent in a way that RFC 6750 forbids: 400."""
 

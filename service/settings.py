@@ -68,6 +68,7 @@ class Settings(SettingsModel):
     database_connect_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     database_prepared_statements: bool = True
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = 0
+    account_api: bool = True
     better_auth_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     request_seconds: Annotated[float, Field(gt=0, le=60)] = 5
     rate_limit_storage: RateLimitStorage = None

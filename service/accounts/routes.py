@@ -26,7 +26,7 @@ from service.audit import Event, security_log
 from service.auth import AuthenticatedRoute, CurrentUser, authenticate, limits_of
 from service.json_body import JsonRoute
 from service.openapi import problems
-from service.problem import CredentialsMissingError
+from service.problem import AccountsUnsupportedError, CredentialsMissingError
 
 
 class AccountRoute(JsonRoute):
@@ -38,6 +38,8 @@ class AccountRoute(JsonRoute):
         operation = _OPERATIONS[self.path]
 
         async def limited(request: Request) -> Response:
+            if operation != "logout":  # which needs Better Auth only where it gets a refresh token
+                _require_accounts(request)
             await limits_of(request).hit_address(operation, _address(request))
             return await handle(request)
 
@@ -59,9 +61,16 @@ _ANY: Final = problems(
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
     HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.NOT_IMPLEMENTED,
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
+
+
+def _require_accounts(request: Request) -> None:
+    """Raise `AccountsUnsupportedError` if there is no Better Auth to ask (`ACCOUNT_API`)."""
+    if not request.app.state.account_api:
+        raise AccountsUnsupportedError
 
 
 async def _better_auth(request: Request) -> BetterAuth:
@@ -185,6 +194,8 @@ async def logout(
     refresh_token = None if body is None else body.refresh_token
     if refresh_token is None and "authorization" not in request.headers:
         raise CredentialsMissingError
+    if refresh_token is not None:
+        _require_accounts(request)
     subject, revoked = None, False
     if "authorization" in request.headers:
         try:

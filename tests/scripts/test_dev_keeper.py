@@ -147,7 +147,7 @@ async def test_reloaded_part_that_worked_and_then_died_is_started_again(
         code.changed.put_nowait(CHANGED)
         await part.started.get()
         works.set()
-        while "dev: service reloaded\n" not in (said := capsys.readouterr().out):
+        while "dev: service reloaded\n" not in (said := capsys.readouterr().out):  # noqa: ASYNC110 - it is only printed
             await asyncio.sleep(0)
         part.kill()
         await part.started.get()

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -81,6 +82,24 @@ def well(issuer: IssuerServer, token_of: Callable[..., str]) -> None:
         TOKEN: Answer({"token": token_of(sid="s-1")}),
         SIGN_OUT: Answer({"success": True}),
     }
+
+
+@pytest.fixture
+async def without_accounts(
+    issuer: IssuerServer, database: DatabaseUrls, signer: Signer, tmp_path: Path
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A service as `./scripts/dev --api` runs it: keys from a file, and no web app."""
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
+    settings = settings_for(
+        database.app,
+        jwks_file=jwks,
+        better_auth_url=issuer.url,
+        account_api=False,
+        rate_limit_login="1/minute",
+    )
+    async with running(create_app(settings)) as running_client:
+        yield running_client
 
 
 def post(
@@ -345,3 +364,33 @@ async def test_body_that_is_no_json_is_refused_before_anybody_is_asked(
     text = await client.post("/api/auth/login", content=b"a=b")
     assert text.status_code == 415
     assert issuer.received == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("register", REGISTRATION),
+        ("login", LOGIN),
+        ("login", {}),
+        ("refresh", {"refresh_token": "session-1"}),
+        ("logout", {"refresh_token": "session-1"}),
+    ],
+)
+async def test_accounts_without_the_web_app_are_501_and_nobody_is_asked(
+    without_accounts: httpx.AsyncClient, issuer: IssuerServer, path: str, body: object
+) -> None:
+    for _ in range(2):  # it is not counted: another try is no attack
+        answer = await post(without_accounts, path, body)
+        assert (answer.status_code, answer.json()["code"]) == (501, "accounts_unsupported")
+        assert "web app" in answer.json()["detail"]
+        assert "Retry-After" not in answer.headers
+    assert issuer.received == []
+
+
+async def test_logout_with_an_access_token_alone_works_without_the_web_app(
+    without_accounts: httpx.AsyncClient, token_of: Callable[..., str]
+) -> None:
+    bearer = {"Authorization": f"Bearer {token_of(sid=f's-{uuid4()}')}"}
+    assert (await without_accounts.get("/api/auth/me", headers=bearer)).status_code == 200
+    assert (await without_accounts.post("/api/auth/logout", headers=bearer)).status_code == 204
+    assert (await without_accounts.get("/api/auth/me", headers=bearer)).status_code == 401

@@ -123,7 +123,8 @@ async def test_start_up_tells_the_settings_and_no_secret(
     async with asyncio.timeout(10):
         while not (found := key_set_lines(lines)):  # noqa: ASYNC110 - a log announces nothing
             await asyncio.sleep(0)
-    assert [line["state"] for line in found] == ["fresh"]
+    # Healthy, and so nothing to warn of.
+    assert [(line["state"], line["level"]) for line in found] == [("fresh", "INFO")]
 
 
 async def test_refusals_are_told_with_what_was_claimed(

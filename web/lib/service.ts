@@ -834,6 +834,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description This service runs without the web app, which accounts need. */
+            readonly 501: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Better Auth answers what nobody can make sense of. */
             readonly 502: {
                 headers: {
@@ -928,6 +937,15 @@ export interface operations {
                 headers: {
                     /** @description Seconds to wait before trying again. */
                     readonly "Retry-After"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This service runs without the web app, which accounts need. */
+            readonly 501: {
+                headers: {
                     readonly [name: string]: unknown;
                 };
                 content: {
@@ -1098,6 +1116,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description This service runs without the web app, which accounts need. */
+            readonly 501: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Better Auth answers what nobody can make sense of. */
             readonly 502: {
                 headers: {
@@ -1201,6 +1228,15 @@ export interface operations {
                 headers: {
                     /** @description Seconds to wait before trying again. */
                     readonly "Retry-After"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This service runs without the web app, which accounts need. */
+            readonly 501: {
+                headers: {
                     readonly [name: string]: unknown;
                 };
                 content: {
