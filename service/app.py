@@ -141,12 +141,16 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     add_problem_handlers(app, metadata_url=own_url and own_url + metadata.PATH)
     describe(app)
     add_docs(app)
+    _include_routers(app)
+    return _around(app, settings, draining)
+
+
+def _include_routers(app: FastAPI) -> None:
     for router in (
         *(task_routes.router, account_routes.router, account_routes.own),
         *(metadata.router, health.router),
     ):
         app.include_router(router)
-    return _around(app, settings, draining)
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Database:
