@@ -139,13 +139,14 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     own_url = settings.own_url
     app.state.metadata = own_url and metadata.metadata_for(own_url, policy)
     add_problem_handlers(app, metadata_url=own_url and own_url + metadata.PATH)
-    describe(app)
-    add_docs(app)
-    _include_routers(app)
+    _add_routes(app)
     return _around(app, settings, draining)
 
 
-def _include_routers(app: FastAPI) -> None:
+def _add_routes(app: FastAPI) -> None:
+    """Add every operation, their description, and the page that shows it."""
+    describe(app)
+    add_docs(app)
     for router in (
         *(task_routes.router, account_routes.router, account_routes.own),
         *(metadata.router, health.router),
