@@ -16,7 +16,7 @@ CHANNEL: Final = "token_revocations"
 _SERVICE: Final = "service"
 
 MAX_ENTRIES: Final = 200_000
-"""How many entries are held in memory; of more, the ones that mattered last are left out."""
+"""How many entries are held in memory. If there are more, the oldest sessions are left out."""
 SESSION_LIFETIME: Final = timedelta(days=7)
 """How long a session lives after its last use: Better Auth's default."""
 # Better Auth's sessions without "remember me" live for a day, whatever the setting.
@@ -25,7 +25,6 @@ _SHORTEST_SESSION: Final = timedelta(days=1)
 logger = logging.getLogger("service")
 
 _KEYS: Final = text("SELECT kid FROM public.revoked_keys")
-# Tokens cut off with their subject, or with everyone's, expire. A session may get others.
 # Tokens cut off with their subject, or with everyone's, expire. A session may get others.
 _MATTERS: Final = (
     "greatest(at, refused_at) > now() - make_interval(secs => :seconds)"
@@ -38,10 +37,11 @@ _ALL: Final = text(
 )
 _LAST: Final = text("SELECT coalesce(max(id), 0) FROM public.token_revocations")
 # By number rather than by time: no clock has to be right, and a process may have been suspended.
-# Numbers are given before a row can be seen, so the last minute is read again.
+# Numbers are given before a row can be seen, so the last minutes are read again.
 _NEWS: Final = text(
     f"SELECT {_COLUMNS} FROM public.token_revocations"  # noqa: S608 - constants
-    f" WHERE (id > :last OR at > now() - interval '1 minute') AND {_MATTERS} LIMIT :most"
+    f" WHERE (id > :last OR at > now() - interval '5 minutes') AND {_MATTERS}"
+    " ORDER BY id LIMIT :most"
 )
 # One statement and so one transaction: nobody hears of a row that is not there.
 _ADD: Final = text(
