@@ -22,6 +22,8 @@ _SURROUNDINGS: Final = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "XDG_CACHE_HOME"),
 )
 _MAX_PORT: Final = 65_535
+# In operators.env: whether the stack's database runs only while the stack does.
+EMBEDDED: Final = "DEV_EMBEDDED_DATABASE"
 
 
 class UsageError(Exception):
@@ -142,6 +144,7 @@ class DevSettings:
     def operators_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Give the operators' commands what they work on: `./scripts/ops` runs them so."""
         common = {
+            EMBEDDED: "" if self.external else "true",
             **self._service_settings(home, urls),
             "MIGRATION_DATABASE_URL": urls.owner,
             "PURGE_DATABASE_URL": urls.purge or "",
