@@ -45,6 +45,21 @@ class DevHome:
         lines = (f"{name}='{value.translate(quoted)}'\n" for name, value in environment.items())
         write_private(self.folder / "operators.env", "".join(lines))
 
+    @property
+    def running(self) -> bool:
+        """Whether a stack, or a program that one left behind, runs on the folder just now.
+
+        Asks for the lock that a start waits for: a start at this very moment is not disturbed.
+        """
+        try:
+            descriptor = os.open(self.folder / "programs.lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _try_lock(descriptor)
+        finally:
+            os.close(descriptor)
+
     def acquire(self) -> None:
         """Lock the folder for the life of this process. Raises `HomeError`.
 

@@ -31,6 +31,8 @@ _ISSUER: Final[Mapping[str, str]] = {
     "JWKS_GRACE_PERIOD": "30d",
 }
 _ISSUER_SECRETS: Final = ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")
+# In operators.env: whether the stack's database runs only while the stack does.
+EMBEDDED: Final = "DEV_EMBEDDED_DATABASE"
 
 
 class UsageError(Exception):
@@ -177,6 +179,7 @@ class DevSettings:
     def operators_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Give the operators' commands what they work on: `./scripts/ops` runs them so."""
         common = {
+            EMBEDDED: "" if self.external else "true",
             **self._service_settings(home, urls),
             "MIGRATION_DATABASE_URL": urls.owner.setting,
             "PURGE_DATABASE_URL": _text(urls.purge),

@@ -1,5 +1,6 @@
 """`./scripts/ops`: an operators' command with the settings of a development stack."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from scripts.dev_home import DevHome
+from scripts.dev_settings import EMBEDDED
+from scripts.dev_token import provide_signer
 from scripts.ops_command import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,3 +80,36 @@ def test_where_no_stack_has_run_it_says_so(
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert "start ./scripts/dev first" in said.err
     assert main(["--help"]) == 0
+
+
+STOPPED = {EMBEDDED: "true", "DATABASE_URL": "postgresql://app:x@127.0.0.1:1/x"}
+
+
+def test_stopped_stack_is_reported_with_the_command_that_starts_it(tmp_path: Path) -> None:
+    home = DevHome(tmp_path / "home")
+    home.acquire()
+    home.write_operators_environment(STOPPED)
+    command = ("--home", str(home.folder), "revoke-tokens", "list")
+    while_running = run(*command)
+    home.release()
+    assert "not running" not in while_running.stderr
+    stopped = run(*command)
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+    assert stopped.stderr == (
+        f"ops: the stack on {home.folder} is not running:"
+        f" start it with ./scripts/dev --home {home.folder}\n"
+    )
+    assert run("--home", str(home.folder), "revoke-tokens", "--help").returncode == 0
+
+
+def test_stopped_stack_without_a_web_app_still_mints_tokens_and_shows_its_keys(
+    tmp_path: Path,
+) -> None:
+    home = DevHome(tmp_path)
+    keys = home.folder / "signing-keys.json"
+    asyncio.run(provide_signer(home.folder))
+    stack = {**STOPPED, "SIGNING_KEYS_FILE": str(keys), "ENVIRONMENT": "development"}
+    home.write_operators_environment(stack)
+    command = ("--home", str(home.folder))
+    assert run(*command, "mint-token", "--subject", "ada").stdout.count(".") == 2
+    assert " active " in run(*command, "rotate-keys", "status").stdout
