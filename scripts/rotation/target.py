@@ -137,8 +137,10 @@ class Target:
 
 def issuer_algorithms() -> tuple[str, ...]:
     """Read what Better Auth is configured to sign with, its default first. Raises `UsageError`."""
+    if setting("SIGNING_ALGORITHM") is None:
+        return ("EdDSA",)
     try:
-        return signing_algorithms(_listed("SIGNING_ALGORITHM") or ("EdDSA",))
+        return signing_algorithms(_listed("SIGNING_ALGORITHM"))
     except ValueError as error:
         raise UsageError(f"SIGNING_ALGORITHM: {error}") from None
 
