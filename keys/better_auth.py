@@ -4,11 +4,11 @@ It reads that table anew for every token and every request for its keys, so each
 once. One step is one transaction under an advisory lock: killed at any point, it has happened with
 its entry in the audit table and its NOTIFY, or not at all. (Seen on Better Auth 1.7.25.)
 
-    publish   INSERT with a `createdAt` before all others: served, and not the newest. A key of
-              another algorithm than the one that signs is inserted as expired: it is served in its
-              grace period, and signs under no configuration
-    activate  `createdAt` = the newest. Keys of other algorithms expire, for Better Auth would
-              prefer one of the algorithm that it is configured for
+    publish   INSERT with a `createdAt` before all others: served, and not the newest. The first
+              key of an algorithm is inserted as expired: it is served in its grace period, and
+              signs under no configuration
+    activate  `createdAt` = the newest, `expiresAt` NULL: it signs for those who ask for its
+              algorithm, and by default where Better Auth is configured for it
     retire    `expiresAt` = now: served for the grace period longer
     prune     DELETE
     revoke    DELETE, and an entry among the revoked keys, which every verifier of ours holds
@@ -69,7 +69,7 @@ class _GiveUpError(Exception):
 
 
 class BetterAuthSigningKeys:
-    """The keys of one Better Auth. `algorithm` is the one that it is configured for.
+    """The keys of one Better Auth. `algorithm` is the one that it signs with by default.
 
     `operator` is who is written down for each step.
     """

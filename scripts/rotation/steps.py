@@ -274,7 +274,10 @@ class Rotation:
 
 
 def _lost(keys: Sequence[SigningKey], kids: Collection[str]) -> list[SigningKey]:
-    """Return the keys that sign, and must not after `kids` are revoked: others have to."""
+    """Return the keys that others have to sign in place of, once `kids` are revoked.
+
+    Where no key signs at all, that is any one: otherwise the issuer would make a key by itself.
+    """
     lost = [key for key in keys if key.signs and key.kid in kids]
     if not lost and keys and not any(key.signs for key in keys):
         return [keys[-1]]

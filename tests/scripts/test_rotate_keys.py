@@ -614,6 +614,7 @@ FAILURES: dict[str, tuple[dict[str, str], int, str]] = {
     "tokens that outlive their key": ({"ACCESS_TOKEN_LIFETIME": "2h"}, 2, "keep-verifying must"),
     "an unknown algorithm": ({"SIGNING_ALGORITHM": "HS256"}, 2, "must be among EdDSA"),
     "an unknown one among others": ({"SIGNING_ALGORITHM": "EdDSA,HS256"}, 2, "must be among EdDSA"),
+    "a list of none": ({"SIGNING_ALGORITHM": ","}, 2, "must be among EdDSA"),
     "one twice": ({"SIGNING_ALGORITHM": "EdDSA,Ed25519"}, 2, "SIGNING_ALGORITHM: an algorithm is"),
 }
 
