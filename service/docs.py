@@ -53,7 +53,7 @@ _POLICY: Final = (
 
 
 def add_docs(app: FastAPI) -> None:
-    """Have `app` serve the page and what it is made of."""
+    """Add the page, and the files that it loads, to `app`."""
     page = _PAGE.format(title=escape(f"{app.title} - API"))
 
     @app.get("/docs", include_in_schema=False)

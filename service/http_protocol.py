@@ -8,9 +8,10 @@ dropped: merged into the head they could replace what has been checked. A body t
 `Upgrade` is refused: the parser ends such a message at its head, and what follows would be read as
 a request of its own. Requests sent ahead of their answers (pipelining) wait in a short line.
 
-A message that goes wrong is refused in its turn, after the answers to those before it, and is not
-executed unless it was answered before it went wrong. A client that sends whole requests and ends
-its side of the connection (half-close) gets its answers.
+A message that goes wrong is refused in its turn, after the answers to those before it. The
+application is not asked for it, or hears that the client is gone: an operation that reads its body
+is not executed; one that reads none may have been, where its body went wrong after it had begun. A
+client that sends whole requests and ends its side of the connection (half-close) gets its answers.
 """
 
 import asyncio
