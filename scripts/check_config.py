@@ -86,7 +86,9 @@ def _rows(reading: Reading, settings: Settings | None) -> list[Row]:
         value = effective.get(field, "" if given is None else given.text)
         if name in reading.mistakes:
             source, value = "unreadable", ""
-        if {SecretStr, DatabaseUrl} & {info.annotation, *get_args(info.annotation)}:
+        types = {info.annotation, *get_args(info.annotation)}
+        # Any other URL may have a password in it, which is then among the mistakes.
+        if {SecretStr, DatabaseUrl} & types or "@" in value:
             value = _masked(value)
         rows.append(Row(name, source, value))
     return rows

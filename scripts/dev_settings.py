@@ -216,14 +216,14 @@ def surroundings() -> dict[str, str]:
 
 
 def read_settings(
-    *, home: Path, api_only: bool, https: bool = False, checkout: Path = CHECKOUT
+    *, home: Path, api_only: bool, https: bool = False, dotenv: Path = Path(".env")
 ) -> DevSettings:
     """Read the settings; raises `UsageError`."""
     if https and api_only:
         raise UsageError("--https puts a proxy before web/ and the service; leave --api away")
     names = [*Settings.names(), *_ISSUER, *_ISSUER_SECRETS]
     try:
-        reading = read({*names, *StackSettings.names()}, dotenv=checkout / ".env")
+        reading = read({*names, *StackSettings.names()}, dotenv=dotenv)
         stack = StackSettings.of(reading)
     except SettingsError as error:
         raise UsageError(str(error)) from None

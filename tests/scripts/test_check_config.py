@@ -202,11 +202,12 @@ def test_what_is_wrong_ends_in_one_line_and_exit_code_1(
 ) -> None:
     monkeypatch.setenv("PORT", "none")
     monkeypatch.setenv("DATABASE_URL_FILE", "/nowhere")
+    monkeypatch.setenv("BETTER_AUTH_URL", "https://ada:hunter2@app.example.com")
     assert main([]) == 1
     said = capsys.readouterr()
     assert "wrong  PORT: " in said.out
     assert "wrong  DATABASE_URL_FILE: the file cannot be read (" in said.out
-    assert said.err == "check-config: 2 things are wrong; see above\n"
+    assert said.err == "check-config: 3 things are wrong; see above\n"
     assert "hunter2" not in said.out
 
 

@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 def environment_of(port: int, more: Mapping[str, str]) -> dict[str, str]:
-    """Give an environment in which empty variables hide what a developer's .env may say."""
+    """Give an environment without a developer's own database."""
     names = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "AUTH_DATABASE_URL", "SERVICE_SECRET")
     ports = {"PORT": str(port), "WEB_PORT": str(free_port())}
     return {**os.environ, **dict.fromkeys(names, ""), **ports, **more}
@@ -35,7 +35,7 @@ def environment_of(port: int, more: Mapping[str, str]) -> dict[str, str]:
 def start(home: Path, port: int, **more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "scripts.dev_stack", "--api", "--home", str(home)],
-        cwd=CHECKOUT,
+        cwd=home.parent,  # where there is no .env of a developer's
         env=environment_of(port, more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -39,7 +39,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(folder: Path, *, api_only: bool = False) -> DevSettings:
-    return read_settings(home=folder / "home", api_only=api_only, checkout=folder)
+    return read_settings(home=folder / "home", api_only=api_only, dotenv=folder / ".env")
 
 
 def home_of(settings: DevSettings) -> DevHome:
@@ -147,7 +147,7 @@ def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.Monk
 def test_stack_beside_the_usual_one_builds_web_in_a_folder_of_its_own(tmp_path: Path) -> None:
     beside = read(tmp_path)
     assert beside.web_environment(home_of(beside), URLS)["NEXT_DIST_DIR"].startswith(".next-")
-    usual = read_settings(home=DEFAULT_HOME, api_only=False, checkout=tmp_path)
+    usual = read_settings(home=DEFAULT_HOME, api_only=False, dotenv=tmp_path / ".env")
     assert "NEXT_DIST_DIR" not in usual.web_environment(home_of(beside), URLS)
 
 
@@ -217,7 +217,7 @@ def test_operators_of_a_stack_without_web_have_a_file_of_keys(tmp_path: Path) ->
 
 
 def read_https(folder: Path) -> DevSettings:
-    return read_settings(home=folder / "home", api_only=False, https=True, checkout=folder)
+    return read_settings(home=folder / "home", api_only=False, https=True, dotenv=folder / ".env")
 
 
 def test_behind_the_proxy_everybody_knows_the_other_by_its_public_name(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_two_servers_cannot_have_one_port(
 
 def test_proxy_without_a_web_app_is_a_matter_of_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave --api away"):
-        read_settings(home=tmp_path, api_only=True, https=True, checkout=tmp_path)
+        read_settings(home=tmp_path, api_only=True, https=True, dotenv=tmp_path / ".env")
 
 
 def by_files(folder: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
