@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from scripts.chromium import find_chromium
 from scripts.node_runtime import OLDEST, NodeRuntime, find_node
+from scripts.python_packages import install_locked, pip_install
 from scripts.set_up import SetUp, SetUpError, hash_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -26,10 +28,10 @@ PYTHON: Final = VENV / "bin" / "python"
 WEB: Final = ROOT / "web"
 _STAMPS: Final = VENV / ".set-up"
 _UNFINISHED: Final = _STAMPS / "unfinished"
-_PIP: Final = (str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install")
 _MODULES: Final = {"dev": "scripts.dev_stack", "ops": "scripts.ops_command", "test": "pytest"}
-# Debian's names for servers that tests run against, and where it puts them.
-_SERVERS: Final = {
+# Debian's names for programs that tests run, and where it puts them.
+_PROGRAMS: Final = {
+    "chromium": Path("/usr/bin/chromium"),
     "pgbouncer": Path("/usr/sbin/pgbouncer"),
     "redis-server": Path("/usr/bin/redis-server"),
 }
@@ -65,13 +67,13 @@ def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
     """Do the steps that are not done yet. Raises `SetUpError`."""
     with SetUp(ROOT / ".dev") as steps:
         version = _provide_venv(steps)
-        packages = hash_of(ROOT / "requirements.lock", version)
+        locks = [ROOT / f"requirements{name}.lock" for name in ("", "-uv")]
+        packages = hash_of(*locks, version)
         with steps.step("Python packages", _STAMPS / "python-packages", packages) as due:
             if due:
-                lock = str(ROOT / "requirements.lock")
                 _UNFINISHED.touch()
                 try:
-                    steps.run("python-packages", [*_PIP, "--require-hashes", "-r", lock])
+                    install_locked(steps, PYTHON, *locks)
                 except SetUpError:
                     _UNFINISHED.unlink()  # pip itself gave up, and tidied up
                     raise
@@ -80,9 +82,9 @@ def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
         with steps.step("this package", _STAMPS / "this-package", itself) as due:
             if due:
                 options = ["--no-deps", "--no-build-isolation", "--no-index", "--editable"]
-                steps.run("this-package", [*_PIP, *options, str(ROOT)])
+                steps.run("this-package", [*pip_install(PYTHON), *options, str(ROOT)])
         if for_tests:
-            _provide_servers(steps)
+            _provide_programs(steps)
         return _provide_node(steps, version) if with_node else None
 
 
@@ -167,12 +169,17 @@ def _require_venv_module(steps: SetUp) -> None:
     _install(steps, package)
 
 
-def _provide_servers(steps: SetUp) -> None:
-    """In CI, where no test may be skipped for them, see to it that these servers are there."""
-    missing = [package for package, path in _SERVERS.items() if not path.exists()]
+def _provide_programs(steps: SetUp) -> None:
+    """In CI, where no test may be skipped, install the programs that tests run.
+
+    Elsewhere only ask for a browser, without which nothing tests the web app as people see it.
+    """
+    missing = [package for package, path in _PROGRAMS.items() if not path.exists()]
     if _may_install() and missing:
         with steps.task(f"{' and '.join(missing)} (apt-get)"):
             _install(steps, *missing)
+    elif find_chromium() is None:
+        steps.tell("no Chromium: install it to run the browser tests (apt-get install chromium)")
 
 
 def _may_install() -> bool:
@@ -194,7 +201,7 @@ def _provide_node(steps: SetUp, version: str) -> NodeRuntime:
         # No Node was found, so whatever a stamp may say is not so.
         (_STAMPS / "node").unlink(missing_ok=True)
         with steps.step("Node (from a wheel)", _STAMPS / "node", hash_of(lock, version)):
-            steps.run("node", [*_PIP, "--require-hashes", "-r", str(lock)])
+            steps.run("node", [*pip_install(PYTHON), "--require-hashes", "-r", str(lock)])
             node = find_node(VENV)
             if node is None:
                 wanted = ".".join(str(number) for number in OLDEST)

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ from typing import Final, Self
 from scripts.private_files import last_line, make_private_folder, open_log
 
 _ERROR_LINE: Final = re.compile(r"^(?:npm )?(?:error|err!)[: ]\s*(?!code\b)(\S.*)$", re.IGNORECASE)
+_LIVE_SECONDS: Final = 0.2
+_SIGN_SECONDS: Final = 10.0
 
 
 class SetUpError(Exception):
@@ -32,6 +35,8 @@ class SetUp:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._lock = -1
+        self._title = ""
+        self._began = 0.0
 
     def __enter__(self) -> Self:
         # Under root the database server's account must pass through to its data.
@@ -63,14 +68,26 @@ class SetUp:
     @contextlib.contextmanager
     def task(self, title: str) -> Iterator[None]:
         """Say what is being done, and how long it took."""
+        self._title, self._began = title, time.monotonic()
         _tell(f"{title} … ")
-        began = time.monotonic()
         try:
             yield
         except BaseException:
             sys.stderr.write("failed\n")
             raise
-        sys.stderr.write(f"{time.monotonic() - began:.1f} s\n")
+        if sys.stderr.isatty():
+            _tell(f"{self._title} … ", again=True)
+        sys.stderr.write(f"{time.monotonic() - self._began:.1f} s\n")
+
+    def note(self, text: str) -> None:
+        """Add something that people should know to the line of the running task."""
+        self._title = f"{self._title} ({text})"
+        sys.stderr.write(f"({text}) … ")
+        sys.stderr.flush()
+
+    def tell(self, text: str) -> None:
+        """Write a line that belongs to no task."""
+        _tell(f"{text}\n")
 
     def run(
         self,
@@ -80,7 +97,10 @@ class SetUp:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """Run a program of a step, its output going to a log. Raises `SetUpError`."""
+        """Run a program of a step, its output going to a log, and show that it goes on.
+
+        Raises `SetUpError`.
+        """
         log = self._home / "logs" / f"{name}.log"
         descriptor = open_log(log)
         try:
@@ -99,7 +119,7 @@ class SetUp:
         finally:
             os.close(descriptor)
         try:
-            code = process.wait()
+            code = self._wait(process, log)
         except BaseException:
             # Gently first: pip and npm then take their temporary folders with them.
             process.terminate()
@@ -111,6 +131,24 @@ class SetUp:
             raise
         if code != 0:
             raise SetUpError(f"{name} failed: {_reason(log)} (all of it: {log})")
+
+    def _wait(self, process: "subprocess.Popen[bytes]", log: Path) -> int:
+        """Wait for a program; a terminal shows its last line, anything else the time now and then.
+
+        Without that, a slow network looks like a program that hangs.
+        """
+        live = sys.stderr.isatty()
+        while True:
+            try:
+                return process.wait(_LIVE_SECONDS if live else _SIGN_SECONDS)
+            except subprocess.TimeoutExpired:
+                seconds = f"{time.monotonic() - self._began:.0f} s"
+            if live:
+                room = shutil.get_terminal_size().columns - len(self._title) - len(seconds) - 16
+                _tell(f"{self._title} … {seconds}  {last_line(log)[: max(0, room)]}", again=True)
+            else:
+                sys.stderr.write(f"{seconds} … ")
+                sys.stderr.flush()
 
 
 def hash_of(*parts: Path | str) -> str:
@@ -141,6 +179,7 @@ def _reason(log: Path) -> str:
     return last_line(log) or "it said nothing"
 
 
-def _tell(text: str) -> None:
-    sys.stderr.write(f"set-up  {text}")
+def _tell(text: str, *, again: bool = False) -> None:
+    """Write the beginning of a line, or write over the one that a terminal shows."""
+    sys.stderr.write(f"\r\x1b[Kset-up  {text}" if again else f"set-up  {text}")
     sys.stderr.flush()

@@ -82,24 +82,29 @@ def test_where_no_stack_has_run_it_says_so(
     assert main(["--help"]) == 0
 
 
-STOPPED = {EMBEDDED: "true", "DATABASE_URL": "postgresql://app:x@127.0.0.1:1/x"}
+STOPPED = {
+    EMBEDDED: "true",
+    "AUTH_DATABASE_URL": "postgresql://auth:x@127.0.0.1:1/x",
+    "BETTER_AUTH_SECRET": "s" * 40,
+    "JWKS_GRACE_PERIOD": "30d",
+}
 
 
 def test_stopped_stack_is_reported_with_the_command_that_starts_it(tmp_path: Path) -> None:
     home = DevHome(tmp_path / "home")
     home.acquire()
     home.write_operators_environment(STOPPED)
-    command = ("--home", str(home.folder), "revoke-tokens", "list")
+    command = ("--home", str(home.folder), "rotate-keys", "status")
     while_running = run(*command)
     home.release()
-    assert "not running" not in while_running.stderr
+    assert while_running.stderr.startswith("rotate-keys: cannot reach the database")
     stopped = run(*command)
     assert (stopped.returncode, stopped.stdout) == (1, "")
     assert stopped.stderr == (
         f"ops: the stack on {home.folder} is not running:"
         f" start it with ./scripts/dev --home {home.folder}\n"
     )
-    assert run("--home", str(home.folder), "revoke-tokens", "--help").returncode == 0
+    assert run("--home", str(home.folder), "rotate-keys", "--help").returncode == 0
 
 
 def test_stopped_stack_without_a_web_app_still_mints_tokens_and_shows_its_keys(

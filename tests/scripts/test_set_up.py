@@ -1,5 +1,6 @@
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import set_up
 from scripts.set_up import SetUp, SetUpError, hash_of
 from tests.scripts.waiting import PATIENCE_SECONDS
 
@@ -80,6 +82,31 @@ def test_failed_program_is_told_with_its_reason_and_its_log(
     log = tmp_path / "home" / "logs" / "tool.log"
     assert str(caught.value) == f"tool failed: {reason} (all of it: {log})"
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+# Starting Python alone takes longer than the time between two signs of life.
+SLOW = [sys.executable, "-c", "print('Downloading something')"]
+
+
+def test_program_that_takes_long_shows_that_it_goes_on(
+    steps: SetUp, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(set_up, "_SIGN_SECONDS", 0.001)
+    with steps.task("something"):
+        steps.run("tool", SLOW)
+    assert re.fullmatch(r"set-up  something … (\d+ s … )+\d+\.\d s\n", capsys.readouterr().err)
+
+
+def test_terminal_shows_the_last_line_of_a_program_that_takes_long(
+    steps: SetUp, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(set_up, "_LIVE_SECONDS", 0.001)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with steps.task("something"):
+        steps.run("tool", ["sh", "-c", f"echo one line; exec {shlex.join(SLOW)}"])
+    *before, last = capsys.readouterr().err.split("\r\x1b[K")
+    assert any(re.fullmatch(r"set-up  something … \d+ s  one line", line) for line in before)
+    assert re.fullmatch(r"set-up  something … \d+\.\d s\n", last)
 
 
 def test_program_that_is_missing_is_told(steps: SetUp) -> None:

@@ -1,0 +1,87 @@
+"""Install locked Python packages: with uv, which is quick, or with pip where uv cannot.
+
+Both install the same versions and check the same hashes. People whose pip is configured (an index
+of a company, a proxy, certificates) need not configure uv: it is told what `pip config list` says.
+Standard library only: this runs before anything is installed.
+"""
+
+import ast
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from scripts.set_up import SetUp, SetUpError
+
+_PIP_OPTIONS: Final = ("-m", "pip", "--disable-pip-version-check", "--no-input", "install")
+_SETTING: Final = re.compile(r"^([^.=]+)\.([^=]+)=(.*)$")
+# The later wins, as in pip.
+_SECTIONS: Final = ("global", "install", ":env:")
+# Options of pip, the variables that say the same to uv, and what stands between several values.
+_FOR_UV: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "index-url": (("UV_DEFAULT_INDEX",), " "),
+    "extra-index-url": (("UV_INDEX",), " "),
+    "find-links": (("UV_FIND_LINKS",), ","),
+    "trusted-host": (("UV_INSECURE_HOST",), " "),
+    "cert": (("SSL_CERT_FILE",), " "),
+    "client-cert": (("SSL_CLIENT_CERT",), " "),
+    "proxy": (("HTTP_PROXY", "HTTPS_PROXY"), " "),
+}
+# uv has no variable for these, and what they forbid must stay forbidden.
+_PIP_ALONE: Final = frozenset({"no-index"})
+
+
+def pip_install(python: Path) -> list[str]:
+    """Return the beginning of a command that installs with the pip of a Python."""
+    return [str(python), *_PIP_OPTIONS]
+
+
+def install_locked(steps: SetUp, python: Path, lock: Path, uv_lock: Path) -> None:
+    """Install the packages of `lock`, with the uv of `uv_lock` if it can. Raises `SetUpError`."""
+    try:
+        environment = uv_environment(_pip_settings(python))
+        command = [*pip_install(python), "--only-binary=:all:", "--require-hashes", "-r"]
+        steps.run("uv", [*command, str(uv_lock)])
+        uv = [str(python.with_name("uv")), "pip", "install", "--python", str(python)]
+        steps.run(
+            "python-packages",
+            [*uv, "--require-hashes", "-r", str(lock)],
+            env={**environment, **os.environ},
+        )
+    except SetUpError as error:
+        steps.note(f"with pip, for uv cannot: {error}")
+        steps.run("python-packages", [*pip_install(python), "--require-hashes", "-r", str(lock)])
+
+
+def uv_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that tell uv what `settings` tell pip. Raises `SetUpError`."""
+    alone = _PIP_ALONE & {name for name, value in settings.items() if value not in {"0", "false"}}
+    if alone:
+        raise SetUpError(f"pip is configured with {', '.join(sorted(alone))}")
+    environment: dict[str, str] = {}
+    for option, (names, separator) in _FOR_UV.items():
+        if option in settings:
+            environment |= dict.fromkeys(names, separator.join(settings[option].split()))
+    # As pip does: from whichever index has the locked version. The hashes decide what is taken.
+    return {**environment, "UV_INDEX_STRATEGY": "unsafe-best-match"}
+
+
+def parse_pip_settings(listing: str) -> dict[str, str]:
+    """Read what `pip config list` prints: options by name, without their sections."""
+    found: dict[str, dict[str, str]] = {section: {} for section in _SECTIONS}
+    for line in listing.splitlines():
+        setting = _SETTING.match(line)
+        if setting is not None and setting[1] in found:
+            found[setting[1]][setting[2]] = str(ast.literal_eval(setting[3]))
+    return {name: value for section in _SECTIONS for name, value in found[section].items()}
+
+
+def _pip_settings(python: Path) -> dict[str, str]:
+    command = [str(python), "-m", "pip", "config", "list"]
+    listing = subprocess.run(command, check=False, capture_output=True, text=True)
+    try:
+        return parse_pip_settings(listing.stdout)
+    except (ValueError, SyntaxError):
+        raise SetUpError("`pip config list` prints something unexpected") from None
