@@ -33,6 +33,6 @@ WORKDIR /tmp
 # Nobody in particular: docker-compose.yml runs it as whoever owns the secrets.
 USER 10001:10001
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-m", "service.probe"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-m", "service.system.probe"]
 STOPSIGNAL SIGTERM
 CMD ["python", "-m", "service"]

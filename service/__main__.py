@@ -16,11 +16,11 @@ from typing import Any, Final
 import uvicorn
 
 from service.app import check_database, open_database
-from service.database import DatabaseRefusedError
-from service.http_protocol import BoundedHttpProtocol
-from service.metrics import MULTIPROCESS
-from service.setting_reader import SettingsError
-from service.settings import Settings
+from service.database.execution import (DatabaseRefusedError)
+from service.http.protocol import (BoundedHttpProtocol)
+from service.system.metrics import (MULTIPROCESS)
+from service.settings.reader import (SettingsError)
+from service.settings.model import (Settings)
 
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,

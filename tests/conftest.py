@@ -8,15 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from scripts.database_roles import (
-    RolePasswords,
-    create_database,
-    drop_database,
-    provide,
-    url_as,
-)
-from scripts.embedded_postgres import EmbeddedPostgres
-from service.database_url import parse_database_url
+from scripts.devstack.postgres.roles import (RolePasswords, create_database, drop_database, provide, url_as)
+from scripts.devstack.postgres.embedded import (EmbeddedPostgres)
+from service.database.url import (parse_database_url)
 from service.migrations.runner import upgrade
 from tests.simulators.better_auth import Issuer
 

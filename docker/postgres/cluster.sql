@@ -1,5 +1,5 @@
 -- The four roles of a PostgreSQL server. Run as its superuser, before database.sql, by init.sh and by
--- scripts/database_roles.py; they set the passwords. Running it again takes back what was changed.
+-- scripts/devstack/postgres/roles.py; they set the passwords. Running it again takes back what was changed.
 DO $$
 DECLARE
     name text;

@@ -6,7 +6,7 @@ TaskError
 ├── IdempotencyMismatchError
 └── IdempotencyInFlightError
 
-Each has a stable `code`; `service/problems.py` knows the answers.
+Each has a stable `code`; `service/http/error_table.py` knows the answers.
 """
 
 

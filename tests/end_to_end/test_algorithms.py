@@ -13,12 +13,12 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from keys.claims import AccessToken
-from keys.policy import VerificationPolicy
-from keys.remote import RemoteKeySet
-from keys.verifier import AccessTokenVerifier
-from scripts.bootstrap import VENV
-from scripts.node_runtime import find_node
+from better_auth_keys.tokens.claims import (AccessToken)
+from better_auth_keys.tokens.policy import (VerificationPolicy)
+from better_auth_keys.key_sets.remote import (RemoteKeySet)
+from better_auth_keys.tokens.verifier import (AccessTokenVerifier)
+from scripts.setup.bootstrap import (VENV)
+from scripts.setup.node_runtime import (find_node)
 from tests.conftest import DatabaseUrls
 from tests.end_to_end.conftest import ROOT
 from tests.simulators.better_auth import SECRET, connected
@@ -39,7 +39,7 @@ class RealIssuer:
     def rotate(self, *arguments: str, expect: int = 0) -> str:
         """Run rotate-keys; return what it prints."""
         done = subprocess.run(
-            [sys.executable, "-m", "scripts.rotate_keys", *arguments],
+            [sys.executable, "-m", "scripts.operations.rotate_keys.command", *arguments],
             cwd=ROOT,
             env={**os.environ, **self.environment},
             capture_output=True,

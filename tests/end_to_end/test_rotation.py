@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_drills_under_load_refuse_no_good_token() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.check_rotation", "--short", "--json"],
+        [sys.executable, "-m", "scripts.proofs.rotation", "--short", "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -6,18 +6,10 @@ from types import MappingProxyType
 
 import pytest
 
-from keys import (
-    InvalidTokenError,
-    Reason,
-    RemoteKeySet,
-    RevocationList,
-    Signer,
-    StaticKeySet,
-    VerificationPolicy,
-)
-from keys.fetch import check_key_url
-from keys.jwk import parse_jwk
-from tests.keys.tokens import ORIGIN, claims, refusal, verifier_of
+from better_auth_keys import (InvalidTokenError, Reason, RemoteKeySet, RevocationList, Signer, StaticKeySet, VerificationPolicy)
+from better_auth_keys.key_sets.fetch import (check_key_url)
+from better_auth_keys.tokens.jwk import (parse_jwk)
+from tests.keys.signed_tokens import (ORIGIN, claims, refusal, verifier_of)
 
 URL = "http://127.0.0.1:1/jwks"
 FILE = Path("no such file")

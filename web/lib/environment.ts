@@ -107,7 +107,7 @@ function origin(text: string): string {
   throw new RangeError("must be an http or https origin without a path, such as http://localhost:3000");
 }
 
-/** Read a PostgreSQL URL as `service/database_url.py` does: TLS is verified, and only this machine does without. */
+/** Read a PostgreSQL URL as `service/database/url.py` does: TLS is verified, and only this machine does without. */
 function databaseUrl(text: string): DatabaseUrl {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^postgres(ql)?:$/.test(url.protocol)) throw new RangeError("must begin with postgresql://");

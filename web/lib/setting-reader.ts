@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 
 /**
- * Read the text of settings, by the rules of `service/setting_reader.py`.
+ * Read the text of settings, by the rules of `service/settings/reader.py`.
  *
  * 1. This application reads its environment alone. A name whose text is empty or blank is not set.
  * 2. `NAME_FILE` names a file that holds the value of `NAME`. Setting both is a mistake.

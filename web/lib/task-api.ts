@@ -3,7 +3,7 @@
 import { accessToken, discardAccessToken, SignedOutError } from "./access-token";
 import type { components, operations } from "./service";
 
-/** As the service describes them; `python -m scripts.write_openapi` keeps the types up to date. */
+/** As the service describes them; `python -m scripts.documents.openapi` keeps the types up to date. */
 export type Task = components["schemas"]["Task"];
 export type TaskPage = components["schemas"]["TaskPage"];
 type TaskWrite = components["schemas"]["TaskWrite"];

@@ -1,0 +1,1 @@
+"""The programs this project is measured against, and the measurements."""

@@ -1,0 +1,189 @@
+"""One GET of a JWKS document, bounded in time and size; it knows nothing of schedules."""
+
+import asyncio
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+import anyio.lowlevel
+import httpx
+
+from better_auth_keys.tokens.jwk import (algorithm_set)
+from better_auth_keys.key_sets.key_set import (MAX_DOCUMENT_BYTES, KeySnapshot, MalformedKeySetError, parse_jwks)
+from better_auth_keys.origins import (is_loopback)
+from better_auth_keys.string_sets import (string_set)
+
+_MAX_PORT: Final = 65_535
+_MAX_ETAG: Final = 256
+_MAX_DIGITS: Final = 6  # eleven days: longer than anything that is waited for
+_MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """Bounds of one fetch, in seconds and bytes."""
+
+    connect: float = 3
+    read: float = 10
+    total: float = 10
+    """From the first byte out to the last byte in: a trickling body ends here."""
+    max_bytes: int = MAX_DOCUMENT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedKeys:
+    """What the issuer said. `snapshot` is None where nothing has changed (304)."""
+
+    snapshot: KeySnapshot | None
+    max_age: float | None
+
+
+class FetchError(Exception):
+    """The fetch gave no usable key set. `retry_after` (seconds) is there if the issuer said so."""
+
+    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+def check_key_url(url: str, plain_http_hosts: str | Collection[str]) -> None:
+    """Raise `ValueError` unless keys may be fetched from `url` (RFC 8725 section 3.10)."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"not a URL: {error}") from None
+    if parsed.port is not None and not 1 <= parsed.port <= _MAX_PORT:
+        raise ValueError(f"the port must be from 1 to {_MAX_PORT}")
+    if parsed.userinfo:
+        raise ValueError("the key URL must not carry a user name or password")
+    plain_hosts = string_set(plain_http_hosts, "plain_http_hosts")
+    plain_allowed = is_loopback(parsed.host) or parsed.host in plain_hosts
+    if not parsed.host or not (
+        parsed.scheme == "https" or (parsed.scheme == "http" and plain_allowed)
+    ):
+        raise ValueError("keys are fetched over https only (or from a listed plain-http host)")
+
+
+class JwksFetcher:
+    """Fetches one URL again and again, with the entity tag of the last good answer."""
+
+    def __init__(  # noqa: PLR0913 - RemoteKeySet's knobs, passed on
+        self,
+        url: str,
+        *,
+        algorithms: str | Collection[str],
+        plain_http_hosts: str | Collection[str],
+        ca_file: str | None,
+        limits: FetchLimits,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        check_key_url(url, plain_http_hosts)
+        self._url = url
+        self._algorithms = algorithm_set(algorithms)
+        self._limits = limits
+        self._tls = httpx.create_ssl_context()
+        if ca_file is not None:
+            self._tls.load_verify_locations(ca_file)
+        self._transport = transport
+        # Made here and not at the first fetch: loading the authorities and half of httpx takes a
+        # tenth of a second, which no request should find the event loop busy with.
+        self._client: httpx.AsyncClient | None = self._new_client()
+        self._etag: str | None = None
+
+    async def fetch(self, *, has_keys: bool) -> FetchedKeys:
+        """Fetch the set once. Raises `FetchError`, whose text is fit for a log."""
+        try:
+            return await self._bounded(has_keys=has_keys)
+        except BaseException:
+            # The tag may be what it failed of: the next fetch asks without one.
+            self._etag = None
+            raise
+
+    async def _bounded(self, *, has_keys: bool) -> FetchedKeys:
+        try:
+            async with asyncio.timeout(self._limits.total):
+                return await self._get(has_keys=has_keys)
+        except TimeoutError:
+            raise FetchError("no complete answer in time") from None
+        except httpx.HTTPError as error:
+            # The text of httpx errors may quote what the peer sent; the class says enough.
+            raise FetchError(f"request failed ({type(error).__name__})") from None
+        except MalformedKeySetError as error:
+            raise FetchError(f"refused the answer: {error}") from None
+
+    @staticmethod
+    async def warm_up() -> None:
+        """Have httpx's event loop backend imported before a fetch would do it in mid-traffic."""
+        await anyio.lowlevel.checkpoint()
+
+    async def close(self) -> None:
+        """Close the connections; a later `fetch` opens new ones."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    async def _get(self, *, has_keys: bool) -> FetchedKeys:
+        # No compression: a few hundred bytes do not need it, and a bomb would unpack before the
+        # size could be checked.
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if has_keys and self._etag is not None:
+            headers["If-None-Match"] = self._etag
+        async with self._open().stream("GET", self._url, headers=headers) as response:
+            max_age = _max_age(response.headers)
+            if response.status_code == httpx.codes.NOT_MODIFIED and "If-None-Match" in headers:
+                return FetchedKeys(None, max_age)
+            if response.status_code != httpx.codes.OK:
+                raise FetchError(
+                    f"status {response.status_code}", retry_after=_retry_after(response.headers)
+                )
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise FetchError("refused the answer: compressed")
+            snapshot = parse_jwks(await self._body(response), self._algorithms)
+            self._etag = _entity_tag(response.headers)
+            return FetchedKeys(snapshot, max_age)
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > self._limits.max_bytes:
+                raise FetchError(f"refused the answer: over {self._limits.max_bytes} bytes")
+        return bytes(body)
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is None:
+            self._client = self._new_client()
+        return self._client
+
+    def _new_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            verify=self._tls,
+            # A redirect would let whoever can write one name the keys that we trust.
+            follow_redirects=False,
+            # Plain http is for this machine and for listed hosts; a proxy from the environment
+            # would carry the keys over the network in clear. Over TLS it can do no harm.
+            trust_env=httpx.URL(self._url).scheme == "https",
+            timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            transport=self._transport,
+            headers={"User-Agent": "better-auth-resource-server"},
+        )
+
+
+def _entity_tag(headers: httpx.Headers) -> str | None:
+    """Keep a tag that can be sent back as it is (RFC 9110 section 8.8.3), and no other."""
+    tag = headers.get("etag", "")
+    return tag if tag.isascii() and tag.isprintable() and 0 < len(tag) <= _MAX_ETAG else None
+
+
+def _max_age(headers: httpx.Headers) -> float | None:
+    """Read `Cache-Control: max-age` (RFC 9111 section 5.2.2.1); our own bounds come on top."""
+    found = _MAX_AGE.search(headers.get("cache-control", ""))
+    return float(found.group(1)) if found else None
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Read a delay in seconds; the date form of RFC 9110 section 10.2.3 is left to the back-off."""
+    value = headers.get("retry-after") or headers.get("x-retry-after") or ""
+    return float(value) if value.isdecimal() and len(value) <= _MAX_DIGITS else None

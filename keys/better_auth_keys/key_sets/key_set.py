@@ -1,0 +1,230 @@
+"""Where verification keys come from: the `KeySet` protocol, its snapshot, and keys held locally."""
+
+import json
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal, Protocol, Self
+
+from better_auth_keys.clock import (Clock, SystemClock)
+from better_auth_keys.errors import (KeySetUnavailableError)
+from better_auth_keys.tokens.jwk import (DEFAULT_ALGORITHMS, MAX_KID_LENGTH, UnusableKey, UnusableKeyError, VerificationKey, algorithm_set, parse_jwk)
+
+logger = logging.getLogger("keys")
+
+MAX_KEYS: Final = 100
+MAX_DOCUMENT_BYTES: Final = 256 * 1024
+
+State = Literal["fresh", "stale", "unavailable"]
+
+
+class MalformedKeySetError(Exception):
+    """A document that is no JWK set, or holds no usable key. It never leaves `keys`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutKey:
+    """A member of a JWK set that cannot verify tokens. Tokens signed with it are refused."""
+
+    place: int
+    """In the set, from 0 on."""
+    kid: str | None
+    """As the set names it; None where it names none that can be shown."""
+    reason: UnusableKey
+
+    def __str__(self) -> str:
+        return f"{self.kid or f'number {self.place + 1}'} ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySnapshot:
+    """The keys of an issuer as they were known at one moment; replaced whole, never changed."""
+
+    keys: Mapping[str, VerificationKey]
+    left_out: tuple[LeftOutKey, ...] = ()
+
+    @classmethod
+    def of(cls, keys: Iterable[VerificationKey]) -> Self:
+        """Make a snapshot of keys already parsed."""
+        return cls(MappingProxyType({key.kid: key for key in keys}))
+
+
+@dataclass(frozen=True, slots=True)
+class KeySetStatus:
+    """What an operator wants to know of a key set. Ages and delays are in seconds."""
+
+    state: State
+    kids: tuple[str, ...]
+    left_out: tuple[LeftOutKey, ...] = ()
+    age: float | None = None
+    next_refresh_in: float | None = None
+    last_error: str | None = None
+    fetches: int = 0
+    failures: int = 0
+
+
+class KeySet(Protocol):
+    """The keys of one issuer."""
+
+    async def find(self, kid: str) -> VerificationKey | None:
+        """Give the key named `kid`, or None when the issuer has none of that name.
+
+        Raises `KeySetUnavailableError` when that cannot be told.
+        """
+        ...
+
+    def status(self) -> KeySetStatus:
+        """Tell the state of the set without waiting for anything."""
+        ...
+
+    async def refresh(self) -> None:
+        """Ask the issuer anew, whatever is known; wait for its answer, but not for ever.
+
+        Raises `KeySetUnavailableError` when there is none.
+        """
+        ...
+
+    async def start(self) -> None:
+        """Begin whatever background work the set needs."""
+        ...
+
+    async def stop(self) -> None:
+        """End the background work; `find` keeps answering from what is known."""
+        ...
+
+
+def parse_jwks(document: bytes, algorithms: str | Collection[str]) -> KeySnapshot:
+    """Read a JWK set (RFC 7517 section 5); one broken or exotic key never spoils the others.
+
+    Where two different keys share a kid neither is taken: nobody can say which one is meant.
+
+    Raises `MalformedKeySetError` where no usable key is in it: an empty set must never replace a
+    good one.
+    """
+    try:
+        value = json.loads(document)
+    except (ValueError, RecursionError):
+        raise MalformedKeySetError("not JSON") from None
+    members = value.get("keys") if isinstance(value, dict) else None
+    if not isinstance(members, list):
+        raise MalformedKeySetError("no JWK set")
+    if len(members) > MAX_KEYS:
+        raise MalformedKeySetError(f"more than {MAX_KEYS} keys")
+    usable: list[tuple[int, VerificationKey]] = []
+    left_out: list[LeftOutKey] = []
+    distinct: dict[str, set[VerificationKey]] = {}
+    for place, member in enumerate(members):
+        try:
+            key = parse_jwk(member, algorithms)
+        except UnusableKeyError as error:
+            left_out.append(LeftOutKey(place, _shown_kid(member), error.reason))
+        else:
+            usable.append((place, key))
+            distinct.setdefault(key.kid, set()).add(key)
+    keys = {key.kid: key for _, key in usable if len(distinct[key.kid]) == 1}
+    left_out += [
+        LeftOutKey(place, _shown_kid({"kid": key.kid}), UnusableKey.DUPLICATE_KEY_ID)
+        for place, key in usable
+        if key.kid not in keys
+    ]
+    if not keys:
+        reasons = ", ".join(sorted({key.reason for key in left_out}))
+        raise MalformedKeySetError(f"no usable key ({reasons})" if reasons else "no usable key")
+    left_out.sort(key=lambda key: key.place)
+    return KeySnapshot(MappingProxyType(keys), tuple(left_out))
+
+
+def _shown_kid(member: object) -> str | None:
+    """Return the kid of a member, if it is fit for a person's eyes."""
+    kid = member.get("kid") if isinstance(member, dict) else None
+    shown = isinstance(kid, str) and len(kid) <= MAX_KID_LENGTH and kid.isprintable()
+    return kid if shown else None
+
+
+class StaticKeySet:
+    """Keys given as values, or read from a JWKS file that is read again when it changes.
+
+    The file is looked at on use, at most once a second. A file that has become unreadable or holds
+    no key leaves the keys in place that were read before.
+    """
+
+    _LOOK_EVERY: Final = 1.0
+
+    def __init__(self, keys: Iterable[VerificationKey], *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._snapshot: KeySnapshot | None = KeySnapshot.of(keys)
+        self._path: Path | None = None
+        self._algorithms = DEFAULT_ALGORITHMS
+        self._seen: tuple[int, int, int] | None = None
+        self._looked_at = float("-inf")
+        self._error: str | None = None
+
+    @classmethod
+    def from_file(
+        cls,
+        path: Path,
+        *,
+        algorithms: str | Collection[str] = DEFAULT_ALGORITHMS,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Make a key set of a JWKS file, which need not be there yet."""
+        key_set = cls((), clock=clock)
+        key_set._snapshot, key_set._path = None, path
+        key_set._algorithms = algorithm_set(algorithms)
+        return key_set
+
+    async def find(self, kid: str) -> VerificationKey | None:
+        """Give the key named `kid`; raises `KeySetUnavailableError` while there is no file."""
+        self._look()
+        if self._snapshot is None:
+            raise KeySetUnavailableError("the JWKS file cannot be used", retry_after=1)
+        return self._snapshot.keys.get(kid)
+
+    def status(self) -> KeySetStatus:
+        """Tell the state of the set."""
+        self._look()
+        if self._snapshot is None:
+            return KeySetStatus("unavailable", (), last_error=self._error)
+        state: State = "stale" if self._error else "fresh"
+        return KeySetStatus(
+            state, tuple(self._snapshot.keys), self._snapshot.left_out, last_error=self._error
+        )
+
+    async def refresh(self) -> None:
+        """Read the file again if it has changed."""
+        self._looked_at = float("-inf")
+        self._look()
+        if self._snapshot is None or self._error is not None:
+            raise KeySetUnavailableError("the JWKS file cannot be used", retry_after=1)
+
+    async def start(self) -> None:
+        """Read the file once, so that the first request finds its key."""
+        self._look()
+
+    async def stop(self) -> None:
+        """Do nothing: there is no background work."""
+
+    def _look(self) -> None:
+        """Read the file if it has changed. It is small and local: no thread is worth it."""
+        now = self._clock.monotonic()
+        if self._path is None or now - self._looked_at < self._LOOK_EVERY:
+            return
+        self._looked_at = now
+        try:
+            about = self._path.stat()
+            seen = (about.st_mtime_ns, about.st_size, about.st_ino)
+            if seen == self._seen:
+                return
+            if about.st_size > MAX_DOCUMENT_BYTES:
+                raise MalformedKeySetError("too large")
+            self._snapshot = parse_jwks(self._path.read_bytes(), self._algorithms)
+        except (OSError, MalformedKeySetError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            text = f"{self._path}: {reason}"
+            if text != self._error:
+                logger.warning("the JWKS file cannot be used: %s", text)
+            self._error = text
+        else:
+            self._seen, self._error = seen, None

@@ -1,0 +1,1 @@
+"""The store of signing keys in Better Auth's own table."""

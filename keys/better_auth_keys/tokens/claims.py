@@ -1,0 +1,121 @@
+"""Claims -> `AccessToken`, or the reason why not (RFC 7519, RFC 8725, RFC 9068).
+
+Everything here is decided by the claims, the policy and the time; no key is needed.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from better_auth_keys.errors import (InvalidTokenError, Reason)
+from better_auth_keys.tokens.policy import (VerificationPolicy)
+
+MAX_SUBJECT_LENGTH: Final = 255
+_PROFILE_CLAIMS: Final = {"better-auth": (), "rfc9068": ("client_id", "jti")}
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A verified token. Only `AccessTokenVerifier` makes one.
+
+    A user is (issuer, subject), never the subject alone. Times are Unix seconds. `scopes` is None
+    where the token carries no `scope` at all, which is not the same as an empty one. `not_before`
+    is `issued_at` where the token carries no `nbf`.
+    """
+
+    issuer: str
+    subject: str
+    audiences: frozenset[str]
+    issued_at: float
+    not_before: float
+    expires_at: float
+    key_id: str
+    scopes: frozenset[str] | None
+    claims: Mapping[str, object]
+
+
+def read_claims(
+    unverified_claims: dict[str, object], key_id: str, policy: VerificationPolicy, now: float
+) -> AccessToken:
+    """Check the claims and give them as the token that they make, if its signature holds.
+
+    `now` is in Unix seconds. Raises `InvalidTokenError`.
+    """
+    claims = unverified_claims
+    issuer = claims.get("iss")
+    if not isinstance(issuer, str) or issuer not in policy.issuers:
+        raise InvalidTokenError(Reason.WRONG_ISSUER)
+    audiences = _audiences(claims.get("aud"))
+    if policy.audiences.isdisjoint(audiences):
+        raise InvalidTokenError(Reason.WRONG_AUDIENCE)
+    issued_at = _numeric_date(claims.get("iat"))
+    token = AccessToken(
+        issuer=issuer,
+        subject=_subject(claims.get("sub")),
+        audiences=audiences,
+        issued_at=issued_at,
+        not_before=_numeric_date(claims["nbf"]) if "nbf" in claims else issued_at,
+        expires_at=_numeric_date(claims.get("exp")),
+        key_id=key_id,
+        scopes=_scopes(claims),
+        claims=MappingProxyType(claims),
+    )
+    check_times(token, policy, now)
+    if not 0 <= token.expires_at - token.issued_at <= policy.max_lifetime:
+        raise InvalidTokenError(Reason.LIFETIME_TOO_LONG)
+    if any(not isinstance(claims.get(name), str) for name in _PROFILE_CLAIMS[policy.profile]):
+        raise InvalidTokenError(Reason.MISSING_CLAIM)
+    if "cnf" in claims:
+        # Bound to a key whose proof a Bearer request does not bring (RFC 9449 section 7.2).
+        raise InvalidTokenError(Reason.KEY_BOUND)
+    return token
+
+
+def check_times(token: AccessToken, policy: VerificationPolicy, now: float) -> None:
+    """Raise `InvalidTokenError` unless the token is valid at `now`, give or take the leeway."""
+    if token.expires_at <= now - policy.leeway:
+        raise InvalidTokenError(Reason.EXPIRED)
+    if token.issued_at > now + policy.leeway or token.not_before > now + policy.leeway:
+        raise InvalidTokenError(Reason.NOT_YET_VALID)
+
+
+def _audiences(value: object) -> frozenset[str]:
+    if isinstance(value, str):
+        return frozenset({value})
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return frozenset(value)
+    raise InvalidTokenError(Reason.WRONG_AUDIENCE)
+
+
+def _numeric_date(value: object) -> float:
+    # bool is an int to Python and a mistake in a token; 1e400 has become infinity by now.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidTokenError(Reason.BAD_TIME_CLAIM)
+    try:
+        seconds = float(value)
+    except OverflowError:
+        raise InvalidTokenError(Reason.BAD_TIME_CLAIM) from None
+    if not math.isfinite(seconds):
+        raise InvalidTokenError(Reason.BAD_TIME_CLAIM)
+    return seconds
+
+
+def _subject(value: object) -> str:
+    # isprintable refuses control characters and lone surrogates; a user's name for themselves is
+    # not normalized: what differs by one code point is another user.
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_SUBJECT_LENGTH:
+        raise InvalidTokenError(Reason.BAD_SUBJECT)
+    if not value.isprintable():
+        raise InvalidTokenError(Reason.BAD_SUBJECT)
+    return value
+
+
+def _scopes(claims: Mapping[str, object]) -> frozenset[str] | None:
+    if "scope" not in claims:
+        return None
+    scope = claims["scope"]
+    if not isinstance(scope, str):
+        raise InvalidTokenError(Reason.BAD_SCOPE)
+    return frozenset(scope.split(" ")) - {""}

@@ -1,0 +1,222 @@
+"""One JWK of an issuer's set -> `VerificationKey`, or the reason why it is not one.
+
+Each key is used with exactly one algorithm (RFC 8725 section 3.1): the one it names or, where it
+names none, the single configured algorithm that fits its type. The token never has a say in it.
+Only public asymmetric keys get through; symmetric (`oct`) keys and published private keys do not.
+"""
+
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+from better_auth_keys.string_sets import (string_set)
+from better_auth_keys.tokens.weak_keys import (has_roca_fingerprint, has_small_order, is_ed25519_point)
+
+DEFAULT_ALGORITHMS: Final = frozenset({"EdDSA", "RS256"})
+MAX_KID_LENGTH: Final = 255
+MIN_RSA_BITS: Final = 2048  # RFC 7518 section 3.3
+MAX_RSA_BITS: Final = 8192  # verifying costs grow with the modulus; nobody signs JWTs with more
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A signature algorithm that we verify: its JOSE name and the key that it takes."""
+
+    name: str
+    key_type: str
+    curve: str | None
+    # The name under which joserfc holds the implementation: Ed25519 has had two (RFC 9864).
+    implementation: str
+
+
+ALGORITHMS: Final[Mapping[str, Algorithm]] = {
+    algorithm.name: algorithm
+    for algorithm in (
+        Algorithm("EdDSA", "OKP", "Ed25519", "Ed25519"),
+        Algorithm("RS256", "RSA", None, "RS256"),
+        Algorithm("PS256", "RSA", None, "PS256"),
+        Algorithm("ES256", "EC", "P-256", "ES256"),
+        Algorithm("ES512", "EC", "P-521", "ES512"),
+    )
+}
+
+# joserfc gives a curve coordinate and an RSA number under these names (RFC 7518 section 6).
+_PUBLIC_MEMBERS: Final = {"OKP": ("crv", "x"), "EC": ("crv", "x", "y"), "RSA": ("n", "e")}
+_PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+
+
+class UnusableKey(StrEnum):
+    """Why a JWK was left out of the set."""
+
+    NOT_AN_OBJECT = "not_an_object"
+    BAD_KEY_ID = "bad_key_id"
+    DUPLICATE_KEY_ID = "duplicate_key_id"
+    KEY_TYPE = "key_type"
+    PRIVATE = "private"
+    NOT_FOR_SIGNATURES = "not_for_signatures"
+    ALGORITHM = "algorithm"
+    AMBIGUOUS_ALGORITHM = "ambiguous_algorithm"
+    MALFORMED = "malformed"
+    WEAK = "weak"
+
+
+class UnusableKeyError(Exception):
+    """A JWK that cannot verify tokens; `reason` says why. It never leaves `keys`."""
+
+    def __init__(self, reason: UnusableKey) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """A public key bound to one algorithm.
+
+    Two are equal when kid, algorithm and RFC 7638 thumbprint are: the same key fetched twice is
+    one key, and another key under a re-used kid is not.
+    """
+
+    kid: str
+    algorithm: str
+    thumbprint: str
+    _key: OKPKey | ECKey | RSAKey = field(compare=False, repr=False)
+
+    def verifies(self, signing_input: bytes, signature: bytes) -> bool:
+        """Tell whether `signature` (raw JWS bytes) is this key's over `signing_input`."""
+        implementation = JWSRegistry.algorithms[ALGORITHMS[self.algorithm].implementation]
+        return implementation.verify(signing_input, signature, self._key)
+
+
+def canonical_algorithm(name: str) -> str:
+    """Give the one name of an algorithm: `Ed25519` (RFC 9864) is what JOSE called `EdDSA`."""
+    return "EdDSA" if name == "Ed25519" else name
+
+
+def algorithm_set(names: str | Collection[str]) -> frozenset[str]:
+    """Return the canonical names of algorithms: `EdDSA` and `Ed25519` are one.
+
+    Raises `ValueError` for none at all or an unknown one, `TypeError` for what are no strings.
+    """
+    canonical = frozenset(map(canonical_algorithm, string_set(names, "algorithms")))
+    if not canonical or not canonical <= ALGORITHMS.keys():
+        raise ValueError(f"algorithms must be among {', '.join(ALGORITHMS)} (or Ed25519)")
+    return canonical
+
+
+def parse_jwk(jwk: object, algorithms: str | Collection[str]) -> VerificationKey:
+    """Make a verification key of one member of a JWK set (RFC 7517 section 4).
+
+    `algorithms` are the configured ones; they decide only where the key names none.
+    A key without `kid` goes by its RFC 7638 thumbprint.
+
+    Raises `UnusableKeyError`.
+    """
+    if not isinstance(jwk, dict):
+        raise UnusableKeyError(UnusableKey.NOT_AN_OBJECT)
+    key_type = jwk.get("kty")
+    if not isinstance(key_type, str) or key_type not in _PUBLIC_MEMBERS:
+        raise UnusableKeyError(UnusableKey.KEY_TYPE)
+    if not _PRIVATE_MEMBERS.isdisjoint(jwk):
+        # Who publishes a private key has given it away: nothing signed with it proves anything.
+        raise UnusableKeyError(UnusableKey.PRIVATE)
+    _check_purpose(jwk)
+    algorithm = _algorithm_of(jwk, key_type, algorithm_set(algorithms))
+    key = _import_public(jwk, key_type, algorithm)
+    thumbprint = key.thumbprint()
+    kid = jwk.get("kid", thumbprint)
+    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_LENGTH:
+        raise UnusableKeyError(UnusableKey.BAD_KEY_ID)
+    return VerificationKey(kid, algorithm.name, thumbprint, key)
+
+
+def _check_purpose(jwk: Mapping[str, object]) -> None:
+    if jwk.get("use", "sig") != "sig":
+        raise UnusableKeyError(UnusableKey.NOT_FOR_SIGNATURES)
+    operations = jwk.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise UnusableKeyError(UnusableKey.NOT_FOR_SIGNATURES)
+
+
+def _algorithm_of(
+    jwk: Mapping[str, object], key_type: str, algorithms: frozenset[str]
+) -> Algorithm:
+    named = jwk.get("alg")
+    if named is None:
+        fitting = [
+            algorithm
+            for algorithm in ALGORITHMS.values()
+            if algorithm.name in algorithms and _fits(algorithm, jwk, key_type)
+        ]
+        if len(fitting) > 1:
+            raise UnusableKeyError(UnusableKey.AMBIGUOUS_ALGORITHM)
+        if not fitting:
+            raise UnusableKeyError(UnusableKey.ALGORITHM)
+        return fitting[0]
+    algorithm = ALGORITHMS.get(canonical_algorithm(named)) if isinstance(named, str) else None
+    if algorithm is None or not _fits(algorithm, jwk, key_type):
+        raise UnusableKeyError(UnusableKey.ALGORITHM)
+    return algorithm
+
+
+def _fits(algorithm: Algorithm, jwk: Mapping[str, object], key_type: str) -> bool:
+    return algorithm.key_type == key_type and algorithm.curve == (
+        None if key_type == "RSA" else jwk.get("crv")
+    )
+
+
+def _import_public(
+    jwk: Mapping[str, object], key_type: str, algorithm: Algorithm
+) -> OKPKey | ECKey | RSAKey:
+    members: dict[str, str | list[str]] = {"kty": key_type}
+    for name in _PUBLIC_MEMBERS[key_type]:
+        value = jwk.get(name)
+        if not isinstance(value, str):
+            raise UnusableKeyError(UnusableKey.MALFORMED)
+        members[name] = value
+    try:
+        with warnings.catch_warnings():
+            # joserfc warns of short RSA keys; we refuse them below.
+            warnings.simplefilter("ignore", SecurityWarning)
+            if algorithm.key_type == "OKP":
+                return _sound(OKPKey.import_key(members))
+            if algorithm.key_type == "EC":
+                return ECKey.import_key(members)  # checks that the point is on its curve
+            return _strong_enough(RSAKey.import_key(members))
+    except (JoseError, ValueError, TypeError, OverflowError, UnsupportedAlgorithm) as error:
+        raise UnusableKeyError(UnusableKey.MALFORMED) from error
+
+
+def _sound(key: OKPKey) -> OKPKey:
+    """Return the Ed25519 key, unless anybody could sign for it or it is not a point."""
+    public = key.public_key
+    if not isinstance(public, Ed25519PublicKey):
+        raise UnusableKeyError(UnusableKey.MALFORMED)
+    point = public.public_bytes_raw()
+    if not is_ed25519_point(point):
+        raise UnusableKeyError(UnusableKey.MALFORMED)
+    if has_small_order(point):
+        raise UnusableKeyError(UnusableKey.WEAK)
+    return key
+
+
+def _strong_enough(key: RSAKey) -> RSAKey:
+    public = key.public_key
+    if not isinstance(public, RSAPublicKey):
+        raise UnusableKeyError(UnusableKey.MALFORMED)
+    numbers = public.public_numbers()
+    if not MIN_RSA_BITS <= public.key_size <= MAX_RSA_BITS:
+        raise UnusableKeyError(UnusableKey.WEAK)
+    if numbers.n % 2 == 0 or numbers.e < 3 or numbers.e % 2 == 0:  # noqa: PLR2004 - RFC 8017 3.1
+        raise UnusableKeyError(UnusableKey.MALFORMED)
+    if has_roca_fingerprint(numbers.n):
+        raise UnusableKeyError(UnusableKey.WEAK)
+    return key

@@ -1,1 +1,0 @@
-"""The proof behind `scripts.check_compose`: docker-compose.yml run, used and looked into."""

@@ -1,0 +1,1 @@
+"""The development stack that ./scripts/dev runs."""

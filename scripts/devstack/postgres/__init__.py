@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL of development and tests."""

@@ -1,0 +1,248 @@
+"""What a development stack runs with, from the command line, the environment and `.env`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from scripts.devstack.home import (DevHome)
+from scripts.devstack.https import (HttpsFront)
+from scripts.devstack.postgres.files import (CHECKOUT, short_hash)
+from service.database.url import (DatabaseUrl)
+from service.settings.base import (SettingsModel)
+from service.settings.reader import (SettingsError, read)
+from service.settings.types import (Port)
+from service.settings.model import (Settings)
+
+DEFAULT_HOME: Final = CHECKOUT / ".dev"
+WEB: Final = CHECKOUT / "web"
+# What any program may need to find its way: never a secret of ours.
+_SURROUNDINGS: Final = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TERM", "NO_COLOR"),
+    *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "XDG_CACHE_HOME"),
+)
+# What web/ and the operators of its keys must agree on.
+_ISSUER: Final[Mapping[str, str]] = {
+    "ACCESS_TOKEN_LIFETIME": "15m",
+    "SESSION_LIFETIME": "7d",
+    "SIGNING_ALGORITHM": "EdDSA",
+    "JWKS_GRACE_PERIOD": "30d",
+}
+_ISSUER_SECRETS: Final = ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")
+# In operators.env: whether the stack's database runs only while the stack does.
+EMBEDDED: Final = "DEV_EMBEDDED_DATABASE"
+
+
+class UsageError(Exception):
+    """The stack cannot be started as asked; the message is one line that says what to set."""
+
+
+@dataclass(frozen=True)
+class DatabaseUrls:
+    """One URL for each role. `auth` is None where nobody needs it."""
+
+    app: DatabaseUrl
+    owner: DatabaseUrl
+    auth: DatabaseUrl | None
+    purge: DatabaseUrl | None = None
+
+
+class StackSettings(SettingsModel):
+    """What the stack itself goes by; all else is passed on to its programs."""
+
+    port: Port = 8000
+    web_port: Port = 3000
+    https_port: Port = 8443
+    database_url: DatabaseUrl | None = None
+    migration_database_url: DatabaseUrl | None = None
+    auth_database_url: DatabaseUrl | None = None
+    purge_database_url: DatabaseUrl | None = None
+
+    def external(self, *, api_only: bool) -> DatabaseUrls | None:
+        """Return the URLs of a database that is there already, if DATABASE_URL names one.
+
+        Raises `UsageError`.
+        """
+        if self.database_url is None:
+            return None
+        owner, auth = self.migration_database_url, self.auth_database_url
+        missing = [] if owner is not None else ["MIGRATION_DATABASE_URL"]
+        if auth is None and not api_only:
+            missing.append("AUTH_DATABASE_URL")
+        if owner is None or missing:
+            raise UsageError(
+                f"DATABASE_URL is set, so {' and '.join(missing)} must be set too"
+                " (or unset DATABASE_URL for the embedded PostgreSQL)"
+            )
+        auth = None if api_only else auth
+        return DatabaseUrls(self.database_url, owner, auth, self.purge_database_url)
+
+
+@dataclass(frozen=True)
+class DevSettings:
+    """The stack's settings. `environment` has what its programs are passed on, by name."""
+
+    home: Path
+    api_only: bool
+    port: int
+    web_port: int
+    https_port: int | None
+    environment: Mapping[str, str]
+    external: DatabaseUrls | None
+
+    @property
+    def web_address(self) -> str:
+        """Where the web app listens."""
+        return f"http://localhost:{self.web_port}"
+
+    @property
+    def service_address(self) -> str:
+        """Where the service listens."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def front(self) -> HttpsFront | None:
+        """The proxy in front of both, where there is one."""
+        return None if self.https_port is None else HttpsFront(DevHome(self.home), self.https_port)
+
+    @property
+    def web_origin(self) -> str:
+        """The web app's origin, which is the tokens' issuer and audience."""
+        return self.web_address if self.front is None else self.front.app_origin
+
+    @property
+    def service_origin(self) -> str:
+        """The service's origin."""
+        return self.service_address if self.front is None else self.front.api_origin
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that the stack listens on, by the settings that choose them."""
+        ports = {"PORT": self.port}
+        if not self.api_only:
+            ports["WEB_PORT"] = self.web_port
+        if self.https_port is not None:
+            ports["HTTPS_PORT"] = self.https_port
+        return ports
+
+    @property
+    def issuer_settings(self) -> dict[str, str]:
+        """What web/ and the operators of its keys must agree on."""
+        return {name: self.environment.get(name, default) for name, default in _ISSUER.items()}
+
+    def service_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
+        """Give the service its own settings and nothing else; empty means not set."""
+        settings = self._service_settings(home, urls)
+        return {**surroundings(), "PYTHONUNBUFFERED": "1", **settings}
+
+    def _service_settings(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
+        own = Settings.names()
+        wanted = {name: value for name, value in self.environment.items() if name in own}
+        # What belongs to another issuer or to another database must not reach into this stack.
+        ours = {
+            "ENVIRONMENT": "development",
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "BETTER_AUTH_URL": self.web_origin,
+            **self._behind_https,
+            "DATABASE_URL": urls.app.setting,
+            "DIRECT_DATABASE_URL": wanted.get("DIRECT_DATABASE_URL", "") if self.external else "",
+            "JWKS_URL": "",
+            # Without web/ there is no Better Auth to ask.
+            "ACCOUNT_API": "false" if self.api_only else wanted.get("ACCOUNT_API", ""),
+            "JWKS_FILE": str(home.folder / "jwks.json") if self.api_only else "",
+            "JWT_ISSUER": "",
+            "JWT_AUDIENCE": "",
+            "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),
+        }
+        return {**wanted, **ours}
+
+    def web_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
+        """Give web/ its own settings and nothing else."""
+        ours = {
+            "AUTH_DATABASE_URL": _text(urls.auth),
+            "BETTER_AUTH_URL": self.web_origin,
+            **self._issuer_secrets(home),
+            **self.issuer_settings,
+            "SERVICE_URL": self.service_origin,
+            "NEXT_TELEMETRY_DISABLED": "1",
+        }
+        if self.front is not None:
+            ours |= self.front.trusting(surroundings())
+        if self.home != DEFAULT_HOME:
+            # `next dev` locks its folder, and another stack may be running in this checkout.
+            ours["NEXT_DIST_DIR"] = f".next-{short_hash(self.home)}"
+        return {**surroundings(), **ours}
+
+    def operators_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
+        """Give the operators' commands what they work on: `./scripts/ops` runs them so."""
+        common = {
+            EMBEDDED: "" if self.external else "true",
+            **self._service_settings(home, urls),
+            "MIGRATION_DATABASE_URL": urls.owner.setting,
+            "PURGE_DATABASE_URL": _text(urls.purge),
+            "PINNED_KEYS": self.environment.get("PINNED_KEYS", ""),
+            **self.issuer_settings,
+        }
+        if self.api_only:
+            return {**common, "SIGNING_KEYS_FILE": str(home.folder / "signing-keys.json")}
+        return {**common, "AUTH_DATABASE_URL": _text(urls.auth), **self._issuer_secrets(home)}
+
+    @property
+    def _behind_https(self) -> dict[str, str]:
+        """Say to the service what is in front of it, and how it reaches the issuer through it."""
+        if self.front is None:
+            return {"BETTER_AUTH_INTERNAL_URL": ""}
+        return {
+            "BETTER_AUTH_INTERNAL_URL": self.front.internal_origin,
+            "CA_FILE": str(self.front.authority),
+            "SERVICE_URL": self.service_origin,
+            "TRUSTED_PROXIES": "127.0.0.1",
+        }
+
+    def _issuer_secrets(self, home: DevHome) -> dict[str, str]:
+        """Give Better Auth's secrets; they go with the database, whose keys they encrypt."""
+        given = {name: self.environment.get(name, "") for name in _ISSUER_SECRETS}
+        if self.external and any(given.values()):
+            return given
+        return {"BETTER_AUTH_SECRET": home.secret("better-auth-secret")}
+
+
+def surroundings() -> dict[str, str]:
+    """Give what any program may need to find its way."""
+    return {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
+
+
+def read_settings(
+    *, home: Path, api_only: bool, https: bool = False, dotenv: Path = Path(".env")
+) -> DevSettings:
+    """Read the settings; raises `UsageError`."""
+    if https and api_only:
+        raise UsageError("--https puts a proxy before web/ and the service; leave --api away")
+    names = [*Settings.names(), *_ISSUER, *_ISSUER_SECRETS]
+    try:
+        reading = read({*names, *StackSettings.names()}, dotenv=dotenv)
+        stack = StackSettings.of(reading)
+    except SettingsError as error:
+        raise UsageError(str(error)) from None
+    settings = DevSettings(
+        home=home.resolve(),
+        api_only=api_only,
+        port=stack.port,
+        web_port=stack.web_port,
+        https_port=stack.https_port if https else None,
+        environment={name: reading.given[name].text for name in names if name in reading.given},
+        external=stack.external(api_only=api_only),
+    )
+    taken: dict[int, str] = {}
+    for name, port in {"WEB_PORT": settings.web_port, **settings.ports}.items():
+        if port in taken:
+            raise UsageError(f"{name} and {taken[port]} are both {port}; give them different ports")
+        taken[port] = name
+    return settings
+
+
+def _text(url: DatabaseUrl | None) -> str:
+    return "" if url is None else url.setting

@@ -1,0 +1,1 @@
+"""The operators' commands: all that an image needs."""

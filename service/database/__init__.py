@@ -1,0 +1,1 @@
+"""PostgreSQL: URLs, roles, connections, and statements run as an owner."""

@@ -1,0 +1,121 @@
+"""A PostgreSQL URL as providers print it -> what SQLAlchemy and asyncpg take.
+
+Neon prints `postgresql://user:password@host/db?sslmode=require&channel_binding=require`; asyncpg
+knows neither parameter. `sslmode` becomes a TLS context, and one that verifies: libpq's `require`
+encrypts to whoever answers, which protects nothing. Where the URL says nothing, only this machine
+is reached without TLS. Channel binding is not available in asyncpg.
+"""
+
+import logging
+import ssl
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_plain_validator_function, to_string_ser_schema
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from better_auth_keys.origins import (is_loopback)
+from service.database.neon import (direct, pooled)
+
+logger = logging.getLogger("service")
+
+_SCHEMES: Final = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
+_VERIFIED: Final = frozenset({"require", "verify-ca", "verify-full"})
+_MAX_PORT: Final = 65_535
+_PLAIN: Final = frozenset({"disable"})
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUrl:
+    """Where to connect, and whether over verified TLS. Its text and repr mask the password.
+
+    `url` is SQLAlchemy's, without parameters, and holds the password; `sslmode` is None where the
+    URL had none.
+    """
+
+    url: URL
+    sslmode: str | None
+
+    def __str__(self) -> str:
+        return self._setting.render_as_string(hide_password=True)
+
+    @property
+    def tls(self) -> bool:
+        """Whether to connect over TLS, which is then verified."""
+        if self.sslmode is None:
+            return not is_loopback(self.url.host or "")
+        return self.sslmode in _VERIFIED
+
+    @property
+    def setting(self) -> str:
+        """The URL with its password, as one may keep it in a setting."""
+        return self._setting.render_as_string(hide_password=False)
+
+    @property
+    def dsn(self) -> str:
+        """The URL with its password, as asyncpg itself takes it."""
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def ssl_argument(self) -> ssl.SSLContext | bool:
+        """Give asyncpg's `ssl` argument, stated in either case: its own default is to try."""
+        return ssl.create_default_context() if self.tls else False
+
+    def connect_args(self) -> dict[str, ssl.SSLContext | bool]:
+        """Give the argument by its name."""
+        return {"ssl": self.ssl_argument()}
+
+    def without_pooler(self) -> "DatabaseUrl":
+        """Return the same database without Neon's pooler between."""
+        return replace(self, url=self.url.set(host=direct(self.url.host or "")))
+
+    def of_role(self, user: str, password: str, *, pooler: bool) -> "DatabaseUrl":
+        """Return the same database as another role reaches it."""
+        host = self.url.host or ""
+        host = pooled(host) if pooler else direct(host)
+        return replace(self, url=self.url.set(username=user, password=password, host=host))
+
+    @property
+    def _setting(self) -> URL:
+        query = {} if self.sslmode is None else {"sslmode": self.sslmode}
+        return self.url.set(drivername="postgresql", query=query)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: object, __: GetCoreSchemaHandler) -> CoreSchema:
+        """Have a model's field of this type take the URL's text."""
+        return no_info_plain_validator_function(_validate, serialization=to_string_ser_schema())
+
+
+def _validate(value: object) -> DatabaseUrl:
+    if isinstance(value, DatabaseUrl):
+        return value
+    return parse_database_url(value if isinstance(value, str) else "")
+
+
+def parse_database_url(text: str) -> DatabaseUrl:
+    """Take a URL apart. Raises `ValueError`, without quoting the URL: it holds a password."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError("not a database URL: postgresql://user:password@host/database") from None
+    if url.drivername not in _SCHEMES:
+        raise ValueError("must begin with postgresql://")
+    if not url.host or not url.database or not url.username:
+        raise ValueError("must name a user, a host and a database")
+    if url.port is not None and not 1 <= url.port <= _MAX_PORT:
+        raise ValueError(f"the port must be from 1 to {_MAX_PORT}")
+    try:
+        url.host.encode("idna")
+    except UnicodeError:
+        raise ValueError("the host is no host name") from None
+    query = dict(url.query)
+    sslmode = query.pop("sslmode", None)
+    if query.pop("channel_binding", None) not in (None, "disable"):
+        logger.info("channel_binding in a database URL is not honoured: asyncpg has none")
+    if query:
+        raise ValueError(f"unknown parameters: {', '.join(sorted(query))}")
+    if sslmode is not None and sslmode not in _VERIFIED | _PLAIN:
+        raise ValueError("sslmode must be require, verify-ca, verify-full or disable")
+    return DatabaseUrl(url.set(drivername="postgresql+asyncpg", query={}), sslmode)

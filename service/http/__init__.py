@@ -1,0 +1,1 @@
+"""HTTP: bounds on messages, middleware, JSON bodies, and errors as problem documents."""

@@ -1,0 +1,74 @@
+"""JSON bodies, read strictly: one encoding, one media type, no member twice.
+
+FastAPI's own reading takes UTF-16, a byte order mark and duplicate members, the last of which wins:
+two programs that look at such a body can see two different tasks (RFC 8259 sections 4 and 8.1).
+"""
+
+import json
+import re
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from service.http.problem_document import (ProblemError)
+
+
+class JsonRequest(Request):
+    """A request whose body is JSON or nothing at all."""
+
+    async def json(self) -> Any:
+        """Read the body. Raises `json.JSONDecodeError` for all that is not strictly JSON."""
+        try:
+            return _DECODER.decode((await self.body()).decode("utf-8"))
+        except (ValueError, RecursionError):
+            # One kind of error, and without the body: FastAPI would keep it for its own message.
+            raise json.JSONDecodeError("not JSON", "", 0) from None
+
+
+class JsonRoute(APIRoute):
+    """An operation that anybody may call, with a body that is read strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler of this operation."""
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            require_json(request)
+            return await handle(JsonRequest(request.scope, request.receive))
+
+        return strict
+
+
+def require_json(request: Request) -> None:
+    """Raise `ProblemError` (415) if there is a body and it does not say that it is plain JSON."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    # By a pattern and before FastAPI parses it: the standard library's parser of this header takes
+    # quadratic time for a long one, and trips over some.
+    content_type = headers.get("content-type", "")
+    is_json = len(content_type) <= _MAX_CONTENT_TYPE and _JSON_TYPE.fullmatch(content_type)
+    if not is_json or headers.get("content-encoding", "identity").lower() != "identity":
+        raise ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Send the body as application/json in UTF-8, without compression.",
+        )
+
+
+def _unique_members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member")
+    return members
+
+
+_MAX_CONTENT_TYPE: Final = 200
+_JSON_TYPE: Final = re.compile(
+    r"application/(?:merge-patch\+)?json[ \t]*(?:;[ \t]*charset=(\"?)utf-?8\1[ \t]*)?",
+    re.IGNORECASE,
+)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique_members)

@@ -1,0 +1,1 @@
+"""Who asks, what is refused, and what is written down about it."""

@@ -1,0 +1,227 @@
+"""Hears at once of changed keys and revoked tokens, and tells operators what this replica knows.
+
+Operators' commands NOTIFY, and so does a sign-out. When it is about keys: what is revoked is loaded
+anew, and nothing that takes longer stands before it; then the issuer's keys are fetched, and what
+this replica knows is written down, for a key to be activated when every replica knows it. When it
+is about tokens, what was revoked since is added. Behind both stands a slow look at the same, for
+when nobody is listening; it also keeps the entries of sessions whose tokens were refused. The
+connection that it takes is its own: requests that have all the others must not keep anybody from
+hearing of a stolen key.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from better_auth_keys import (KeySet, KeySetUnavailableError, RevocationList, VerificationPolicy)
+from better_auth_keys.key_sets.key_set import (State)
+from service.security import (revocations)
+from service.security.audit import (Event, SecurityLog)
+from service.database.execution import (Database, DatabaseUnavailableError)
+from service.database.url import (DatabaseUrl)
+from service.database.listener import (Listener)
+
+logger = logging.getLogger("service")
+
+KEYS: Final = "signing_keys"
+TOKENS: Final = revocations.CHANNEL
+LOOK_SECONDS: Final = 30.0
+"""How late a change is seen when nobody is listening."""
+_RETRY_SECONDS: Final = 1.0
+_RELOAD_SECONDS: Final = 3600.0
+"""How often the whole list is loaded anew, to forget entries that can meet no token any more."""
+_MOST_KEPT: Final = 1_000
+_NAME_LENGTH: Final = 300
+
+_REPORT: Final = text(
+    "INSERT INTO public.service_replicas (name, kids, algorithms, listening)"
+    " VALUES (:name, CAST(:kids AS text[]), CAST(:algorithms AS text[]), :listening)"
+    " ON CONFLICT (name) DO UPDATE SET kids = excluded.kids, algorithms = excluded.algorithms,"
+    " listening = excluded.listening, seen_at = clock_timestamp()"
+)
+_LEAVE: Final = text("DELETE FROM public.service_replicas WHERE name = :name")
+_FORGET: Final = text(
+    "DELETE FROM public.service_replicas WHERE seen_at < now() - interval '1 day'"
+)
+
+
+class KeyWatch:
+    """Keeps what is revoked, and the key set, up to date with what others do."""
+
+    def __init__(  # noqa: PLR0913 - it watches over these
+        self,
+        database: Database,
+        direct_url: DatabaseUrl,
+        key_set: KeySet,
+        *,
+        policy: VerificationPolicy,
+        security: SecurityLog,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._database = database
+        self._look_seconds = look_seconds
+        self._security = security
+        self._state: State | None = None
+        self._key_set = key_set
+        self._algorithms = sorted(policy.algorithms)
+        self._stored = revocations.Revocations(database, policy)
+        self._name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"[-_NAME_LENGTH:]
+        self._said, self._keys_changed = asyncio.Event(), asyncio.Event()
+        self._channels: set[str] = set()
+        self._listener = Listener(direct_url, (KEYS, TOKENS), self._hear)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loaded_at: float | None = None
+        self._reload_at = float("-inf")
+        self._failing = False
+        self.revocations = RevocationList()
+
+    @property
+    def listening(self) -> bool:
+        """Whether changes are heard of at once."""
+        return self._listener.listening
+
+    @property
+    def age(self) -> float | None:
+        """How long ago all that is revoked was loaded, in seconds; None if never."""
+        return None if self._loaded_at is None else time.monotonic() - self._loaded_at
+
+    async def start(self, *, reachable: bool) -> None:
+        """Load what is revoked, if the database is `reachable`, and go on in the background."""
+        if reachable:
+            await self._load()
+        self._tasks = [
+            asyncio.create_task(self._listener.run(), name="key-listener"),
+            asyncio.create_task(self._follow_revocations(), name="revocations"),
+            asyncio.create_task(self._follow_keys(), name="keys"),
+        ]
+
+    async def stop(self) -> None:
+        """End the background work, and count as a replica no longer."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+            await self._attempt(self._keep_refused())
+            await self._attempt(self._database.execute(_LEAVE, {"name": self._name}))
+        self._tasks = []
+
+    async def _follow_revocations(self) -> None:
+        """Load what is revoked whenever something was said, and wait for nothing else."""
+        well = self.revocations.loaded
+        while True:
+            seconds = self._look_seconds if well else min(self._look_seconds, _RETRY_SECONDS)
+            await _wait(self._said, seconds)
+            channels, self._channels = self._channels, set()
+            if channels == {TOKENS}:
+                well = await self._attempt(self._load_news())
+            else:
+                well = await self._load()
+                await self._attempt(self._keep_refused())
+            if KEYS in channels:
+                self._keys_changed.set()
+
+    async def _follow_keys(self) -> None:
+        """Fetch the keys whenever they have changed, and say which are known here."""
+        await self._attempt(self._database.execute(_FORGET, {}))
+        while True:
+            well = await self._attempt(self._report())
+            self._look_at_state()
+            # Until the first keys are there, what was reported is soon out of date.
+            settled = well and self._key_set.status().state != "unavailable"
+            seconds = self._look_seconds if settled else min(self._look_seconds, _RETRY_SECONDS)
+            if await _wait(self._keys_changed, seconds):
+                await self._fetch_keys()
+
+    def _look_at_state(self) -> None:
+        state = self._key_set.status().state
+        if state != self._state:
+            healthy = state == "fresh"
+            self._security.write(
+                Event.KEY_SET, level=logging.INFO if healthy else logging.WARNING, state=state
+            )
+        self._state = state
+
+    def _hear(self, channel: str) -> None:
+        self._channels.add(channel)
+        self._said.set()
+
+    async def _load(self) -> bool:
+        return await self._attempt(self._load_all())
+
+    async def _load_all(self) -> None:
+        # What was revoked before this process began is no event of today's.
+        before = len(self.revocations) if self.revocations.loaded else None
+        began = time.monotonic()
+        kids = await self._stored.keys()
+        if before is None or began >= self._reload_at:
+            self.revocations.replace(kids=kids, revocations=await self._stored.all())
+            self._reload_at = began + _RELOAD_SECONDS
+        else:
+            self.revocations.add(await self._stored.news(), kids=kids)
+        self._loaded_at = time.monotonic()
+        self._tell_more(before)
+
+    async def _load_news(self) -> None:
+        before = len(self.revocations)
+        self.revocations.add(await self._stored.news())
+        self._tell_more(before)
+
+    async def _keep_refused(self) -> None:
+        sessions = self.revocations.refused_sessions(_MOST_KEPT)
+        if sessions:
+            await self._stored.keep(sessions)
+            self.revocations.settle_refused(sessions)
+
+    def _tell_more(self, before: int | None) -> None:
+        if before is not None and len(self.revocations) > before:
+            self._security.write(Event.REVOKED, entries=len(self.revocations))
+
+    async def _fetch_keys(self) -> None:
+        # The key set says what keeps it from fetching, and goes on trying by itself.
+        with suppress(KeySetUnavailableError):
+            await self._key_set.refresh()
+
+    async def _report(self) -> None:
+        report = {
+            "name": self._name,
+            "kids": list(self._key_set.status().kids),
+            "algorithms": self._algorithms,
+            "listening": self.listening,
+        }
+        await self._database.execute(_REPORT, report)
+
+    async def _attempt(self, work: Awaitable[object]) -> bool:
+        """Tell whether it could be done; if not, there is one line in the log."""
+        try:
+            await work
+        except (DatabaseUnavailableError, DBAPIError) as error:
+            if not self._failing:
+                kind = type(getattr(error, "orig", error)).__name__
+                logger.warning("cannot look at what is revoked (%s); trying again", kind)
+            self._failing = True
+            return False
+        except Exception:  # the tasks must outlive whatever a peer can provoke
+            logger.exception("looking at what is revoked failed unexpectedly")
+            return False
+        self._failing = False
+        return True
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event and clear it; tell whether it came in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    event.clear()
+    return True

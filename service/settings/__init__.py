@@ -1,0 +1,1 @@
+"""Every setting of the service: one reader, and each value parsed once."""

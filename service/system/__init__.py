@@ -1,0 +1,1 @@
+"""Health, metrics, metadata and documentation of the service itself."""

@@ -1,0 +1,65 @@
+"""Protected resource metadata: what a client needs to know to get a token (RFC 9728).
+
+Better Auth without its oauth-provider plugin is no OAuth authorization server: it has no RFC 8414
+metadata, and its session tokens carry no scope. So `authorization_servers` and `scopes_supported`
+are there only where the tokens are those of an authorization server (RFC 9068).
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from better_auth_keys import (VerificationPolicy)
+from service.security.authentication import (SCOPES)
+from service.http.openapi import (problems)
+from service.http.problem_document import (ProblemError)
+
+PATH: Final = "/.well-known/oauth-protected-resource"
+
+router: Final = APIRouter(tags=["metadata"])
+
+
+class ResourceMetadata(BaseModel):
+    """What a client needs to know to get a token for this service (RFC 9728 section 2)."""
+
+    resource: str = Field(examples=["https://api.example.com"])
+    authorization_servers: list[str] = Field(
+        default=[],
+        description="Issuers of OAuth access tokens; absent where session tokens are accepted.",
+        examples=[["https://app.example.com/api/auth"]],
+    )
+    scopes_supported: list[str] = Field(
+        default=[],
+        description="Scopes that a token can carry; absent where tokens carry none.",
+        examples=[sorted(SCOPES)],
+    )
+    bearer_methods_supported: list[str] = Field(examples=[["header"]])
+
+
+def metadata_for(own_url: str, policy: VerificationPolicy) -> ResourceMetadata:
+    """Return the metadata of the service at `own_url`, which accepts tokens by `policy`."""
+    oauth = policy.profile == "rfc9068"
+    return ResourceMetadata(
+        resource=own_url,
+        authorization_servers=sorted(policy.issuers) if oauth else [],
+        scopes_supported=list(SCOPES) if oauth else [],
+        bearer_methods_supported=["header"],
+    )
+
+
+@router.get(
+    PATH,
+    operation_id="getResourceMetadata",
+    summary="Get protected resource metadata",
+    responses=problems(HTTPStatus.NOT_FOUND),
+    response_model_exclude_defaults=True,  # members without a value are left out (section 3.2)
+)
+async def resource_metadata(request: Request) -> ResourceMetadata:
+    """Return how to get a token for this service; 404 where SERVICE_URL is not set."""
+    metadata = request.app.state.metadata
+    if metadata is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", "SERVICE_URL is not set.")
+    assert isinstance(metadata, ResourceMetadata)  # noqa: S101 - app.py wires nothing else
+    return metadata

@@ -1,0 +1,55 @@
+"""Tokens as Better Auth mints them, and every way of getting them wrong."""
+
+import base64
+import json
+from typing import Final
+
+from better_auth_keys import (AccessTokenVerifier, InvalidTokenError, KeySet, Reason, Signer, StaticKeySet, VerificationPolicy)
+from better_auth_keys.tokens.jwk import (parse_jwk)
+
+NOW: Final = 1_900_000_000
+ORIGIN: Final = "https://app.example.com"
+POLICY: Final = VerificationPolicy(issuers=ORIGIN, audiences=ORIGIN)
+
+
+def claims(**changes: object) -> dict[str, object]:
+    """Give the claims of a good token; a change to `...` takes a claim away."""
+    good: dict[str, object] = {
+        "id": "alice",
+        "name": "Alice",
+        "email": "alice@example.com",
+        "emailVerified": False,
+        "iat": NOW - 10,
+        "exp": NOW + 890,
+        "iss": ORIGIN,
+        "aud": ORIGIN,
+        "sub": "alice",
+    }
+    merged = {**good, **changes}
+    return {name: value for name, value in merged.items() if value is not ...}
+
+
+def b64(data: bytes | dict[str, object]) -> str:
+    raw = json.dumps(data).encode() if isinstance(data, dict) else data
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def key_set_of(*signers: Signer) -> StaticKeySet:
+    algorithms = {"EdDSA", "RS256"}
+    return StaticKeySet([parse_jwk(signer.public_jwk(), algorithms) for signer in signers])
+
+
+def verifier_of(
+    key_set: KeySet | Signer, policy: VerificationPolicy = POLICY, now: float = NOW
+) -> AccessTokenVerifier:
+    keys = key_set_of(key_set) if isinstance(key_set, Signer) else key_set
+    return AccessTokenVerifier(keys, policy, now=lambda: now)
+
+
+async def refusal(verifier: AccessTokenVerifier, token: str) -> Reason:
+    """Give the reason why a token is refused; fail if it is not."""
+    try:
+        await verifier.verify(token)
+    except InvalidTokenError as error:
+        return error.reason
+    raise AssertionError("the token was accepted")

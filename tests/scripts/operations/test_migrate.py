@@ -1,0 +1,137 @@
+"""`migrate`: shows by default, applies when told to, and says what to do when it cannot."""
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import make_url
+
+from scripts.operations.migrate import (main)
+from service.database.url import (parse_database_url)
+from service.migrations.runner import pending, upgrade
+from tests.conftest import DatabaseUrls, PostgresServer
+
+
+@pytest.fixture
+def empty(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> DatabaseUrls:
+    """A database with its roles and no tables, which the command is pointed at."""
+    urls = asyncio.run(postgres.make_database(f"empty_{secrets.token_hex(4)}"))
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", urls.owner)
+    monkeypatch.chdir(tmp_path)
+    return urls
+
+
+def tables(urls: DatabaseUrls) -> list[str]:
+    async def ask() -> list[str]:
+        connection = await asyncpg.connect(urls.owner)
+        try:
+            rows = await connection.fetch(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+            )
+            return [row["tablename"] for row in rows]
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def test_preview_shows_what_is_pending_and_changes_nothing(
+    empty: DatabaseUrls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("pending  0001 ")
+    assert "--execute" in said.err
+    assert tables(empty) == []
+
+
+def test_execute_applies_and_a_second_time_has_nothing_to_do(
+    empty: DatabaseUrls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--execute"]) == 0
+    assert capsys.readouterr().out.startswith("applied  0001 ")
+    assert {"idempotency_keys", "revoked_keys", "tasks"} <= set(tables(empty))
+    assert main(["--execute"]) == 3
+    assert main([]) == 3
+
+
+@pytest.mark.usefixtures("empty")
+def test_json_is_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["executed"] is False
+    assert [name.partition(" ")[0] for name in said["migrations"]] == [
+        "0001",
+        "0002",
+        "0003",
+        "0004",
+        "0005",
+    ]
+
+
+def test_url_comes_from_the_file_too(
+    empty: DatabaseUrls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MIGRATION_DATABASE_URL")
+    assert main([]) == 2
+    (tmp_path / ".env").write_text(f"MIGRATION_DATABASE_URL={empty.owner}\n")
+    assert main([]) == 0
+
+
+def test_two_at_once_apply_everything_once(empty: DatabaseUrls) -> None:
+    url = parse_database_url(empty.owner)
+
+    async def both() -> tuple[list[str], list[str]]:
+        return await asyncio.gather(upgrade(url), upgrade(url))
+
+    assert sorted(len(names) for names in asyncio.run(both())) == [0, 5]
+    assert asyncio.run(pending(url)) == []
+
+
+def test_schema_of_better_auth_is_left_to_those_who_made_its_role(
+    empty: DatabaseUrls, postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The owner here makes no roles, and Better Auth's tables may be anywhere."""
+    superusers = make_url(postgres.superuser_url).set(database=make_url(empty.owner).database)
+
+    async def drop() -> None:
+        connection = await asyncpg.connect(superusers.render_as_string(hide_password=False))
+        await connection.execute("DROP SCHEMA auth")
+        await connection.close()
+
+    asyncio.run(drop())
+    assert main(["--execute"]) == 0
+    assert capsys.readouterr().out.startswith("applied  0001 ")
+
+
+FAILURES = {
+    "nobody there": ("postgresql://owner:hunter2@127.0.0.1:1/x", 1, "cannot reach the database"),
+    "no URL": ("hunter2", 2, "MIGRATION_DATABASE_URL"),
+    "wrong password": ("{owner}", 1, "password authentication failed"),
+    "a role that may not": ("{app}", 1, "permission denied"),
+}
+
+
+@pytest.mark.parametrize(("url", "code", "line"), FAILURES.values(), ids=FAILURES)
+def test_failure_is_one_line_without_the_password(
+    empty: DatabaseUrls,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    url: str,
+    code: int,
+    line: str,
+) -> None:
+    password = empty.owner.split(":")[2].partition("@")[0]
+    filled = url.format(owner=empty.owner.replace(password, "hunter2"), app=empty.app)
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", filled)
+    assert main(["--execute"]) == code
+    said = capsys.readouterr()
+    assert line in said.err
+    assert said.err.count("\n") == 1
+    assert "hunter2" not in said.err
+    assert "Traceback" not in said.err

@@ -1,0 +1,463 @@
+"""The way to the database: round trips, roles, identities that end, and trouble."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy.engine import make_url
+
+from scripts.devstack.postgres import (files as postgres_files)
+from scripts.proofs.in_process import (running)
+from service.app import create_app
+from service.database.execution import (Database, DatabaseRefusedError, DatabaseUnavailableError)
+from service.database.url import (parse_database_url)
+from service.migrations.runner import upgrade
+from service.security.owner import (Owner)
+from service.tasks.cursor import Position
+from service.tasks.query import TaskQuery
+from service.tasks.repository import _COLUMNS, TaskRepository
+from service.tasks.schemas import Task, TaskWrite
+from tests.conftest import DatabaseUrls, PostgresServer
+from tests.service.conftest import Person, settings_for
+from tests.simulators.postgres_proxy import PostgresProxy, postgres_proxy
+
+NEW = TaskWrite(title="x")
+
+
+@pytest.fixture
+async def pool(database: DatabaseUrls) -> AsyncIterator[Database]:
+    """A pool of a single connection, which every owner of a test has to share."""
+    one = Database(parse_database_url(database.app), pool_size=1)
+    yield one
+    await one.close()
+
+
+@pytest.fixture
+async def proxy(database: DatabaseUrls) -> AsyncIterator[PostgresProxy]:
+    target = make_url(database.app)
+    async with postgres_proxy(target.host or "", target.port or 5432) as running_proxy:
+        yield running_proxy
+
+
+def through(proxy: PostgresProxy, database: DatabaseUrls) -> Database:
+    url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
+    return Database(parse_database_url(url.render_as_string(hide_password=False)), pool_size=1)
+
+
+def owner() -> Owner:
+    # With everything in it that could end a string or a statement.
+    return Owner(f"'; \\ \" -- é {uuid4()}")
+
+
+def test_columns_and_task_name_the_same_things_in_the_same_order() -> None:
+    assert [column.name for column in _COLUMNS] == list(Task.__slots__)
+
+
+async def test_operations_take_as_few_round_trips_as_promised(
+    database: DatabaseUrls, proxy: PostgresProxy
+) -> None:
+    pool = through(proxy, database)
+    tasks = TaskRepository(pool, owner())
+    task = await tasks.create(NEW)
+    operations: dict[str, Callable[[], Awaitable[object]]] = {
+        "create": lambda: tasks.create(NEW),
+        "get": lambda: tasks.get(task.id),
+        "list": lambda: tasks.list_page(TaskQuery(), limit=20),
+        "next page": lambda: tasks.list_page(
+            TaskQuery(), limit=20, after=Position(task.created_at, task.id)
+        ),
+        "filtered page": lambda: tasks.list_page(
+            TaskQuery(completed=False, priority=0, q="x", sort="-due_at"),
+            limit=20,
+            after=Position(None, task.id),
+        ),
+        "create with a key": lambda: tasks.create_once(NEW, str(uuid4())),
+        "create with a key again": lambda: tasks.create_once(NEW, "again"),
+        "update": lambda: tasks.change(task.id, {"title": "y"}),
+        "update of a version": lambda: tasks.change(
+            task.id, {"title": "y"}, versions=frozenset(range(9))
+        ),
+        "empty update": lambda: tasks.change(task.id, {}),
+        "delete": lambda: tasks.delete(task.id),
+        "restore": lambda: tasks.restore(task.id),
+    }
+    counted: dict[str, int] = {}
+    # The first turn prepares the statements; the second is what every later request costs.
+    for _ in range(2):
+        for name, work in operations.items():
+            before = proxy.round_trips
+            await work()
+            counted[name] = proxy.round_trips - before
+    await pool.close()
+    assert counted == {
+        "create": 1,
+        "get": 1,
+        "list": 1,
+        "next page": 1,
+        "filtered page": 1,
+        "create with a key": 3,
+        "create with a key again": 3,
+        "update": 3,
+        "update of a version": 3,
+        "empty update": 1,
+        "delete": 3,
+        "restore": 3,
+    }
+
+
+async def test_identity_does_not_outlive_its_statement(pool: Database) -> None:
+    alice, bob = owner(), owner()
+    task = await TaskRepository(pool, alice).create(NEW)
+    for _ in range(3):
+        assert await TaskRepository(pool, alice).get(task.id) == task
+        assert await TaskRepository(pool, bob).get(task.id) is None
+        assert await TaskRepository(pool, bob).change(task.id, {"title": "y"}) is None
+        assert await TaskRepository(pool, bob).delete(task.id) is False
+    assert await identity_on(pool) in (None, "")
+
+
+async def test_fault16_cancelled_transaction_leaves_nothing_behind(pool: Database) -> None:
+    alice, bob = owner(), owner()
+    task = await TaskRepository(pool, alice).create(NEW)
+    inside = asyncio.Event()
+
+    async def interrupted() -> None:
+        async with pool.transaction(alice):
+            inside.set()
+            await asyncio.Event().wait()
+
+    running_task = asyncio.create_task(interrupted())
+    await inside.wait()
+    running_task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running_task
+    assert await identity_on(pool) in (None, "")
+    assert await TaskRepository(pool, bob).list_page(TaskQuery(), limit=10) == []
+    assert await TaskRepository(pool, alice).get(task.id) == task
+
+
+async def test_many_owners_on_one_connection_never_meet(pool: Database) -> None:
+    repositories = [TaskRepository(pool, owner()) for _ in range(10)]
+    made = [await tasks.create(TaskWrite(title=str(n))) for n, tasks in enumerate(repositories)]
+
+    async def see(number: int) -> None:
+        for _ in range(5):
+            assert await repositories[number].list_page(TaskQuery(), limit=9) == [made[number]]
+
+    await asyncio.gather(*(see(number) for number in range(10)))
+
+
+async def identity_on(pool: Database) -> object:
+    """Look at the setting on the pool's one connection, outside of any unit of work."""
+    async with pool._engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        driver = raw.driver_connection
+        assert isinstance(driver, asyncpg.Connection)
+        identity: object = await driver.fetchval("SELECT current_setting('app.user_id', true)")
+        return identity
+
+
+ROLES = {
+    "superuser": "SUPERUSER",
+    "bypassing role": "BYPASSRLS",
+    "member of the tables' owner": "IN ROLE owner",
+    "role that makes roles": "CREATEROLE",
+    "role that replicates": "REPLICATION",
+    "reader of the server's files": "IN ROLE pg_read_server_files",
+    "member of a bypassing role": "IN ROLE {bypassing}",
+}
+
+
+@pytest.mark.parametrize("options", ROLES.values(), ids=ROLES)
+async def test_fault12_role_that_could_bypass_row_level_security_is_refused(
+    postgres: PostgresServer, database: DatabaseUrls, options: str
+) -> None:
+    name, bypassing = f"r_{secrets.token_hex(4)}", f"b_{secrets.token_hex(4)}"
+    admin = await asyncpg.connect(postgres.superuser_url)
+    url = make_url(database.app).set(username=name, password="pw")
+    try:
+        await admin.execute(f"CREATE ROLE {bypassing} BYPASSRLS")
+        await admin.execute(
+            f"CREATE ROLE {name} LOGIN PASSWORD 'pw' {options.format(bypassing=bypassing)}"
+        )
+        await admin.execute(f'GRANT CONNECT ON DATABASE "{url.database}" TO {name}')
+        await refused(url.render_as_string(hide_password=False), "migrate --execute --out FILE")
+        await admin.execute(f'REVOKE CONNECT ON DATABASE "{url.database}" FROM {name}')
+        await admin.execute(f"DROP ROLE {name}")
+        await admin.execute(f"DROP ROLE {bypassing}")
+    finally:
+        await admin.close()
+
+
+async def test_fault12_owner_of_the_tables_is_refused(database: DatabaseUrls) -> None:
+    await refused(database.owner, "role owner owns the table")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE tasks DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE tasks NO FORCE ROW LEVEL SECURITY",
+        "CREATE POLICY everybody ON tasks USING (true)",
+        "CREATE POLICY everybody ON tasks FOR INSERT TO app WITH CHECK (true)",
+        "ALTER POLICY tasks_of_their_owner ON tasks USING (owner_id <> '')",
+        "DROP POLICY tasks_of_their_owner ON tasks",
+        "ALTER TABLE tasks RENAME TO t; CREATE VIEW tasks AS SELECT * FROM t",
+    ],
+)
+async def test_fault13_table_whose_policies_are_not_ours_is_refused(
+    postgres: PostgresServer, change: str
+) -> None:
+    urls = await postgres.make_database(f"changed_{secrets.token_hex(4)}")
+    await upgrade(parse_database_url(urls.owner))
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    await pool.check()
+    as_owner = await asyncpg.connect(urls.owner)
+    await as_owner.execute(change)
+    await as_owner.close()
+    # The connection that was made before is given up too.
+    with pytest.raises(DatabaseRefusedError, match="row-level security on the table tasks"):
+        await pool.check()
+    with pytest.raises(DatabaseRefusedError):
+        await TaskRepository(pool, owner()).list_page(TaskQuery(), limit=1)
+    await pool.close()
+    await refused(urls.app, "row-level security on the table tasks")
+
+
+async def test_policies_that_narrow_or_bind_others_are_no_harm(postgres: PostgresServer) -> None:
+    urls = await postgres.make_database(f"narrowed_{secrets.token_hex(4)}")
+    await upgrade(parse_database_url(urls.owner))
+    as_owner = await asyncpg.connect(urls.owner)
+    await as_owner.execute("CREATE POLICY narrow ON tasks AS RESTRICTIVE USING (priority < 3)")
+    await as_owner.execute("CREATE POLICY theirs ON tasks TO auth USING (true)")
+    await as_owner.close()
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    await pool.check()
+    await pool.close()
+
+
+async def test_fault13_search_path_of_the_role_does_not_choose_the_table(
+    postgres: PostgresServer,
+) -> None:
+    urls = await postgres.make_database(f"shadow_{secrets.token_hex(4)}")
+    await upgrade(parse_database_url(urls.owner))
+    admin = await asyncpg.connect(
+        make_url(postgres.superuser_url)
+        .set(database=make_url(urls.app).database)
+        .render_as_string(hide_password=False)
+    )
+    await admin.execute("CREATE SCHEMA app AUTHORIZATION app")
+    await admin.execute("CREATE TABLE app.tasks (LIKE public.tasks)")
+    await admin.execute("GRANT ALL ON app.tasks TO app")
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    await TaskRepository(pool, owner()).create(NEW)
+    assert await admin.fetchval("SELECT count(*) FROM app.tasks") == 0
+    await admin.close()
+    await pool.close()
+
+
+async def test_fault13_settings_of_a_role_hide_no_policy_and_make_none_up(
+    postgres: PostgresServer,
+) -> None:
+    name = f"settings_{secrets.token_hex(4)}"
+    urls = await postgres.make_database(name)
+    await upgrade(parse_database_url(urls.owner))
+    admin = await asyncpg.connect(postgres.superuser_url.rpartition("/")[0] + f"/{name}")
+    await admin.execute(f"ALTER ROLE app IN DATABASE {name} SET quote_all_identifiers = on")
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    await pool.check()
+    await pool.close()
+    # A function that looks like PostgreSQL's own and says that everybody is Alice.
+    await admin.execute(
+        f"""
+        CREATE FUNCTION public.current_setting(text, boolean) RETURNS text LANGUAGE sql
+        RETURN 'alice';
+        ALTER POLICY tasks_of_their_owner ON tasks
+        USING (owner_id = (SELECT nullif(public.current_setting('app.user_id', true), '')));
+        ALTER ROLE app IN DATABASE {name} SET search_path = public, pg_catalog;
+        """
+    )
+    await admin.close()
+    await refused(urls.app, "row-level security on the table tasks")
+
+
+async def test_database_without_the_tables_is_refused(
+    postgres: PostgresServer,
+) -> None:
+    urls = await postgres.make_database(f"empty_{secrets.token_hex(4)}")
+    await refused(urls.app, "migrate --execute")
+
+
+@pytest.mark.parametrize(
+    ("part", "hint"),
+    [
+        ({"password": "hunter2"}, "password authentication failed"),
+        ({"username": "nobody_here"}, "password authentication failed"),
+        ({"database": "nowhere"}, "does not exist"),
+    ],
+    ids=["password", "role", "database"],
+)
+async def test_database_that_refuses_us_is_said_in_one_line(
+    database: DatabaseUrls, part: dict[str, str], hint: str
+) -> None:
+    url = make_url(database.app).set(**part)  # type: ignore[arg-type] # names of parts of a URL
+    await refused(url.render_as_string(hide_password=False), hint)
+
+
+async def refused(url: str, hint: str) -> None:
+    pool = Database(parse_database_url(url), pool_size=1)
+    with pytest.raises(DatabaseRefusedError, match=hint) as caught:
+        await pool.check()
+    assert "pw@" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DatabaseRefusedError):
+        await TaskRepository(pool, owner()).list_page(TaskQuery(), limit=1)
+    await pool.close()
+
+
+async def test_fault49_connections_that_the_server_ended_fail_no_request(
+    postgres: PostgresServer, pool: Database
+) -> None:
+    tasks = TaskRepository(pool, owner())
+    task = await tasks.create(NEW)
+    admin = await asyncpg.connect(postgres.superuser_url)
+    try:
+        for _ in range(3):
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE application_name = 'better-auth-resource-server' AND usename = 'app'"
+            )
+            assert await tasks.get(task.id) == task
+    finally:
+        await admin.close()
+
+
+async def test_fault52_exhausted_pool_is_unavailable_within_a_second(pool: Database) -> None:
+    alice = owner()
+    async with pool.transaction(alice):
+        with pytest.raises(DatabaseUnavailableError):
+            async with asyncio.timeout(3):
+                await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1)
+    assert await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1) == []
+
+
+async def test_fault47_fault48_service_without_its_database_is_alive_answers_503_and_recovers(
+    database: DatabaseUrls, proxy: PostgresProxy, settings: object, headers_of: Person
+) -> None:
+    jwks_file = getattr(settings, "jwks_file", None)
+    url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
+    text = url.render_as_string(hide_password=False)
+    await proxy.refuse()
+    async with running(create_app(settings_for(text, jwks_file=jwks_file))) as client:
+        user = headers_of("alice")
+        answer = await client.get("/api/tasks", headers=user)
+        assert answer.status_code == 503
+        # Nor can anybody say what is revoked, which comes first.
+        assert answer.json()["code"] == "revocations_unavailable"
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert (await client.get("/livez")).status_code == 200
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["database"]) == (503, "unavailable")
+        await proxy.accept()
+        async with asyncio.timeout(10):
+            while (await client.get("/readyz")).status_code != 200:
+                pass
+        assert (await client.get("/api/tasks", headers=user)).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+        # And again, in mid-run.
+        await proxy.refuse()
+        answer = await client.get("/api/tasks", headers=user)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+
+
+async def test_fault20_dump_and_restore_keep_policies_and_grants(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    names = [f"{name}_{secrets.token_hex(4)}" for name in ("dumped", "restored")]
+    urls, restored = [await postgres.make_database(name) for name in names]
+    await upgrade(parse_database_url(urls.owner))
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    task = await TaskRepository(pool, Owner("alice")).create(NEW)
+    await pool.close()
+    old, new = (postgres.superuser_url.rpartition("/")[0] + f"/{name}" for name in names)
+    for command in (
+        ["pg_dump", "--clean", "--if-exists", "--file=dump.sql", old],
+        ["psql", "--quiet", "--set=ON_ERROR_STOP=1", "--file=dump.sql", new],
+    ):
+        program = postgres_files._installed() / "bin" / command[0]
+        process = await asyncio.create_subprocess_exec(program, *command[1:], cwd=tmp_path)
+        assert await process.wait() == 0
+    pool = Database(parse_database_url(restored.app), pool_size=1)
+    await pool.check()
+    assert await TaskRepository(pool, Owner("alice")).get(task.id) == task
+    assert await TaskRepository(pool, Owner("bob")).get(task.id) is None
+    await pool.close()
+    purge = await asyncpg.connect(restored.purge)
+    assert await purge.fetchval("SELECT count(owner_id) FROM tasks") == 0
+    await purge.close()
+
+
+async def test_fault51_database_that_hangs_costs_a_request_its_budget_and_no_more(
+    database: DatabaseUrls, proxy: PostgresProxy, settings: object, headers_of: Person
+) -> None:
+    url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
+    text = url.render_as_string(hide_password=False)
+    jwks_file = getattr(settings, "jwks_file", None)
+    bounds = {"request_seconds": 0.5, "database_connect_seconds": 0.5}
+    app = create_app(settings_for(text, jwks_file=jwks_file, **bounds))
+    async with running(app) as client:
+        user = headers_of(f"alice-{uuid4()}")
+        made = await client.post("/api/tasks", headers=user, json={"title": "Kept"})
+        path = made.headers["Location"]
+        proxy.hang()
+        # The first turn meets a connection that hangs, the second a server that does.
+        for _ in range(2):
+            for method, body in (("GET", None), ("PATCH", {"title": "x"}), ("DELETE", None)):
+                async with asyncio.timeout(4):
+                    answer = await client.request(method, path, headers=user, json=body)
+                assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+                assert int(answer.headers["Retry-After"]) >= 1
+            async with asyncio.timeout(4):
+                assert (await client.get("/livez")).status_code == 200
+                assert (await client.get("/readyz")).status_code == 503
+        proxy.flow()
+        assert (await client.get(path, headers=user)).json()["title"] in ("Kept", "x")
+
+
+async def test_fault56_database_that_takes_its_time_to_wake_does_not_fail_the_first_request(
+    database: DatabaseUrls, proxy: PostgresProxy, settings: object, alice: httpx.Headers
+) -> None:
+    """A cold start longer than what a request may otherwise take; in Neon's case, of 5 s."""
+    url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
+    jwks_file = getattr(settings, "jwks_file", None)
+    changes = {"jwks_file": jwks_file, "request_seconds": 0.5, "database_connect_seconds": 10}
+    app = create_app(settings_for(url.render_as_string(hide_password=False), **changes))
+    async with running(app) as client:
+        await proxy.refuse()  # asleep: every connection is gone
+        proxy.hang()
+        await proxy.accept()
+        request = asyncio.ensure_future(client.get("/api/tasks", headers=alice))
+        done, _ = await asyncio.wait({request}, timeout=1)
+        assert not done
+        proxy.flow()
+        assert (await request).status_code == 200
+
+
+async def test_bug_in_a_statement_is_an_error_of_ours_and_shows_nothing(
+    client: httpx.AsyncClient, alice: httpx.Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("SELECT secret")
+
+    monkeypatch.setattr(TaskRepository, "list_page", broken)
+    answer = await client.get("/api/tasks", headers={**alice, "Origin": "http://localhost:3000"})
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "internal_error"
+    assert "secret" not in answer.text
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"

@@ -1,0 +1,85 @@
+"""A stop that loses no request: the process serves on for a while and says that it ends."""
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from better_auth_keys import (Signer)
+from tests.conftest import DatabaseUrls
+from tests.service.system.test_main import (ask, environment, free_port)
+
+
+@contextmanager
+def service(
+    database: DatabaseUrls, folder: Path, port: int, **changes: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, "-m", "service"]
+    env = environment(database.app, port, JWKS_FILE=str(folder / "jwks.json"), **changes)
+    with subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+            yield process
+        finally:
+            process.kill()
+
+
+def get(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes, str | None]:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read(), answer.getheader("Connection")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_service_that_is_told_to_stop_serves_on_says_so_and_then_ends(
+    database: DatabaseUrls, tmp_path: Path, signer: Signer, workers: int
+) -> None:
+    port = free_port()
+    # With keys, so that stopping is all that keeps it from being ready.
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [signer.public_jwk()]}))
+    changes = {"DRAIN_SECONDS": "2", "WEB_CONCURRENCY": str(workers)}
+    with service(database, tmp_path, port, **changes) as process:
+        kept = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        assert get(kept, "/livez")[2] is None
+        assert get(kept, "/readyz")[0] == 200
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        while (answer := get(kept, "/readyz"))[2] != "close":
+            assert time.monotonic() - began < 2
+        assert answer[0] == 503
+        assert b'"status":"stopping"' in answer[1]
+        # New connections are still taken, and served.
+        status, _, closing = get(http.client.HTTPConnection("127.0.0.1", port), "/livez")
+        assert (status, closing) == (200, "close")
+        assert process.wait(15) in {0, -signal.SIGTERM}
+        assert time.monotonic() - began >= 2
+
+
+def test_second_signal_ends_it_at_once(database: DatabaseUrls, tmp_path: Path) -> None:
+    port = free_port()
+    with service(database, tmp_path, port, DRAIN_SECONDS="60") as process:
+        process.send_signal(signal.SIGTERM)
+        kept = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        while get(kept, "/livez")[2] != "close":
+            pass
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) in {0, -signal.SIGTERM}
+
+
+def test_ctrl_c_is_not_kept_waiting(database: DatabaseUrls, tmp_path: Path) -> None:
+    with service(database, tmp_path, free_port(), DRAIN_SECONDS="60") as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) in {0, -signal.SIGINT}
+
+
+def test_without_the_setting_a_stop_is_a_stop(database: DatabaseUrls, tmp_path: Path) -> None:
+    with service(database, tmp_path, free_port()) as process:
+        process.terminate()
+        assert process.wait(5) in {0, -signal.SIGTERM}

@@ -1,0 +1,308 @@
+"""Rate limits: who is counted with whom, what is said, and what happens when nobody can count."""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from limits.aio.storage import MemoryStorage
+
+from scripts.proofs.in_process import (running)
+from service.app import create_app
+from service.security.rate_limits import (RateLimitedError, RateLimits, parse_limit)
+from service.settings.model import (Settings)
+from tests.conftest import DatabaseUrls
+from tests.service.conftest import Person, settings_for
+
+LOGIN = {"email": "ada@example.com", "password": "correct horse"}
+SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+@pytest.fixture(scope="session")
+def redis_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Redis:
+    """A real server, to be started and killed."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._command = [
+            *(str(SERVER), "--port", str(port), "--bind", "127.0.0.1", "--save", ""),
+            *("--dir", str(folder)),
+        ]
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - at once
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+                except ConnectionRefusedError:
+                    await asyncio.sleep(0.01)
+                else:
+                    writer.close()
+                    return
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def redis(tmp_path: Path, redis_port: int) -> Iterator[Redis]:
+    if SERVER is None and os.environ.get("CI") != "true":
+        pytest.skip("redis-server is not installed; in CI it is")
+    server = Redis(redis_port, tmp_path)
+    yield server
+    server.stop()
+
+
+@asynccontextmanager
+async def limited(
+    database: DatabaseUrls, settings: Settings, **changes: object
+) -> AsyncIterator[httpx.AsyncClient]:
+    peer = str(changes.pop("peer", "127.0.0.1"))
+    # Nobody answers there: what gets past the limits is 503 at once.
+    better_auth = {
+        "better_auth_url": "http://127.0.0.1:9",
+        "jwt_issuer": ("http://localhost:3000",),
+    }
+    ours = settings_for(
+        database.app,
+        jwks_file=settings.jwks_file,
+        **better_auth,
+        jwt_audience=("http://localhost:3000",),
+        **changes,
+    )
+    app = create_app(ours)
+    transport = httpx.ASGITransport(app, client=(peer, 50_000))
+    async with (
+        running(app),
+        httpx.AsyncClient(transport=transport, base_url="http://api.test") as client,
+    ):
+        yield client
+
+
+async def test_fault46_user_over_the_limit_is_told_when_to_come_back_and_others_are_not_touched(
+    database: DatabaseUrls, settings: Settings, alice: httpx.Headers, bob: httpx.Headers
+) -> None:
+    async with limited(database, settings, rate_limit_tasks="3/minute") as client:
+        answers = [await client.get("/api/tasks", headers=alice) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert answers[0].headers["RateLimit-Policy"] == '"default";q=3;w=60'
+        assert answers[0].headers["RateLimit"].startswith('"default";r=2;t=')
+        refused = answers[-1]
+        assert refused.json()["code"] == "rate_limited"
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        assert refused.headers["RateLimit"].startswith('"default";r=0;t=')
+        assert (await client.get("/api/tasks", headers=bob)).status_code == 200
+        assert (await client.get("/livez")).status_code == 200
+
+
+async def test_refused_tokens_count_for_nobody(
+    database: DatabaseUrls, settings: Settings, alice: httpx.Headers
+) -> None:
+    forged = {"Authorization": alice["Authorization"][:-8] + "AAAAAAAA"}
+    async with limited(database, settings, rate_limit_tasks="3/minute") as client:
+        for _ in range(5):
+            assert (await client.get("/api/tasks", headers=forged)).status_code == 401
+        assert (await client.get("/api/tasks", headers=alice)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["login", "register"])
+async def test_sign_ins_from_one_address_are_limited_before_their_bodies_are_read(
+    database: DatabaseUrls, settings: Settings, path: str
+) -> None:
+    changes = {f"rate_limit_{path}": "5/minute"}
+    async with limited(database, settings, **changes) as client:
+        statuses = [(await client.post(f"/api/auth/{path}", json={})).status_code for _ in range(6)]
+        assert statuses == [422] * 5 + [429]
+        other = "register" if path == "login" else "login"
+        assert (await client.post(f"/api/auth/{other}", json={})).status_code == 422
+
+
+async def statuses_from(client: httpx.AsyncClient, addresses: list[str]) -> list[int]:
+    return [
+        (
+            await client.post("/api/auth/login", json={}, headers={"X-Forwarded-For": address})
+        ).status_code
+        for address in addresses
+    ]
+
+
+@asynccontextmanager
+async def behind_proxy(
+    database: DatabaseUrls, settings: Settings, *, ipv6_prefix: int = 64
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with limited(
+        database,
+        settings,
+        peer="10.1.2.3",
+        trusted_proxies=("10.0.0.0/8",),
+        rate_limit_login="2/minute",
+        rate_limit_ipv6_prefix=ipv6_prefix,
+    ) as client:
+        yield client
+
+
+async def test_addresses_of_one_ipv6_network_count_as_one_client(
+    database: DatabaseUrls, settings: Settings
+) -> None:
+    addresses = [f"2001:db8:0:7:{number:x}::1" for number in range(1, 6)]
+    async with behind_proxy(database, settings) as client:
+        assert await statuses_from(client, addresses) == [422, 422, 429, 429, 429]
+        assert await statuses_from(client, ["2001:db8:0:8::1", "192.0.2.1"]) == [422, 422]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "statuses"),
+    [(128, [422] * 3), (64, [422] * 3), (56, [422, 422, 429]), (32, [422, 422, 429])],
+)
+async def test_how_much_of_an_ipv6_address_counts_is_a_setting(
+    database: DatabaseUrls, settings: Settings, prefix: int, statuses: list[int]
+) -> None:
+    addresses = [f"2001:db8:0:{number}::1" for number in (1, 2, 3)]
+    async with behind_proxy(database, settings, ipv6_prefix=prefix) as client:
+        assert await statuses_from(client, addresses) == statuses
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ["192.0.2.7", "::ffff:192.0.2.7", "::FFFF:C000:207", "[::ffff:192.0.2.7]:443"],
+        ["fe80::1%eth0", "fe80::1%eth1", "fe80::1", "fe80:0:0::1%25eth0"],
+        ["2001:db8::1", "2001:DB8:0::1", "2001:0db8::0001", "[2001:db8::1]"],
+    ],
+    ids=["IPv4 in IPv6", "zone ids", "spellings"],
+)
+async def test_one_address_in_several_spellings_counts_once(
+    database: DatabaseUrls, settings: Settings, spellings: list[str]
+) -> None:
+    async with behind_proxy(database, settings, ipv6_prefix=128) as client:
+        assert await statuses_from(client, spellings) == [422, 422, 429, 429]
+
+
+async def test_ipv4_addresses_count_whole_however_they_are_written(
+    database: DatabaseUrls, settings: Settings
+) -> None:
+    addresses = [f"::ffff:192.0.2.{number}" for number in range(1, 5)]
+    async with behind_proxy(database, settings, ipv6_prefix=32) as client:
+        assert await statuses_from(client, addresses) == [422] * 4
+
+
+async def test_peers_of_one_ipv6_network_count_as_one_client(
+    database: DatabaseUrls, settings: Settings
+) -> None:
+    async with limited(
+        database, settings, peer="fe80::1%eth0", rate_limit_login="2/minute"
+    ) as client:
+        assert await statuses_from(client, ["192.0.2.1"] * 3) == [422, 422, 429]
+
+
+async def test_one_accounts_password_is_not_guessed_from_many_addresses(
+    database: DatabaseUrls, settings: Settings
+) -> None:
+    async with limited(database, settings, rate_limit_account="2/minute") as client:
+        bodies = [LOGIN, {**LOGIN, "email": "ADA@example.com"}, LOGIN]
+        answers = [await client.post("/api/auth/login", json=body) for body in bodies]
+        assert [answer.status_code for answer in answers] == [503, 503, 429]
+        other = {**LOGIN, "email": "bob@example.com"}
+        assert (await client.post("/api/auth/login", json=other)).status_code == 503
+
+
+async def test_defaults_are_five_sign_ins_and_six_hundred_requests_a_minute() -> None:
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    five = parse_limit("5/minute")
+    assert defaults["rate_limit_login"] == defaults["rate_limit_register"] == five
+    assert defaults["rate_limit_tasks"] == parse_limit("600/minute")
+    assert defaults["rate_limit_fail_open"] == ("tasks",)
+
+
+async def test_processes_that_share_a_store_count_together(
+    database: DatabaseUrls, settings: Settings, alice: httpx.Headers, redis: Redis
+) -> None:
+    await redis.start()
+    changes = {"rate_limit_tasks": "3/minute", "rate_limit_storage": redis.url}
+    async with (
+        limited(database, settings, **changes) as one,
+        limited(database, settings, **changes) as other,
+    ):
+        statuses = [
+            (await client.get("/api/tasks", headers=alice)).status_code
+            for client in (one, other, one, other, one)
+        ]
+        assert statuses == [200, 200, 200, 429, 429]
+
+
+async def test_store_that_is_down_stops_sign_ins_and_nothing_else_until_it_is_back(
+    database: DatabaseUrls,
+    settings: Settings,
+    alice: httpx.Headers,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("service.security.rate_limits._PAUSE_SECONDS", 0.05)
+    await redis.start()
+    async with limited(database, settings, rate_limit_storage=redis.url) as client:
+        assert (await client.get("/api/tasks", headers=alice)).status_code == 200
+        redis.stop()
+        assert (await client.get("/api/tasks", headers=alice)).status_code == 200
+        assert "the store of rate limits is down" in caplog.text
+        refused = await client.post("/api/auth/login", json=LOGIN)
+        assert (refused.status_code, refused.json()["code"]) == (503, "rate_limit_unavailable")
+        assert "Retry-After" in refused.headers
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["rate_limits"]) == (200, "unavailable")
+        await redis.start()
+        async with asyncio.timeout(10):
+            while (await client.get("/readyz")).json()["rate_limits"] != "ok":
+                assert (await client.get("/api/tasks", headers=alice)).status_code == 200
+
+
+async def test_what_is_open_without_a_store_is_a_setting(
+    database: DatabaseUrls, settings: Settings, headers_of: Person, redis: Redis
+) -> None:
+    async with limited(
+        database,
+        settings,
+        rate_limit_storage=redis.url,
+        rate_limit_fail_open=("login", "account"),
+    ) as client:
+        assert (await client.post("/api/auth/login", json=LOGIN)).json()["code"] == (
+            "issuer_unavailable"
+        )
+        answer = await client.get("/api/tasks", headers=headers_of("alice"))
+        assert answer.json()["code"] == "rate_limit_unavailable"
+
+
+async def test_nobodys_address_or_name_is_in_the_store() -> None:
+    limits = RateLimits(
+        {"login": parse_limit("1/minute")},
+        storage=None,
+        key=b"k" * 32,
+        ipv6_prefix=64,
+        fail_open=frozenset(),
+    )
+    await limits.hit("login", "ada@example.com")
+    assert isinstance(limits._storage, MemoryStorage)
+    (counter,) = limits._storage.storage
+    assert counter.startswith("LIMITER/login/")
+    assert "ada@example.com" not in counter
+    with pytest.raises(RateLimitedError):
+        await limits.hit("login", "ada@example.com")

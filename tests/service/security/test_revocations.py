@@ -1,0 +1,215 @@
+"""How long a revocation is kept: as long as the session it ended could get access tokens."""
+
+import json
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from better_auth_keys import (Signer, VerificationPolicy)
+from scripts.proofs.in_process import (running)
+from service.app import create_app
+from service.database.execution import (Database)
+from service.database.url import (parse_database_url)
+from service.security.revocations import (Revocations)
+from tests.conftest import DatabaseUrls, PostgresServer
+from tests.service.conftest import ORIGIN, Person, settings_for
+from tests.simulators.better_auth import connected
+
+POLICY = VerificationPolicy(frozenset({ORIGIN}), frozenset({ORIGIN}))
+ADD = """
+INSERT INTO public.token_revocations
+    (at, refused_at, kind, value, operator, reason, session_lifetime)
+VALUES (now() - $1::interval, now() - $2::interval, $3, $4, 'x', 'x', $5)
+"""
+DAY = timedelta(days=1)
+PLUGIN = Path(__file__).resolve().parents[2] / "web/lib/revoked-sessions.ts"
+SHORTENING = (
+    "UPDATE public.token_revocations SET at = now() - interval '1 year'",
+    "UPDATE public.token_revocations SET session_lifetime = '1 day'",
+    "UPDATE public.token_revocations SET value = 'y'",
+    "DELETE FROM public.token_revocations",
+)
+
+
+@pytest.fixture
+def superuser(postgres: PostgresServer, issuer_database: DatabaseUrls) -> str:
+    """The database of this test as a role that may set back the times of rows."""
+    server, name = postgres.superuser_url, issuer_database.app.rpartition("/")[2]
+    return f"{server.rpartition('/')[0]}/{name}"
+
+
+async def add(
+    url: str,
+    value: str,
+    at: timedelta,
+    refused: timedelta | None = None,
+    kind: str = "session",
+    lifetime: timedelta = 7 * DAY,
+) -> None:
+    async with connected(url) as connection:
+        await connection.execute(ADD, at, refused, kind, value, lifetime)
+
+
+async def loaded(url: str, **options: int) -> list[str]:
+    database = Database(parse_database_url(url), pool_size=1)
+    try:
+        found = await Revocations(database, POLICY, **options).all()  # type: ignore[arg-type] # numbers
+        return [revocation.value for revocation in found]
+    finally:
+        await database.close()
+
+
+KEPT: dict[str, tuple[timedelta, timedelta | None, str, timedelta, bool]] = {
+    "session, ended just now": (timedelta(0), None, "session", 7 * DAY, True),
+    "session, a lifetime and a token ago": (7.9 * DAY, None, "session", 7 * DAY, True),
+    "session, past that": (8.2 * DAY, None, "session", 7 * DAY, False),
+    "session, past that, that tried again": (90 * DAY, 7.9 * DAY, "session", 7 * DAY, True),
+    "session that tried again, past that": (90 * DAY, 8.2 * DAY, "session", 7 * DAY, False),
+    "session of a longer lifetime": (30 * DAY, None, "session", 30 * DAY, True),
+    "subject, whose tokens live": (0.9 * DAY, None, "subject", 7 * DAY, True),
+    "subject, whose tokens have expired": (1.2 * DAY, None, "subject", 7 * DAY, False),
+}
+
+
+@pytest.mark.parametrize("case", KEPT)
+async def test_revocation_is_held_as_long_as_it_can_meet_a_token(
+    case: str, issuer_database: DatabaseUrls, superuser: str
+) -> None:
+    at, refused, kind, lifetime, held = KEPT[case]
+    await add(superuser, "x", at, refused, kind, lifetime)
+    assert (await loaded(issuer_database.app) == ["x"]) is held
+
+
+async def test_memory_is_bounded_and_the_oldest_sessions_are_left_out(
+    issuer_database: DatabaseUrls, superuser: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await add(superuser, "oldest", 3 * DAY)
+    await add(superuser, "refused", 4 * DAY, 1 * DAY)
+    await add(superuser, "new", 2 * DAY)
+    await add(superuser, "user", 0.9 * DAY, kind="subject")
+    assert set(await loaded(issuer_database.app, most=5)) == {"oldest", "refused", "new", "user"}
+    assert caplog.text == ""
+    assert set(await loaded(issuer_database.app, most=3)) == {"user", "refused", "new"}
+    assert "the oldest ended sessions are not held in memory" in caplog.text
+
+
+async def test_news_are_what_was_added_since(issuer_database: DatabaseUrls, superuser: str) -> None:
+    database = Database(parse_database_url(issuer_database.app), pool_size=1)
+    try:
+        stored = Revocations(database, POLICY)
+        await add(superuser, "before", 1 * DAY)
+        assert [found.value for found in await stored.all()] == ["before"]
+        # Long ago by the clock, and new all the same.
+        await add(superuser, "late", 2 * DAY)
+        assert [found.value for found in await stored.news()] == ["late"]
+        assert [found.value for found in await stored.news()] == []
+        await add(superuser, "now", timedelta(0))
+        for _ in range(2):
+            # For a while it is read again: a smaller number may become visible later.
+            assert [found.value for found in await stored.news()] == ["now"]
+    finally:
+        await database.close()
+
+
+async def test_session_stays_refused_and_every_refusal_prolongs_that(
+    issuer_database: DatabaseUrls,
+    superuser: str,
+    signer: Signer,
+    headers_of: Person,
+    tmp_path: Path,
+) -> None:
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
+    app = create_app(settings_for(issuer_database.app, jwks_file=jwks))
+    await add(superuser, "ended", 5 * DAY)
+    await add(superuser, "quiet", 5 * DAY)
+    # A new token of a session that the issuer has not ended.
+    user = headers_of("alice", sid="ended")
+    async with running(app) as client:
+        for _ in range(2):
+            assert (await client.get("/api/auth/me", headers=user)).status_code == 401
+    # At the latest when the process ends.
+    async with connected(superuser) as connection:
+        rows = await connection.fetch(
+            "SELECT value, refused_at > now() - interval '1 minute' AS lately"
+            " FROM public.token_revocations ORDER BY value"
+        )
+    assert [tuple(row) for row in rows] == [("ended", True), ("quiet", None)]
+
+
+async def test_logout_writes_down_how_long_its_session_could_live(
+    issuer_database: DatabaseUrls, signer: Signer, headers_of: Person, tmp_path: Path
+) -> None:
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
+    for lifetime in (30 * DAY, timedelta(hours=1)):
+        settings = settings_for(issuer_database.app, jwks_file=jwks, session_lifetime=lifetime)
+        async with running(create_app(settings)) as client:
+            sid = f"s-{lifetime.days}-{time.monotonic()}"
+            answer = await client.post("/api/auth/logout", headers=headers_of("alice", sid=sid))
+            assert answer.status_code == 204
+    async with connected(issuer_database.app) as connection:
+        rows = await connection.fetch(
+            "SELECT session_lifetime FROM public.token_revocations ORDER BY id"
+        )
+    # Better Auth's sessions without "remember me" live for a day, whatever the setting.
+    assert [row[0] for row in rows] == [30 * DAY, DAY]
+
+
+async def test_service_cannot_shorten_what_an_operator_revoked(
+    issuer_database: DatabaseUrls, superuser: str
+) -> None:
+    await add(superuser, "x", timedelta(0))
+    async with connected(issuer_database.app) as connection:
+        for statement in SHORTENING:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+        await connection.execute("UPDATE public.token_revocations SET refused_at = 'epoch'")
+    assert await loaded(issuer_database.app) == ["x"]
+
+
+async def test_lookup_of_sessions_by_web_uses_an_index(superuser: str) -> None:
+    query = re.search(r"const REVOKED = `(.*?)`", PLUGIN.read_text(), re.DOTALL)
+    assert query is not None
+    async with connected(superuser) as connection:
+        await connection.execute(
+            "INSERT INTO public.token_revocations (kind, value, operator, reason)"
+            " SELECT 'session', n::text, 'x', 'x' FROM generate_series(1, 20000) AS n"
+        )
+        await connection.execute("ANALYZE public.token_revocations")
+        began = datetime.now(UTC) - 7 * DAY
+        plan = await connection.fetch(f"EXPLAIN {query[1]}", ["s-1"], ["u-1"], [began])
+        (found,) = await connection.fetch(query[1], ["7", "x"], ["u-1", "u-2"], [began, began])
+    assert str(plan).count("token_revocations_value") == 2
+    assert "Seq Scan" not in str(plan)
+    assert found["id"] == "7"
+
+
+async def test_ended_session_is_refused_by_a_service_that_starts_days_later(
+    issuer_database: DatabaseUrls,
+    superuser: str,
+    signer: Signer,
+    headers_of: Person,
+    tmp_path: Path,
+) -> None:
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
+    settings = settings_for(issuer_database.app, jwks_file=jwks)
+    user = headers_of("alice", sid="s-1")
+
+    async def status(client: httpx.AsyncClient) -> int:
+        return (await client.get("/api/auth/me", headers=user)).status_code
+
+    async with running(create_app(settings)) as client:
+        assert await status(client) == 200
+        assert (await client.post("/api/auth/logout", headers=user)).status_code == 204
+        assert await status(client) == 401
+    async with connected(superuser) as connection:
+        await connection.execute("UPDATE public.token_revocations SET at = at - interval '2 days'")
+    async with running(create_app(settings)) as client:
+        assert await status(client) == 401

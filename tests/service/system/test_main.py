@@ -1,0 +1,228 @@
+"""`python -m service`: one line and an exit code when it cannot start, a log when it can."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from service.settings.model import (Settings)
+from tests.conftest import DatabaseUrls
+from tests.simulators.pooler import needs_pgbouncer, pooled
+
+
+def environment(database_url: str, port: int, **changes: str) -> dict[str, str]:
+    own = {
+        "ENVIRONMENT": "development",
+        "DATABASE_URL": database_url,
+        "BETTER_AUTH_URL": "http://localhost:1",
+        "SERVICE_SECRET": "0123456789abcdef0123456789abcdef",
+        "PORT": str(port),
+        **changes,
+    }
+    theirs = {name.upper() for name in Settings.model_fields}
+    return {**{name: text for name, text in os.environ.items() if name not in theirs}, **own}
+
+
+@pytest.fixture
+def taken() -> Iterator[socket.socket]:
+    """A port that somebody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def run(env: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "service"],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "line"),
+    [
+        ("settings", "service: PORT: "),
+        ("taken port", "service: HOST, PORT: cannot listen on 127.0.0.1:"),
+        ("owner", "service: DATABASE_URL: role owner owns the table"),
+        ("password", "service: DATABASE_URL: password authentication failed"),
+    ],
+)
+def test_start_that_cannot_be_is_one_line_and_exit_code_1(
+    database: DatabaseUrls, tmp_path: Path, taken: socket.socket, cause: str, line: str
+) -> None:
+    free = free_port()
+    user, _, rest = database.app.partition("@")
+    env = {
+        "settings": environment(database.app, free, PORT="none"),
+        "taken port": environment(database.app, taken.getsockname()[1]),
+        "owner": environment(database.owner, free),
+        "password": environment(f"{user}hunter2@{rest}", free),
+    }[cause]
+    done = run(env, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+    assert "hunter2" not in done.stderr
+
+
+def ask(port: int, path: str) -> bytes:
+    """Send one request as soon as somebody listens: that is a moment after the start-up."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                return connection.recv(100)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+@needs_pgbouncer
+def test_fault17_second_process_behind_a_transaction_pooler_starts_as_well_as_the_first(
+    database: DatabaseUrls, tmp_path: Path
+) -> None:
+    """What the first had prepared on the pooler's connection would be in the second's way."""
+    with pooled(database.app, connections=1) as through:
+        env = environment(
+            through,
+            free_port(),
+            DIRECT_DATABASE_URL=database.app,
+            DATABASE_PREPARED_STATEMENTS="false",
+        )
+        for _ in range(2):
+            with subprocess.Popen(
+                [sys.executable, "-m", "service"],
+                cwd=tmp_path,
+                env=env,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process:
+                assert process.stderr is not None
+                try:
+                    started = any("startup complete" in line for line in process.stderr)
+                finally:
+                    process.terminate()
+                assert started
+
+
+def test_workers_end_with_a_parent_that_was_killed(database: DatabaseUrls, tmp_path: Path) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        cwd=tmp_path,
+        env=environment(database.app, port, WEB_CONCURRENCY="2"),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        started = 0
+        while started < 2:
+            line = process.stderr.readline()
+            assert line, "ended before both workers had started"
+            started += "startup complete" in line
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        _, left = psutil.wait_procs(workers, timeout=20)
+        for worker in left:
+            worker.kill()
+        assert left == []
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_worker_writes_the_access_log(
+    database: DatabaseUrls, tmp_path: Path, workers: str
+) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        cwd=tmp_path,
+        env=environment(database.app, port, WEB_CONCURRENCY=workers),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        watchdog = threading.Timer(30, process.kill)
+        watchdog.start()
+        seen: list[str] = []
+        asked = False
+        assert process.stderr is not None
+        for line in process.stderr:
+            seen.append(line)
+            if "startup complete" in line and not asked:
+                asked = True
+                assert ask(port, "/docs?token=x").startswith(b"HTTP/1.1 200")
+            if line.startswith("INFO service.requests: GET /docs 200"):
+                process.send_signal(signal.SIGTERM)
+                break
+        process.stderr.read()
+        watchdog.cancel()
+    assert any(line.startswith("INFO service.requests: GET /docs 200") for line in seen)
+    assert "token" not in "".join(seen)
+
+
+@pytest.mark.parametrize(("trusted", "seen"), [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")])
+def test_fault41_address_of_a_client_is_what_a_trusted_proxy_says_and_nobody_else(
+    database: DatabaseUrls, tmp_path: Path, trusted: str, seen: str
+) -> None:
+    port, said = free_port(), []
+    with socket.create_server(("127.0.0.1", 0)) as issuer:
+
+        def listen() -> None:
+            with issuer.accept()[0] as connection:
+                said.append(connection.recv(4096).decode())
+
+        origin = f"http://127.0.0.1:{issuer.getsockname()[1]}"
+        listener = threading.Thread(target=listen)
+        listener.start()
+        with subprocess.Popen(
+            [sys.executable, "-m", "service"],
+            cwd=tmp_path,
+            env=environment(
+                database.app,
+                port,
+                BETTER_AUTH_URL=origin,
+                TRUSTED_PROXIES=trusted,
+                # Its keys are of no interest; fetching them would be what is heard.
+                JWKS_FILE=str(tmp_path / "jwks.json"),
+            ),
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+            body = b'{"email": "a@b", "password": "x"}'
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(
+                    b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                    b"X-Forwarded-For: 198.51.100.1, 203.0.113.7\r\n"
+                    b"Content-Type: application/json\r\n"
+                    b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+                )
+                assert b" 503 " in connection.recv(4096)
+            process.terminate()
+            process.wait(15)
+        listener.join(10)
+    assert f"x-forwarded-for: {seen}\r\n" in said[0].lower()

@@ -1,0 +1,125 @@
+"""The one-statement shapes under whatever plan PostgreSQL makes of them.
+
+The identity is set by the statement that needs it. A plan that read a row before that, or evaluated
+the policy before that, would show nothing, or the rows of whoever was on the connection before.
+"""
+
+import random
+import secrets
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from service.database.execution import (Database)
+from service.database.url import (parse_database_url)
+from service.migrations.runner import upgrade
+from service.security.owner import (Owner)
+from service.tasks.cursor import Position
+from service.tasks.query import TaskQuery
+from service.tasks.repository import TaskRepository
+from service.tasks.schemas import Task, TaskWrite
+from tests.conftest import PostgresServer
+
+TRIALS = 60
+SWITCHES = [
+    f"enable_{name}"
+    for name in (
+        "seqscan",
+        "indexscan",
+        "indexonlyscan",
+        "bitmapscan",
+        "hashjoin",
+        "mergejoin",
+        "nestloop",
+        "material",
+        "memoize",
+        "sort",
+        "incremental_sort",
+        "hashagg",
+    )
+]
+CHOICES: dict[str, list[str]] = {
+    "plan_cache_mode": ["auto", "force_generic_plan", "force_custom_plan"],
+    "join_collapse_limit": ["1", "8"],
+    "from_collapse_limit": ["1", "8"],
+    "random_page_cost": ["0.1", "4", "100"],
+    "cpu_tuple_cost": ["0.0001", "0.01", "1"],
+    "work_mem": ["64kB", "64MB"],
+    "debug_parallel_query": ["off", "on", "regress"],
+    "parallel_setup_cost": ["0", "1000"],
+    "min_parallel_table_scan_size": ["0", "8MB"],
+    "jit_above_cost": ["0", "100000"],
+}
+FILL = """
+INSERT INTO tasks
+SELECT 'owner-' || n % 50, gen_random_uuid(), 'Of owner ' || n % 50, NULL, n % 3 = 0, n % 4,
+       CASE WHEN n % 5 > 0 THEN now() END, now(), now(), NULL, 1
+FROM generate_series(1, $1) AS n
+"""
+
+
+@pytest.fixture(params=[0, 20_000], ids=["tiny table", "big table"])
+async def pool(postgres: PostgresServer, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """A pool of one connection to a table of hardly any tasks, or of many."""
+    name = f"planner_{secrets.token_hex(4)}"
+    urls = await postgres.make_database(name)
+    await upgrade(parse_database_url(urls.owner))
+    admin = await asyncpg.connect(postgres.superuser_url.rpartition("/")[0] + f"/{name}")
+    await admin.execute(FILL, request.param)
+    if request.param:
+        await admin.execute("VACUUM ANALYZE tasks")
+    await admin.close()
+    pool = Database(parse_database_url(urls.app), pool_size=1)
+    yield pool
+    await pool.close()
+
+
+async def run(pool: Database, *statements: str) -> object:
+    """Run statements on the pool's one connection, for the session; give the last one's value."""
+    async with pool._engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, asyncpg.Connection)
+        for statement in statements[:-1]:
+            await driver.execute(statement)
+        value: object = await driver.fetchval(statements[-1])
+        return value
+
+
+def settings(chance: random.Random) -> list[str]:
+    off = [f"SET {name} = off" for name in SWITCHES if chance.random() < 0.3]
+    chosen = [f"SET {name} = '{chance.choice(values)}'" for name, values in CHOICES.items()]
+    return ["RESET ALL", *off, *chosen, "DISCARD PLANS"]
+
+
+async def test_row_of_another_is_never_read_whatever_the_plan(pool: Database) -> None:
+    chance = random.Random(20)  # noqa: S311 - reproducible, not secret
+    alice, bob = (TaskRepository(pool, Owner(name)) for name in ("owner-7", "owner-8"))
+    hers = [await alice.create(TaskWrite(title="Of owner 7", priority=n % 4)) for n in range(3)]
+    his = await bob.create(TaskWrite(title="Of owner 8"))
+    everything = await alice.list_page(TaskQuery(), limit=1000)
+    for trial in range(TRIALS):
+        stale = chance.choice(["owner-8", "owner-7", "", None])
+        leave = "SELECT 1" if stale is None else f"SET app.user_id = '{stale}'"
+        await run(pool, *settings(chance), leave, "SELECT 1")
+        query = TaskQuery(
+            sort=chance.choice(["created_at", "-due_at", "due_at", "priority", "-updated_at"]),
+            completed=chance.choice([None, False]),
+            q=chance.choice([None, "owner 7"]),
+        )
+        found = await alice.list_page(query, limit=1000)
+        expected = [task for task in everything if query.completed is None or not task.completed]
+        assert len(found) == len(expected), trial
+        assert {task.id for task in found} == {task.id for task in expected}, trial
+        after = found[0]
+        key = getattr(after, query.sort.removeprefix("-"))
+        further = await alice.list_page(query, limit=5, after=Position(key, after.id))
+        assert further == found[1:6], trial
+        assert await alice.get(hers[0].id) == hers[0], trial
+        assert await alice.get(his.id) is None, trial
+        made: Task = await alice.create(TaskWrite(title="Of owner 7"))
+        everything = [made, *everything]
+        assert await bob.get(made.id) is None, trial
+        # What was there before is there again, and nothing of hers.
+        left = await run(pool, "SELECT current_setting('app.user_id', true)")
+        assert left == stale or (stale is None and left in (None, "")), trial
