@@ -26,8 +26,14 @@ from joserfc import jwt
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import JWKRegistry
 
-from better_auth_keys import (AccessTokenVerifier, Signer, StaticKeySet, VerificationPolicy, VerifiedTokenCache)
-from better_auth_keys.tokens.jwk import (parse_jwk)
+from better_auth_keys import (
+    AccessTokenVerifier,
+    Signer,
+    StaticKeySet,
+    VerificationPolicy,
+    VerifiedTokenCache,
+)
+from better_auth_keys.tokens.jwk import parse_jwk
 
 ORIGIN: Final = "https://app.example.com"
 ALGORITHMS: Final = ("EdDSA", "RS256", "ES256")

@@ -12,11 +12,12 @@ COPY docker/requirements-build.lock docker/requirements-service.lock ./
 RUN python3 -m venv builder && python3 -m venv --without-pip /opt/venv \
     && builder/bin/pip install --require-hashes -r requirements-build.lock \
     && builder/bin/pip --python /opt/venv/bin/python install --require-hashes -r requirements-service.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE better_auth_resource_server.py ./
 COPY keys keys
 COPY service service
-COPY scripts scripts
-RUN builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
+COPY scripts/__init__.py scripts/
+COPY scripts/operations scripts/operations
+RUN builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels ./keys . \
     && builder/bin/pip --python /opt/venv/bin/python install --no-deps --no-index wheels/*.whl
 
 FROM ${PYTHON_IMAGE}

@@ -16,11 +16,11 @@ from typing import Any, Final
 import uvicorn
 
 from service.app import check_database, open_database
-from service.database.execution import (DatabaseRefusedError)
-from service.http.protocol import (BoundedHttpProtocol)
-from service.system.metrics import (MULTIPROCESS)
-from service.settings.reader import (SettingsError)
-from service.settings.model import (Settings)
+from service.database.execution import DatabaseRefusedError
+from service.http.protocol import BoundedHttpProtocol
+from service.settings.model import Settings
+from service.settings.reader import SettingsError
+from service.system.metrics import MULTIPROCESS
 
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,

@@ -7,30 +7,36 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from better_auth_keys import (AccessTokenVerifier, KeySet, RemoteKeySet, StaticKeySet, VerificationPolicy)
-from better_auth_keys.origins import (origin_of)
-from service.system import (health, metadata, metrics)
+from better_auth_keys import (
+    AccessTokenVerifier,
+    KeySet,
+    RemoteKeySet,
+    StaticKeySet,
+    VerificationPolicy,
+)
+from better_auth_keys.origins import origin_of
 from service.accounts import routes as account_routes
-from service.accounts.issuer_client import (BetterAuth)
+from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
-from service.security.audit import (Event, NotFoundWatch, SecurityLog)
-from service.http.body_limit import (MAX_BODY_BYTES, BodyLimit)
-from service.http.cors import (Cors)
-from service.database.execution import (Database, DatabaseRefusedError, DatabaseUnavailableError)
-from service.system.docs_page import (add_docs)
-from service.http.draining import (ClosingWhileDraining, Draining)
-from service.http.edge import (Edge)
-from service.http.forwarded import (HttpsOnly, TrustedProxies)
-from service.security.key_watch import (KeyWatch)
-from service.http.openapi import (describe)
-from service.http.error_table import (add_problem_handlers)
-from service.security.rate_limits import (RateLimits)
-from service.security.revocations import (Revocations)
-from service.settings.base import (shown)
-from service.settings.model import (Settings)
+from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.http.body_limit import MAX_BODY_BYTES, BodyLimit
+from service.http.cors import Cors
+from service.http.draining import ClosingWhileDraining, Draining
+from service.http.edge import Edge
+from service.http.error_table import add_problem_handlers
+from service.http.forwarded import HttpsOnly, TrustedProxies
+from service.http.openapi import describe
+from service.security.audit import Event, NotFoundWatch, SecurityLog
+from service.security.key_watch import KeyWatch
+from service.security.rate_limits import RateLimits
+from service.security.revocations import Revocations
+from service.settings.base import shown
+from service.settings.model import Settings
+from service.system import health, metadata, metrics
+from service.system.docs_page import add_docs
+from service.system.worker import ending_with_parent
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
-from service.system.worker import (ending_with_parent)
 
 logger = logging.getLogger("service")
 

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from scripts.devstack.postgres.roles import (RolePasswords, create_database, drop_database, provide, url_as)
-from scripts.devstack.postgres.embedded import (EmbeddedPostgres)
-from service.database.url import (parse_database_url)
+from scripts.devstack.postgres.embedded import EmbeddedPostgres
+from scripts.devstack.postgres.roles import (
+    RolePasswords,
+    create_database,
+    drop_database,
+    provide,
+    url_as,
+)
+from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from tests.simulators.better_auth import Issuer
 

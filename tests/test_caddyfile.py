@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.devstack.https import (CADDYFILE)
-from scripts.devstack.ports import (free_ports)
+from scripts.devstack.https import CADDYFILE
+from scripts.devstack.ports import free_ports
 
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto")
 CLIENT = "203.0.113.7"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.proofs.compose import (stand_ins)
-from scripts.proofs.compose.confinement import (HELD)
-from scripts.setup.make_secrets import (SECRETS)
-from service.settings.model import (Settings)
+from scripts.proofs.compose import stand_ins
+from scripts.proofs.compose.confinement import HELD
+from scripts.setup.make_secrets import SECRETS
+from service.settings.model import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKER = ROOT / "docker"

@@ -30,7 +30,9 @@ def test_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
         "scripts",
         "better_auth_resource_server",
     }
-    assert {"keys/better_auth_keys/py.typed", "service/migrations/versions/0001_tasks.py"} <= set(names)
+    assert {"keys/better_auth_keys/py.typed", "service/migrations/versions/0001_tasks.py"} <= set(
+        names
+    )
 
 
 def test_base_requirements_are_those_of_keys_alone(wheel: Path) -> None:

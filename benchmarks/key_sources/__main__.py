@@ -26,9 +26,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.key_sources.contest import (ContestError, Entrant, compete)
-from benchmarks.key_sources.entrants import (OTHERS, OURS)
-from benchmarks.key_sources.report import (Row, broken_bounds, table)
+from benchmarks.key_sources.contest import ContestError, Entrant, compete
+from benchmarks.key_sources.entrants import OTHERS, OURS
+from benchmarks.key_sources.report import Row, broken_bounds, table
 
 MAX_SECONDS: Final = 290.0
 

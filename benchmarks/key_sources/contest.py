@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from better_auth_keys import (Signer)
-from benchmarks.key_sources.certificate import (CERTIFICATE, make_certificate)
-from benchmarks.key_sources.issuer import (JWKS_PATH)
-from benchmarks.key_sources.plan import (LOAD_REQUESTS, UNKNOWN_KIDS, Measured, Plan, Settings)
-from scripts.devstack.leash import (kill_at_once, leashed)
+from benchmarks.key_sources.certificate import CERTIFICATE, make_certificate
+from benchmarks.key_sources.issuer import JWKS_PATH
+from benchmarks.key_sources.plan import LOAD_REQUESTS, UNKNOWN_KIDS, Measured, Plan, Settings
+from better_auth_keys import Signer
+from scripts.devstack.leash import kill_at_once, leashed
 
 AUDIENCE: Final = "https://api.example.com"
 _ROOT: Final = Path(__file__).resolve().parents[2]

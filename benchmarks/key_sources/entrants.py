@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from benchmarks.key_sources.contest import (Entrant)
+from benchmarks.key_sources.contest import Entrant
 
 OURS: Final = Entrant(
     name="keys",

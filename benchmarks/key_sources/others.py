@@ -10,7 +10,7 @@ from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.key_sources.plan import (Answer, Settings)
+from benchmarks.key_sources.plan import Answer, Settings
 
 
 class Adapter(abc.ABC):

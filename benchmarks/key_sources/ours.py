@@ -1,7 +1,14 @@
 """Our own key source, as a contestant."""
 
-from better_auth_keys import (AccessTokenVerifier, InvalidTokenError, KeySetUnavailableError, RefreshPolicy, RemoteKeySet, VerificationPolicy)
-from benchmarks.key_sources.plan import (Answer, Settings)
+from benchmarks.key_sources.plan import Answer, Settings
+from better_auth_keys import (
+    AccessTokenVerifier,
+    InvalidTokenError,
+    KeySetUnavailableError,
+    RefreshPolicy,
+    RemoteKeySet,
+    VerificationPolicy,
+)
 
 
 class Keys:

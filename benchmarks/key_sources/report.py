@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from benchmarks.key_sources.contest import (Entrant)
-from benchmarks.key_sources.plan import (CROWD, LOAD_REQUESTS, OUTAGE_REQUESTS, Answers, Measured)
+from benchmarks.key_sources.contest import Entrant
+from benchmarks.key_sources.plan import CROWD, LOAD_REQUESTS, OUTAGE_REQUESTS, Answers, Measured
 
 MAX_STALL_MS: Final = 5.0
 # A fetch that began a second after the last may arrive a little less than one after it.

@@ -19,8 +19,22 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks.key_sources.plan import (CROWD, FETCH_SECONDS, LOAD_RATE, LOAD_REQUESTS, OUTAGE_REQUESTS, SEQUENCE_RATE, STALL_RUNS, TTL_SECONDS, Answer, Answers, Contestant, Measured, Plan)
-from benchmarks.key_sources.ticker import (Ticker)
+from benchmarks.key_sources.plan import (
+    CROWD,
+    FETCH_SECONDS,
+    LOAD_RATE,
+    LOAD_REQUESTS,
+    OUTAGE_REQUESTS,
+    SEQUENCE_RATE,
+    STALL_RUNS,
+    TTL_SECONDS,
+    Answer,
+    Answers,
+    Contestant,
+    Measured,
+    Plan,
+)
+from benchmarks.key_sources.ticker import Ticker
 
 _PATIENCE: Final = 10.0
 _SETTLE: Final = 0.2

@@ -20,16 +20,29 @@ In any FastAPI app, where `https://app.example.com` runs Better Auth::
 (`Bearer` is FastAPI's `HTTPAuthorizationCredentials`.)
 """
 
-from better_auth_keys.tokens.claims import (AccessToken)
-from better_auth_keys.errors import (InvalidTokenError, KeysError, KeySetUnavailableError, Reason, RevocationsUnavailableError, SigningKeyError)
-from better_auth_keys.tokens.jwk import (UnusableKey)
-from better_auth_keys.key_sets.key_set import (KeySet, KeySetStatus, KeySnapshot, LeftOutKey, StaticKeySet)
-from better_auth_keys.tokens.policy import (VerificationPolicy)
-from better_auth_keys.key_sets.remote import (RefreshPolicy, RemoteKeySet)
-from better_auth_keys.revocation import (Revocation, RevocationList)
-from better_auth_keys.tokens.signer import (Signer)
-from better_auth_keys.tokens.verified_cache import (CacheCounters, VerifiedTokenCache)
-from better_auth_keys.tokens.verifier import (AccessTokenVerifier)
+from better_auth_keys.errors import (
+    InvalidTokenError,
+    KeysError,
+    KeySetUnavailableError,
+    Reason,
+    RevocationsUnavailableError,
+    SigningKeyError,
+)
+from better_auth_keys.key_sets.key_set import (
+    KeySet,
+    KeySetStatus,
+    KeySnapshot,
+    LeftOutKey,
+    StaticKeySet,
+)
+from better_auth_keys.key_sets.remote import RefreshPolicy, RemoteKeySet
+from better_auth_keys.revocation import Revocation, RevocationList
+from better_auth_keys.tokens.claims import AccessToken
+from better_auth_keys.tokens.jwk import UnusableKey
+from better_auth_keys.tokens.policy import VerificationPolicy
+from better_auth_keys.tokens.signer import Signer
+from better_auth_keys.tokens.verified_cache import CacheCounters, VerifiedTokenCache
+from better_auth_keys.tokens.verifier import AccessTokenVerifier
 
 __all__ = [
     "AccessToken",

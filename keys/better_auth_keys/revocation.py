@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal
 
-from better_auth_keys.tokens.claims import (AccessToken)
-from better_auth_keys.errors import (InvalidTokenError, Reason, RevocationsUnavailableError)
-from better_auth_keys.string_sets import (string_set)
+from better_auth_keys.errors import InvalidTokenError, Reason, RevocationsUnavailableError
+from better_auth_keys.string_sets import string_set
+from better_auth_keys.tokens.claims import AccessToken
 
 SESSION_CLAIM: Final = "sid"
 """Names the session that a token came from (RFC 7519 registers it for OpenID Connect)."""

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     # Until the stack has handlers of its own: Ctrl-C among its imports would show a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from scripts.devstack.command import (run_stack, tell_trust)  # noqa: PLC0415 - for that reason
+    from scripts.devstack.command import run_stack, tell_trust  # noqa: PLC0415 - for that reason
 
     if options.trust:
         return tell_trust(options.home)

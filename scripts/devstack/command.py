@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from better_auth_keys.errors import (SigningKeyError)
-from scripts.devstack import (ports)
-from scripts.devstack.postgres.roles import (RolesError)
-from scripts.devstack.home import (DevHome, HomeError)
-from scripts.devstack.https import (HttpsFront)
-from scripts.devstack.keeper import (PartDiedAgainError)
-from scripts.devstack.run import (DevRun, StartError)
-from scripts.devstack.settings import (DEFAULT_HOME, DevSettings, UsageError, read_settings)
-from scripts.devstack.postgres.embedded import (PostgresError)
+from better_auth_keys.errors import SigningKeyError
+from scripts.devstack import ports
+from scripts.devstack.home import DevHome, HomeError
+from scripts.devstack.https import HttpsFront
+from scripts.devstack.keeper import PartDiedAgainError
+from scripts.devstack.postgres.embedded import PostgresError
+from scripts.devstack.postgres.roles import RolesError
+from scripts.devstack.run import DevRun, StartError
+from scripts.devstack.settings import DEFAULT_HOME, DevSettings, UsageError, read_settings
 from service.migrations.runner import MigrationError
 
 DONE, FAILED, USAGE = 0, 1, 2

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from better_auth_keys.tokens.signer import (Signer)
-from scripts.operations.rotate_keys.key_file import (FileSigningKeys)
+from better_auth_keys.tokens.signer import Signer
+from scripts.operations.rotate_keys.key_file import FileSigningKeys
 
 KEY_FILE: Final = "signing-keys.json"
 LIFETIME: Final = timedelta(hours=1)

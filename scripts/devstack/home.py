@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from scripts.setup.private_files import (make_private_folder, read_or_create, write_private)
+from scripts.operations.private_files import make_private_folder, read_or_create, write_private
 
 LEFTOVER_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts.devstack.home import (DevHome)
-from scripts.devstack.postgres.files import (CHECKOUT)
-from scripts.setup.private_files import (make_private_folder, write_private)
+from scripts.devstack.home import DevHome
+from scripts.devstack.postgres.files import CHECKOUT
+from scripts.operations.private_files import make_private_folder, write_private
 
 APP_HOST: Final = "app.localhost"
 API_HOST: Final = "api.localhost"

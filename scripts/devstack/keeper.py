@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from watchfiles import PythonFilter, awatch
 
-from scripts.devstack.parts import (Part)
-from scripts.devstack.supervisor import (tell)
+from scripts.devstack.parts import Part
+from scripts.devstack.supervisor import tell
 
 AGAIN_SECONDS: Final = 60.0
 

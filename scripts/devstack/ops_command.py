@@ -17,14 +17,19 @@ from typing import Final, NoReturn
 
 from dotenv import dotenv_values
 
-from scripts.operations.commands import (FAILED, USAGE)
-from scripts.devstack.home import (DevHome)
-from scripts.devstack.settings import (DEFAULT_HOME, EMBEDDED, surroundings)
+from scripts.devstack.home import DevHome
+from scripts.devstack.postgres.files import CHECKOUT
+from scripts.devstack.settings import DEFAULT_HOME, EMBEDDED, surroundings
+from scripts.operations.commands import FAILED, USAGE
 
-COMMANDS: Final = (
-    "check-config",
-    *("migrate", "mint-token", "purge", "revoke-tokens", "rotate-keys"),
-)
+COMMANDS: Final[Mapping[str, str]] = {
+    "check-config": "scripts.operations.check_config.command",
+    "migrate": "scripts.operations.migrate",
+    "mint-token": "scripts.devstack.mint_token",
+    "purge": "scripts.operations.purge",
+    "revoke-tokens": "scripts.operations.revoke_tokens",
+    "rotate-keys": "scripts.operations.rotate_keys.command",
+}
 FILE: Final = "operators.env"
 # With keys in a file (--api) these work on that file alone.
 _ON_KEY_FILE: Final = frozenset({"mint-token", "rotate-keys"})
@@ -67,8 +72,10 @@ def _needs_database(arguments: Sequence[str], settings: Mapping[str, str]) -> bo
 def _become(arguments: Sequence[str], home: Path, settings: Mapping[str, str]) -> NoReturn:
     # Not in the checkout: the commands would read its .env, which may be another system's.
     os.chdir(home)
-    program = Path(sys.executable).parent / arguments[0]
-    os.execve(program, [program.name, *arguments[1:]], {**surroundings(), **settings})  # noqa: S606 - a list, not a shell's line
+    # First on the path: another distribution may have packages of these names.
+    environment = {**surroundings(), **settings, "PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-m", COMMANDS[arguments[0]], *arguments[1:]]
+    os.execve(sys.executable, command, environment)  # noqa: S606 - a list, not a shell's line
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from scripts.devstack.postgres.embedded import (EmbeddedPostgres, PostgresError)
-from scripts.setup.private_files import (last_lines)
-from scripts.devstack.supervisor import (LAST_LINES, Child, Program)
+from scripts.devstack.postgres.embedded import EmbeddedPostgres, PostgresError
+from scripts.devstack.supervisor import LAST_LINES, Child, Program
+from scripts.operations.private_files import last_lines
 
 
 class Part(Protocol):

@@ -10,21 +10,21 @@ from typing import Any, Final
 
 import httpx
 
-from better_auth_keys.tokens.verifier import (JWKS_PATH)
-from scripts.setup.bootstrap import (VENV)
-from scripts.devstack.postgres.roles import (DATABASE, ROLES, RolePasswords, provide)
-from scripts.devstack.home import (DevHome)
-from scripts.devstack.https import (HttpsFront)
-from scripts.devstack.keeper import (Code, Keeper)
-from scripts.devstack.parts import (Part, PostgresPart, ProgramPart)
-from scripts.devstack.settings import (WEB, DatabaseUrls, DevSettings, surroundings)
-from scripts.devstack.first_token import (USER, instructions, mint, provide_signer)
-from scripts.devstack.postgres.embedded import (EmbeddedPostgres)
-from scripts.setup.node_runtime import (find_node)
-from scripts.devstack.postgres.files import (CHECKOUT)
-from scripts.devstack.readiness import (answering, has_a_key, is_ok, there_is)
-from scripts.devstack.supervisor import (Program, tell)
-from service.database.url import (parse_database_url)
+from better_auth_keys.tokens.verifier import JWKS_PATH
+from scripts.devstack.first_token import USER, instructions, mint, provide_signer
+from scripts.devstack.home import DevHome
+from scripts.devstack.https import HttpsFront
+from scripts.devstack.keeper import Code, Keeper
+from scripts.devstack.parts import Part, PostgresPart, ProgramPart
+from scripts.devstack.postgres.embedded import EmbeddedPostgres
+from scripts.devstack.postgres.files import CHECKOUT
+from scripts.devstack.postgres.roles import DATABASE, ROLES, RolePasswords, provide
+from scripts.devstack.readiness import answering, has_a_key, is_ok, there_is
+from scripts.devstack.settings import WEB, DatabaseUrls, DevSettings, surroundings
+from scripts.devstack.supervisor import Program, tell
+from scripts.setup.bootstrap import VENV
+from scripts.setup.node_runtime import find_node
+from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 
 READY_SECONDS: Final = 120.0

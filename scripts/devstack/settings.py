@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts.devstack.home import (DevHome)
-from scripts.devstack.https import (HttpsFront)
-from scripts.devstack.postgres.files import (CHECKOUT, short_hash)
-from service.database.url import (DatabaseUrl)
-from service.settings.base import (SettingsModel)
-from service.settings.reader import (SettingsError, read)
-from service.settings.types import (Port)
-from service.settings.model import (Settings)
+from scripts.devstack.home import DevHome
+from scripts.devstack.https import HttpsFront
+from scripts.devstack.postgres.files import CHECKOUT, short_hash
+from service.database.url import DatabaseUrl
+from service.settings.base import SettingsModel
+from service.settings.model import Settings
+from service.settings.reader import SettingsError, read
+from service.settings.types import Port
 
 DEFAULT_HOME: Final = CHECKOUT / ".dev"
 WEB: Final = CHECKOUT / "web"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts.devstack.leash import (KILL_AT_ONCE, leashed)
-from scripts.setup.private_files import (open_log)
+from scripts.devstack.leash import KILL_AT_ONCE, leashed
+from scripts.operations.private_files import open_log
 
 GRACE_SECONDS: Final = 8.0
 LAST_LINES: Final = 10

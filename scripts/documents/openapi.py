@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import httpx
 
-from scripts.setup.bootstrap import (ROOT, VENV, WEB)
-from scripts.setup.node_runtime import (find_node)
+from scripts.setup.bootstrap import ROOT, VENV, WEB
+from scripts.setup.node_runtime import find_node
 from service.app import create_app
-from service.settings.model import (Settings)
+from service.settings.model import Settings
 
 DOCUMENT: Final = ROOT / "docs" / "openapi.json"
 TYPES: Final = WEB / "lib" / "service.ts"

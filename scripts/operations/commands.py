@@ -7,9 +7,9 @@ import socket
 from datetime import timedelta
 from typing import Final, NoReturn, TypeVar
 
-from service.settings.durations import (parse_duration)
-from service.settings.base import (SettingsModel)
-from service.settings.reader import (SettingsError)
+from service.settings.base import SettingsModel
+from service.settings.durations import parse_duration
+from service.settings.reader import SettingsError
 
 DONE: Final = 0
 FAILED: Final = 1

@@ -23,11 +23,11 @@ from typing import Final
 
 from pydantic import Field
 
-from scripts.operations.commands import (DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, load)
-from scripts.setup.private_files import (PRIVATE_FILE)
-from service.database.url import (DatabaseUrl)
+from scripts.operations.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, load
+from scripts.operations.private_files import PRIVATE_FILE
+from service.database.url import DatabaseUrl
 from service.migrations.runner import MigrationError, missing, pending, upgrade
-from service.settings.base import (SettingsModel)
+from service.settings.base import SettingsModel
 
 _SETTINGS: Final[Mapping[str, str]] = {
     "app": "DATABASE_URL",

@@ -37,9 +37,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from scripts.operations.commands import (DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, load)
-from service.database.url import (DatabaseUrl)
-from service.settings.base import (SettingsModel)
+from scripts.operations.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, load
+from service.database.url import DatabaseUrl
+from service.settings.base import SettingsModel
 from service.tasks.repository import REPLAYABLE, RESTORABLE
 from service.tasks.table import idempotency_keys, tasks
 

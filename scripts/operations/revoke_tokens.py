@@ -28,11 +28,20 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from scripts.operations.commands import (DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, load, operator)
-from service.database.url import (DatabaseUrl)
-from service.security.revocations import (SESSION_LIFETIME)
-from service.settings.base import (SettingsModel)
-from service.settings.types import (SessionLifetime)
+from scripts.operations.commands import (
+    DONE,
+    FAILED,
+    NOTHING_DUE,
+    USAGE,
+    Parser,
+    UsageError,
+    load,
+    operator,
+)
+from service.database.url import DatabaseUrl
+from service.security.revocations import SESSION_LIFETIME
+from service.settings.base import SettingsModel
+from service.settings.types import SessionLifetime
 
 _CONNECT_SECONDS: Final = 10
 _MAX_REASON: Final = 500

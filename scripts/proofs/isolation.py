@@ -24,15 +24,15 @@ from typing import Any, Final
 
 import httpx
 
-from better_auth_keys import (Signer)
-from scripts.devstack.postgres.roles import (DATABASE, RolePasswords, provide, url_as)
-from scripts.devstack.postgres.embedded import (EmbeddedPostgres, PostgresError)
-from scripts.proofs.in_process import (running)
-from scripts.proofs.pgbouncer import (PgbouncerError, pgbouncer)
+from better_auth_keys import Signer
+from scripts.devstack.postgres.embedded import EmbeddedPostgres, PostgresError
+from scripts.devstack.postgres.roles import DATABASE, RolePasswords, provide, url_as
+from scripts.proofs.in_process import running
+from scripts.proofs.pgbouncer import PgbouncerError, pgbouncer
 from service.app import create_app
-from service.database.url import (parse_database_url)
+from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
-from service.settings.model import (Settings)
+from service.settings.model import Settings
 
 PATH: Final = "/api/tasks"
 ORIGIN: Final = "http://127.0.0.1"

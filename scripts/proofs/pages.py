@@ -26,14 +26,14 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from better_auth_keys import (Signer)
-from scripts.devstack.postgres.roles import (DATABASE, RolePasswords, provide, url_as)
-from scripts.devstack.postgres.embedded import (EmbeddedPostgres)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer
+from scripts.devstack.postgres.embedded import EmbeddedPostgres
+from scripts.devstack.postgres.roles import DATABASE, RolePasswords, provide, url_as
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.database.url import (parse_database_url)
+from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
-from service.settings.model import (Settings)
+from service.settings.model import Settings
 from service.tasks.query import Sort
 
 PATH: Final = "/api/tasks"

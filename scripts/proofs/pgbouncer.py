@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from scripts.devstack.leash import (leashed)
-from scripts.devstack.postgres.cluster import (let_go)
-from scripts.devstack.postgres.files import (give, make_temporary_base, server_account)
-from scripts.setup.private_files import (last_line, open_log, write_private)
+from scripts.devstack.leash import leashed
+from scripts.devstack.postgres.cluster import let_go
+from scripts.devstack.postgres.files import give, make_temporary_base, server_account
+from scripts.operations.private_files import last_line, open_log, write_private
 
 # Debian installs it where only root looks.
 _PLACES: Final = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")

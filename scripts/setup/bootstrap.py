@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from scripts.setup.chromium import (find_chromium)
-from scripts.setup.node_runtime import (OLDEST, NodeRuntime, find_node)
-from scripts.python_packages import install_locked, pip_install
-from scripts.setup.steps import (SetUp, SetUpError, hash_of)
+from scripts.setup.python_packages import install_locked, pip_install
+from scripts.setup.chromium import find_chromium
+from scripts.setup.node_runtime import OLDEST, NodeRuntime, find_node
+from scripts.setup.steps import SetUp, SetUpError, hash_of
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 VENV: Final = ROOT / ".venv"
@@ -28,7 +28,11 @@ PYTHON: Final = VENV / "bin" / "python"
 WEB: Final = ROOT / "web"
 _STAMPS: Final = VENV / ".set-up"
 _UNFINISHED: Final = _STAMPS / "unfinished"
-_MODULES: Final = {"dev": "scripts.devstack", "ops": "scripts.devstack.ops_command", "test": "pytest"}
+_MODULES: Final = {
+    "dev": "scripts.devstack",
+    "ops": "scripts.devstack.ops_command",
+    "test": "pytest",
+}
 # Debian's names for programs that tests run, and where it puts them.
 _PROGRAMS: Final = {
     "chromium": Path("/usr/bin/chromium"),
@@ -42,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     """Set up, then hand over; only a failure comes back."""
     command, *arguments = argv
     if command == "dev" and {"-h", "--help"} & set(arguments):
-        source = (ROOT / "scripts" / "dev_stack.py").read_text(encoding="utf-8")
+        source = (ROOT / "scripts" / "devstack" / "__main__.py").read_text(encoding="utf-8")
         print(ast.get_docstring(ast.parse(source)))
         return 0
     try:
@@ -78,11 +82,13 @@ def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
                     _UNFINISHED.unlink()  # pip itself gave up, and tidied up
                     raise
                 _UNFINISHED.unlink()
-        itself = hash_of(ROOT / "pyproject.toml", str(ROOT), version)
-        with steps.step("this package", _STAMPS / "this-package", itself) as due:
+        projects = (ROOT / "keys", ROOT)
+        own = hash_of(*(folder / "pyproject.toml" for folder in projects), str(ROOT), version)
+        with steps.step("these projects", _STAMPS / "these-projects", own) as due:
             if due:
-                options = ["--no-deps", "--no-build-isolation", "--no-index", "--editable"]
-                steps.run("this-package", [*pip_install(PYTHON), *options, str(ROOT)])
+                options = ["--no-deps", "--no-build-isolation", "--no-index"]
+                editable = [part for folder in projects for part in ("--editable", str(folder))]
+                steps.run("these-projects", [*pip_install(PYTHON), *options, *editable])
         if for_tests:
             _provide_programs(steps)
         return _provide_node(steps, version) if with_node else None

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from scripts.setup.private_files import (PRIVATE_FILE, make_private_folder, write_private)
+from scripts.operations.private_files import PRIVATE_FILE, make_private_folder, write_private
 
 DONE: Final = 0
 FAILED: Final = 1

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from scripts.setup.private_files import (last_line, make_private_folder, open_log)
+from scripts.operations.private_files import last_line, make_private_folder, open_log
 
 _ERROR_LINE: Final = re.compile(r"^(?:npm )?(?:error|err!)[: ]\s*(?!code\b)(\S.*)$", re.IGNORECASE)
 _LIVE_SECONDS: Final = 0.2

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final, TypeGuard
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from better_auth_keys import (InvalidTokenError)
-from service.accounts.issuer_client import (BetterAuth, Caller, Operation)
+from better_auth_keys import InvalidTokenError
+from service.accounts.issuer_client import BetterAuth, Caller, Operation
 from service.accounts.schemas import (
     AccessTokenAnswer,
     Login,
@@ -22,11 +22,11 @@ from service.accounts.schemas import (
     Session,
 )
 from service.accounts.sessions import Sessions, account_of
-from service.security.audit import (Event, security_log)
-from service.security.authentication import (AuthenticatedRoute, CurrentUser, authenticate, limits_of)
-from service.http.json_body import (JsonRoute)
-from service.http.openapi import (problems)
-from service.http.problem_document import (AccountsUnsupportedError, CredentialsMissingError)
+from service.http.json_body import JsonRoute
+from service.http.openapi import problems
+from service.http.problem_document import AccountsUnsupportedError, CredentialsMissingError
+from service.security.audit import Event, security_log
+from service.security.authentication import AuthenticatedRoute, CurrentUser, authenticate, limits_of
 
 
 class AccountRoute(JsonRoute):

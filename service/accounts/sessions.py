@@ -5,12 +5,18 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from better_auth_keys import (AccessToken, AccessTokenVerifier, InvalidTokenError, Reason, RevocationList)
-from better_auth_keys.revocation import (SESSION_CLAIM)
-from service.accounts.issuer_client import (BetterAuth, Caller, SignedIn)
+from better_auth_keys import (
+    AccessToken,
+    AccessTokenVerifier,
+    InvalidTokenError,
+    Reason,
+    RevocationList,
+)
+from better_auth_keys.revocation import SESSION_CLAIM
 from service.accounts.errors import IssuerAnswerError, SessionEndedError
+from service.accounts.issuer_client import BetterAuth, Caller, SignedIn
 from service.accounts.schemas import AccessTokenAnswer, Account, Session
-from service.security.revocations import (Revocations)
+from service.security.revocations import Revocations
 
 _NEXT_SECOND: Final = 1.05
 

@@ -38,9 +38,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from service.database.role_check import (ROLE_QUERY, explain_role)
-from service.database.url import (DatabaseUrl)
-from service.security.owner import (Owner)
+from service.database.role_check import ROLE_QUERY, explain_role
+from service.database.url import DatabaseUrl
+from service.security.owner import Owner
 
 IDENTITY_PARAMETER: Final = "identity"
 

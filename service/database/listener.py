@@ -10,7 +10,7 @@ from typing import Final
 
 import asyncpg
 
-from service.database.url import (DatabaseUrl)
+from service.database.url import DatabaseUrl
 
 logger = logging.getLogger("service")
 

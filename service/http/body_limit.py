@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.problem_document import (problem_response)
+from service.http.problem_document import problem_response
 
 MAX_BODY_BYTES: Final = 256 * 1024
 

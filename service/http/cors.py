@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.problem_document import (problem_response)
+from service.http.problem_document import problem_response
 
 
 class Cors(CORSMiddleware):

@@ -9,9 +9,9 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.answer_headers import (complete_headers, request_id_of)
-from service.system.metrics import (count_request)
-from service.http.problem_document import (internal_error)
+from service.http.answer_headers import complete_headers, request_id_of
+from service.http.problem_document import internal_error
+from service.system.metrics import count_request
 
 logger: Final = logging.getLogger("service.requests")
 

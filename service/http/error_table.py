@@ -17,8 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from better_auth_keys import (InvalidTokenError, KeySetUnavailableError)
-from service.http import (challenges)
+from better_auth_keys import InvalidTokenError, KeySetUnavailableError
 from service.accounts.errors import (
     AccountError,
     AccountExistsError,
@@ -30,12 +29,20 @@ from service.accounts.errors import (
     TooManyAttemptsError,
     WrongCredentialsError,
 )
-from service.security.audit import (Event, claimed, security_log)
-from service.http.challenges import (Challenge)
-from service.database.execution import (DatabaseRefusedError, DatabaseUnavailableError)
-from service.system.metrics import (RATE_LIMITED)
-from service.http.problem_document import (FieldProblem, NotFoundError, ProblemError, internal_error, problem_response, title_of)
-from service.security.rate_limits import (RateLimitedError, RateLimitUnavailableError)
+from service.database.execution import DatabaseRefusedError, DatabaseUnavailableError
+from service.http import challenges
+from service.http.challenges import Challenge
+from service.http.problem_document import (
+    FieldProblem,
+    NotFoundError,
+    ProblemError,
+    internal_error,
+    problem_response,
+    title_of,
+)
+from service.security.audit import Event, claimed, security_log
+from service.security.rate_limits import RateLimitedError, RateLimitUnavailableError
+from service.system.metrics import RATE_LIMITED
 from service.tasks.errors import (
     IdempotencyInFlightError,
     IdempotencyMismatchError,

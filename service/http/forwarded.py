@@ -13,9 +13,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from service.http.client_address import (normalized, with_mapped_forms)
-from service.http.problem_document import (problem_response)
-from service.settings.types import (Networks)
+from service.http.client_address import normalized, with_mapped_forms
+from service.http.problem_document import problem_response
+from service.settings.types import Networks
 
 HSTS: Final = "max-age=31536000"
 _SAYS_SCHEME: Final = "scheme_from_proxy"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from service.http.problem_document import (ProblemError)
+from service.http.problem_document import ProblemError
 
 
 class JsonRequest(Request):

@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.http.problem_document import (MEDIA_TYPE, Problem)
+from service.http.problem_document import MEDIA_TYPE, Problem
 
 _MEANINGS: Final = {
     HTTPStatus.BAD_REQUEST: "The request cannot be read: malformed JSON, a bad cursor.",

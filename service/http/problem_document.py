@@ -8,8 +8,8 @@ from typing import Final
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from service.http import (challenges)
-from service.http.challenges import (Challenge)
+from service.http import challenges
+from service.http.challenges import Challenge
 
 MEDIA_TYPE: Final = "application/problem+json"
 

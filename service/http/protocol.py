@@ -22,9 +22,9 @@ from typing import Any, Final, NoReturn
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.http.answer_headers import (request_id_of)
-from service.http.body_limit import (MAX_BODY_BYTES)
-from service.http.refusal import (Refusal, flaw_of, malformed)
+from service.http.answer_headers import request_id_of
+from service.http.body_limit import MAX_BODY_BYTES
+from service.http.refusal import Refusal, flaw_of, malformed
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 100

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from service.http.answer_headers import (complete_headers)
-from service.http.problem_document import (problem_response)
+from service.http.answer_headers import complete_headers
+from service.http.problem_document import problem_response
 
 _Headers = Sequence[tuple[bytes, bytes]]
 

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from service.database.url import (DatabaseUrl)
+from service.database.neon import is_neon
+from service.database.url import DatabaseUrl
 from service.migrations.roles import (
     lacks_home_of_auth,
     make_home_of_auth,
@@ -21,7 +22,6 @@ from service.migrations.roles import (
     missing_roles,
     scram_verifier,
 )
-from service.database.neon import (is_neon)
 
 # Any number will do as long as nothing else in the database locks it.
 _LOCK: Final = 7_340_921_866_005_417

@@ -9,12 +9,23 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
-from better_auth_keys import (AccessToken, AccessTokenVerifier, InvalidTokenError, KeySetUnavailableError)
-from service.http.json_body import (JsonRequest, require_json)
-from service.system.metrics import (VERIFICATIONS)
-from service.security.owner import (Owner)
-from service.http.problem_document import (BannedError, CredentialsMissingError, CredentialsUnclearError, EmailNotVerifiedError, InsufficientScopeError)
-from service.security.rate_limits import (RateLimits)
+from better_auth_keys import (
+    AccessToken,
+    AccessTokenVerifier,
+    InvalidTokenError,
+    KeySetUnavailableError,
+)
+from service.http.json_body import JsonRequest, require_json
+from service.http.problem_document import (
+    BannedError,
+    CredentialsMissingError,
+    CredentialsUnclearError,
+    EmailNotVerifiedError,
+    InsufficientScopeError,
+)
+from service.security.owner import Owner
+from service.security.rate_limits import RateLimits
+from service.system.metrics import VERIFICATIONS
 
 _SCHEME: Final = "bearer"
 

@@ -22,13 +22,13 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from better_auth_keys import (KeySet, KeySetUnavailableError, RevocationList, VerificationPolicy)
-from better_auth_keys.key_sets.key_set import (State)
-from service.security import (revocations)
-from service.security.audit import (Event, SecurityLog)
-from service.database.execution import (Database, DatabaseUnavailableError)
-from service.database.url import (DatabaseUrl)
-from service.database.listener import (Listener)
+from better_auth_keys import KeySet, KeySetUnavailableError, RevocationList, VerificationPolicy
+from better_auth_keys.key_sets.key_set import State
+from service.database.execution import Database, DatabaseUnavailableError
+from service.database.listener import Listener
+from service.database.url import DatabaseUrl
+from service.security import revocations
+from service.security.audit import Event, SecurityLog
 
 logger = logging.getLogger("service")
 

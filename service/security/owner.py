@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from better_auth_keys import (AccessToken, InvalidTokenError, Reason)
+from better_auth_keys import AccessToken, InvalidTokenError, Reason
 
 
 @dataclass(frozen=True, slots=True)

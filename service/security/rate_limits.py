@@ -23,7 +23,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 
-from service.http.client_address import (counted_as)
+from service.http.client_address import counted_as
 
 logger = logging.getLogger("service")
 

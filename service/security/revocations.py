@@ -7,9 +7,9 @@ from typing import Final
 
 from sqlalchemy import text
 
-from better_auth_keys.tokens.policy import (VerificationPolicy)
-from better_auth_keys.revocation import (Kind, Revocation)
-from service.database.execution import (AnyRow, Database)
+from better_auth_keys.revocation import Kind, Revocation
+from better_auth_keys.tokens.policy import VerificationPolicy
+from service.database.execution import AnyRow, Database
 
 CHANNEL: Final = "token_revocations"
 """What is said on it is nothing but that a row was added."""

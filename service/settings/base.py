@@ -4,7 +4,7 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.settings.reader import (Reading, SettingsError, read)
+from service.settings.reader import Reading, SettingsError, read
 
 # No type of setting accepts it: checks that look at an unreadable setting are left out.
 _UNREADABLE: Final = object()

@@ -13,15 +13,28 @@ from typing import Annotated, Final, Literal
 from limits import RateLimitItem
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from better_auth_keys.key_sets.fetch import (check_key_url)
-from better_auth_keys.origins import (origin_of)
-from better_auth_keys.tokens.verifier import (JWKS_PATH)
-from service.database.url import (DatabaseUrl)
-from service.security.rate_limits import (Kind, parse_limit)
-from service.security.revocations import (SESSION_LIFETIME)
-from service.settings.base import (SettingsModel)
-from service.settings.reader import (SettingsError)
-from service.settings.types import (Algorithms, CertificatesFile, CommaSeparated, Hosts, KeyUrl, Networks, Port, RateLimit, RateLimitStorage, SessionLifetime, require_tls, split_list)
+from better_auth_keys.key_sets.fetch import check_key_url
+from better_auth_keys.origins import origin_of
+from better_auth_keys.tokens.verifier import JWKS_PATH
+from service.database.url import DatabaseUrl
+from service.security.rate_limits import Kind, parse_limit
+from service.security.revocations import SESSION_LIFETIME
+from service.settings.base import SettingsModel
+from service.settings.reader import SettingsError
+from service.settings.types import (
+    Algorithms,
+    CertificatesFile,
+    CommaSeparated,
+    Hosts,
+    KeyUrl,
+    Networks,
+    Port,
+    RateLimit,
+    RateLimitStorage,
+    SessionLifetime,
+    require_tls,
+    split_list,
+)
 
 MIN_SECRET_LENGTH: Final = 32
 

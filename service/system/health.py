@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import PlainTextResponse
 
-from better_auth_keys import (KeySet)
-from better_auth_keys.key_sets.key_set import (State)
-from service.security.authentication import (limits_of)
-from service.database.execution import (Database, DatabaseRefusedError, DatabaseUnavailableError)
-from service.http.draining import (Draining)
-from service.security.key_watch import (KeyWatch)
-from service.system.metrics import (exposition)
+from better_auth_keys import KeySet
+from better_auth_keys.key_sets.key_set import State
+from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.http.draining import Draining
+from service.security.authentication import limits_of
+from service.security.key_watch import KeyWatch
+from service.system.metrics import exposition
 
 router: Final = APIRouter(tags=["health"])
 

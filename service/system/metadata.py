@@ -11,10 +11,10 @@ from typing import Final
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from better_auth_keys import (VerificationPolicy)
-from service.security.authentication import (SCOPES)
-from service.http.openapi import (problems)
-from service.http.problem_document import (ProblemError)
+from better_auth_keys import VerificationPolicy
+from service.http.openapi import problems
+from service.http.problem_document import ProblemError
+from service.security.authentication import SCOPES
 
 PATH: Final = "/.well-known/oauth-protected-resource"
 

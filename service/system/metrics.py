@@ -23,9 +23,9 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from better_auth_keys import (AccessTokenVerifier, KeySet, UnusableKey)
-from service.database.execution import (Database)
-from service.security.key_watch import (KeyWatch)
+from better_auth_keys import AccessTokenVerifier, KeySet, UnusableKey
+from service.database.execution import Database
+from service.security.key_watch import KeyWatch
 
 MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 _LOOK_SECONDS: Final = 2.0

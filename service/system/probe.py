@@ -10,7 +10,7 @@ Exit codes: 0 ready, 1 not.
 import http.client
 import sys
 
-from service.settings.reader import (SettingsError, read)
+from service.settings.reader import SettingsError, read
 
 SECONDS = 2.5
 # Where a service listens that is told to listen on every address.

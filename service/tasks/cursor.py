@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from service.security.owner import (Owner)
+from service.security.owner import Owner
 from service.tasks.query import SortKey, TaskQuery
 
 _MAC_BYTES: Final = 16

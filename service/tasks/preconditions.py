@@ -4,7 +4,7 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from service.http.problem_document import (ProblemError)
+from service.http.problem_document import ProblemError
 from service.tasks.schemas import Task
 
 _TAG: Final = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'

@@ -41,8 +41,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
-from service.database.execution import (IDENTITY, IDENTITY_PARAMETER, AnyRow, Database, LockTimeoutError, as_owner)
-from service.security.owner import (Owner)
+from service.database.execution import (
+    IDENTITY,
+    IDENTITY_PARAMETER,
+    AnyRow,
+    Database,
+    LockTimeoutError,
+    as_owner,
+)
+from service.security.owner import Owner
 from service.tasks.conditions import conditions_of, sort_key
 from service.tasks.cursor import Position
 from service.tasks.errors import (

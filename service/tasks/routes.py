@@ -11,10 +11,18 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
-from service.security.authentication import (READ, WRITE, AuthenticatedRoute, CurrentUser, User, require_scope, require_verified_email)
-from service.database.execution import (Database)
-from service.http.openapi import (headers, problems)
-from service.http.problem_document import (NotFoundError, ProblemError)
+from service.database.execution import Database
+from service.http.openapi import headers, problems
+from service.http.problem_document import NotFoundError, ProblemError
+from service.security.authentication import (
+    READ,
+    WRITE,
+    AuthenticatedRoute,
+    CurrentUser,
+    User,
+    require_scope,
+    require_verified_email,
+)
 from service.tasks.cursor import BadCursorError, CursorSigner, Position
 from service.tasks.preconditions import etag_of, expected_versions, is_unchanged
 from service.tasks.query import TaskQuery

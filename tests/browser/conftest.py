@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from scripts.setup.chromium import (find_chromium)
+from scripts.setup.chromium import find_chromium
 
 MISSING = "Chromium is not installed (Debian: apt-get install chromium)"
 # Nothing of its own on the network: a test's browser talks to the stack alone.

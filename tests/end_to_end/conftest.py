@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.devstack.ports import (free_ports)
-from scripts.devstack.postgres.files import (short_hash)
+from scripts.devstack.ports import free_ports
+from scripts.devstack.postgres.files import short_hash
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 180

@@ -13,12 +13,12 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from better_auth_keys.tokens.claims import (AccessToken)
-from better_auth_keys.tokens.policy import (VerificationPolicy)
-from better_auth_keys.key_sets.remote import (RemoteKeySet)
-from better_auth_keys.tokens.verifier import (AccessTokenVerifier)
-from scripts.setup.bootstrap import (VENV)
-from scripts.setup.node_runtime import (find_node)
+from better_auth_keys.key_sets.remote import RemoteKeySet
+from better_auth_keys.tokens.claims import AccessToken
+from better_auth_keys.tokens.policy import VerificationPolicy
+from better_auth_keys.tokens.verifier import AccessTokenVerifier
+from scripts.setup.bootstrap import VENV
+from scripts.setup.node_runtime import find_node
 from tests.conftest import DatabaseUrls
 from tests.end_to_end.conftest import ROOT
 from tests.simulators.better_auth import SECRET, connected

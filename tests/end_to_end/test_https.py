@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.proofs.compose.visitors import (client as visitor)
-from scripts.devstack.ports import (free_ports)
+from scripts.devstack.ports import free_ports
+from scripts.proofs.compose.visitors import client as visitor
 from tests.end_to_end.conftest import ROOT, Stack, started, temporary_home
 
 FROM_TLS = {"X-Forwarded-Proto": "https"}

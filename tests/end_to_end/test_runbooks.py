@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from scripts.proofs.in_process import (running)
+from scripts.proofs.in_process import running
 from service.app import create_app
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.service.conftest import settings_for

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from dotenv import dotenv_values
 
-from service.database.url import (parse_database_url)
+from service.database.url import parse_database_url
 from tests.end_to_end.conftest import Stack
 
 PASSWORD = "correct horse battery"

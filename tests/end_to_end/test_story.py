@@ -17,7 +17,7 @@ import psutil
 import pytest
 from joserfc import jws
 
-from better_auth_keys import (Signer)
+from better_auth_keys import Signer
 from tests.end_to_end.conftest import ROOT, Stack
 
 PATH = "/api/tasks"

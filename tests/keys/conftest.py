@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from better_auth_keys import (RemoteKeySet, Signer)
+from better_auth_keys import RemoteKeySet, Signer
 from tests.simulators.clock import ManualClock, advancing
 from tests.simulators.jwks_server import JwksServer, jwks_server
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from better_auth_keys import (RefreshPolicy, RemoteKeySet)
-from better_auth_keys.tokens.jwk import (VerificationKey)
+from better_auth_keys import RefreshPolicy, RemoteKeySet
+from better_auth_keys.tokens.jwk import VerificationKey
 from tests.simulators.clock import ManualClock, advancing
 from tests.simulators.jwks_server import JwksServer, Reply
 

@@ -4,8 +4,16 @@ import base64
 import json
 from typing import Final
 
-from better_auth_keys import (AccessTokenVerifier, InvalidTokenError, KeySet, Reason, Signer, StaticKeySet, VerificationPolicy)
-from better_auth_keys.tokens.jwk import (parse_jwk)
+from better_auth_keys import (
+    AccessTokenVerifier,
+    InvalidTokenError,
+    KeySet,
+    Reason,
+    Signer,
+    StaticKeySet,
+    VerificationPolicy,
+)
+from better_auth_keys.tokens.jwk import parse_jwk
 
 NOW: Final = 1_900_000_000
 ORIGIN: Final = "https://app.example.com"

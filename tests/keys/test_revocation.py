@@ -2,9 +2,18 @@
 
 import pytest
 
-from better_auth_keys import (AccessTokenVerifier, InvalidTokenError, KeySetUnavailableError, Reason, Revocation, RevocationList, RevocationsUnavailableError, Signer)
-from better_auth_keys.revocation import (Kind)
-from tests.keys.signed_tokens import (NOW, POLICY, claims, key_set_of, refusal)
+from better_auth_keys import (
+    AccessTokenVerifier,
+    InvalidTokenError,
+    KeySetUnavailableError,
+    Reason,
+    Revocation,
+    RevocationList,
+    RevocationsUnavailableError,
+    Signer,
+)
+from better_auth_keys.revocation import Kind
+from tests.keys.signed_tokens import NOW, POLICY, claims, key_set_of, refusal
 
 
 @pytest.fixture

@@ -6,10 +6,18 @@ from types import MappingProxyType
 
 import pytest
 
-from better_auth_keys import (InvalidTokenError, Reason, RemoteKeySet, RevocationList, Signer, StaticKeySet, VerificationPolicy)
-from better_auth_keys.key_sets.fetch import (check_key_url)
-from better_auth_keys.tokens.jwk import (parse_jwk)
-from tests.keys.signed_tokens import (ORIGIN, claims, refusal, verifier_of)
+from better_auth_keys import (
+    InvalidTokenError,
+    Reason,
+    RemoteKeySet,
+    RevocationList,
+    Signer,
+    StaticKeySet,
+    VerificationPolicy,
+)
+from better_auth_keys.key_sets.fetch import check_key_url
+from better_auth_keys.tokens.jwk import parse_jwk
+from tests.keys.signed_tokens import ORIGIN, claims, refusal, verifier_of
 
 URL = "http://127.0.0.1:1/jwks"
 FILE = Path("no such file")

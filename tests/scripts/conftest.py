@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from scripts.devstack.postgres.embedded import (EmbeddedPostgres)
-from scripts.devstack.postgres.files import (shelter_of)
+from scripts.devstack.postgres.embedded import EmbeddedPostgres
+from scripts.devstack.postgres.files import shelter_of
 
 
 def persistent(home: Path) -> EmbeddedPostgres:

@@ -10,11 +10,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from better_auth_keys import (Signer)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.security.rate_limits import (Kind)
-from service.settings.model import (Settings)
+from service.security.rate_limits import Kind
+from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 
 ORIGIN = "http://localhost:3000"

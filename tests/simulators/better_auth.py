@@ -9,10 +9,10 @@ from typing import Any
 
 import asyncpg
 
-from better_auth_keys import (Signer)
-from better_auth_keys.rotation.better_auth.store import (Database)
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets)
-from service.database.url import (parse_database_url)
+from better_auth_keys import Signer
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from better_auth_keys.rotation.better_auth.store import Database
+from service.database.url import parse_database_url
 
 SECRET = "a-secret-of-the-issuer-0123456789"
 # As `getMigrations` of Better Auth makes it.

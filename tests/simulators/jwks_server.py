@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from better_auth_keys import (Signer)
+from better_auth_keys import Signer
 
 Write = Callable[[bytes], None]
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
-from scripts.devstack.postgres.embedded import (EmbeddedPostgres)
+from scripts.devstack.postgres.embedded import EmbeddedPostgres
 from tests.simulators.postgres_tls import PostgresTls, postgres_tls
 from tests.simulators.tls import make_authority
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy.engine import make_url
 
-from scripts.proofs.pgbouncer import (find_pgbouncer, pgbouncer)
+from scripts.proofs.pgbouncer import find_pgbouncer, pgbouncer
 
 needs_pgbouncer = pytest.mark.skipif(
     find_pgbouncer() is None and os.environ.get("CI") != "true",

@@ -9,10 +9,15 @@ from typing import Final
 import anyio.lowlevel
 import httpx
 
-from better_auth_keys.tokens.jwk import (algorithm_set)
-from better_auth_keys.key_sets.key_set import (MAX_DOCUMENT_BYTES, KeySnapshot, MalformedKeySetError, parse_jwks)
-from better_auth_keys.origins import (is_loopback)
-from better_auth_keys.string_sets import (string_set)
+from better_auth_keys.key_sets.key_set import (
+    MAX_DOCUMENT_BYTES,
+    KeySnapshot,
+    MalformedKeySetError,
+    parse_jwks,
+)
+from better_auth_keys.origins import is_loopback
+from better_auth_keys.string_sets import string_set
+from better_auth_keys.tokens.jwk import algorithm_set
 
 _MAX_PORT: Final = 65_535
 _MAX_ETAG: Final = 256

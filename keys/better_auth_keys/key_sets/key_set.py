@@ -8,9 +8,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, Protocol, Self
 
-from better_auth_keys.clock import (Clock, SystemClock)
-from better_auth_keys.errors import (KeySetUnavailableError)
-from better_auth_keys.tokens.jwk import (DEFAULT_ALGORITHMS, MAX_KID_LENGTH, UnusableKey, UnusableKeyError, VerificationKey, algorithm_set, parse_jwk)
+from better_auth_keys.clock import Clock, SystemClock
+from better_auth_keys.errors import KeySetUnavailableError
+from better_auth_keys.tokens.jwk import (
+    DEFAULT_ALGORITHMS,
+    MAX_KID_LENGTH,
+    UnusableKey,
+    UnusableKeyError,
+    VerificationKey,
+    algorithm_set,
+    parse_jwk,
+)
 
 logger = logging.getLogger("keys")
 

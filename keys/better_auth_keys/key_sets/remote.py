@@ -25,11 +25,11 @@ from types import MappingProxyType
 import httpx
 from cachetools import TTLCache
 
-from better_auth_keys.clock import (Clock, SystemClock)
-from better_auth_keys.errors import (KeySetUnavailableError)
-from better_auth_keys.key_sets.fetch import (FetchError, FetchLimits, JwksFetcher)
-from better_auth_keys.tokens.jwk import (DEFAULT_ALGORITHMS, VerificationKey)
-from better_auth_keys.key_sets.key_set import (KeySetStatus, KeySnapshot, State)
+from better_auth_keys.clock import Clock, SystemClock
+from better_auth_keys.errors import KeySetUnavailableError
+from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
+from better_auth_keys.key_sets.key_set import KeySetStatus, KeySnapshot, State
+from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 
 logger = logging.getLogger("keys")
 

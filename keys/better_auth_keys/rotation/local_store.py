@@ -6,8 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from better_auth_keys.tokens.signer import (Signer)
-from better_auth_keys.rotation.store import (KeyInUseError, KeyState, SigningKey, UnknownKeyError, active_keys)
+from better_auth_keys.rotation.store import (
+    KeyInUseError,
+    KeyState,
+    SigningKey,
+    UnknownKeyError,
+    active_keys,
+)
+from better_auth_keys.tokens.signer import Signer
 
 
 def utc_now() -> datetime:

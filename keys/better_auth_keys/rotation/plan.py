@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from better_auth_keys.errors import (KeysError)
-from better_auth_keys.rotation.policy import (RotationPolicy)
-from better_auth_keys.rotation.store import (KeyState, SigningKey, active_keys)
+from better_auth_keys.errors import KeysError
+from better_auth_keys.rotation.policy import RotationPolicy
+from better_auth_keys.rotation.store import KeyState, SigningKey, active_keys
 
 MAX_KEYS: Final = 80
 """No key is published beyond these: what Better Auth does with its table ends at `READ_LIMIT`."""

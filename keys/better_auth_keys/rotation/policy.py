@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from better_auth_keys.tokens.jwk import (ALGORITHMS, canonical_algorithm)
+from better_auth_keys.tokens.jwk import ALGORITHMS, canonical_algorithm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,18 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
-from better_auth_keys.rotation.plan import (MAX_KEYS, READ_LIMIT, RotationRefusedError, Step, brief, needed_in_a_crowd_until, retirable_at, safe_to_remove_at)
-from better_auth_keys.rotation.policy import (RotationPolicy)
-from better_auth_keys.rotation.store import (KeyState, SigningKey, active_keys)
+from better_auth_keys.rotation.plan import (
+    MAX_KEYS,
+    READ_LIMIT,
+    RotationRefusedError,
+    Step,
+    brief,
+    needed_in_a_crowd_until,
+    retirable_at,
+    safe_to_remove_at,
+)
+from better_auth_keys.rotation.policy import RotationPolicy
+from better_auth_keys.rotation.store import KeyState, SigningKey, active_keys
 
 _UNPIN: Final = "remove it from PINNED_KEYS once no pin names it"
 

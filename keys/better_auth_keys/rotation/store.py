@@ -25,8 +25,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from better_auth_keys.errors import (SigningKeyError)
-from better_auth_keys.tokens.signer import (Signer)
+from better_auth_keys.errors import SigningKeyError
+from better_auth_keys.tokens.signer import Signer
 
 
 class KeyState(StrEnum):

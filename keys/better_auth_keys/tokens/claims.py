@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from better_auth_keys.errors import (InvalidTokenError, Reason)
-from better_auth_keys.tokens.policy import (VerificationPolicy)
+from better_auth_keys.errors import InvalidTokenError, Reason
+from better_auth_keys.tokens.policy import VerificationPolicy
 
 MAX_SUBJECT_LENGTH: Final = 255
 _PROFILE_CLAIMS: Final = {"better-auth": (), "rfc9068": ("client_id", "jti")}

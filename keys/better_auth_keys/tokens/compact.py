@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from better_auth_keys.errors import (InvalidTokenError, Reason)
+from better_auth_keys.errors import InvalidTokenError, Reason
 
 MAX_HEADER_CHARACTERS: Final = 2048
 MAX_SIGNATURE_CHARACTERS: Final = 1400  # 8192 bits of RSA are 1366 characters

@@ -18,8 +18,12 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from better_auth_keys.string_sets import (string_set)
-from better_auth_keys.tokens.weak_keys import (has_roca_fingerprint, has_small_order, is_ed25519_point)
+from better_auth_keys.string_sets import string_set
+from better_auth_keys.tokens.weak_keys import (
+    has_roca_fingerprint,
+    has_small_order,
+    is_ed25519_point,
+)
 
 DEFAULT_ALGORITHMS: Final = frozenset({"EdDSA", "RS256"})
 MAX_KID_LENGTH: Final = 255

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from better_auth_keys.tokens.jwk import (DEFAULT_ALGORITHMS, algorithm_set)
-from better_auth_keys.string_sets import (string_set)
+from better_auth_keys.string_sets import string_set
+from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, algorithm_set
 
 Profile = Literal["better-auth", "rfc9068"]
 MAX_LEEWAY: Final = 300  # more would hide a broken clock

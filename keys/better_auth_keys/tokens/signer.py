@@ -14,8 +14,8 @@ from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from better_auth_keys.errors import (SigningKeyError)
-from better_auth_keys.tokens.jwk import (ALGORITHMS, MAX_RSA_BITS, MIN_RSA_BITS, canonical_algorithm)
+from better_auth_keys.errors import SigningKeyError
+from better_auth_keys.tokens.jwk import ALGORITHMS, MAX_RSA_BITS, MIN_RSA_BITS, canonical_algorithm
 
 _KID_CHARACTERS: Final = string.ascii_letters + string.digits
 

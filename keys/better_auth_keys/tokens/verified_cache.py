@@ -11,9 +11,9 @@ from hashlib import sha256
 from sys import getsizeof
 from typing import Any, Final
 
-from better_auth_keys.tokens.claims import (AccessToken)
-from better_auth_keys.tokens.compact import (SHARED_NAMES)
-from better_auth_keys.tokens.jwk import (VerificationKey)
+from better_auth_keys.tokens.claims import AccessToken
+from better_auth_keys.tokens.compact import SHARED_NAMES
+from better_auth_keys.tokens.jwk import VerificationKey
 
 DEFAULT_MAX_BYTES: Final = 16_000_000
 """Room for about 8,000 of Better Auth's session tokens, at 1.9 kB each."""

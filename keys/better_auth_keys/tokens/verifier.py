@@ -14,16 +14,16 @@ from contextlib import asynccontextmanager
 from time import time
 from typing import Final, Self
 
-from better_auth_keys.tokens.claims import (AccessToken, check_times, read_claims)
-from better_auth_keys.tokens.compact import (UnverifiedToken, parse_compact)
-from better_auth_keys.errors import (InvalidTokenError, Reason)
-from better_auth_keys.tokens.jwk import (MAX_KID_LENGTH, canonical_algorithm)
-from better_auth_keys.key_sets.key_set import (KeySet)
-from better_auth_keys.origins import (origin_of)
-from better_auth_keys.tokens.policy import (VerificationPolicy)
-from better_auth_keys.key_sets.remote import (RemoteKeySet)
-from better_auth_keys.revocation import (RevocationList)
-from better_auth_keys.tokens.verified_cache import (CacheCounters, VerifiedToken, VerifiedTokenCache)
+from better_auth_keys.errors import InvalidTokenError, Reason
+from better_auth_keys.key_sets.key_set import KeySet
+from better_auth_keys.key_sets.remote import RemoteKeySet
+from better_auth_keys.origins import origin_of
+from better_auth_keys.revocation import RevocationList
+from better_auth_keys.tokens.claims import AccessToken, check_times, read_claims
+from better_auth_keys.tokens.compact import UnverifiedToken, parse_compact
+from better_auth_keys.tokens.jwk import MAX_KID_LENGTH, canonical_algorithm
+from better_auth_keys.tokens.policy import VerificationPolicy
+from better_auth_keys.tokens.verified_cache import CacheCounters, VerifiedToken, VerifiedTokenCache
 
 JWKS_PATH: Final = "/api/auth/jwks"
 _TOKEN_TYPES: Final = {

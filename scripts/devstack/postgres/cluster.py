@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts.devstack.leash import (leashed)
-from scripts.devstack.postgres.files import (Account, give)
-from scripts.devstack.postgres.recovery import (FAST_SHUTDOWN)
-from scripts.setup.private_files import (last_line, make_private_folder, open_log, write_private)
+from scripts.devstack.leash import leashed
+from scripts.devstack.postgres.files import Account, give
+from scripts.devstack.postgres.recovery import FAST_SHUTDOWN
+from scripts.operations.private_files import last_line, make_private_folder, open_log, write_private
 
 SUPERUSER: Final = "postgres"
 INIT_SECONDS: Final = 120.0

@@ -15,11 +15,17 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote
 
-from scripts.devstack.postgres import (files as postgres_files, recovery as postgres_recovery)
-from scripts.devstack.leash import (kill_at_once)
-from scripts.devstack.postgres.cluster import (SUPERUSER, Cluster, PostgresError, let_go)
-from scripts.devstack.postgres.files import (CHECKOUT, PostgresFilesError, Say)
-from scripts.setup.private_files import (PRIVATE_FOLDER, make_private_folder, read_or_create, write_private)
+from scripts.devstack.leash import kill_at_once
+from scripts.devstack.postgres import files as postgres_files
+from scripts.devstack.postgres import recovery as postgres_recovery
+from scripts.devstack.postgres.cluster import SUPERUSER, Cluster, PostgresError, let_go
+from scripts.devstack.postgres.files import CHECKOUT, PostgresFilesError, Say
+from scripts.operations.private_files import (
+    PRIVATE_FOLDER,
+    make_private_folder,
+    read_or_create,
+    write_private,
+)
 
 __all__ = ["EmbeddedPostgres", "PostgresError"]
 

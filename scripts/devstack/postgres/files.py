@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from scripts.devstack.postgres.recovery import (is_running)
+from scripts.devstack.postgres.recovery import is_running
 
 CHECKOUT: Final = Path(__file__).resolve().parents[3]
 _NAME: Final = "better-auth-resource-server"

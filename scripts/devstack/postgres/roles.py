@@ -20,8 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from scripts.devstack.postgres.files import (CHECKOUT)
-from service.database.url import (parse_database_url)
+from scripts.devstack.postgres.files import CHECKOUT
+from service.database.url import parse_database_url
 from service.migrations.roles import scram_verifier
 
 DATABASE: Final = "resource_server"

@@ -11,15 +11,22 @@ from typing import Final
 import httpx
 from sqlalchemy import text
 
-from better_auth_keys import (AccessTokenVerifier, InvalidTokenError, KeySetUnavailableError, KeySnapshot, StaticKeySet, VerificationPolicy)
-from better_auth_keys.key_sets.fetch import (FetchError, FetchLimits, JwksFetcher)
-from better_auth_keys.origins import (host_of, is_loopback, origin_of)
+from better_auth_keys import (
+    AccessTokenVerifier,
+    InvalidTokenError,
+    KeySetUnavailableError,
+    KeySnapshot,
+    StaticKeySet,
+    VerificationPolicy,
+)
+from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
+from better_auth_keys.origins import host_of, is_loopback, origin_of
 from service.app import open_database, open_key_set
-from service.security.audit import (claimed)
-from service.database.execution import (Database, DatabaseRefusedError, DatabaseUnavailableError)
-from service.database.listener import (Listener)
-from service.security.rate_limits import (RateLimits, RateLimitUnavailableError)
-from service.settings.model import (Settings)
+from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.database.listener import Listener
+from service.security.audit import claimed
+from service.security.rate_limits import RateLimits, RateLimitUnavailableError
+from service.settings.model import Settings
 
 _CHANNEL: Final = "check_config"
 _SECONDS: Final = 5.0

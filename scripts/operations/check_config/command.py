@@ -23,12 +23,12 @@ from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from scripts.operations.commands import (DONE, FAILED, USAGE, Parser)
-from scripts.operations.check_config.checks import (Finding, findings, notes)
-from service.database.url import (DatabaseUrl)
-from service.settings.base import (shown)
-from service.settings.reader import (Reading, SettingsError, read)
-from service.settings.model import (Settings)
+from scripts.operations.check_config.checks import Finding, findings, notes
+from scripts.operations.commands import DONE, FAILED, USAGE, Parser
+from service.database.url import DatabaseUrl
+from service.settings.base import shown
+from service.settings.model import Settings
+from service.settings.reader import Reading, SettingsError, read
 
 _MAX_TOKEN: Final = 20_000
 

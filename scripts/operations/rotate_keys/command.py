@@ -37,14 +37,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from better_auth_keys.errors import (SigningKeyError)
-from better_auth_keys.rotation.plan import (RotationRefusedError)
-from better_auth_keys.rotation.policy import (RotationPolicy, signing_algorithms)
-from scripts.operations.commands import (DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, duration)
-from scripts.operations.rotate_keys.report import (Status)
-from scripts.operations.rotate_keys.steps import (Outcome, Rotation)
-from scripts.operations.rotate_keys.target import (POLICY_OPTIONS, Target)
-from service.settings.durations import (brief)
+from better_auth_keys.errors import SigningKeyError
+from better_auth_keys.rotation.plan import RotationRefusedError
+from better_auth_keys.rotation.policy import RotationPolicy, signing_algorithms
+from scripts.operations.commands import (
+    DONE,
+    FAILED,
+    NOTHING_DUE,
+    USAGE,
+    Parser,
+    UsageError,
+    duration,
+)
+from scripts.operations.rotate_keys.report import Status
+from scripts.operations.rotate_keys.steps import Outcome, Rotation
+from scripts.operations.rotate_keys.target import POLICY_OPTIONS, Target
+from service.settings.durations import brief
 
 _COMMANDS: Final = (
     *("status", "publish", "activate", "retire", "prune", "revoke", "reencrypt", "run"),

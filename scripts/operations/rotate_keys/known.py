@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from better_auth_keys.rotation.better_auth.store import (Verifier)
-from better_auth_keys.rotation.plan import (RotationRefusedError)
-from better_auth_keys.rotation.store import (SigningKey)
-from scripts.operations.rotate_keys.target import (Target, UnservedError)
+from better_auth_keys.rotation.better_auth.store import Verifier
+from better_auth_keys.rotation.plan import RotationRefusedError
+from better_auth_keys.rotation.store import SigningKey
+from scripts.operations.rotate_keys.target import Target, UnservedError
 
 _LOOK_SECONDS: Final = 0.2
 

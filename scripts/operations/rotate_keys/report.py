@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from better_auth_keys.rotation.better_auth.store import (Verifier)
-from better_auth_keys.rotation.plan import (READ_LIMIT, RotationRefusedError, Step, plan, retirable_at, safe_to_remove_at)
-from better_auth_keys.rotation.store import (KeyState, SigningKey, active_keys)
-from scripts.operations.rotate_keys.target import (Target, UnservedError)
-from service.settings.durations import (brief)
+from better_auth_keys.rotation.better_auth.store import Verifier
+from better_auth_keys.rotation.plan import (
+    READ_LIMIT,
+    RotationRefusedError,
+    Step,
+    plan,
+    retirable_at,
+    safe_to_remove_at,
+)
+from better_auth_keys.rotation.store import KeyState, SigningKey, active_keys
+from scripts.operations.rotate_keys.target import Target, UnservedError
+from service.settings.durations import brief
 
 _COLUMNS: Final = ("KID", "ALGORITHM", "STATE", "AGE", "OPENS", "SERVED", "KNOWN", "NEXT STEP")
 

@@ -9,19 +9,19 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, SecretStr
 
-from better_auth_keys.rotation.better_auth.store import (BetterAuthSigningKeys, Database, Verifier)
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets)
-from better_auth_keys.key_sets.fetch import (FetchError, FetchLimits, JwksFetcher)
-from better_auth_keys.tokens.jwk import (ALGORITHMS)
-from better_auth_keys.key_sets.key_set import (LeftOutKey)
-from better_auth_keys.rotation.policy import (RotationPolicy, signing_algorithms)
-from better_auth_keys.rotation.store import (KeyStoreError, SigningKeyStore)
-from better_auth_keys.tokens.verifier import (JWKS_PATH)
-from scripts.operations.commands import (UsageError, load, operator)
-from scripts.operations.rotate_keys.key_file import (FileSigningKeys)
-from service.database.url import (DatabaseUrl)
-from service.settings.base import (SettingsModel)
-from service.settings.types import (CertificatesFile, CommaSeparated, Duration, Hosts, KeyUrl, parsed)
+from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
+from better_auth_keys.key_sets.key_set import LeftOutKey
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys, Database, Verifier
+from better_auth_keys.rotation.policy import RotationPolicy, signing_algorithms
+from better_auth_keys.rotation.store import KeyStoreError, SigningKeyStore
+from better_auth_keys.tokens.jwk import ALGORITHMS
+from better_auth_keys.tokens.verifier import JWKS_PATH
+from scripts.operations.commands import UsageError, load, operator
+from scripts.operations.rotate_keys.key_file import FileSigningKeys
+from service.database.url import DatabaseUrl
+from service.settings.base import SettingsModel
+from service.settings.types import CertificatesFile, CommaSeparated, Duration, Hosts, KeyUrl, parsed
 
 # A key in a file is served until it is pruned.
 _FOR_EVER: Final = timedelta(days=36_500)

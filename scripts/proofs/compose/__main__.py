@@ -17,11 +17,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.operations.commands import (DONE, FAILED, Parser)
-from scripts.proofs.compose import (stand_ins)
-from scripts.proofs.compose.drills import (Drills, Report)
-from scripts.proofs.compose.engine import (ComposeError, Engine, HealthTicker)
-from scripts.proofs.compose.stack import (PROJECT, ComposeStack)
+from scripts.operations.commands import DONE, FAILED, Parser
+from scripts.proofs.compose import stand_ins
+from scripts.proofs.compose.drills import Drills, Report
+from scripts.proofs.compose.engine import ComposeError, Engine, HealthTicker
+from scripts.proofs.compose.stack import PROJECT, ComposeStack
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from scripts.proofs.compose.engine import (ComposeError, Engine)
-from scripts.proofs.compose.stack import (HEARD, IMAGES, PROJECT, REPLICAS, SERVICES, ComposeStack)
+from scripts.proofs.compose.engine import ComposeError, Engine
+from scripts.proofs.compose.stack import HEARD, IMAGES, PROJECT, REPLICAS, SERVICES, ComposeStack
 
 _SIGNING: Final = frozenset({"auth_database_url", "better_auth_secret"})
 _OF_ROLES: Final = frozenset(f"{role}_database_url" for role in ("owner", "app", "auth", "purge"))

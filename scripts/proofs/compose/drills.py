@@ -11,12 +11,12 @@ from uuid import uuid4
 
 import httpx
 
-from scripts.proofs.compose import (leaks, visitors)
-from scripts.proofs.compose.confinement import (Confinement)
-from scripts.proofs.compose.engine import (ComposeError, Engine)
-from scripts.proofs.compose.stack import (IMAGES, REPLICAS, SERVICES, TIMERS, ComposeStack)
-from scripts.proofs.compose.visitors import (Writer)
-from scripts.proofs.rotation.people import (Person, header_of)
+from scripts.proofs.compose import leaks, visitors
+from scripts.proofs.compose.confinement import Confinement
+from scripts.proofs.compose.engine import ComposeError, Engine
+from scripts.proofs.compose.stack import IMAGES, REPLICAS, SERVICES, TIMERS, ComposeStack
+from scripts.proofs.compose.visitors import Writer
+from scripts.proofs.rotation.people import Person, header_of
 
 _LEARNING: Final = ("--learning-time", "2s", "--publish-ahead", "2s")
 _KEEP_VERIFYING: Final = ("--keep-verifying", "90s")

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from scripts.setup.bootstrap import (ROOT)
-from scripts.proofs.compose.engine import (ComposeError, Engine)
-from scripts.devstack.ports import (free_ports)
+from scripts.devstack.ports import free_ports
+from scripts.proofs.compose.engine import ComposeError, Engine
+from scripts.setup.bootstrap import ROOT
 
 PROJECT: Final = "check-compose"
 # In the order in which they wait for each other.

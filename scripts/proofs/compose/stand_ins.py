@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts.setup.bootstrap import (ROOT)
-from scripts.proofs.compose.engine import (ComposeError, Engine)
+from scripts.proofs.compose.engine import ComposeError, Engine
+from scripts.setup.bootstrap import ROOT
 
 _SUITE: Final = "bookworm"
 _AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import httpx
 
-from scripts.proofs.compose.engine import (ComposeError)
-from scripts.proofs.rotation.people import (Person)
+from scripts.proofs.compose.engine import ComposeError
+from scripts.proofs.rotation.people import Person
 
 _TIMEOUT: Final = httpx.Timeout(30)
 _PAUSE_SECONDS: Final = 0.01

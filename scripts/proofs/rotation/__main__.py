@@ -1,7 +1,7 @@
 """Show that nobody notices a rotation: the real Better Auth, two services, people who use them.
 
     python -m scripts.proofs.rotation          all drills, about four minutes
-    python -m scripts.proofs.rotation --short  a retired key is pruned by force instead of waited for
+    python -m scripts.proofs.rotation --short  prune a retired key by force instead of waiting
     python -m scripts.proofs.rotation --json   the same for machines
 
 While five people use the services and fetch new tokens, an operator rotates the signing key
@@ -22,10 +22,10 @@ from typing import Final
 
 import httpx
 
-from scripts.operations.commands import (DONE, FAILED, Parser)
-from scripts.proofs.rotation.drills import (Drills, Report)
-from scripts.proofs.rotation.people import (Person)
-from scripts.proofs.rotation.system import (ProofError, System, home_in)
+from scripts.operations.commands import DONE, FAILED, Parser
+from scripts.proofs.rotation.drills import Drills, Report
+from scripts.proofs.rotation.people import Person
+from scripts.proofs.rotation.system import ProofError, System, home_in
 
 PEOPLE: Final = 5
 LIFETIME: Final = "30s"

@@ -12,10 +12,10 @@ import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from better_auth_keys import (Signer)
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets)
-from scripts.proofs.rotation.people import (Person, header_of)
-from scripts.proofs.rotation.system import (ProofError, System)
+from better_auth_keys import Signer
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from scripts.proofs.rotation.people import Person, header_of
+from scripts.proofs.rotation.system import ProofError, System
 
 LEARNING: Final = ("--learning-time", "2s", "--publish-ahead", "2s")
 REVOKED_WITHIN_SECONDS: Final = 1.0

@@ -14,15 +14,15 @@ from typing import Any, Final
 
 import httpx
 
-from scripts.setup.bootstrap import (VENV)
-from scripts.devstack.postgres.roles import (DATABASE, RolePasswords, provide, url_as)
-from scripts.devstack.home import (DevHome)
-from scripts.devstack.settings import (WEB, DatabaseUrls, DevSettings)
-from scripts.devstack.postgres.embedded import (EmbeddedPostgres)
-from scripts.setup.node_runtime import (find_node)
-from scripts.devstack.ports import (free_ports)
-from scripts.devstack.supervisor import (Child, Program)
-from service.database.url import (parse_database_url)
+from scripts.devstack.home import DevHome
+from scripts.devstack.ports import free_ports
+from scripts.devstack.postgres.embedded import EmbeddedPostgres
+from scripts.devstack.postgres.roles import DATABASE, RolePasswords, provide, url_as
+from scripts.devstack.settings import WEB, DatabaseUrls, DevSettings
+from scripts.devstack.supervisor import Child, Program
+from scripts.setup.bootstrap import VENV
+from scripts.setup.node_runtime import find_node
+from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 
 READY_SECONDS: Final = 120.0

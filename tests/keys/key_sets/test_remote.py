@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from better_auth_keys import (KeySetUnavailableError, RemoteKeySet, Signer)
-from better_auth_keys.key_sets.fetch import (FetchLimits)
-from better_auth_keys.tokens.jwk import (VerificationKey)
+from better_auth_keys import KeySetUnavailableError, RemoteKeySet, Signer
+from better_auth_keys.key_sets.fetch import FetchLimits
+from better_auth_keys.tokens.jwk import VerificationKey
 from tests.keys.lookups import POLICY, fail, found, look_up
 from tests.simulators.clock import ManualClock, advancing, eventually
 from tests.simulators.jwks_server import JwksServer, Reply, jwks_of

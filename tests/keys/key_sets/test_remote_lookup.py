@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from better_auth_keys import (KeySetUnavailableError, RefreshPolicy, RemoteKeySet, Signer)
-from better_auth_keys.tokens.jwk import (VerificationKey)
+from better_auth_keys import KeySetUnavailableError, RefreshPolicy, RemoteKeySet, Signer
+from better_auth_keys.tokens.jwk import VerificationKey
 from tests.keys.lookups import POLICY, fail, found, look_up
 from tests.simulators.clock import ManualClock, advancing, eventually
 from tests.simulators.jwks_server import JwksServer, Reply, jwks_of

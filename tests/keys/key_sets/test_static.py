@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from better_auth_keys import (KeySetUnavailableError, Signer, StaticKeySet)
+from better_auth_keys import KeySetUnavailableError, Signer, StaticKeySet
 from tests.simulators.clock import ManualClock
 from tests.simulators.jwks_server import jwks_of
 

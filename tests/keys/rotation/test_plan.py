@@ -5,10 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from better_auth_keys.rotation.plan import (MAX_KEYS, RotationRefusedError, Step, Verb, plan, safe_to_remove_at)
-from better_auth_keys.rotation.policy import (RotationPolicy)
-from better_auth_keys.rotation.refusals import (refuse_end_of_algorithm, refuse_lock_out)
-from better_auth_keys.rotation.store import (KeyState, SigningKey)
+from better_auth_keys.rotation.plan import (
+    MAX_KEYS,
+    RotationRefusedError,
+    Step,
+    Verb,
+    plan,
+    safe_to_remove_at,
+)
+from better_auth_keys.rotation.policy import RotationPolicy
+from better_auth_keys.rotation.refusals import refuse_end_of_algorithm, refuse_lock_out
+from better_auth_keys.rotation.store import KeyState, SigningKey
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from better_auth_keys import (Signer)
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets, UndecryptableKeyError)
+from better_auth_keys import Signer
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets, UndecryptableKeyError
 
 # RFC 8037, appendix A.1.
 JWK = {

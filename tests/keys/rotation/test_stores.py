@@ -7,12 +7,19 @@ from typing import Protocol
 
 import pytest
 
-from better_auth_keys import (Signer)
-from better_auth_keys.rotation.better_auth.store import (BetterAuthSigningKeys)
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets)
-from better_auth_keys.rotation.local_store import (InMemorySigningKeys)
-from better_auth_keys.rotation.store import (KeyInUseError, KeyRing, KeyState, SigningKey, SigningKeyStore, UnknownKeyError)
-from scripts.operations.rotate_keys.key_file import (FileSigningKeys)
+from better_auth_keys import Signer
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys
+from better_auth_keys.rotation.local_store import InMemorySigningKeys
+from better_auth_keys.rotation.store import (
+    KeyInUseError,
+    KeyRing,
+    KeyState,
+    SigningKey,
+    SigningKeyStore,
+    UnknownKeyError,
+)
+from scripts.operations.rotate_keys.key_file import FileSigningKeys
 from tests.simulators.better_auth import SECRET, Issuer, reach
 
 

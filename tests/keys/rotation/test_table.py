@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets)
-from better_auth_keys.rotation.better_auth.table import (Event, Row, read_keys, signing_rows)
-from better_auth_keys.rotation.store import (KeyState, SigningKey)
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from better_auth_keys.rotation.better_auth.table import Event, Row, read_keys, signing_rows
+from better_auth_keys.rotation.store import KeyState, SigningKey
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

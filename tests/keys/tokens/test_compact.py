@@ -2,9 +2,9 @@
 
 import pytest
 
-from better_auth_keys import (InvalidTokenError, Reason, Signer)
-from better_auth_keys.tokens.compact import (MAX_JSON_DEPTH, parse_compact)
-from tests.keys.signed_tokens import (b64, claims)
+from better_auth_keys import InvalidTokenError, Reason, Signer
+from better_auth_keys.tokens.compact import MAX_JSON_DEPTH, parse_compact
+from tests.keys.signed_tokens import b64, claims
 
 HEAD = b64({"alg": "EdDSA", "kid": "k"})
 BODY = b64({"sub": "alice"})

@@ -5,10 +5,10 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from better_auth_keys import (Signer)
-from better_auth_keys.tokens.jwk import (UnusableKey, UnusableKeyError, parse_jwk)
-from better_auth_keys.key_sets.key_set import (MAX_KEYS, MalformedKeySetError, parse_jwks)
-from tests.keys.signed_tokens import (b64)
+from better_auth_keys import Signer
+from better_auth_keys.key_sets.key_set import MAX_KEYS, MalformedKeySetError, parse_jwks
+from better_auth_keys.tokens.jwk import UnusableKey, UnusableKeyError, parse_jwk
+from tests.keys.signed_tokens import b64
 
 DEFAULT = {"EdDSA", "RS256"}
 ED = Signer.generate("EdDSA", kid="ed").public_jwk()

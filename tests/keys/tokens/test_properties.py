@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from better_auth_keys import (AccessTokenVerifier, InvalidTokenError, Signer)
-from better_auth_keys.key_sets.key_set import (KeySnapshot, MalformedKeySetError, parse_jwks)
-from tests.keys.tokens.test_jwk import (UNUSABLE)
-from tests.keys.signed_tokens import (NOW, POLICY, b64, claims, key_set_of)
+from better_auth_keys import AccessTokenVerifier, InvalidTokenError, Signer
+from better_auth_keys.key_sets.key_set import KeySnapshot, MalformedKeySetError, parse_jwks
+from tests.keys.signed_tokens import NOW, POLICY, b64, claims, key_set_of
+from tests.keys.tokens.test_jwk import UNUSABLE
 
 SIGNERS = [Signer.generate("EdDSA"), Signer.generate("RS256")]
 TOKENS = [signer.mint(claims()) for signer in SIGNERS]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from better_auth_keys import (Signer, SigningKeyError)
+from better_auth_keys import Signer, SigningKeyError
 
 GOOD = Signer.generate("EdDSA", kid="k").private_jwk()
 SECRET = str(GOOD["d"])

@@ -1,4 +1,4 @@
-"""The use that `keys/better_auth_keys/__init__.py` shows, run as it stands there: an app without `service/`."""
+"""The use that the docstring of `better_auth_keys` shows, run: an app without `service/`."""
 
 import textwrap
 import time
@@ -9,9 +9,9 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 import better_auth_keys
-from better_auth_keys import (Signer)
-from better_auth_keys.origins import (origin_of)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer
+from better_auth_keys.origins import origin_of
+from scripts.proofs.in_process import running
 from tests.simulators.jwks_server import jwks_server
 
 

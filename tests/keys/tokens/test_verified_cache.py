@@ -9,9 +9,19 @@ from typing import ClassVar
 
 import pytest
 
-from better_auth_keys import (AccessTokenVerifier, InvalidTokenError, KeySetUnavailableError, Reason, RefreshPolicy, RemoteKeySet, Signer, StaticKeySet, VerifiedTokenCache)
-from better_auth_keys.tokens.jwk import (VerificationKey, parse_jwk)
-from tests.keys.signed_tokens import (NOW, ORIGIN, POLICY, claims, key_set_of, refusal)
+from better_auth_keys import (
+    AccessTokenVerifier,
+    InvalidTokenError,
+    KeySetUnavailableError,
+    Reason,
+    RefreshPolicy,
+    RemoteKeySet,
+    Signer,
+    StaticKeySet,
+    VerifiedTokenCache,
+)
+from better_auth_keys.tokens.jwk import VerificationKey, parse_jwk
+from tests.keys.signed_tokens import NOW, ORIGIN, POLICY, claims, key_set_of, refusal
 from tests.simulators.clock import ManualClock, advancing, eventually
 from tests.simulators.jwks_server import JwksServer
 

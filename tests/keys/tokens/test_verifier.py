@@ -6,9 +6,15 @@ import json
 
 import pytest
 
-from better_auth_keys import (AccessTokenVerifier, InvalidTokenError, Reason, Signer, VerificationPolicy)
-from better_auth_keys.key_sets.key_set import (StaticKeySet)
-from tests.keys.signed_tokens import (NOW, ORIGIN, POLICY, b64, claims, refusal, verifier_of)
+from better_auth_keys import (
+    AccessTokenVerifier,
+    InvalidTokenError,
+    Reason,
+    Signer,
+    VerificationPolicy,
+)
+from better_auth_keys.key_sets.key_set import StaticKeySet
+from tests.keys.signed_tokens import NOW, ORIGIN, POLICY, b64, claims, refusal, verifier_of
 
 SMALL_CLAIM_CASES = {
     "row22 another issuer": ({"iss": "https://evil.example.com"}, Reason.WRONG_ISSUER),

@@ -8,11 +8,15 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from better_auth_keys import (AccessTokenVerifier, Reason, Signer, StaticKeySet)
-from better_auth_keys.tokens.jwk import (UnusableKey, UnusableKeyError, parse_jwk)
-from better_auth_keys.key_sets.key_set import (parse_jwks)
-from better_auth_keys.tokens.weak_keys import (has_roca_fingerprint, has_small_order, is_ed25519_point)
-from tests.keys.signed_tokens import (NOW, POLICY, b64, claims, refusal)
+from better_auth_keys import AccessTokenVerifier, Reason, Signer, StaticKeySet
+from better_auth_keys.key_sets.key_set import parse_jwks
+from better_auth_keys.tokens.jwk import UnusableKey, UnusableKeyError, parse_jwk
+from better_auth_keys.tokens.weak_keys import (
+    has_roca_fingerprint,
+    has_small_order,
+    is_ed25519_point,
+)
+from tests.keys.signed_tokens import NOW, POLICY, b64, claims, refusal
 
 DEFAULT = {"EdDSA", "RS256"}
 GOOD = Signer.generate("EdDSA", kid="good")

@@ -4,9 +4,20 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from scripts.devstack.postgres.roles import (APP, AUTH, OWNER, PURGE, ROLES, RolePasswords, create_database, drop_database, provide, url_as)
-from scripts.devstack.postgres.embedded import (EmbeddedPostgres)
-from scripts.devstack.postgres.files import (CHECKOUT)
+from scripts.devstack.postgres.embedded import EmbeddedPostgres
+from scripts.devstack.postgres.files import CHECKOUT
+from scripts.devstack.postgres.roles import (
+    APP,
+    AUTH,
+    OWNER,
+    PURGE,
+    ROLES,
+    RolePasswords,
+    create_database,
+    drop_database,
+    provide,
+    url_as,
+)
 from service.migrations import roles as migrations
 from service.migrations.roles import POWERLESS
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.devstack import (__main__ as dev_stack, ports)
-from scripts.devstack.home import (DevHome)
-from scripts.devstack.postgres.files import (CHECKOUT)
+from scripts.devstack import __main__ as dev_stack
+from scripts.devstack import ports
+from scripts.devstack.home import DevHome
+from scripts.devstack.postgres.files import CHECKOUT
 from tests.scripts.conftest import copy_folder
 from tests.scripts.waiting import PATIENCE_SECONDS, alive, eventually
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.devstack import (home as dev_home)
-from scripts.devstack.home import (DevHome, HomeError)
+from scripts.devstack import home as dev_home
+from scripts.devstack.home import DevHome, HomeError
 
 HOLDER = """
 import fcntl, sys

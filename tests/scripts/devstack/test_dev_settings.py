@@ -2,11 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from scripts.devstack.home import (DevHome)
-from scripts.devstack.settings import (DEFAULT_HOME, DatabaseUrls, DevSettings, StackSettings, UsageError, read_settings)
-from scripts.operations.rotate_keys.target import (RotationSettings)
-from service.database.url import (parse_database_url)
-from service.settings.model import (Settings)
+from scripts.devstack.home import DevHome
+from scripts.devstack.settings import (
+    DEFAULT_HOME,
+    DatabaseUrls,
+    DevSettings,
+    StackSettings,
+    UsageError,
+    read_settings,
+)
+from scripts.operations.rotate_keys.target import RotationSettings
+from service.database.url import parse_database_url
+from service.settings.model import Settings
 
 APP = "postgresql://app:a@127.0.0.1:1/d"
 OWNER = "postgresql://owner:o@127.0.0.1:1/d"

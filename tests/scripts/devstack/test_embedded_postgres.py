@@ -11,12 +11,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from scripts.devstack.postgres import (files as postgres_files)
-from scripts.devstack.postgres.embedded import (EmbeddedPostgres, PostgresError)
-from scripts.devstack.postgres.cluster import (Cluster)
-from scripts.devstack.postgres.files import (CHECKOUT, shelter_of)
-from scripts.devstack.postgres.recovery import (stop_orphan)
-from scripts.setup.private_files import (open_log)
+from scripts.devstack.postgres import files as postgres_files
+from scripts.devstack.postgres.cluster import Cluster
+from scripts.devstack.postgres.embedded import EmbeddedPostgres, PostgresError
+from scripts.devstack.postgres.files import CHECKOUT, shelter_of
+from scripts.devstack.postgres.recovery import stop_orphan
+from scripts.operations.private_files import open_log
 from tests.scripts.conftest import persistent
 from tests.scripts.waiting import alive, eventually
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts.devstack.keeper import (Code, Keeper, PartDiedAgainError)
+from scripts.devstack.keeper import Code, Keeper, PartDiedAgainError
 from tests.scripts.waiting import PATIENCE_SECONDS
 
 CHANGED = Path("/checkout/service/owner.py")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.devstack.leash import (CANNOT_START, kill_at_once, leashed)
+from scripts.devstack.leash import CANNOT_START, kill_at_once, leashed
 from tests.scripts.waiting import PATIENCE_SECONDS, alive, eventually
 
 # Both members of the group write their number, then stay.

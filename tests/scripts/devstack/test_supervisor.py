@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.devstack.supervisor import (Child, Program)
+from scripts.devstack.supervisor import Child, Program
 
 
 def program(tmp_path: Path, code: str) -> Program:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scripts.documents.openapi import (DOCUMENT, TYPES, generate_types, read_document, render)
+from scripts.documents.openapi import DOCUMENT, TYPES, generate_types, read_document, render
 
 CURE = "run: python -m scripts.documents.openapi"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from better_auth_keys import (Signer)
-from scripts.operations.check_config.command import (main)
-from scripts.operations.check_config.checks import (Finding, findings)
-from service.settings.model import (Settings)
+from better_auth_keys import Signer
+from scripts.operations.check_config.checks import Finding, findings
+from scripts.operations.check_config.command import main
+from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, headers_of, settings_for, signer
 from tests.simulators.issuer_server import Answer, IssuerServer, issuer_server

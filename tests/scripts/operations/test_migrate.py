@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
-from scripts.operations.migrate import (main)
-from service.database.url import (parse_database_url)
+from scripts.operations.migrate import main
+from service.database.url import parse_database_url
 from service.migrations.runner import pending, upgrade
 from tests.conftest import DatabaseUrls, PostgresServer
 

@@ -10,8 +10,8 @@ import pytest
 from alembic.config import Config
 from sqlalchemy.engine import make_url
 
-from scripts.operations.migrate import (main)
-from service.database.url import (DatabaseUrl, parse_database_url)
+from scripts.operations.migrate import main
+from service.database.url import DatabaseUrl, parse_database_url
 from service.migrations.runner import MigrationError, upgrade
 from tests.simulators.neon import DIRECT, POOLED, Neon, provider, run, urls_in
 

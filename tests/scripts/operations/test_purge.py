@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from scripts.devstack.postgres.roles import (drop_database)
-from scripts.operations.purge import (main)
-from service.database.url import (parse_database_url)
+from scripts.devstack.postgres.roles import drop_database
+from scripts.operations.purge import main
+from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from tests.conftest import DatabaseUrls, PostgresServer
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scripts.operations.revoke_tokens import (main)
+from scripts.operations.revoke_tokens import main
 from tests.conftest import DatabaseUrls
 from tests.simulators.better_auth import connected
 

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from better_auth_keys import (Signer)
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets)
-from scripts.operations.rotate_keys.command import (main)
-from scripts.operations.rotate_keys.target import (Served)
+from better_auth_keys import Signer
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from scripts.operations.rotate_keys.command import main
+from scripts.operations.rotate_keys.target import Served
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.simulators.better_auth import SECRET, Issuer, connected
 from tests.simulators.jwks_server import Reply, jwks_server
@@ -716,7 +716,15 @@ def test_two_operators_at_once_are_one_and_one_who_is_told_so(
 ) -> None:
     do(issuer.mint_key(age=DAY))
     kid = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
-    command = [sys.executable, "-m", "scripts.operations.rotate_keys.command", "activate", kid, "--execute", *FORCE]
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.operations.rotate_keys.command",
+        "activate",
+        kid,
+        "--execute",
+        *FORCE,
+    ]
     root = Path(__file__).resolve().parents[3]
     both = [
         subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)

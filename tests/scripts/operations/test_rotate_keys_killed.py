@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets)
-from scripts.operations.rotate_keys.command import (main)
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from scripts.operations.rotate_keys.command import main
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.scripts.waiting import eventually
 from tests.simulators.better_auth import SECRET, Issuer, connected
@@ -117,7 +117,12 @@ def test_fault72_killed_in_the_middle_nothing_has_happened_and_again_it_is_done(
         assert main(arguments(done, first)) == 0
     untouched = asyncio.run(contents(issuer_database.auth))
     database = str(make_url(issuer_database.auth).database)
-    program = [sys.executable, "-m", "scripts.operations.rotate_keys.command", *arguments(command, first)]
+    program = [
+        sys.executable,
+        "-m",
+        "scripts.operations.rotate_keys.command",
+        *arguments(command, first),
+    ]
     with held(postgres.superuser_url, database):
         process = subprocess.Popen(program, cwd=ROOT, env=environment)
         assert eventually(lambda: waiting(postgres.superuser_url, database) != [])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from scripts.proofs import (isolation as check_isolation)
-from scripts.proofs.isolation import (LeakError, Load, prove)
+from scripts.proofs import isolation as check_isolation
+from scripts.proofs.isolation import LeakError, Load, prove
 from tests.conftest import DatabaseUrls
 from tests.simulators.pooler import needs_pgbouncer, pooled
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.proofs.compose import (leaks)
+from scripts.proofs.compose import leaks
 
 SECRET = "s3cr3t" * 7
 

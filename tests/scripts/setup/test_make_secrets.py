@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.setup.make_secrets import (NOBODY, SECRETS, main)
-from scripts.devstack.postgres.files import (CHECKOUT)
-from service.database.url import (parse_database_url)
+from scripts.devstack.postgres.files import CHECKOUT
+from scripts.setup.make_secrets import NOBODY, SECRETS, main
+from service.database.url import parse_database_url
 
 OWNER = NOBODY if os.geteuid() == 0 else os.geteuid()
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.setup.node_runtime import (find_node)
+from scripts.setup.node_runtime import find_node
 
 
 def program(path: Path, says: str = "", code: int = 0) -> Path:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.setup import (steps as set_up)
-from scripts.setup.steps import (SetUp, SetUpError, hash_of)
+from scripts.setup import steps as set_up
+from scripts.setup.steps import SetUp, SetUpError, hash_of
 from tests.scripts.waiting import PATIENCE_SECONDS
 
 SECOND_START = """

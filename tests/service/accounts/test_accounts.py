@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from better_auth_keys import (Signer)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer
+from scripts.proofs.in_process import running
 from service.app import create_app
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import settings_for

@@ -10,10 +10,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from better_auth_keys import (Signer)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.settings.model import (Settings)
+from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, settings_for
 from tests.simulators.better_auth_accounts import SIGN_OUT, TOKEN, AccountsServer, signed

@@ -11,13 +11,13 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
-from scripts.devstack.postgres import (files as postgres_files)
-from scripts.proofs.in_process import (running)
+from scripts.devstack.postgres import files as postgres_files
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.database.execution import (Database, DatabaseRefusedError, DatabaseUnavailableError)
-from service.database.url import (parse_database_url)
+from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
-from service.security.owner import (Owner)
+from service.security.owner import Owner
 from service.tasks.cursor import Position
 from service.tasks.query import TaskQuery
 from service.tasks.repository import _COLUMNS, TaskRepository

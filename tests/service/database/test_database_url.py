@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from service.database.url import (parse_database_url)
+from service.database.url import parse_database_url
 
 NEON = (
     "postgresql://app:pw@ep-cool-name-123456-pooler.eu-central-1.aws.neon.tech/neondb"

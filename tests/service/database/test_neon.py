@@ -10,13 +10,13 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
-from better_auth_keys import (Signer)
-from scripts.proofs.in_process import (running)
-from scripts.operations.migrate import (main)
-from scripts.proofs.pgbouncer import (pgbouncer)
+from better_auth_keys import Signer
+from scripts.operations.migrate import main
+from scripts.proofs.in_process import running
+from scripts.proofs.pgbouncer import pgbouncer
 from service.app import create_app
-from service.database.execution import (Database, DatabaseRefusedError, DatabaseUnavailableError)
-from service.database.url import (parse_database_url)
+from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.database.url import parse_database_url
 from tests.service.conftest import Person, settings_for
 from tests.simulators.neon import DIRECT, POOLED, Neon, provider, urls_in
 from tests.simulators.pooler import needs_pgbouncer

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from service.database.execution import (DatabaseUnavailableError)
-from service.http.error_table import (MAX_ERRORS)
+from service.database.execution import DatabaseUnavailableError
+from service.http.error_table import MAX_ERRORS
 from service.tasks.repository import TaskRepository
 
 PATH = "/api/tasks"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from better_auth_keys import (Signer)
+from better_auth_keys import Signer
 from tests.conftest import DatabaseUrls
-from tests.service.system.test_main import (ask, environment, free_port)
+from tests.service.system.test_main import ask, environment, free_port
 
 
 @contextmanager

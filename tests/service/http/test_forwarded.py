@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.proofs.in_process import (running)
+from scripts.proofs.in_process import running
 from service.app import create_app
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import settings_for

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from scripts.documents.openapi import (DOCUMENT)
-from service.settings.model import (Settings)
+from scripts.documents.openapi import DOCUMENT
+from service.settings.model import Settings
 from tests.service.conftest import Person
-from tests.service.http.test_schemathesis import (Server)
+from tests.service.http.test_schemathesis import Server
 
 # What differs between two requests for the same thing.
 PASSING = {"date", "x-request-id", "ratelimit"}

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from service.http import (protocol as http_protocol)
 from service.app import create_app
-from service.settings.model import (Settings)
+from service.http import protocol as http_protocol
+from service.settings.model import Settings
 from tests.service.conftest import Person
 from tests.service.wire import LIVE, exchange, serving, status_of
 

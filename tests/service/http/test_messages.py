@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from service.app import create_app
-from service.settings.model import (Settings)
+from service.settings.model import Settings
 from tests.service.wire import LIVE, exchange, serving, status_of
 
 HOST = b"Host: x\r\n"

@@ -24,10 +24,10 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from scripts.documents.openapi import (DOCUMENT)
+from scripts.documents.openapi import DOCUMENT
 from service.app import create_app
-from service.http.protocol import (BoundedHttpProtocol)
-from service.settings.model import (Settings)
+from service.http.protocol import BoundedHttpProtocol
+from service.settings.model import Settings
 from tests.service.conftest import Person
 
 SCHEMA = schemathesis.openapi.from_path(DOCUMENT)

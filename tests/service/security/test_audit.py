@@ -12,10 +12,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from better_auth_keys import (Signer)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.security.audit import (Event, NotFoundWatch, SecurityLog, claimed)
+from service.security.audit import Event, NotFoundWatch, SecurityLog, claimed
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import settings_for
 from tests.simulators.better_auth_accounts import SIGN_IN, SIGN_UP, signed_in

@@ -9,12 +9,12 @@ from uuid import UUID
 import httpx
 import pytest
 
-from better_auth_keys import (Signer, VerificationPolicy)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer, VerificationPolicy
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.http.challenges import (Challenge)
-from service.system.metadata import (metadata_for)
-from service.settings.model import (Settings)
+from service.http.challenges import Challenge
+from service.settings.model import Settings
+from service.system.metadata import metadata_for
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
 from tests.simulators.jwks_server import jwks_server

@@ -9,15 +9,15 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
-from better_auth_keys import (Signer, StaticKeySet, VerificationPolicy)
-from better_auth_keys.rotation.better_auth.store import (BetterAuthSigningKeys, Verifier)
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer, StaticKeySet, VerificationPolicy
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys, Verifier
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.security.audit import (SecurityLog)
-from service.database.execution import (Database)
-from service.database.url import (parse_database_url)
-from service.security.key_watch import (KeyWatch)
+from service.database.execution import Database
+from service.database.url import parse_database_url
+from service.security.audit import SecurityLog
+from service.security.key_watch import KeyWatch
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
 from tests.simulators.better_auth import SECRET, connected, reach

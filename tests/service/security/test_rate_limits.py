@@ -13,10 +13,10 @@ import httpx
 import pytest
 from limits.aio.storage import MemoryStorage
 
-from scripts.proofs.in_process import (running)
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.security.rate_limits import (RateLimitedError, RateLimits, parse_limit)
-from service.settings.model import (Settings)
+from service.security.rate_limits import RateLimitedError, RateLimits, parse_limit
+from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, settings_for
 

@@ -10,12 +10,12 @@ import asyncpg
 import httpx
 import pytest
 
-from better_auth_keys import (Signer, VerificationPolicy)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer, VerificationPolicy
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.database.execution import (Database)
-from service.database.url import (parse_database_url)
-from service.security.revocations import (Revocations)
+from service.database.execution import Database
+from service.database.url import parse_database_url
+from service.security.revocations import Revocations
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.service.conftest import ORIGIN, Person, settings_for
 from tests.simulators.better_auth import connected

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from scripts.operations.check_config.command import (main as check_config)
-from scripts.operations.commands import (UsageError, load)
-from scripts.devstack.settings import (StackSettings)
-from scripts.operations.migrate import (MigrateSettings)
-from scripts.devstack.mint_token import (MintSettings)
-from scripts.operations.purge import (PurgeSettings)
-from scripts.operations.revoke_tokens import (RevokeSettings)
-from scripts.operations.rotate_keys.target import (RotationSettings)
-from service.settings.base import (SettingsModel)
-from service.settings.reader import (SettingsError, read)
-from service.settings.model import (Settings)
-from tests.service.settings.test_settings import (DATABASE, PRODUCTION, SECRET, clean_environment)
+from scripts.devstack.mint_token import MintSettings
+from scripts.devstack.settings import StackSettings
+from scripts.operations.check_config.command import main as check_config
+from scripts.operations.commands import UsageError, load
+from scripts.operations.migrate import MigrateSettings
+from scripts.operations.purge import PurgeSettings
+from scripts.operations.revoke_tokens import RevokeSettings
+from scripts.operations.rotate_keys.target import RotationSettings
+from service.settings.base import SettingsModel
+from service.settings.model import Settings
+from service.settings.reader import SettingsError, read
+from tests.service.settings.test_settings import DATABASE, PRODUCTION, SECRET, clean_environment
 
 __all__ = ["clean_environment"]
 MODELS: list[type[SettingsModel]] = [

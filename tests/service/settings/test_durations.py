@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.settings.durations import (brief, parse_duration)
+from service.settings.durations import brief, parse_duration
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.settings.reader import (read)
+from service.settings.reader import read
 from tests.simulators.web_settings import ask_web
 
 MAX_BYTES = 65_536

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.reader import (SettingsError)
-from service.settings.model import (Settings)
+from service.settings.model import Settings
+from service.settings.reader import SettingsError
 
 SECRET = "s" * 32
 DATABASE = "postgresql://app:hunter2hunter2@db.example.com/tasks"

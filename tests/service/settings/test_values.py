@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from scripts.operations.rotate_keys.target import (RotationSettings)
-from service.settings.reader import (SettingsError, read)
+from scripts.operations.rotate_keys.target import RotationSettings
+from service.settings.reader import SettingsError, read
 from tests.simulators.web_settings import ask_web
 
 DAY = 86_400

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.settings.model import (Settings)
-from tests.service.http.test_schemathesis import (Server)
+from service.settings.model import Settings
+from tests.service.http.test_schemathesis import Server
 
 CHROMIUM = shutil.which("chromium")
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from scripts.proofs.in_process import (running)
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.settings.model import (Settings)
+from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, settings_for
 

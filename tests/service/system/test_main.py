@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.settings.model import (Settings)
+from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.simulators.pooler import needs_pgbouncer, pooled
 

@@ -14,13 +14,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from better_auth_keys import (Signer, UnusableKey)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer, UnusableKey
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.settings.model import (Settings)
+from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, settings_for
-from tests.service.system.test_main import (ask, environment, free_port)
+from tests.service.system.test_main import ask, environment, free_port
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from better_auth_keys import (Signer)
+from better_auth_keys import Signer
 from tests.conftest import DatabaseUrls
-from tests.service.http.test_draining import (service)
-from tests.service.system.test_main import (free_port)
+from tests.service.http.test_draining import service
+from tests.service.system.test_main import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,7 +6,7 @@ import asyncpg
 import httpx
 import pytest
 
-from service.database import (execution as database)
+from service.database import execution as database
 from tests.conftest import DatabaseUrls
 
 PATH = "/api/tasks"

@@ -7,10 +7,10 @@ import asyncpg
 import httpx
 import pytest
 
-from service.database.execution import (Database)
-from service.database.url import (parse_database_url)
+from service.database.execution import Database
+from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
-from service.security.owner import (Owner)
+from service.security.owner import Owner
 from service.tasks.cursor import Position
 from service.tasks.query import TaskQuery
 from service.tasks.repository import TaskRepository

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from service.database.execution import (Database)
-from service.database.url import (parse_database_url)
+from service.database.execution import Database
+from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
-from service.security.owner import (Owner)
+from service.security.owner import Owner
 from service.tasks.cursor import Position
 from service.tasks.query import TaskQuery
 from service.tasks.repository import TaskRepository

@@ -11,10 +11,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from better_auth_keys import (Signer)
-from scripts.proofs.in_process import (running)
+from better_auth_keys import Signer
+from scripts.proofs.in_process import running
 from service.app import create_app
-from service.settings.model import (Settings)
+from service.settings.model import Settings
 from tests.service.conftest import ORIGIN
 
 PATH = "/api/tasks"

@@ -11,11 +11,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from service.database.execution import (Database)
-from service.database.role_check import (PROTECTED)
-from service.database.url import (parse_database_url)
+from service.database.execution import Database
+from service.database.role_check import PROTECTED
+from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
-from service.security.owner import (Owner)
+from service.security.owner import Owner
 from service.tasks import repository
 from service.tasks.cursor import Position
 from service.tasks.errors import StaleVersionError, TaskLimitError

@@ -20,7 +20,7 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
-from better_auth_keys.errors import (SigningKeyError)
+from better_auth_keys.errors import SigningKeyError
 
 _NONCE_BYTES: Final = 24
 _ENVELOPE: Final = re.compile(r"\$ba\$(\d{1,9})\$([0-9a-f]*)", re.ASCII)

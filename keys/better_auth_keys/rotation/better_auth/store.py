@@ -25,11 +25,11 @@ from typing import Final
 
 import asyncpg
 
-from better_auth_keys.rotation.better_auth.transaction import (BetterAuthKeyRing, Connection)
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets, UndecryptableKeyError)
-from better_auth_keys.rotation.better_auth.table import (Row, opens, signer_of)
-from better_auth_keys.tokens.signer import (Signer)
-from better_auth_keys.rotation.store import (KeyStoreError, SigningKey)
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets, UndecryptableKeyError
+from better_auth_keys.rotation.better_auth.table import Row, opens, signer_of
+from better_auth_keys.rotation.better_auth.transaction import BetterAuthKeyRing, Connection
+from better_auth_keys.rotation.store import KeyStoreError, SigningKey
+from better_auth_keys.tokens.signer import Signer
 
 CHANNEL: Final = "signing_keys"
 """What is said on it is nothing but that something has changed."""

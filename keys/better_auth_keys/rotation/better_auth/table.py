@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets)
-from better_auth_keys.errors import (SigningKeyError)
-from better_auth_keys.tokens.jwk import (canonical_algorithm)
-from better_auth_keys.rotation.plan import (READ_LIMIT)
-from better_auth_keys.tokens.signer import (Signer)
-from better_auth_keys.rotation.store import (SigningKey)
+from better_auth_keys.errors import SigningKeyError
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from better_auth_keys.rotation.plan import READ_LIMIT
+from better_auth_keys.rotation.store import SigningKey
+from better_auth_keys.tokens.jwk import canonical_algorithm
+from better_auth_keys.tokens.signer import Signer
 
 _PUBLISHED: Final = "publish"
 _ACTIVATED: Final = "activate"

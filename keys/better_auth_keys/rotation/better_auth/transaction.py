@@ -7,10 +7,24 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from better_auth_keys.rotation.better_auth.secrets import (IssuerSecrets, UndecryptableKeyError)
-from better_auth_keys.rotation.better_auth.table import (Event, Row, algorithm_of, read_keys, signer_of, signing_rows, without_name)
-from better_auth_keys.tokens.signer import (Signer)
-from better_auth_keys.rotation.store import (KeyInUseError, KeyState, SigningKey, UnknownKeyError, active_keys)
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets, UndecryptableKeyError
+from better_auth_keys.rotation.better_auth.table import (
+    Event,
+    Row,
+    algorithm_of,
+    read_keys,
+    signer_of,
+    signing_rows,
+    without_name,
+)
+from better_auth_keys.rotation.store import (
+    KeyInUseError,
+    KeyState,
+    SigningKey,
+    UnknownKeyError,
+    active_keys,
+)
+from better_auth_keys.tokens.signer import Signer
 
 # Better Auth goes by its own clock, which may be behind the database's.
 _LONG_EXPIRED: Final = timedelta(minutes=5)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.python_packages import install_locked, parse_pip_settings, uv_environment
-from scripts.setup.steps import (SetUp, SetUpError)
+from scripts.setup.python_packages import install_locked, parse_pip_settings, uv_environment
+from scripts.setup.steps import SetUp, SetUpError
 
 STRATEGY = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
 PIP_INSTALL = "pip -m pip --disable-pip-version-check --no-input install"

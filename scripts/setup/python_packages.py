@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from scripts.setup.steps import (SetUp, SetUpError)
+from scripts.setup.steps import SetUp, SetUpError
 
 _PIP_OPTIONS: Final = ("-m", "pip", "--disable-pip-version-check", "--no-input", "install")
 _SETTING: Final = re.compile(r"^([^.=]+)\.([^=]+)=(.*)$")
