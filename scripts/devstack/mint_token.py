@@ -25,9 +25,9 @@ from better_auth_keys.rotation.store import KeyStoreError
 from better_auth_keys.tokens.policy import VerificationPolicy
 from scripts.devstack.first_token import mint
 from scripts.operations.commands import DONE, FAILED, USAGE, Parser, UsageError, duration, load
+from scripts.operations.private_files import PRIVATE_FILE
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
 from scripts.operations.rotate_keys.target import SigningAlgorithms
-from scripts.operations.private_files import PRIVATE_FILE
 from service.settings.base import SettingsModel
 
 _MAX_SUBJECT: Final = 255

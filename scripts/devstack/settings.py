@@ -221,7 +221,7 @@ def read_settings(
     """Read the settings; raises `UsageError`."""
     if https and api_only:
         raise UsageError("--https puts a proxy before web/ and the service; leave --api away")
-    names = [*Settings.names(), *_ISSUER, *_ISSUER_SECRETS]
+    names = [*Settings.names(), *_ISSUER, *_ISSUER_SECRETS, "PINNED_KEYS"]
     try:
         reading = read({*names, *StackSettings.names()}, dotenv=dotenv)
         stack = StackSettings.of(reading)

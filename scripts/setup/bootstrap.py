@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from scripts.setup.python_packages import install_locked, pip_install
 from scripts.setup.chromium import find_chromium
 from scripts.setup.node_runtime import OLDEST, NodeRuntime, find_node
+from scripts.setup.python_packages import install_locked, pip_install
 from scripts.setup.steps import SetUp, SetUpError, hash_of
 
 ROOT: Final = Path(__file__).resolve().parents[2]

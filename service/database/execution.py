@@ -140,7 +140,10 @@ class Database:
         waited: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
         self._budget = budget
-        self._acquire_seconds = POOL_WAIT_SECONDS + connect_seconds
+        self._connect_seconds = connect_seconds
+        # First come, first served: from the pool itself, whoever asks next takes a connection that
+        # has just come back, before those who wait for it, and some of them wait until they fail.
+        self._turns = asyncio.Semaphore(pool_size)
         self._waited = waited
         self._engine = create_async_engine(
             url.url,
@@ -244,11 +247,16 @@ class Database:
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         asked = time.perf_counter()
         with _passing_trouble():
-            deadline = asyncio.timeout(self._acquire_seconds)
-            async with deadline, self._engine.connect() as connection:
-                self._waited(time.perf_counter() - asked)
-                deadline.reschedule(asyncio.get_running_loop().time() + self._budget)
-                yield connection
+            async with asyncio.timeout(POOL_WAIT_SECONDS):
+                await self._turns.acquire()
+            try:
+                deadline = asyncio.timeout(self._connect_seconds)
+                async with deadline, self._engine.connect() as connection:
+                    self._waited(time.perf_counter() - asked)
+                    deadline.reschedule(asyncio.get_running_loop().time() + self._budget)
+                    yield connection
+            finally:
+                self._turns.release()
 
 
 class _Transaction:

@@ -13,6 +13,7 @@ import pytest
 from better_auth_keys import Signer
 from scripts.proofs.in_process import running
 from service.app import create_app
+from service.security.rate_limits import parse_limit
 from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, settings_for
@@ -150,7 +151,7 @@ async def test_expired_access_token_leaves_the_work_to_the_refresh_token(
 
 
 async def test_logout_is_limited_by_address(wired: Settings) -> None:
-    limited = wired.model_copy(update={"rate_limit_logout": "2/minute"})
+    limited = wired.model_copy(update={"rate_limit_logout": parse_limit("2/minute")})
     async with running(create_app(limited)) as client:
         answers = [await client.post("/api/auth/logout", json={}) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [401, 401, 429]

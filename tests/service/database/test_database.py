@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from scripts.devstack.postgres import files as postgres_files
@@ -345,6 +346,20 @@ async def test_fault52_exhausted_pool_is_unavailable_within_a_second(pool: Datab
             async with asyncio.timeout(3):
                 await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1)
     assert await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1) == []
+
+
+async def test_connections_go_to_those_who_have_waited_longest(database: DatabaseUrls) -> None:
+    pool = Database(parse_database_url(database.app), pool_size=10)
+    served = [0] * 200
+
+    async def ask_again_and_again(number: int) -> None:
+        while sum(served) < 10 * len(served):
+            await pool.execute(text("SELECT 1"), {})
+            served[number] += 1
+
+    await asyncio.gather(*map(ask_again_and_again, range(len(served))))
+    await pool.close()
+    assert max(served) - min(served) <= 2
 
 
 async def test_fault47_fault48_service_without_its_database_is_alive_answers_503_and_recovers(
