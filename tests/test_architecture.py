@@ -114,7 +114,7 @@ def names_in(node: ast.AST) -> set[str]:
 
 def test_keys_alone_needs_nothing_of_the_service() -> None:
     program = (
-        "import sys, keys;"
+        "import sys, better_auth_keys;"
         "print(*sorted({m.partition('.')[0] for m in sys.modules}"
         " & {'fastapi', 'starlette', 'sqlalchemy', 'asyncpg', 'authlib', 'pydantic', 'service'}))"
     )
