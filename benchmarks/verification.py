@@ -32,8 +32,8 @@ from better_auth_keys import (
     StaticKeySet,
     VerificationPolicy,
     VerifiedTokenCache,
+    parse_jwk,
 )
-from better_auth_keys.tokens.jwk import parse_jwk
 
 ORIGIN: Final = "https://app.example.com"
 ALGORITHMS: Final = ("EdDSA", "RS256", "ES256")

@@ -13,8 +13,8 @@ from better_auth_keys import (
     RemoteKeySet,
     StaticKeySet,
     VerificationPolicy,
+    origin_of,
 )
-from better_auth_keys.origins import origin_of
 from service.accounts import routes as account_routes
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions

@@ -1,4 +1,4 @@
-"""The two laws of the house: which way imports run, and where a task query may stand."""
+"""The laws of the house: which way imports run, where a task query may stand, and public names."""
 
 import ast
 import re
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import better_auth_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("keys", "service", "scripts", "benchmarks")
@@ -68,6 +70,22 @@ def test_law1_rotation_does_no_io() -> None:
     for module in ("plan", "policy", "refusals"):
         path = ROOT / f"keys/better_auth_keys/rotation/{module}.py"
         assert set(imports(path)) <= allowed
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_law3_nobody_imports_past_the_librarys_public_names(path: Path) -> None:
+    if path.is_relative_to(ROOT / "keys"):
+        return
+    modules = {name for name in imports(path) if name.startswith("better_auth_keys.")}
+    assert {name for name in modules if not name.startswith("better_auth_keys.rotation")} == set()
+    tree = ast.parse(path.read_text())
+    taken = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "better_auth_keys"
+        for alias in node.names
+    }
+    assert taken <= set(better_auth_keys.__all__)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

@@ -26,12 +26,12 @@ def names_in(wheel: Path) -> list[str]:
 
 
 def install(target: Path, *wheels: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", target]
-    subprocess.run([*pip, *wheels], check=True, capture_output=True)
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target"]
+    subprocess.run([*pip, target, *wheels], check=True, capture_output=True)
 
 
 def run(
-    *command: str | Path, cwd: Path, environment: Mapping[str, str]
+    *command: str, cwd: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False

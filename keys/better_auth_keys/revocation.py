@@ -23,7 +23,7 @@ from better_auth_keys.tokens.claims import AccessToken
 SESSION_CLAIM: Final = "sid"
 """Names the session that a token came from (RFC 7519 registers it for OpenID Connect)."""
 
-Kind = Literal["subject", "session", "everyone"]
+RevocationKind = Literal["subject", "session", "everyone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Revocation:
     For a session `at` does not matter: one that has ended stays so. For everyone `value` is empty.
     """
 
-    kind: Kind
+    kind: RevocationKind
     value: str
     at: float
 

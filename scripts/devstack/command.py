@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from better_auth_keys.errors import SigningKeyError
+from better_auth_keys import SigningKeyError
 from scripts.devstack import ports
 from scripts.devstack.home import DevHome, HomeError
 from scripts.devstack.https import HttpsFront

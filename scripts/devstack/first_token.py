@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from better_auth_keys.tokens.signer import Signer
+from better_auth_keys import Signer
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
 
 KEY_FILE: Final = "signing-keys.json"

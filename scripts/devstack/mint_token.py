@@ -20,9 +20,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-from better_auth_keys.origins import origin_of
+from better_auth_keys import VerificationPolicy, origin_of
 from better_auth_keys.rotation.store import KeyStoreError
-from better_auth_keys.tokens.policy import VerificationPolicy
 from scripts.devstack.first_token import mint
 from scripts.operations.commands import DONE, FAILED, USAGE, Parser, UsageError, duration, load
 from scripts.operations.private_files import PRIVATE_FILE

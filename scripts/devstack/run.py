@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from better_auth_keys.tokens.verifier import JWKS_PATH
+from better_auth_keys import JWKS_PATH
 from scripts.devstack.first_token import USER, instructions, mint, provide_signer
 from scripts.devstack.home import DevHome
 from scripts.devstack.https import HttpsFront

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from better_auth_keys.origins import host_of, is_loopback
+from better_auth_keys import host_of, is_loopback
 from service.accounts.bulkhead import Bulkhead
 from service.accounts.errors import (
     AccountExistsError,

@@ -6,13 +6,13 @@ from contextlib import suppress
 from typing import Final
 
 from better_auth_keys import (
+    SESSION_CLAIM,
     AccessToken,
     AccessTokenVerifier,
     InvalidTokenError,
     Reason,
     RevocationList,
 )
-from better_auth_keys.revocation import SESSION_CLAIM
 from service.accounts.errors import IssuerAnswerError, SessionEndedError
 from service.accounts.issuer_client import BetterAuth, Caller, SignedIn
 from service.accounts.schemas import AccessTokenAnswer, Account, Session

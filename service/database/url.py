@@ -17,7 +17,7 @@ from pydantic_core.core_schema import no_info_plain_validator_function, to_strin
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from better_auth_keys.origins import is_loopback
+from better_auth_keys import is_loopback
 from service.database.neon import direct, pooled
 
 logger = logging.getLogger("service")

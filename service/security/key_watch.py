@@ -22,8 +22,13 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from better_auth_keys import KeySet, KeySetUnavailableError, RevocationList, VerificationPolicy
-from better_auth_keys.key_sets.key_set import State
+from better_auth_keys import (
+    KeySet,
+    KeySetState,
+    KeySetUnavailableError,
+    RevocationList,
+    VerificationPolicy,
+)
 from service.database.execution import Database, DatabaseUnavailableError
 from service.database.listener import Listener
 from service.database.url import DatabaseUrl
@@ -70,7 +75,7 @@ class KeyWatch:
         self._database = database
         self._look_seconds = look_seconds
         self._security = security
-        self._state: State | None = None
+        self._state: KeySetState | None = None
         self._key_set = key_set
         self._algorithms = sorted(policy.algorithms)
         self._stored = revocations.Revocations(database, policy)

@@ -7,8 +7,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from better_auth_keys.revocation import Kind, Revocation
-from better_auth_keys.tokens.policy import VerificationPolicy
+from better_auth_keys import Revocation, RevocationKind, VerificationPolicy
 from service.database.execution import AnyRow, Database
 
 CHANNEL: Final = "token_revocations"
@@ -100,7 +99,7 @@ class Revocations:
         self._last = max((row[3] for row in rows), default=self._last)
         return map(_revocation, rows)
 
-    async def add(self, kind: Kind, value: str, reason: str) -> Revocation:
+    async def add(self, kind: RevocationKind, value: str, reason: str) -> Revocation:
         """Revoke tokens as of now, and have every replica hear of it."""
         parameters = {
             "kind": kind,

@@ -13,9 +13,7 @@ from typing import Annotated, Final, Literal
 from limits import RateLimitItem
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from better_auth_keys.key_sets.fetch import check_key_url
-from better_auth_keys.origins import origin_of
-from better_auth_keys.tokens.verifier import JWKS_PATH
+from better_auth_keys import JWKS_PATH, check_key_url, origin_of
 from service.database.url import DatabaseUrl
 from service.security.rate_limits import Kind, parse_limit
 from service.security.revocations import SESSION_LIFETIME

@@ -11,9 +11,14 @@ from typing import Annotated, Final, TypeVar
 from limits import RateLimitItem
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
 
-from better_auth_keys.key_sets.fetch import check_key_url
-from better_auth_keys.origins import host_of, is_loopback, origin_of
-from better_auth_keys.tokens.jwk import ALGORITHMS, canonical_algorithm
+from better_auth_keys import (
+    ALGORITHMS,
+    canonical_algorithm,
+    check_key_url,
+    host_of,
+    is_loopback,
+    origin_of,
+)
 from service.security.rate_limits import parse_limit, storage_of
 from service.settings.durations import parse_duration
 

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import PlainTextResponse
 
-from better_auth_keys import KeySet
-from better_auth_keys.key_sets.key_set import State
+from better_auth_keys import KeySet, KeySetState
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.http.draining import Draining
 from service.security.authentication import limits_of
@@ -39,7 +38,7 @@ class Readiness(BaseModel):
 
     status: Literal["ready", "unavailable", "stopping"]
     database: Literal["ok", "unavailable", "refused"]
-    key_set: State
+    key_set: KeySetState
     revocations: Literal["loaded", "unavailable"]
     rate_limits: Literal["ok", "unavailable"]
     keys: Keys

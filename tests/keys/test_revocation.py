@@ -12,7 +12,7 @@ from better_auth_keys import (
     RevocationsUnavailableError,
     Signer,
 )
-from better_auth_keys.revocation import Kind
+from better_auth_keys.revocation import RevocationKind
 from tests.keys.signed_tokens import NOW, POLICY, claims, key_set_of, refusal
 
 
@@ -88,7 +88,7 @@ async def test_nothing_is_taken_before_it_is_known_what_is_revoked(
     assert (await verifier.verify(token)).subject == "alice"
 
 
-def since(kind: Kind, value: str, at: float = NOW) -> list[Revocation]:
+def since(kind: RevocationKind, value: str, at: float = NOW) -> list[Revocation]:
     return [Revocation(kind, value, at)]
 
 

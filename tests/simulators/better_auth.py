@@ -11,7 +11,7 @@ import asyncpg
 
 from better_auth_keys import Signer
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
-from better_auth_keys.rotation.better_auth.store import Database
+from better_auth_keys.rotation.better_auth.store import DatabaseAddress
 from service.database.url import parse_database_url
 
 SECRET = "a-secret-of-the-issuer-0123456789"
@@ -29,10 +29,10 @@ TABLE = """
 """
 
 
-def reach(url: str) -> Database:
+def reach(url: str) -> DatabaseAddress:
     """Give the way to a database as `keys` takes it."""
     parsed = parse_database_url(url)
-    return Database(parsed.dsn, parsed.ssl_argument())
+    return DatabaseAddress(parsed.dsn, parsed.ssl_argument())
 
 
 @asynccontextmanager

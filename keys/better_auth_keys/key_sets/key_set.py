@@ -25,7 +25,7 @@ logger = logging.getLogger("keys")
 MAX_KEYS: Final = 100
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 
-State = Literal["fresh", "stale", "unavailable"]
+KeySetState = Literal["fresh", "stale", "unavailable"]
 
 
 class MalformedKeySetError(Exception):
@@ -63,7 +63,7 @@ class KeySnapshot:
 class KeySetStatus:
     """What an operator wants to know of a key set. Ages and delays are in seconds."""
 
-    state: State
+    state: KeySetState
     kids: tuple[str, ...]
     left_out: tuple[LeftOutKey, ...] = ()
     age: float | None = None
@@ -195,7 +195,7 @@ class StaticKeySet:
         self._look()
         if self._snapshot is None:
             return KeySetStatus("unavailable", (), last_error=self._error)
-        state: State = "stale" if self._error else "fresh"
+        state: KeySetState = "stale" if self._error else "fresh"
         return KeySetStatus(
             state, tuple(self._snapshot.keys), self._snapshot.left_out, last_error=self._error
         )

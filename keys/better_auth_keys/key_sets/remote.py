@@ -28,7 +28,7 @@ from cachetools import TTLCache
 from better_auth_keys.clock import Clock, SystemClock
 from better_auth_keys.errors import KeySetUnavailableError
 from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
-from better_auth_keys.key_sets.key_set import KeySetStatus, KeySnapshot, State
+from better_auth_keys.key_sets.key_set import KeySetState, KeySetStatus, KeySnapshot
 from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 
 logger = logging.getLogger("keys")
@@ -149,7 +149,7 @@ class RemoteKeySet:
     def status(self) -> KeySetStatus:
         """Tell the state of the set without waiting for anything."""
         now = self._clock.monotonic()
-        state: State = "unavailable"
+        state: KeySetState = "unavailable"
         if now < self._stale_until:
             state = "fresh" if now < self._fresh_until else "stale"
         return KeySetStatus(

@@ -13,14 +13,18 @@ from sqlalchemy import text
 
 from better_auth_keys import (
     AccessTokenVerifier,
+    FetchError,
+    FetchLimits,
     InvalidTokenError,
+    JwksFetcher,
     KeySetUnavailableError,
     KeySnapshot,
     StaticKeySet,
     VerificationPolicy,
+    host_of,
+    is_loopback,
+    origin_of,
 )
-from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
-from better_auth_keys.origins import host_of, is_loopback, origin_of
 from service.app import open_database, open_key_set
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database.listener import Listener

@@ -37,7 +37,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from better_auth_keys.errors import SigningKeyError
+from better_auth_keys import SigningKeyError
 from better_auth_keys.rotation.plan import RotationRefusedError
 from better_auth_keys.rotation.policy import RotationPolicy, signing_algorithms
 from scripts.operations.commands import (

@@ -15,10 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from better_auth_keys.errors import SigningKeyError
+from better_auth_keys import Signer, SigningKeyError
 from better_auth_keys.rotation.local_store import LocalKeyRing
 from better_auth_keys.rotation.store import KeyStoreError, SigningKey
-from better_auth_keys.tokens.signer import Signer
 from scripts.operations.private_files import write_private
 
 _MOMENTS: Final = ("published_at", "activated_at", "superseded_at", "retired_at")

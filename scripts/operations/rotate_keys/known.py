@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from better_auth_keys.rotation.better_auth.store import Verifier
+from better_auth_keys.rotation.better_auth.store import Replica
 from better_auth_keys.rotation.plan import RotationRefusedError
 from better_auth_keys.rotation.store import SigningKey
 from scripts.operations.rotate_keys.target import Target, UnservedError
@@ -36,19 +36,19 @@ async def until_known(target: Target, key: SigningKey, *, wait: timedelta | None
     deadline = time.monotonic() + (wait or timedelta(0)).total_seconds()
     told = False
     while True:
-        verifiers = await target.verifiers()
-        waiting = [verifier for verifier in verifiers if not verifier.takes(key)]
+        replicas = await target.replicas()
+        waiting = [replica for replica in replicas if not replica.takes(key)]
         if not waiting or wait is None:
             break
         if time.monotonic() > deadline:
             raise RotationRefusedError(_who_does_not_know(waiting, key))
         if not told:
-            narrate(f"waiting for {len(waiting)} of {len(verifiers)} replicas to learn the key")
+            narrate(f"waiting for {len(waiting)} of {len(replicas)} replicas to learn the key")
             told = True
         await asyncio.sleep(_LOOK_SECONDS)
     if waiting:
         narrate(_who_does_not_know(waiting, key))
-    elif not verifiers and target.better_auth is not None:
+    elif not replicas and target.better_auth is not None:
         narrate("no replica of the service has reported; going by time alone")
 
 
@@ -57,7 +57,7 @@ def narrate(text: str) -> None:
     print(f"rotate-keys: {text}", file=sys.stderr)
 
 
-def _who_does_not_know(waiting: Sequence[Verifier], key: SigningKey) -> str:
+def _who_does_not_know(waiting: Sequence[Replica], key: SigningKey) -> str:
     first = waiting[0]
     why = "has not fetched it" if key.kid not in first.kids else f"takes no {key.algorithm} tokens"
     cure = "" if key.kid not in first.kids else " (set its JWT_ALGORITHMS)"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from better_auth_keys.rotation.better_auth.store import Verifier
+from better_auth_keys.rotation.better_auth.store import Replica
 from better_auth_keys.rotation.plan import (
     READ_LIMIT,
     RotationRefusedError,
@@ -30,7 +30,7 @@ class Status:
     keys: Sequence[SigningKey]
     steps: Sequence[Step]
     served: frozenset[str] | None
-    verifiers: Sequence[Verifier]
+    replicas: Sequence[Replica]
     now: datetime
     warnings: Sequence[str]
     target: Target
@@ -56,9 +56,9 @@ class Status:
                 warnings.append(f"not known what the issuer serves: {error}")
         reason = await target.why_service_hears_nothing()
         warnings += [] if reason is None else [reason]
-        verifiers = await target.verifiers()
+        replicas = await target.replicas()
         warnings += _alarms(keys, target)
-        return cls(keys, steps, served, verifiers, now, warnings, target)
+        return cls(keys, steps, served, replicas, now, warnings, target)
 
     def tell(self) -> None:
         """Write a table for a person, the keys of one algorithm after those of another."""
@@ -75,9 +75,9 @@ class Status:
             for step in self.steps:
                 if step.kid is None and step.algorithm == algorithm:
                     print(f"{step.verb} a key of {algorithm} {self._when(step)}")
-        for verifier in self.verifiers:
-            how = "listening" if verifier.listening else "not listening"
-            print(f"replica {verifier.name}: {how}, heard of {self._ago(verifier.seen_at)}")
+        for replica in self.replicas:
+            how = "listening" if replica.listening else "not listening"
+            print(f"replica {replica.name}: {how}, heard of {self._ago(replica.seen_at)}")
         for warning in self.warnings:
             print(f"rotate-keys: warning: {warning}", file=sys.stderr)
 
@@ -99,13 +99,13 @@ class Status:
                     ],
                     "replicas": [
                         {
-                            "name": verifier.name,
-                            "listening": verifier.listening,
-                            "kids": sorted(verifier.kids),
-                            "algorithms": sorted(verifier.algorithms),
-                            "seen_at": _utc(verifier.seen_at),
+                            "name": replica.name,
+                            "listening": replica.listening,
+                            "kids": sorted(replica.kids),
+                            "algorithms": sorted(replica.algorithms),
+                            "seen_at": _utc(replica.seen_at),
                         }
-                        for verifier in self.verifiers
+                        for replica in self.replicas
                     ],
                     "warnings": list(self.warnings),
                 }
@@ -120,7 +120,7 @@ class Status:
 
     def _row(self, key: SigningKey) -> tuple[str, ...]:
         served = "?" if self.served is None else _yes(key.kid in self.served)
-        known = sum(verifier.takes(key) for verifier in self.verifiers)
+        known = sum(replica.takes(key) for replica in self.replicas)
         step = self._step(key)
         following = "pinned" if key.kid in self.target.policy.pinned else "-"
         if step is not None:
@@ -135,7 +135,7 @@ class Status:
             brief(self.now - key.published_at),
             _yes(key.usable),
             served,
-            f"{known}/{len(self.verifiers)}",
+            f"{known}/{len(self.replicas)}",
             following,
         )
 
@@ -152,7 +152,7 @@ class Status:
             "opens": key.usable,
             "pinned": key.kid in self.target.policy.pinned,
             "served": None if self.served is None else key.kid in self.served,
-            "known_by": [verifier.name for verifier in self.verifiers if verifier.takes(key)],
+            "known_by": [replica.name for replica in self.replicas if replica.takes(key)],
             "next": step and {"verb": step.verb, "at": _utc(step.due_at), "reason": step.reason},
             "safe_to_remove_at": _utc(removable),
         }

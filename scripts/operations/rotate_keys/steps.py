@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from better_auth_keys.errors import KeysError
+from better_auth_keys import KeysError, Signer
 from better_auth_keys.rotation.plan import RotationRefusedError, Step, Verb, plan, standby
 from better_auth_keys.rotation.refusals import refuse_end_of_algorithm, refuse_lock_out
 from better_auth_keys.rotation.store import (
@@ -22,7 +22,6 @@ from better_auth_keys.rotation.store import (
     UnknownKeyError,
     active_keys,
 )
-from better_auth_keys.tokens.signer import Signer
 from scripts.operations.rotate_keys.known import narrate, require_served, until_known
 from scripts.operations.rotate_keys.target import Target
 

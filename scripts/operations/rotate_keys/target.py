@@ -9,14 +9,15 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, SecretStr
 
-from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
-from better_auth_keys.key_sets.key_set import LeftOutKey
+from better_auth_keys import ALGORITHMS, JWKS_PATH, FetchError, FetchLimits, JwksFetcher, LeftOutKey
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
-from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys, Database, Verifier
+from better_auth_keys.rotation.better_auth.store import (
+    BetterAuthSigningKeys,
+    DatabaseAddress,
+    Replica,
+)
 from better_auth_keys.rotation.policy import RotationPolicy, signing_algorithms
 from better_auth_keys.rotation.store import KeyStoreError, SigningKeyStore
-from better_auth_keys.tokens.jwk import ALGORITHMS
-from better_auth_keys.tokens.verifier import JWKS_PATH
 from scripts.operations.commands import UsageError, load, operator
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
 from service.database.url import DatabaseUrl
@@ -94,7 +95,7 @@ class Target:
     """The issuer's (SIGNING_ALGORITHM), its default first; the policy may be about others."""
     better_auth: BetterAuthSigningKeys | None
     """The store again, where it is Better Auth's table and not a file."""
-    service_database: Database | None
+    service_database: DatabaseAddress | None
     key_url: str | None
     plain_http_hosts: tuple[str, ...] = ()
     ca_file: str | None = None
@@ -160,9 +161,9 @@ class Target:
         assert snapshot is not None  # noqa: S101 - nothing was fetched before, so it is all new
         return Served(frozenset(snapshot.keys), snapshot.left_out)
 
-    async def verifiers(self) -> list[Verifier]:
+    async def replicas(self) -> list[Replica]:
         """Give the replicas of the service that have been heard of lately."""
-        return [] if self.better_auth is None else await self.better_auth.verifiers()
+        return [] if self.better_auth is None else await self.better_auth.replicas()
 
     async def why_service_hears_nothing(self) -> str | None:
         """Say what keeps the service from hearing of changes, if its database is another one."""
@@ -236,5 +237,5 @@ def _policy(
         raise UsageError(str(error)) from None
 
 
-def _reach(url: DatabaseUrl) -> Database:
-    return Database(url.dsn, url.ssl_argument())
+def _reach(url: DatabaseUrl) -> DatabaseAddress:
+    return DatabaseAddress(url.dsn, url.ssl_argument())

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from better_auth_keys import Signer, StaticKeySet, VerificationPolicy
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
-from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys, Verifier
+from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys, Replica
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.database.execution import Database
@@ -45,8 +45,8 @@ async def revoke(database: DatabaseUrls, kid: str) -> None:
         await ring.revoke(kid)
 
 
-async def verifiers(database: DatabaseUrls) -> list[Verifier]:
-    return await store_of(database).verifiers()
+async def replicas(database: DatabaseUrls) -> list[Replica]:
+    return await store_of(database).replicas()
 
 
 async def answer(client: httpx.AsyncClient, headers: httpx.Headers) -> int:
@@ -153,7 +153,7 @@ async def test_change_of_the_keys_is_fetched_at_once_and_reported(
         async with store_of(issuer_database).changing("a test") as ring:
             await ring.publish(Signer.generate())
         async with asyncio.timeout(10):
-            while [v.kids for v in await verifiers(issuer_database)] != [{fresh.kid}] * 2:
+            while [v.kids for v in await replicas(issuer_database)] != [{fresh.kid}] * 2:
                 pass
         # Gone with its key, out of the memory of verified tokens as well.
         assert await answer(clients[0], taken) == 401
@@ -161,10 +161,10 @@ async def test_change_of_the_keys_is_fetched_at_once_and_reported(
         assert ready["kids"] == [fresh.kid]
         assert ready["age"] < 10
         assert ready["revocations_age"] < 10
-        found = await verifiers(issuer_database)
+        found = await replicas(issuer_database)
         assert all(v.listening and v.algorithms == {"EdDSA", "RS256"} for v in found)
         assert signer.kid not in found[0].kids
-    assert await verifiers(issuer_database) == [], "who has stopped is no replica any more"
+    assert await replicas(issuer_database) == [], "who has stopped is no replica any more"
 
 
 async def listening_pids(database: DatabaseUrls, superuser_url: str) -> list[int]:
@@ -306,4 +306,4 @@ async def test_replica_that_is_silent_is_none(issuer_database: DatabaseUrls) -> 
             "INSERT INTO public.service_replicas VALUES ('gone', '{}', '{}', true,"
             " now() - interval '91 s'), ('there', '{}', '{}', true, now() - interval '60 s')"
         )
-    assert [found.name for found in await verifiers(issuer_database)] == ["there"]
+    assert [found.name for found in await replicas(issuer_database)] == ["there"]

@@ -11,9 +11,9 @@ its entry in the audit table and its NOTIFY, or not at all. (Seen on Better Auth
               algorithm, and by default where Better Auth is configured for it
     retire    `expiresAt` = now: served for the grace period longer
     prune     DELETE
-    revoke    DELETE, and an entry among the revoked keys, which every verifier of ours holds
+    revoke    DELETE, and an entry among the revoked keys, which every replica of ours holds
 
-The audit table, the revoked keys and the list of verifiers are made by `service/migrations`.
+The audit table, the revoked keys and the list of replicas are made by `service/migrations`.
 """
 
 import ssl
@@ -33,7 +33,7 @@ from better_auth_keys.tokens.signer import Signer
 
 CHANNEL: Final = "signing_keys"
 """What is said on it is nothing but that something has changed."""
-VERIFIER_SILENT_AFTER: Final = timedelta(seconds=90)
+REPLICA_SILENT_AFTER: Final = timedelta(seconds=90)
 _CONNECT_SECONDS: Final = 10
 _LOCK_SECONDS: Final = 10
 # Any number will do as long as nothing else in the database locks it.
@@ -41,7 +41,7 @@ _LOCK: Final = 4_951_072_330_118_263
 
 
 @dataclass(frozen=True, slots=True)
-class Verifier:
+class Replica:
     """A process that verifies tokens, by its own account of a moment ago."""
 
     name: str
@@ -57,7 +57,7 @@ class Verifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class DatabaseAddress:
     """Where to connect; `dsn` holds a password."""
 
     dsn: str
@@ -75,7 +75,7 @@ class BetterAuthSigningKeys:
     """
 
     def __init__(
-        self, database: Database, *, secrets: IssuerSecrets, algorithm: str, operator: str
+        self, database: DatabaseAddress, *, secrets: IssuerSecrets, algorithm: str, operator: str
     ) -> None:
         self._database = database
         self._secrets = secrets
@@ -87,16 +87,16 @@ class BetterAuthSigningKeys:
         async with _connected(self._database) as connection:
             return await self._ring(connection, "").keys()
 
-    async def verifiers(self) -> list[Verifier]:
+    async def replicas(self) -> list[Replica]:
         """Give the processes that verify tokens and have been heard of lately."""
         async with _connected(self._database) as connection:
             rows = await connection.fetch(
                 "SELECT * FROM public.service_replicas WHERE seen_at > now() - $1::interval"
                 " ORDER BY name",
-                VERIFIER_SILENT_AFTER,
+                REPLICA_SILENT_AFTER,
             )
         return [
-            Verifier(
+            Replica(
                 row["name"],
                 frozenset(row["kids"]),
                 frozenset(row["algorithms"]),
@@ -106,7 +106,7 @@ class BetterAuthSigningKeys:
             for row in rows
         ]
 
-    async def shares_database_with(self, other: Database) -> bool:
+    async def shares_database_with(self, other: DatabaseAddress) -> bool:
         """Tell whether `other` leads to the same database: NOTIFY reaches no further."""
         question = (
             "SELECT current_database(), oid, pg_postmaster_start_time() FROM pg_database"
@@ -175,7 +175,7 @@ async def _lock(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def _connected(database: Database) -> AsyncIterator[Connection]:
+async def _connected(database: DatabaseAddress) -> AsyncIterator[Connection]:
     with _one_line():
         connection = await asyncpg.connect(
             database.dsn,
