@@ -48,7 +48,7 @@ MAX_MEGABYTES: Final = 22.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, report, and say whether the bounds held."""
     parser = argparse.ArgumentParser(
-        "benchmark_verification",
+        "benchmarks.verification",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         tell(times, megabytes)
     for failure in failures:
-        print(f"benchmark_verification: {failure}", file=sys.stderr)
+        print(f"benchmarks.verification: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 

@@ -36,7 +36,7 @@ MAX_SECONDS: Final = 290.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, report, and say whether our row holds its bounds."""
     parser = argparse.ArgumentParser(
-        "compare_key_sources",
+        "benchmarks.key_sources",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print(*table(rows), sep="\n")
     for failure in failures:
-        print(f"compare_key_sources: {failure}", file=sys.stderr)
+        print(f"benchmarks.key_sources: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -78,7 +78,7 @@ def row_of(entrant: Entrant, folder: Path, deadline: float) -> Row:
 
 def narrate(text: str) -> None:
     """Tell what goes on."""
-    print(f"compare_key_sources: {text}", file=sys.stderr, flush=True)
+    print(f"benchmarks.key_sources: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def main() -> int:
     try:
         generate_types(TYPES)
     except GenerateError as error:
-        print(f"write_openapi: {error}", file=sys.stderr)
+        print(f"scripts.documents.openapi: {error}", file=sys.stderr)
         return 1
     print(f"wrote {DOCUMENT.relative_to(ROOT)} and {TYPES.relative_to(ROOT)}")
     return 0

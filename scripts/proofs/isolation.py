@@ -184,7 +184,9 @@ def _user(signer: Signer, name: str) -> User:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     parser = argparse.ArgumentParser(
-        "check_isolation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "scripts.proofs.isolation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--users", type=int, default=200)
@@ -198,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with EmbeddedPostgres.ephemeral(say=_say) as server:
             sent = asyncio.run(_on_server(server, load, pooler=arguments.pooler))
     except (LeakError, PostgresError, PgbouncerError) as error:
-        print(f"check_isolation: {error}", file=sys.stderr)
+        print(f"scripts.proofs.isolation: {error}", file=sys.stderr)
         return 1
     seconds = time.monotonic() - began
     if arguments.json:

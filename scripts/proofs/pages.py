@@ -84,7 +84,9 @@ FROM generate_series(1, $2) AS n, LATERAL (SELECT random() + n * 0 AS age) AS a,
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     parser = argparse.ArgumentParser(
-        "check_pages", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "scripts.proofs.pages",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--tasks", type=int, default=1_000_000, help="of the one user")
     parser.add_argument("--others", type=int, default=4_000_000, help="of 400 others")
@@ -107,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     worst = max(row["ratio"] for row in measured["pages"] if row["filter"] != "q")
     slow = measured["search_ms"] > SEARCH_MILLISECONDS
     if worst > MAX_RATIO or slow:
-        print(f"check_pages: over its bound (worst ratio {worst:.2f})", file=sys.stderr)
+        print(f"scripts.proofs.pages: over its bound (worst ratio {worst:.2f})", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""The tables of what is revoked: loaded into `keys.RevocationList`, and added to by a sign-out."""
+"""The tables of what is revoked: loaded into `RevocationList`, and added to by a sign-out."""
 
 import logging
 from collections.abc import Collection, Iterator

@@ -30,7 +30,7 @@ TABLE = """
 
 
 def reach(url: str) -> DatabaseAddress:
-    """Give the way to a database as `keys` takes it."""
+    """Give the way to a database as the library takes it."""
     parsed = parse_database_url(url)
     return DatabaseAddress(parsed.dsn, parsed.ssl_argument())
 

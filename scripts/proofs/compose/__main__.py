@@ -26,7 +26,7 @@ from scripts.proofs.compose.stack import PROJECT, ComposeStack
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the proof; give the exit code."""
-    parser = Parser("check_compose", __doc__)
+    parser = Parser("scripts.proofs.compose", __doc__)
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     options = parser.parse_args(argv)
     try:
@@ -69,7 +69,7 @@ def _tell(made: Sequence[str], reports: Sequence[Report]) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"check_compose: {text}", file=sys.stderr, flush=True)
+    print(f"scripts.proofs.compose: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

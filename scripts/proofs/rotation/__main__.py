@@ -37,7 +37,7 @@ _LIMITS: Final = httpx.Limits(keepalive_expiry=2)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the proof; give the exit code."""
-    parser = Parser("check_rotation", __doc__)
+    parser = Parser("scripts.proofs.rotation", __doc__)
     parser.add_argument("--short", action="store_true", help="do not wait for a key to be prunable")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     options = parser.parse_args(argv)
@@ -104,7 +104,7 @@ def _fail(text: str) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"check_rotation: {text}", file=sys.stderr, flush=True)
+    print(f"scripts.proofs.rotation: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
