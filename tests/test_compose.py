@@ -1,4 +1,4 @@
-"""docker-compose.yml and the images: what must hold whoever runs them. python -m scripts.proofs.compose runs them."""
+"""docker-compose.yml and the images: what must hold. `scripts.proofs.compose` runs them."""
 
 import re
 import subprocess
