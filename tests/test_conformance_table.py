@@ -13,7 +13,7 @@ def documented() -> dict[int, set[str]]:
     lines = (ROOT / "docs/conformance.md").read_text().splitlines()
     rows = [match for line in lines if (match := ROW.fullmatch(line))]
     return {
-        int(row["number"]): set(re.findall(r"`(test_\w+\.py|\w+/test_\w+\.py)`", row["shown"]))
+        int(row["number"]): set(re.findall(r"`((?:\w+/)*test_\w+\.py)`", row["shown"]))
         for row in rows
     }
 

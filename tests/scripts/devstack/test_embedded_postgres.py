@@ -25,7 +25,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="nothing is closed but to
 STARTER = """
 import json, os, sys
 from pathlib import Path
-from scripts.embedded_postgres import EmbeddedPostgres
+from scripts.devstack.postgres.embedded import EmbeddedPostgres
 home = Path(sys.argv[1])
 if sys.argv[2] == "persistent":
     server = EmbeddedPostgres.persistent(home / "pg", log=home / "pg.log", checkout=home)

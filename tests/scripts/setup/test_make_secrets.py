@@ -83,9 +83,12 @@ def test_unknown_option_is_a_matter_of_usage(tmp_path: Path) -> None:
 
 def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
     """Whoever has containers only has not run our set-up."""
-    for name in ("make_secrets", "make_secrets.py", "private_files.py", "__init__.py"):
+    for name in (
+        *("make_secrets", "__init__.py", "setup/__init__.py", "setup/make_secrets.py"),
+        *("operations/__init__.py", "operations/private_files.py"),
+    ):
         target = tmp_path / "scripts" / name
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((CHECKOUT / "scripts" / name).read_bytes())
     (tmp_path / "scripts" / "make_secrets").chmod(0o755)
     done = subprocess.run(

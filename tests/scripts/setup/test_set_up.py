@@ -15,7 +15,7 @@ from tests.scripts.waiting import PATIENCE_SECONDS
 SECOND_START = """
 import sys
 from pathlib import Path
-from scripts.set_up import SetUp
+from scripts.setup.steps import SetUp
 with SetUp(Path(sys.argv[1])):
     print("in")
 """

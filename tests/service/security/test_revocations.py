@@ -27,7 +27,7 @@ INSERT INTO public.token_revocations
 VALUES (now() - $1::interval, now() - $2::interval, $3, $4, 'x', 'x', $5)
 """
 DAY = timedelta(days=1)
-PLUGIN = Path(__file__).resolve().parents[2] / "web/lib/revoked-sessions.ts"
+PLUGIN = Path(__file__).resolve().parents[3] / "web/lib/revoked-sessions.ts"
 SHORTENING = (
     "UPDATE public.token_revocations SET at = now() - interval '1 year'",
     "UPDATE public.token_revocations SET session_lifetime = '1 day'",

@@ -15,7 +15,7 @@ from tests.conftest import DatabaseUrls
 from tests.service.http.test_draining import service
 from tests.service.system.test_main import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def probe(port: int, host: str = "") -> int:
