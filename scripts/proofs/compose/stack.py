@@ -21,6 +21,7 @@ IMAGES: Final = tuple(
     f"better-auth-resource-server{part}:{PROJECT}" for part in ("", "-web", "-caddy")
 )
 # What .env says of the service's settings: none of it is a default, and no drill minds it.
+# Each value is written as `check-config` shows it.
 HEARD: Final[Mapping[str, str]] = {
     "BETTER_AUTH_SECONDS": "9.5",
     "CORS_ORIGINS": "https://one.example,https://two.example",
@@ -28,11 +29,11 @@ HEARD: Final[Mapping[str, str]] = {
     "DATABASE_POOL_SIZE": "9",
     "JWT_ALGORITHMS": "EdDSA,ES256",
     "MAX_TASKS_PER_USER": "9000000",
-    "RATE_LIMIT_ACCOUNT": "11/minute",
+    "RATE_LIMIT_ACCOUNT": "11 per 1 minute",
     "RATE_LIMIT_FAIL_OPEN": "tasks,refresh",
-    "RATE_LIMIT_REFRESH": "61/minute",
-    "RATE_LIMIT_REGISTER": "6/minute",
-    "RATE_LIMIT_TASKS": "1000000/minute",
+    "RATE_LIMIT_REFRESH": "61 per 1 minute",
+    "RATE_LIMIT_REGISTER": "6 per 1 minute",
+    "RATE_LIMIT_TASKS": "1000000 per 1 minute",
     "REQUEST_SECONDS": "5.5",
 }
 _PATIENCE_SECONDS: Final = 120.0
