@@ -4,6 +4,8 @@ Time is moved by setting back the rows of the database.
 """
 
 import asyncio
+import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
@@ -12,9 +14,11 @@ import asyncpg
 import httpx
 import pytest
 from dotenv import dotenv_values
+from joserfc import jws
 
 from service.database.url import parse_database_url
 from tests.end_to_end.conftest import Stack
+from tests.scripts.waiting import eventually
 
 PASSWORD = "correct horse battery"
 WAYS = ("service", "get-session", "cookie", "list-sessions", "token")
@@ -178,8 +182,16 @@ def test_session_that_cannot_be_looked_up_is_503_and_not_ended(someone: Someone,
     assert len(sessions_of(sql, someone)) == 1
 
 
-# The last: tokens that others got in the same second are refused as well.
+# Last in this file: tokens that others get in the same second are refused as well.
 def test_session_outlives_the_revocation_of_everyones_tokens(someone: Someone, sql: Sql) -> None:
     sql("auth", REVOKE, "everyone", "")
+    revoked_at = time.time()
     assert someone.fetch_jwt().status_code == 200
     assert len(sessions_of(sql, someone)) == 1
+    # Leave no token of that second to the tests that follow on the same stack.
+    assert eventually(lambda: issued_at(someone.fetch_jwt().json()["token"]) > revoked_at)
+
+
+def issued_at(token: str) -> int:
+    claims = json.loads(jws.extract_compact(token.encode()).payload)
+    return int(claims["iat"])
