@@ -43,11 +43,15 @@ class Allowance:
     reset: int
 
     def headers(self) -> Mapping[str, str]:
-        """Give the fields of draft-ietf-httpapi-ratelimit-headers-10."""
+        """Return the fields of draft-ietf-httpapi-ratelimit-headers-10."""
         return {
-            "RateLimit": f'"default";r={self.remaining};t={self.reset}',
-            "RateLimit-Policy": f'"default";q={self.limit};w={self.window}',
+            "ratelimit": f'"default";r={self.remaining};t={self.reset}',
+            "ratelimit-policy": f'"default";q={self.limit};w={self.window}',
         }
+
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the same fields as ASGI has them."""
+        return [(name.encode(), value.encode()) for name, value in self.headers().items()]
 
 
 class RateLimitedError(Exception):
