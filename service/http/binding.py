@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import Any, Final, get_type_hints
 from urllib.parse import parse_qsl
 
+from fastapi import params
 from fastapi._compat import ModelField
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
@@ -113,6 +114,7 @@ def _refuse_unbindable(dependant: Dependant) -> None:
         dependant.background_tasks_param_name,
         dependant.security_scopes_param_name,
         dependant.body_params[1:],
+        [found for found in dependant.body_params if type(found.field_info) is not params.Body],
         dependant.query_params[1:],
     )
     if any(unbindable):
