@@ -82,7 +82,6 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         redirect_slashes=False,
         max_body_size=MAX_BODY_BYTES,
     )
-    app.state.services = services
     add_problem_handlers(app)
     describe(app)
     add_docs(app)
@@ -90,12 +89,11 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         app.include_router(router)
     return Front(
         app,
+        services,
         operations=Operations(app, ROUTERS),
         proxies=TrustedProxies(settings.trusted_proxies),
         cors=Cors(settings.allowed_origins),
-        draining=services.draining,
         https_only=settings.environment == "production",
-        own_url=settings.own_url,
     )
 
 
