@@ -29,6 +29,8 @@ logger = logging.getLogger("service")
 
 Kind = Literal["register", "login", "refresh", "logout", "account", "tasks"]
 
+# A client usually holds a whole /64.
+_IPV6_PREFIX: Final = 64
 _STORE_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 5.0
 
@@ -77,14 +79,12 @@ class RateLimits:
         *,
         storage: str | None,
         key: bytes,
-        ipv6_prefix: int,
         fail_open: frozenset[Kind],
     ) -> None:
         self._limits = limits
         self._storage = storage_of(storage)
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._key = key
-        self._ipv6_prefix = ipv6_prefix
         self._fail_open = fail_open
         self._down_until = float("-inf")
         self._down = False
@@ -127,7 +127,7 @@ class RateLimits:
 
         Raises `RateLimitedError`, `RateLimitUnavailableError`.
         """
-        await self.hit(kind, counted_as(address, self._ipv6_prefix))
+        await self.hit(kind, counted_as(address, _IPV6_PREFIX))
 
     async def close(self) -> None:
         """Close the connections to the store."""

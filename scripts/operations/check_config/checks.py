@@ -1,4 +1,4 @@
-"""What a service's settings can be tried against: its database, its issuer, its store."""
+"""Check settings against the systems they name: database, issuer and rate-limit store."""
 
 import asyncio
 import time
@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -34,13 +36,13 @@ from service.settings.model import Settings
 
 _CHANNEL: Final = "check_config"
 _SECONDS: Final = 5.0
-# Tokens are taken up to 10 s before they are issued: half of that is no reason to worry.
+# Tokens are accepted up to 10 s before they are issued; half of that is harmless.
 _SKEW_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one check; `cure` says what to do where `good` is not so."""
+    """The result of one check. `cure` is what to do if it is not good."""
 
     check: str
     good: bool
@@ -49,12 +51,12 @@ class Finding:
 
 
 async def findings(settings: Settings, token: str | None) -> list[Finding]:
-    """Try everything, side by side."""
+    """Run all checks, at the same time where they do not depend on each other."""
     checks: list[Callable[[Settings], Awaitable[Finding]]] = [_database, _rate_limits]
     if settings.jwks_file is None:
         checks += [_keys, _issuer, _clock]
     else:
-        checks.append(_key_file)
+        checks.append(partial(_key_file, settings.jwks_file))
     found = [*await asyncio.gather(*(check(settings) for check in checks))]
     if found[0].good:
         found.insert(1, await _listening(settings))
@@ -64,15 +66,15 @@ async def findings(settings: Settings, token: str | None) -> list[Finding]:
 
 
 def notes(settings: Settings) -> list[str]:
-    """Give what is allowed, but seldom meant."""
+    """Return notes on settings that are allowed, but are often a mistake."""
     said = []
     if settings.environment == "production":
         if not settings.trusted_proxies:
             said.append(
-                "TRUSTED_PROXIES is not set: behind a proxy all clients share the limits of one"
+                "TRUSTED_PROXIES is not set: behind a proxy, all clients share one rate limit"
             )
         if settings.own_url is None:
-            said.append("SERVICE_URL is not set: challenges do not say where the metadata is")
+            said.append("SERVICE_URL is not set: challenges do not name the metadata's URL")
     return said
 
 
@@ -85,7 +87,7 @@ async def _database(settings: Settings) -> Finding:
         return Finding("database", good=False, said=str(error))
     except DatabaseUnavailableError as error:
         said = f"cannot be reached ({error})"
-        cure = "see that DATABASE_URL's host and port are right, the server is up and its TLS valid"
+        cure = "check the host and port in DATABASE_URL, the server, and its TLS certificate"
         return Finding("database", good=False, said=said, cure=cure)
     where = f"role {url.url.username} at {url.url.host}/{url.url.database}"
     tls = "verified TLS" if url.tls else "no TLS"
@@ -94,13 +96,13 @@ async def _database(settings: Settings) -> Finding:
 
 
 async def _listening(settings: Settings) -> Finding:
-    """Say something on the one connection and hear it on the other: a pooler would keep it."""
+    """Send a NOTIFY on one connection and wait for it on the other; a pooler would drop it."""
     heard = asyncio.Queue[str]()
     listener = Listener(settings.listening_url, (_CHANNEL,), heard.put_nowait)
     task = asyncio.create_task(listener.run())
     try:
         async with asyncio.timeout(_SECONDS):
-            await heard.get()  # it listens now
+            await heard.get()  # the listener reports once when it starts to listen
             async with _connected(settings) as database:
                 await database.execute(
                     text("SELECT pg_notify(:channel, '')"), {"channel": _CHANNEL}
@@ -110,35 +112,34 @@ async def _listening(settings: Settings) -> Finding:
         return Finding(
             "listening",
             good=False,
-            said="what is said by way of DATABASE_URL is not heard by way of DIRECT_DATABASE_URL",
-            cure="have DIRECT_DATABASE_URL name the same database, without a transaction pooler",
+            said="a NOTIFY sent through DATABASE_URL did not arrive on DIRECT_DATABASE_URL",
+            cure="set DIRECT_DATABASE_URL to the same database, without a transaction pooler",
         )
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-    return Finding("listening", good=True, said="changed keys and revocations are heard at once")
+    return Finding("listening", good=True, said="changed keys and revocations arrive at once")
 
 
 async def _rate_limits(settings: Settings) -> Finding:
     if settings.rate_limit_url is None:
-        said = "counted in memory, by each process for itself"
+        said = "counted in memory; each process counts for itself"
         return Finding("rate limits", good=True, said=said)
     limits = RateLimits(
-        settings.limits,
+        settings.rate_limits,
         storage=settings.rate_limit_url,
         key=settings.secret,
-        ipv6_prefix=settings.rate_limit_ipv6_prefix,
         fail_open=frozenset(),
     )
     try:
         await limits.hit("refresh", "check-config")
     except RateLimitUnavailableError:
-        cure = "see that RATE_LIMIT_STORAGE names a Redis or Valkey that is up"
-        return Finding("rate limits", good=False, said="the store does not answer", cure=cure)
+        cure = "check that RATE_LIMIT_STORAGE names a running Redis or Valkey"
+        return Finding("rate limits", good=False, said="the store does not respond", cure=cure)
     finally:
         await limits.close()
-    return Finding("rate limits", good=True, said="the store answers")
+    return Finding("rate limits", good=True, said="the store responds")
 
 
 async def _keys(settings: Settings) -> Finding:
@@ -154,16 +155,16 @@ async def _keys(settings: Settings) -> Finding:
     try:
         snapshot = (await fetcher.fetch(has_keys=False)).snapshot
     except FetchError as error:
-        cure = "see that it is up, and BETTER_AUTH_URL, BETTER_AUTH_INTERNAL_URL or JWKS_URL right"
+        cure = "check that it is up, and BETTER_AUTH_URL, BETTER_AUTH_INTERNAL_URL and JWKS_URL"
         return Finding("keys", good=False, said=f"{url}: {error}", cure=cure)
     finally:
         await fetcher.close()
-    assert snapshot is not None  # noqa: S101 - nothing was fetched before, so it is all new
+    assert snapshot is not None  # noqa: S101 - a first fetch always returns keys
     return _allowed(url, snapshot, settings)
 
 
 def _allowed(where: object, snapshot: KeySnapshot, settings: Settings) -> Finding:
-    """Compare the algorithms of the keys that are there with those that we take."""
+    """Compare the algorithms of the issuer's keys with those the service accepts."""
     wanted = {*settings.jwt_algorithms}
     named = ", ".join(f"{kid} ({key.algorithm})" for kid, key in snapshot.keys.items())
     if snapshot.left_out:
@@ -173,24 +174,23 @@ def _allowed(where: object, snapshot: KeySnapshot, settings: Settings) -> Findin
     return Finding("keys", good=not refused, said=f"{where}: {named}", cure=cure)
 
 
-async def _key_file(settings: Settings) -> Finding:
-    assert settings.jwks_file is not None  # noqa: S101 - asked before
-    key_set = StaticKeySet.from_file(settings.jwks_file, algorithms=settings.jwt_algorithms)
+async def _key_file(path: Path, settings: Settings) -> Finding:
+    key_set = StaticKeySet.from_file(path, algorithms=settings.jwt_algorithms)
     await key_set.start()
     status = key_set.status()
     if status.state != "fresh":
-        cure = "see that JWKS_FILE names a JWK set"
+        cure = "check that JWKS_URL names a file with a JWK set"
         return Finding("keys", good=False, said=str(status.last_error), cure=cure)
     found = {kid: await key_set.find(kid) for kid in status.kids}
     keys = {kid: key for kid, key in found.items() if key is not None}
-    return _allowed(settings.jwks_file, KeySnapshot(keys, status.left_out), settings)
+    return _allowed(path, KeySnapshot(keys, status.left_out), settings)
 
 
 async def _issuer(settings: Settings) -> Finding:
-    """See whether Better Auth takes our name of it for its own.
+    """Check that Better Auth accepts the origin of BETTER_AUTH_URL as its own.
 
-    Of requests with cookies it refuses those from origins that it does not know; this one has
-    nothing to sign out of.
+    Better Auth refuses requests with cookies from origins it does not know. This request has no
+    session to sign out of.
     """
     origin = origin_of(settings.better_auth_url)
     headers = {"Origin": origin, "Cookie": "check-config=1"}
@@ -200,23 +200,25 @@ async def _issuer(settings: Settings) -> Finding:
             answer = await client.post(url, json={}, headers=headers)
     except httpx.HTTPError as error:
         said = f"{settings.issuer_url} cannot be reached ({type(error).__name__})"
-        return Finding("issuer", good=False, said=said, cure="see that Better Auth is up")
+        return Finding("issuer", good=False, said=said, cure="check that Better Auth is up")
     if answer.is_redirect:
-        there = answer.headers.get("Location", "somewhere else")
-        said = f"{settings.issuer_url} sends us to {there[:200]}"
-        cure = "set BETTER_AUTH_URL to the origin that Better Auth's own baseURL has"
+        there = answer.headers.get("Location", "another URL")
+        said = f"{settings.issuer_url} redirects to {there[:200]}"
+        cure = "set BETTER_AUTH_URL to the origin of Better Auth's baseURL"
         return Finding("issuer", good=False, said=said, cure=cure)
     if answer.status_code == httpx.codes.FORBIDDEN:
-        said = f"Better Auth does not go by the name {origin}"
-        cure = "set BETTER_AUTH_URL to the origin of its baseURL; its tokens carry that as issuer"
+        said = f"Better Auth does not accept {origin} as its own origin"
+        cure = "set BETTER_AUTH_URL to the origin of its baseURL, which is its tokens' issuer"
         return Finding("issuer", good=False, said=said, cure=cure)
     if answer.status_code != httpx.codes.OK:
         said = f"{settings.issuer_url}/api/auth answers with status {answer.status_code}"
-        return Finding("issuer", good=False, said=said, cure="is this a Better Auth?")
+        return Finding(
+            "issuer", good=False, said=said, cure="check that BETTER_AUTH_URL names a Better Auth"
+        )
     names = ", ".join(sorted(settings.issuers))
-    said = f"Better Auth goes by the name {origin}; tokens of {names} are taken"
+    said = f"Better Auth accepts {origin} as its own origin; tokens of {names} are accepted"
     if origin not in settings.issuers:
-        cure = f"add {origin} to JWT_ISSUER, unless its jwt plugin is told another issuer"
+        cure = f"add {origin} to JWT_ISSUER, unless its jwt plugin has another issuer"
         return Finding("issuer", good=False, said=said, cure=cure)
     return Finding("issuer", good=True, said=said)
 
@@ -227,13 +229,13 @@ async def _clock(settings: Settings) -> Finding:
             asked = time.time()
             answer = await client.get(settings.key_url)
             halfway = (asked + time.time()) / 2
-        # The header tells whole seconds, rounded down.
+        # The header has whole seconds, rounded down.
         theirs = parsedate_to_datetime(answer.headers["Date"]).timestamp() + 0.5
     except (httpx.HTTPError, KeyError, ValueError):
-        return Finding("clock", good=True, said="not compared: the issuer tells no time")
+        return Finding("clock", good=True, said="not compared: the issuer sent no time")
     skew = halfway - theirs
     said = f"{abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} the issuer's"
-    cure = "have both clocks set by NTP: tokens from the future are refused"
+    cure = "synchronize both clocks with NTP: tokens from the future are refused"
     return Finding("clock", good=abs(skew) <= _SKEW_SECONDS, said=said, cure=cure)
 
 
@@ -255,7 +257,7 @@ async def _token(settings: Settings, token: str) -> Finding:
         except KeySetUnavailableError as error:
             return Finding("token", good=False, said=str(error), cure="see the keys above")
     left = verified.expires_at - time.time()
-    return Finding("token", good=True, said=f"taken; it is good for {left:.0f} s more")
+    return Finding("token", good=True, said=f"accepted; it is valid for {left:.0f} s more")
 
 
 @asynccontextmanager

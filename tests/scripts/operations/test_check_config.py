@@ -57,7 +57,7 @@ async def test_what_works_is_said_to(make: Make) -> None:
     assert all(finding.good for finding in checks.values()), checks
 
 
-@pytest.mark.parametrize("from_file", [False, True], ids=["JWKS_URL", "JWKS_FILE"])
+@pytest.mark.parametrize("from_file", [False, True], ids=["https", "file"])
 async def test_key_that_is_left_out_is_named_with_the_reason(
     make: Make, keys: JwksServer, signer: Signer, tmp_path: Path, *, from_file: bool
 ) -> None:
@@ -66,7 +66,7 @@ async def test_key_that_is_left_out_is_named_with_the_reason(
     keys.reply = Reply(body=document)
     file = tmp_path / "jwks.json"
     file.write_bytes(document)
-    changes = {"jwks_url": None, "jwks_file": file} if from_file else {}
+    changes = {"jwks_url": file.as_uri()} if from_file else {}
     finding = (await found(make(**changes)))["keys"]
     assert finding.good
     assert finding.said.endswith(f"{signer.kid} (EdDSA); cannot be used: zero (weak)")
@@ -101,7 +101,7 @@ async def test_pooler_that_keeps_what_is_said_is_noticed(
     make: Make, database: DatabaseUrls
 ) -> None:
     with pooled(database.app, connections=2) as pooler:
-        through = {"database_url": pooler, "database_prepared_statements": False}
+        through = {"database_url": f"{pooler}?prepared_statement_cache_size=0"}
         finding = (await found(make(**through)))["listening"]
         assert not finding.good
         assert "without a transaction pooler" in finding.cure
@@ -121,7 +121,7 @@ async def test_issuer_that_goes_by_another_name_is_noticed(
     issuer.answers[SIGN_OUT] = Answer({"code": "INVALID_ORIGIN"}, 403)
     finding = (await found(make()))["issuer"]
     assert not finding.good
-    assert finding.said == f"Better Auth does not go by the name {issuer.url}"
+    assert finding.said == f"Better Auth does not accept {issuer.url} as its own origin"
 
 
 async def test_issuer_name_that_no_token_will_carry_is_noticed(
@@ -167,7 +167,7 @@ def environment(
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
     (tmp_path / ".env").write_text("BETTER_AUTH_URL=https://app.example.com\n")
     monkeypatch.setenv("DATABASE_URL_FILE", str(secret))
-    monkeypatch.setenv("JWKS_FILE", str(jwks))
+    monkeypatch.setenv("JWKS_URL", jwks.as_uri())
     monkeypatch.setenv("SERVICE_SECRET", "hunter2hunter2hunter2hunter2hunter2")
     return tmp_path
 

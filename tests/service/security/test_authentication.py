@@ -182,9 +182,7 @@ def test_row35_quoted_strings_are_escaped() -> None:
 async def test_row36_service_that_does_not_know_its_url_names_no_metadata(
     database: DatabaseUrls, settings: Settings
 ) -> None:
-    in_production = settings_for(
-        database.app, environment="production", jwks_file=settings.jwks_file
-    )
+    in_production = settings_for(database.app, environment="production", jwks_url=settings.jwks_url)
     async with running(create_app(in_production)) as client:
         assert (await client.get("/.well-known/oauth-protected-resource")).status_code == 404
         answer = await client.get(PATH)
