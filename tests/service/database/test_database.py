@@ -447,7 +447,7 @@ async def test_fault51_database_that_hangs_costs_a_request_its_budget_and_no_mor
 async def test_fault56_database_that_takes_its_time_to_wake_does_not_fail_the_first_request(
     database: DatabaseUrls, proxy: PostgresProxy, settings: object, alice: httpx.Headers
 ) -> None:
-    """A cold start shorter than REQUEST_SECONDS; Neon's takes up to 5 s."""
+    """A cold start is bounded by REQUEST_SECONDS; in Neon's case it takes 5 s."""
     url = make_url(database.app).set(host="127.0.0.1", port=proxy.port)
     jwks_url = getattr(settings, "jwks_url", None)
     changes = {"jwks_url": jwks_url, "request_seconds": 10}
