@@ -54,7 +54,7 @@ class SettingsModel(BaseModel):
             for mistake in error.errors(include_input=False, include_url=False):
                 field, text = str(mistake["loc"][0]), mistake["msg"].removeprefix("Value error, ")
                 if mistake["type"] == "missing":
-                    text = f"not set; {cls._purpose(field)}see docs/settings.md"
+                    text = f"not set{cls._purpose(field)}; see docs/settings.md"
                 mistakes.setdefault(field.upper(), f"{field.upper()}: {text}")
             raise SettingsError(mistakes.values()) from None
         if mistakes:
@@ -64,7 +64,7 @@ class SettingsModel(BaseModel):
     @classmethod
     def _purpose(cls, field: str) -> str:
         sentence, _, _ = (cls.model_fields[field].description or "").partition(".")
-        return sentence and f"it is {sentence}; "
+        return sentence and f" ({sentence})"
 
 
 def shown(value: object) -> str:
@@ -75,6 +75,8 @@ def shown(value: object) -> str:
         return ",".join(map(str, value))
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, timedelta):
         return short(value)
     return "" if value is None else str(value)

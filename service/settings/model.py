@@ -22,9 +22,11 @@ from service.settings.types import (
     CommaSeparated,
     Hosts,
     HttpKeyUrl,
+    IssuerNames,
     KeyUrl,
     Limits,
     Networks,
+    Origin,
     Port,
     RateLimitStorage,
     ServiceDatabaseUrl,
@@ -72,7 +74,7 @@ class Settings(SettingsModel):
     """Where the issuer's public keys are. `file:///path/to/jwks.json` reads them from a file, and
     again when it changes. Default: `/api/auth/jwks` at `BETTER_AUTH_INTERNAL_URL`."""
 
-    jwt_issuer: CommaSeparated = ()
+    jwt_issuer: IssuerNames = ()
     """The names of the one issuer, comma-separated. Default: the origin of `BETTER_AUTH_URL`."""
 
     jwt_audience: CommaSeparated = ()
@@ -91,7 +93,7 @@ class Settings(SettingsModel):
     """Browser origins that may call the API, comma-separated. Default: the origin of
     `BETTER_AUTH_URL`."""
 
-    service_url: str | None = None
+    service_url: Origin | None = None
     """The origin of the service as its clients reach it. Challenges name it (RFC 9728), and web/
     calls it. Default: in development `http://localhost:<PORT>`."""
 
@@ -158,13 +160,6 @@ class Settings(SettingsModel):
         require_tls(value, info)
         return value.rstrip("/")
 
-    @field_validator("jwt_issuer")
-    @classmethod
-    def _issuer_names(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        for name in value:
-            require_tls(name, info)
-        return value
-
     @field_validator("jwks_url")
     @classmethod
     def _key_source(cls, value: str | None, info: ValidationInfo) -> str | None:
@@ -184,11 +179,6 @@ class Settings(SettingsModel):
             raise ValueError("'*' is refused in production; list the origins")
         # A browser sends bare origins, which never equal a URL with a path or a trailing slash.
         return tuple(item if item == "*" else require_tls(item, info) for item in value)
-
-    @field_validator("service_url")
-    @classmethod
-    def _own_origin(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return None if value is None else require_tls(value, info)
 
     @field_validator("service_secret")
     @classmethod

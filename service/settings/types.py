@@ -92,6 +92,12 @@ def require_tls(url: str, info: ValidationInfo) -> str:
     return origin
 
 
+def _issuer_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    for name in names:
+        require_tls(name, info)
+    return names
+
+
 def _http_key_url(value: str, info: ValidationInfo) -> str:
     check_key_url(value, info.data.get("plain_http_hosts", ()))
     return value
@@ -195,6 +201,8 @@ def _networks(value: object) -> object:
 CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(split_list)]
 Algorithms = Annotated[CommaSeparated, AfterValidator(_known_algorithms)]
 Hosts = Annotated[CommaSeparated, AfterValidator(_hosts)]
+Origin = Annotated[str, AfterValidator(require_tls)]
+IssuerNames = Annotated[CommaSeparated, AfterValidator(_issuer_names)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
 HttpKeyUrl = Annotated[str, AfterValidator(_http_key_url)]
 KeyUrl = Annotated[str, AfterValidator(_key_url)]

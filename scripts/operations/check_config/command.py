@@ -23,7 +23,8 @@ from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from scripts.operations.check_config.checks import Finding, findings, notes
+from scripts.operations.check_config.checks import findings, notes
+from scripts.operations.check_config.finding import Finding
 from scripts.operations.commands import DONE, FAILED, USAGE, Parser
 from service.database.url import DatabaseUrl
 from service.settings.base import shown

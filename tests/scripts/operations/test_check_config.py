@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from better_auth_keys import Signer
-from scripts.operations.check_config.checks import Finding, findings
+from scripts.operations.check_config.checks import findings
 from scripts.operations.check_config.command import main
+from scripts.operations.check_config.finding import Finding
 from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, headers_of, settings_for, signer
