@@ -1,4 +1,4 @@
-"""`check-config`: what the service goes by and where it is from, and what is wrong with it."""
+"""`check-config`: the service's settings, where they come from, and what is wrong with them."""
 
 import json
 import time
@@ -52,7 +52,7 @@ async def found(settings: Settings, token: str | None = None) -> dict[str, Findi
     return {finding.check: finding for finding in await findings(settings, token)}
 
 
-async def test_what_works_is_said_to(make: Make) -> None:
+async def test_everything_that_works_is_a_good_finding(make: Make) -> None:
     checks = await found(make())
     assert [*checks] == ["database", "listening", "rate limits", "keys", "issuer", "clock"]
     assert all(finding.good for finding in checks.values()), checks
@@ -81,7 +81,7 @@ async def test_owner_of_the_tables_is_refused_with_a_cure(
     assert "migrate --execute --out FILE" in finding.said
 
 
-async def test_nobody_there_is_one_finding_each_and_no_traceback(make: Make) -> None:
+async def test_systems_that_are_down_are_one_finding_each_and_no_traceback(make: Make) -> None:
     nobody = "http://127.0.0.1:1"
     checks = await found(
         make(
@@ -98,7 +98,7 @@ async def test_nobody_there_is_one_finding_each_and_no_traceback(make: Make) -> 
 
 
 @needs_pgbouncer
-async def test_pooler_that_keeps_what_is_said_is_noticed(
+async def test_pooler_that_drops_notifications_is_noticed(
     make: Make, database: DatabaseUrls
 ) -> None:
     with pooled(database.app, connections=2) as pooler:
@@ -109,16 +109,16 @@ async def test_pooler_that_keeps_what_is_said_is_noticed(
         assert (await found(make(**through, direct_database_url=database.app)))["listening"].good
 
 
-async def test_keys_of_an_algorithm_that_is_not_taken_are_named(make: Make, signer: Signer) -> None:
+async def test_keys_of_an_algorithm_that_is_not_accepted_are_named(
+    make: Make, signer: Signer
+) -> None:
     finding = (await found(make(jwt_algorithms=("RS256",))))["keys"]
     assert not finding.good
     assert f"{signer.kid} (EdDSA)" in finding.said
     assert finding.cure.startswith("add EdDSA to JWT_ALGORITHMS")
 
 
-async def test_issuer_that_goes_by_another_name_is_noticed(
-    make: Make, issuer: IssuerServer
-) -> None:
+async def test_issuer_with_another_origin_is_noticed(make: Make, issuer: IssuerServer) -> None:
     issuer.answers[SIGN_OUT] = Answer({"code": "INVALID_ORIGIN"}, 403)
     finding = (await found(make()))["issuer"]
     assert not finding.good
@@ -143,7 +143,7 @@ async def test_clock_is_compared_with_the_issuers(
     assert (f"{'behind' if seconds > 0 else 'ahead of'} the issuer's" in finding.said) or good
 
 
-async def test_token_is_tried(make: Make, headers_of: Person, issuer: IssuerServer) -> None:
+async def test_token_is_checked(make: Make, headers_of: Person, issuer: IssuerServer) -> None:
     claims = {"iss": issuer.url, "aud": issuer.url}
     good = headers_of("ada", **claims)["Authorization"].removeprefix("Bearer ")
     assert (await found(make(), good))["token"].good
@@ -158,7 +158,7 @@ async def test_token_is_tried(make: Make, headers_of: Person, issuer: IssuerServ
 def environment(
     database: DatabaseUrls, signer: Signer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Path:
-    """Settings for the command itself: the database by a file, the issuer by .env."""
+    """Set what the command reads: the database by a file, the issuer by .env."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)

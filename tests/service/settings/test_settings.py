@@ -83,7 +83,7 @@ def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (settings.port, settings.host) == (4321, "::1")
 
 
-def test_file_that_is_no_text_is_said_in_a_line(
+def test_dotenv_that_is_no_text_is_one_mistake(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_bytes(b"PORT=\xff\n")
