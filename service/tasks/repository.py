@@ -8,7 +8,7 @@ A new field of a task needs nothing here; what lists filter and sort by is in `c
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from functools import cache
@@ -41,14 +41,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
-from service.database.execution import (
-    IDENTITY,
-    IDENTITY_PARAMETER,
-    AnyRow,
-    Database,
-    LockTimeoutError,
-    as_owner,
-)
+from service.database.execution import AnyRow, Database, LockTimeoutError
+from service.database.identity import IDENTITY, IDENTITY_PARAMETER, as_owner
 from service.security.owner import Owner
 from service.tasks.conditions import conditions_of, sort_key
 from service.tasks.cursor import Position
@@ -355,7 +349,7 @@ def _containing(text: str) -> str:
     return f"%{escaped}%"
 
 
-def _task(row: Sequence[Any]) -> Task:
+def _task(row: Iterable[Any]) -> Task:
     # _COLUMNS are the fields of Task, in their order.
     return Task(*row)
 

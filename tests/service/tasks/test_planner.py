@@ -76,14 +76,13 @@ async def pool(postgres: PostgresServer, request: pytest.FixtureRequest) -> Asyn
 
 
 async def run(pool: Database, *statements: str) -> object:
-    """Run statements on the pool's one connection, for the session; give the last one's value."""
-    async with pool._engine.connect() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
-        assert isinstance(driver, asyncpg.Connection)
-        for statement in statements[:-1]:
-            await driver.execute(statement)
-        value: object = await driver.fetchval(statements[-1])
-        return value
+    """Run statements on the pool's one connection; return the value of the last one."""
+    connection = await pool._take()
+    for statement in statements[:-1]:
+        await connection.execute(statement)
+    value: object = await connection.fetchval(statements[-1])
+    pool._connections.give_back(connection)
+    return value
 
 
 def settings(chance: random.Random) -> list[str]:
