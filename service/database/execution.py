@@ -6,8 +6,8 @@ connections (`connections.py`).
 Row-level security is the second wall. Its policies compare `owner_id` with the setting
 `app.user_id`, which every unit of work sets for itself and for nothing after it:
 
-- `run` executes one statement in one round trip. The statement brings the identity along, in the
-  shape that `identity.py` makes.
+- `run` executes one statement in one round trip. The statement sets the identity itself: in the
+  shape that `identity.py` makes, or by calling a function that begins with it.
 - `transaction`, for work of several statements, opens with `BEGIN; SELECT set_config(...)` sent as
   one simple query. That protocol takes no parameters, so the identity travels hex-encoded and is
   decoded by the server: nothing that a user chose becomes SQL.
