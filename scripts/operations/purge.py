@@ -39,7 +39,7 @@ from sqlalchemy.pool import NullPool
 from scripts.operations.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, load
 from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
-from service.tasks.repository import REPLAYABLE, RESTORABLE
+from service.tasks.functions import REPLAYABLE, RESTORABLE
 from service.tasks.table import idempotency_keys, tasks
 
 # Short transactions: nobody waits for a long one, and one that is cut off loses little.
