@@ -15,7 +15,6 @@ Exit codes: 0 done, 1 a budget was missed or a server did not start, 2 usage.
 import argparse
 import asyncio
 import json
-import os
 import shlex
 import sys
 from collections.abc import Collection, Sequence
@@ -28,6 +27,7 @@ from benchmarks.contenders import (
     FASTIFY,
     PEERS,
     SERVICE,
+    WORKERS,
     ContenderError,
     Site,
     contenders,
@@ -36,13 +36,14 @@ from benchmarks.kinds import KINDS, Visitors
 from benchmarks.load import LoadError
 from benchmarks.page import write_page
 from benchmarks.peers.packages import Packages
-from benchmarks.processes import cores
+from benchmarks.processes import cores, on_core
 from benchmarks.report import table, verdicts, warnings
 from benchmarks.rounds import Rounds
 from benchmarks.samples import Results
 from benchmarks.stage import key_server, postgres
 from benchmarks.world import World
 from better_auth_keys import JWKS_PATH, Signer
+from scripts.devstack.postgres.embedded import PostgresError
 from scripts.devstack.settings import DEFAULT_HOME
 from scripts.operations.private_files import make_private_folder
 from scripts.setup.steps import SetUpError
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         results = asyncio.run(_run(options))
-    except (ContenderError, LoadError, SetUpError) as error:
+    except (ContenderError, LoadError, OSError, PostgresError, SetUpError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
     servers = options.peers
@@ -83,15 +84,15 @@ async def _run(options: argparse.Namespace) -> Results:
     server_core, other_core = cores()
     if server_core == other_core:
         _say("only one core: the server shares it with PostgreSQL and the load")
-    os.sched_setaffinity(0, {other_core})
     signer = Signer.generate("EdDSA")
     with (
+        on_core(other_core),
         key_server(signer) as issuer,
-        postgres(other_core) as database,
+        postgres() as database,
     ):
         world = World(signer, issuer, options.users)
         _say(f"prepare {options.users} users")
-        await database.fill(world)
+        await database.fill(world, heavy=any(KINDS[name].heavy for name in options.only))
         site = Site(
             app_url=database.app_url,
             peer_url=database.peer_url,
@@ -113,18 +114,17 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line and fill in what depends on `--quick` and `--against`."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    quick = options.quick
-    default_kinds, default_peers = (_QUICK, _QUICK_PEERS) if quick else (tuple(KINDS), PEERS)
-    options.only = _names(parser, options.only, KINDS, default_kinds)
-    known = (SERVICE, *PEERS)
-    options.peers = _names(parser, options.peers, known, (SERVICE, *default_peers))
+    options.only = _names(parser, options.only, KINDS, _QUICK if options.quick else tuple(KINDS))
+    known = (SERVICE, WORKERS, *PEERS)
+    usual = (SERVICE, *_QUICK_PEERS) if options.quick else known
+    options.peers = _names(parser, options.peers, known, usual)
     if options.against is not None:
         options.against = options.against.resolve()
         options.peers.append(BEFORE)
     if "list-open" in options.only and "list" not in options.only:
         parser.error("list-open needs list, whose rate it halves")
-    options.rounds = options.rounds or (3 if quick else 7)
-    options.seconds = options.seconds or (2.0 if quick else 3.0)
+    options.rounds = options.rounds or (3 if options.quick else 7)
+    options.seconds = options.seconds or (2.0 if options.quick else 3.0)
     return options
 
 
@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    servers, kinds = (SERVICE, *PEERS), tuple(KINDS)
+    servers, kinds = (SERVICE, WORKERS, *PEERS), tuple(KINDS)
     parser.add_argument("--quick", action="store_true", help="four kinds, three short rounds")
     parser.add_argument("--only", help=f"kinds of requests, of: {','.join(kinds)}")
     parser.add_argument("--peers", help=f"servers to measure, of: {','.join(servers)}")

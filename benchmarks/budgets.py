@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from benchmarks.contenders import FASTIFY, SERVICE
-from benchmarks.samples import Results, Sample
+from benchmarks.contenders import FASTIFY, SERVICE, WORKERS
+from benchmarks.samples import Results, Sample, Start
+
+Measure = Callable[[Results], float | None]
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Budget:
     title: str
     must: float
     goal: float
-    measure: Callable[[Results], float | None]
+    measure: Measure
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def judge(results: Results) -> list[Verdict]:
     return [Verdict(budget, budget.measure(results)) for budget in BUDGETS]
 
 
-def _ratio(kind: str, figure: Callable[[Sample], float]) -> Callable[[Results], float | None]:
+def _ratio(kind: str, figure: Callable[[Sample], float]) -> Measure:
     """Return the measure of a ratio to Fastify."""
 
     def measure(results: Results) -> float | None:
@@ -61,19 +63,21 @@ def _unexpected(results: Results) -> float | None:
     return sum(results.unexpected(kind, SERVICE).total() for kind in results.samples)
 
 
-def _starts(results: Results) -> float | None:
-    found = results.starts.get(SERVICE)
-    return median(found.seconds) if found else None
+def _of_start(
+    server: str, figure: Callable[[Start], float | None]
+) -> Callable[[Results], float | None]:
+    """Return the measure of a figure of a server's starts."""
+
+    def measure(results: Results) -> float | None:
+        found = results.starts.get(server)
+        return None if found is None else figure(found)
+
+    return measure
 
 
-def _resident(results: Results) -> float | None:
-    found = results.starts.get(SERVICE)
-    return found.megabytes if found else None
-
-
-def _resident_after(results: Results) -> float | None:
-    found = results.starts.get(SERVICE)
-    return found.after_cold_tokens if found else None
+def _workers(results: Results) -> float | None:
+    found = results.ratio("list", WORKERS, SERVICE, _cpu)
+    return None if found is None else found.median
 
 
 def _cpu(sample: Sample) -> float:
@@ -110,9 +114,23 @@ def _budgets() -> Iterator[Budget]:
     for kind in ("list", "create", "patch"):
         yield Budget(f"PostgreSQL's CPU, {kind}", 2.0, 1.5, _ratio(kind, _database))
     yield Budget("unexpected answers", 0, 0, _unexpected)
-    yield Budget("start to first good answer, s", 0.7, 0.5, _starts)
-    yield Budget("RSS at start, MB", 95, 80, _resident)
-    yield Budget("RSS after 10,000 cold tokens, MB", 120, 105, _resident_after)
+    yield Budget("two workers, CPU x one worker, list", 1.1, 1.05, _workers)
+    yield Budget(
+        "two workers, RSS of their parent, MB",
+        40,
+        40,
+        _of_start(WORKERS, lambda s: s.first_megabytes),
+    )
+    yield Budget(
+        "start to first good answer, s", 0.7, 0.5, _of_start(SERVICE, lambda s: median(s.seconds))
+    )
+    yield Budget("RSS at start, MB", 95, 80, _of_start(SERVICE, lambda s: s.megabytes))
+    yield Budget(
+        "RSS after 10,000 cold tokens, MB",
+        120,
+        105,
+        _of_start(SERVICE, lambda s: s.after_cold_tokens),
+    )
 
 
 BUDGETS: Final = tuple(_budgets())

@@ -14,16 +14,18 @@ from scripts.devstack.ports import free_ports
 from scripts.devstack.postgres.files import CHECKOUT
 
 SERVICE: Final = "service"
+WORKERS: Final = "workers"
 BEFORE: Final = "before"
 FASTIFY: Final = "fastify"
 PEERS: Final = ("fastify", "express", "tutorial", "thin")
 TITLES: Final = {
     SERVICE: "this service",
-    BEFORE: "the other checkout",
-    FASTIFY: "Fastify + jose + pg",
-    "express": "Express + express-oauth2-jwt-bearer + pg",
-    "tutorial": "tutorial FastAPI + PyJWKClient + ORM",
-    "thin": "thin Starlette route + asyncpg",
+    WORKERS: "two workers",
+    BEFORE: "other checkout",
+    FASTIFY: "Fastify",
+    "express": "Express",
+    "tutorial": "tutorial FastAPI",
+    "thin": "thin route",
 }
 _START_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.002
@@ -55,6 +57,8 @@ class Contender:
     environment: Mapping[str, str]
     folder: Path
     core: int
+    kinds: frozenset[str] | None = None
+    """What it is measured with, where that is not everything."""
 
     def start(self, question: bytes) -> "Running":
         """Start the server and wait for the first good answer to a request.
@@ -76,7 +80,7 @@ class Contender:
                 answered = time.time()
                 tree = program.tree()
                 if tree is not None:
-                    return Running(self.name, port, program, tree, answered - tree.started)
+                    return Running(self, port, program, tree, answered - tree.started)
             time.sleep(_POLL_SECONDS)
         program.stop()
         raise ContenderError(f"{self.name} did not start: {program.last_words()}")
@@ -86,11 +90,20 @@ class Contender:
 class Running:
     """A server that answers."""
 
-    name: str
+    contender: Contender
     port: int
     program: Program
     tree: Tree
     start_seconds: float
+
+    @property
+    def name(self) -> str:
+        """The server's name."""
+        return self.contender.name
+
+    def takes(self, kind: str) -> bool:
+        """Whether the server is measured with a kind of request."""
+        return self.contender.kinds is None or kind in self.contender.kinds
 
 
 def contenders(
@@ -99,6 +112,7 @@ def contenders(
     """Return the servers of these names, in their order. Raises `SetUpError`."""
     make: dict[str, Callable[[str], Contender]] = {
         SERVICE: lambda name: _service(name, CHECKOUT, site),
+        WORKERS: lambda name: _service(name, CHECKOUT, site, WEB_CONCURRENCY="2"),
         BEFORE: lambda name: _service(name, against or CHECKOUT, site),
         "fastify": lambda name: _node(name, site, packages),
         "express": lambda name: _node(name, site, packages),
@@ -108,7 +122,7 @@ def contenders(
     return [make[name](name) for name in names]
 
 
-def _service(name: str, checkout: Path, site: Site) -> Contender:
+def _service(name: str, checkout: Path, site: Site, **changes: str) -> Contender:
     environment = {
         "ENVIRONMENT": "production",
         "PYTHONPATH": f"{checkout}{os.pathsep}{checkout / 'keys'}",
@@ -116,11 +130,25 @@ def _service(name: str, checkout: Path, site: Site) -> Contender:
         "BETTER_AUTH_URL": site.issuer,
         "JWT_ALGORITHMS": "EdDSA",
         "SERVICE_SECRET": "a secret of the benchmark, and of nothing else",
-        # The limits are counted, and out of reach.
-        "RATE_LIMIT_TASKS": "1000000000/minute",
+        **_limit(checkout),
+        **changes,
     }
     command = (python_of(checkout), "-m", "service")
-    return Contender(name, command, environment, site.folder, site.core)
+    # Workers share the work of one; what matters is what sharing costs.
+    kinds = frozenset({"list"}) if name == WORKERS else None
+    return Contender(name, command, environment, site.folder, site.core, kinds)
+
+
+def _limit(checkout: Path) -> Mapping[str, str]:
+    """Return the setting of a limit that is counted and out of reach.
+
+    A checkout from before RATE_LIMITS has a setting for each limit, and one since refuses those.
+    """
+    limit = "1000000000/minute"
+    settings = (checkout / ".env.example").read_text(encoding="utf-8")
+    if "RATE_LIMITS=" in settings:
+        return {"RATE_LIMITS": f"tasks={limit}"}
+    return {"RATE_LIMIT_TASKS": limit}
 
 
 def _peer(name: str, site: Site, *command: str, **environment: str) -> Contender:
@@ -146,9 +174,9 @@ def _python(name: str, site: Site, packages: Packages) -> Contender:
 
 def _answers(port: int, question: bytes) -> bool:
     """Ask once; a server that is starting refuses the connection or answers with an error."""
+    load = Load(port, iter([(question, 200)]), connections=1)
     try:
-        load = Load(port, iter([(question, 200)]), connections=1)
+        outcome = load.run(warm_up=0, seconds=_START_SECONDS)
     except OSError:
         return False
-    outcome = load.run(warm_up=0, seconds=_START_SECONDS)
     return outcome.answers == 1 and not outcome.unexpected

@@ -4,12 +4,12 @@ import itertools
 import json
 import random
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.load import Request
-from benchmarks.world import DELETED_TASKS, HEAVY_USERS, LIVE_TASKS, World, body_of, forged
+from benchmarks.world import HEAVY_USERS, LIVE_TASKS, World, body_of, forged
 
 # Twenty tasks each, of a hundred.
 QUERIES: Final = (
@@ -119,15 +119,22 @@ def _create_once(visitors: Visitors, number: int) -> Iterator[Request]:
         yield request("POST", "/api/tasks", token, body_of(user), key), 201
 
 
-def _each_task(method: str, end: str, numbers: Sequence[int], status: int) -> "Source":
-    """Take each task of each user once."""
+def _delete(visitors: Visitors, _number: int) -> Iterator[Request]:
+    for message in _each_task(visitors, "DELETE", "", range(LIVE_TASKS)):
+        yield message, 204
 
-    def source(visitors: Visitors, _number: int) -> Iterator[Request]:
-        for task, user in itertools.product(numbers, range(visitors.world.users)):
-            path = f"/api/tasks/{visitors.world.task_id(user, task)}{end}"
-            yield request(method, path, visitors.tokens[user]), status
 
-    return source
+def _restore(visitors: Visitors, _number: int) -> Iterator[Request]:
+    numbers = range(LIVE_TASKS, LIVE_TASKS + visitors.world.deleted_tasks)
+    for message in _each_task(visitors, "POST", "/restore", numbers):
+        yield message, 200
+
+
+def _each_task(visitors: Visitors, method: str, end: str, numbers: range) -> Iterator[bytes]:
+    """Make a request for each of these tasks of each user, once."""
+    for task, user in itertools.product(numbers, range(visitors.world.users)):
+        path = f"/api/tasks/{visitors.world.task_id(user, task)}{end}"
+        yield request(method, path, visitors.tokens[user])
 
 
 def _cold_list(visitors: Visitors, number: int) -> Iterator[Request]:
@@ -174,12 +181,8 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "patch": Kind("PATCH", _repeated(_patch, 200), changes=True),
     "put": Kind("PUT", _repeated(_put, 200), changes=True),
-    "delete": Kind("DELETE", _each_task("DELETE", "", range(LIVE_TASKS), 204), changes=True),
-    "restore": Kind(
-        "restore",
-        _each_task("POST", "/restore", range(LIVE_TASKS, LIVE_TASKS + DELETED_TASKS), 200),
-        changes=True,
-    ),
+    "delete": Kind("DELETE", _delete, changes=True),
+    "restore": Kind("restore", _restore, changes=True),
     "mixed": Kind("mixed", _mixed, changes=True),
     "cold": Kind("cold list", _cold_list),
     "no-token": Kind("401 no token", _repeated(lambda visitors: visitors.listed(None), 401)),

@@ -73,6 +73,7 @@ class Load:
     def __init__(self, port: int, requests: Iterator[Request], *, connections: int) -> None:
         self._port = port
         self._requests = requests
+        self._connections = connections
         self._outcome = Outcome()
         self._measuring = False
         self._exhausted = False
@@ -80,8 +81,6 @@ class Load:
         self._clients: dict[int, _Client] = {}
         self._idle: deque[_Client] = deque()
         self._due: deque[float] = deque()
-        for _ in range(connections):
-            self._connect()
 
     def run(
         self,
@@ -98,6 +97,8 @@ class Load:
         the measured time begins and ends. Raises `LoadError`.
         """
         try:
+            for _ in range(self._connections):
+                self._connect()
             self._spin(time.perf_counter() + warm_up, rate)
             began()
             self._measuring = True

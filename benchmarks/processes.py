@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Self
 import psutil
 
 from scripts.devstack.leash import leashed
+from scripts.devstack.postgres.cluster import let_go
 from scripts.operations.private_files import last_line, open_log
 
 
@@ -112,9 +112,7 @@ class Program:
 
     def stop(self) -> None:
         """Stop the program and wait for its end."""
-        with contextlib.suppress(ProcessLookupError):
-            self._leash.send_signal(signal.SIGTERM)
-        self._leash.wait()
+        let_go(self._leash)
 
 
 def python_of(checkout: Path) -> str:

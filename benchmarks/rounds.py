@@ -4,6 +4,7 @@ import gc
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Final
 
 from benchmarks.contenders import Contender, Running
 from benchmarks.kinds import KINDS, Kind, Visitors
@@ -13,8 +14,8 @@ from benchmarks.samples import Results, Sample
 from benchmarks.stage import Postgres
 
 Say = Callable[[str], None]
-STARTS = 3
-COLD_TOKENS = 10_000
+STARTS: Final = 3
+COLD_TOKENS: Final = 10_000
 
 
 class Rounds:
@@ -54,13 +55,18 @@ class Rounds:
                 # No server is always the first to meet a table that was just written.
                 turn = number % len(servers)
                 for server in (*servers[turn:], *servers[:turn]):
-                    sample = await self._sample(server, kind, number, seconds)
-                    self.results.add(kind, server.name, sample)
+                    if server.takes(kind):
+                        sample = await self._sample(server, kind, number, seconds)
+                        self.results.add(kind, server.name, sample)
 
     def _started(self, running: Running, *, cold_tokens: bool) -> None:
         start = self.results.start(running.name)
         start.seconds.append(running.start_seconds)
-        start.megabytes = sum(running.tree.megabytes().values())
+        megabytes = running.tree.megabytes()
+        start.megabytes, start.first_megabytes = (
+            sum(megabytes.values()),
+            next(iter(megabytes.values())),
+        )
         if cold_tokens and start.after_cold_tokens is None:
             world = self._visitors.world
             tokens = (world.token(f"stranger{number}") for number in range(COLD_TOKENS))

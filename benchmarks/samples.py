@@ -66,6 +66,9 @@ class Start:
 
     seconds: list[float] = field(default_factory=list)
     megabytes: float = 0.0
+    """Of all of its processes together."""
+    first_megabytes: float = 0.0
+    """Of its first process: with several workers, the one that supervises them."""
     after_cold_tokens: float | None = None
 
 
@@ -86,25 +89,33 @@ class Results:
 
     def spread(self, kind: str, server: str, figure: Callable[[Sample], float]) -> Spread | None:
         """Summarise one figure of one kind on one server."""
-        found = self.samples.get(kind, {}).get(server)
+        found = [sample for sample in self._of(kind, server) if sample.answers]
         return Spread.of(map(figure, found)) if found else None
 
     def ratio(
         self, kind: str, server: str, base: str, figure: Callable[[Sample], float]
     ) -> Spread | None:
         """Summarise the ratio to another server, round by round: noise meets both alike."""
-        of_kind = self.samples.get(kind, {})
-        pairs = zip(of_kind.get(server, []), of_kind.get(base, []), strict=False)
-        ratios = [figure(ours) / figure(theirs) for ours, theirs in pairs if figure(theirs)]
+        pairs = zip(self._of(kind, server), self._of(kind, base), strict=False)
+        ratios = [
+            figure(ours) / figure(theirs)
+            for ours, theirs in pairs
+            if ours.answers and theirs.answers and figure(theirs)
+        ]
         return Spread.of(ratios) if ratios else None
 
     def unexpected(self, kind: str, server: str) -> Counter[str]:
         """Count the answers that should not have been, by status."""
         total: Counter[str] = Counter()
-        for sample in self.samples.get(kind, {}).get(server, []):
+        for sample in self._of(kind, server):
             total.update(sample.unexpected)
+            if not sample.answers:
+                total["no answer"] += 1
         return total
 
     def as_json(self) -> dict[str, object]:
         """Return everything for machines."""
         return asdict(self)
+
+    def _of(self, kind: str, server: str) -> list[Sample]:
+        return self.samples.get(kind, {}).get(server, [])

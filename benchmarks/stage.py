@@ -9,7 +9,7 @@ from typing import Final
 
 import asyncpg
 
-from benchmarks.processes import Tree, on_core
+from benchmarks.processes import Tree
 from benchmarks.world import World
 from better_auth_keys import JWKS_PATH, Signer
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
@@ -53,7 +53,7 @@ class Postgres:
         pid = int((server.data / "postmaster.pid").read_text().split()[0])
         self.tree = Tree(pid)
 
-    async def fill(self, world: World) -> None:
+    async def fill(self, world: World, *, heavy: bool) -> None:
         """Migrate the database and write down the tasks that it is reset to."""
         owner = url_as(self._server.url(), user="owner", password=self._passwords.owner)
         await provide(self._server.url(), self._passwords)
@@ -62,7 +62,8 @@ class Postgres:
         try:
             for statement in _PREPARE:
                 await connection.execute(statement.format(password=self._passwords.app))
-            for table, rows in {"seed": world.rows(), "heavy_seed": world.heavy_rows()}.items():
+            seeds = {"seed": world.rows(), "heavy_seed": world.heavy_rows() if heavy else ()}
+            for table, rows in seeds.items():
                 await connection.copy_records_to_table(table, records=rows, columns=_COLUMNS)
         finally:
             await connection.close()
@@ -83,15 +84,10 @@ class Postgres:
 
 
 @contextmanager
-def postgres(core: int) -> Iterator[Postgres]:
-    """Start PostgreSQL on a core."""
-    server = EmbeddedPostgres.ephemeral()
-    with on_core(core):
-        server.start()
-    try:
+def postgres() -> Iterator[Postgres]:
+    """Start PostgreSQL."""
+    with EmbeddedPostgres.ephemeral() as server:
         yield Postgres(server, RolePasswords())
-    finally:
-        server.stop()
 
 
 @contextmanager

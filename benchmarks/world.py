@@ -13,7 +13,8 @@ from uuid import UUID
 from better_auth_keys import Signer
 
 LIVE_TASKS: Final = 100
-DELETED_TASKS: Final = 100
+_DELETED_TASKS: Final = 20_000
+_MOST_DELETED: Final = 100
 HEAVY_USERS: Final = 10
 HEAVY_TASKS: Final = 9_000
 _FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,7 +29,7 @@ Row = tuple[
 
 @dataclass(frozen=True)
 class World:
-    """`users` users, each with LIVE_TASKS tasks and DELETED_TASKS deleted ones.
+    """`users` users, each with LIVE_TASKS tasks and some deleted ones.
 
     Beside them HEAVY_USERS with HEAVY_TASKS each, where a measurement asks for those.
     """
@@ -36,6 +37,11 @@ class World:
     signer: Signer
     issuer: str
     users: int
+
+    @property
+    def deleted_tasks(self) -> int:
+        """How many deleted tasks each user has, for as many restorations."""
+        return min(_MOST_DELETED, max(1, _DELETED_TASKS // self.users))
 
     def user(self, number: int) -> str:
         """Return the id of a user, as long as Better Auth's."""
@@ -52,7 +58,7 @@ class World:
     def rows(self) -> Iterator[Row]:
         """Return the rows of the table of tasks."""
         for user in range(self.users):
-            for number in range(LIVE_TASKS + DELETED_TASKS):
+            for number in range(LIVE_TASKS + self.deleted_tasks):
                 yield self._row(self.user(user), self.task_id(user, number), number)
 
     def heavy_rows(self) -> Iterator[Row]:

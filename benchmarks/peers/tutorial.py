@@ -5,7 +5,7 @@ The owner condition is its only wall. Run as `python -m benchmarks.peers.tutoria
 
 import os
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Final, Literal
 from uuid import UUID, uuid4
@@ -160,7 +160,7 @@ async def get_task(owner: Owner, database: Session, task_id: UUID) -> TaskRow:
 async def create_task(owner: Owner, database: Session, body: TaskBase) -> TaskRow:
     """Add a task."""
     row = TaskRow(owner_id=owner, **body.model_dump())
-    row.completed_at = func.now() if body.completed else None
+    row.completed_at = datetime.now(UTC) if body.completed else None
     database.add(row)
     await database.commit()
     return row
@@ -170,7 +170,7 @@ async def _change(database: AsyncSession, row: TaskRow, changes: dict[str, objec
     for name, value in changes.items():
         setattr(row, name, value)
     if "completed" in changes:
-        row.completed_at = (row.completed_at or func.now()) if row.completed else None
+        row.completed_at = (row.completed_at or datetime.now(UTC)) if row.completed else None
     row.version += 1
     await database.commit()
     return row
@@ -192,7 +192,9 @@ async def change_task(owner: Owner, database: Session, task_id: UUID, body: Task
 @app.delete("/api/tasks/{task_id}", status_code=HTTPStatus.NO_CONTENT)
 async def delete_task(owner: Owner, database: Session, task_id: UUID) -> Response:
     """Delete a task."""
-    await _change(database, await _live(database, owner, task_id), {"deleted_at": func.now()})
+    await _change(
+        database, await _live(database, owner, task_id), {"deleted_at": datetime.now(UTC)}
+    )
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
