@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -58,20 +59,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, report, and compare with the budgets."""
     arguments = sys.argv[1:] if argv is None else [*argv]
     options = _options(arguments)
+    if sys.platform != "linux":
+        print("benchmark: needs Linux, to keep each process on its core", file=sys.stderr)
+        return 1
     try:
         results = asyncio.run(_run(options))
     except (ContenderError, LoadError, OSError, PostgresError, SetUpError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     servers = options.peers
     base = next(name for name in (FASTIFY, BEFORE, servers[0]) if name in servers)
-    report = table(results, servers, base)
     judged = judge(results)
-    print(report)
+    print(table(results, servers, base))
     for warning in warnings(results, servers):
         print(f"benchmark: {warning}", file=sys.stderr)
     if options.json is not None:
-        options.json.write_text(json.dumps(results.as_json(), indent=1) + "\n")
+        budgets = [verdict.as_json() for verdict in judged]
+        written = json.dumps({**results.as_json(), "budgets": budgets}, indent=1)
+        options.json.write_text(f"{written}\n", encoding="utf-8")
     if options.write:
         write_page(results, servers, base, shlex.join(["./scripts/benchmark", *arguments]))
     if not options.check:

@@ -33,12 +33,17 @@ class Verdict:
 
     @property
     def outcome(self) -> str:
-        """Return `goal`, `must`, `missed` or `not measured`."""
+        """Return what is kept (`goal`, or `must` alone), `missed` or `not measured`."""
         if self.measured is None:
             return "not measured"
         if self.measured <= self.budget.goal:
             return "goal"
         return "must" if self.measured <= self.budget.must else "missed"
+
+    def as_json(self) -> dict[str, object]:
+        """Return the verdict for machines."""
+        budget = {"title": self.budget.title, "must": self.budget.must, "goal": self.budget.goal}
+        return {**budget, "measured": self.measured, "outcome": self.outcome}
 
 
 def judge(results: Results) -> list[Verdict]:

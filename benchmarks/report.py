@@ -88,7 +88,7 @@ def _figures(  # noqa: PLR0913, PLR0917 - the parts of one table
         rows.append(cells)
     if not rows:
         return ""
-    heads = [f"{title} (x {base})", *(TITLES[server] for server in servers)]
+    heads = [f"{title} (x {TITLES[base]})", *(TITLES[server] for server in servers)]
     return markdown(heads, rows)
 
 

@@ -13,15 +13,16 @@ from benchmarks.processes import spent
 from benchmarks.samples import Results, Sample
 from benchmarks.stage import Postgres
 
-Say = Callable[[str], None]
-STARTS: Final = 3
-COLD_TOKENS: Final = 10_000
+_Say = Callable[[str], None]
+_STARTS: Final = 3
+_COLD_TOKENS: Final = 10_000
+_WARM_UP_SECONDS: Final = 1.5
 
 
 class Rounds:
     """The measurements of a run."""
 
-    def __init__(self, postgres: Postgres, visitors: Visitors, say: Say) -> None:
+    def __init__(self, postgres: Postgres, visitors: Visitors, say: _Say) -> None:
         self._postgres = postgres
         self._visitors = visitors
         self._say = say
@@ -33,7 +34,7 @@ class Rounds:
         question = self._question()
         for contender in contenders:
             self._say(f"start {contender.name}")
-            for _ in range(STARTS):
+            for _ in range(_STARTS):
                 running = contender.start(question)
                 try:
                     self._started(running, cold_tokens=cold_tokens)
@@ -50,6 +51,13 @@ class Rounds:
             for contender in contenders:
                 servers.append(contender.start(question))
                 stack.enter_context(servers[-1].program)
+            # A first round that is thrown away: by its end V8 has compiled what it runs often.
+            warm_up = min(_WARM_UP_SECONDS, seconds)
+            for kind in kinds:
+                self._say(f"warm up: {KINDS[kind].title}")
+                for server in servers:
+                    if server.takes(kind):
+                        await self._sample(server, kind, rounds, warm_up)
             for number, kind in itertools.product(range(rounds), kinds):
                 self._say(f"round {number + 1} of {rounds}: {KINDS[kind].title}")
                 # No server is always the first to meet a table that was just written.
@@ -63,13 +71,11 @@ class Rounds:
         start = self.results.start(running.name)
         start.seconds.append(running.start_seconds)
         megabytes = running.tree.megabytes()
-        start.megabytes, start.first_megabytes = (
-            sum(megabytes.values()),
-            next(iter(megabytes.values())),
-        )
+        start.megabytes = sum(megabytes.values())
+        start.first_megabytes = next(iter(megabytes.values()))
         if cold_tokens and start.after_cold_tokens is None:
             world = self._visitors.world
-            tokens = (world.token(f"stranger{number}") for number in range(COLD_TOKENS))
+            tokens = (world.token(f"stranger{number}") for number in range(_COLD_TOKENS))
             requests = ((self._visitors.listed(token), 200) for token in tokens)
             Load(running.port, requests, connections=8).run(warm_up=0, seconds=600)
             start.after_cold_tokens = sum(running.tree.megabytes().values())

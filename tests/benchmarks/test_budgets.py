@@ -25,7 +25,15 @@ def measured(title: str, results: Results) -> Verdict:
     ],
 )
 def test_verdict_compares_with_goal_and_must(figure: float | None, outcome: str) -> None:
-    assert Verdict(Budget("get", 0.8, 0.5, lambda _: figure), figure).outcome == outcome
+    verdict = Verdict(Budget("get", 0.8, 0.5, lambda _: figure), figure)
+    assert verdict.outcome == outcome
+    assert verdict.as_json() == {
+        "title": "get",
+        "must": 0.8,
+        "goal": 0.5,
+        "measured": figure,
+        "outcome": outcome,
+    }
 
 
 def test_ratios_are_to_fastify() -> None:

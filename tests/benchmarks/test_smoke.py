@@ -16,7 +16,9 @@ def test_service_and_the_floor_are_measured(
     written, progress = capsys.readouterr()
     assert code == 0, progress
     assert "this service" in written
-    samples = json.loads(file.read_text())["samples"]
+    results = json.loads(file.read_text())
+    assert {verdict["outcome"] for verdict in results["budgets"]} == {"goal", "not measured"}
+    samples = results["samples"]
     assert set(samples) == set(kinds.split(","))
     for kind, servers in samples.items():
         for name in ("service", "thin"):
