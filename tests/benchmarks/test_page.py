@@ -34,9 +34,9 @@ def test_warnings_name_unexpected_answers_and_a_busy_load() -> None:
 
 def test_block_between_the_markers_is_replaced_and_nothing_else() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    once = replaced(page, "first")
-    assert replaced(once, "second") == once.replace("first", "second", 1)
-    before, _, after = once.partition("first")
+    once = replaced(page, "BLOCK 1")
+    assert replaced(once, "BLOCK 2") == once.replace("BLOCK 1", "BLOCK 2")
+    before, _, after = once.partition("BLOCK 1")
     assert page.startswith(before.rstrip())
     assert page.endswith(after.lstrip())
 
