@@ -26,6 +26,9 @@ MAY_IMPORT_A_DRIVER = {
     "keys/better_auth_keys/rotation/better_auth/transaction.py",
     "service/database/execution.py",
     "service/database/listener.py",
+    # The one fills its own server with tasks; the other is what the service is compared with.
+    "benchmarks/stage.py",
+    "benchmarks/peers/thin.py",
 }
 # The last one is the operators', under a role and policies of its own.
 MAY_QUERY_TASKS = {
@@ -33,8 +36,13 @@ MAY_QUERY_TASKS = {
     "service/tasks/functions.py",
     "scripts/operations/purge.py",
 }
-# It makes the tasks that it measures on, as a superuser of its own server.
-MAY_WRITE_SQL_ON_TASKS = {"scripts/proofs/pages.py"}
+# They make the tasks that they measure on, as superusers of their own servers; or they are what the
+# service is compared with.
+MAY_WRITE_SQL_ON_TASKS = {
+    "scripts/proofs/pages.py",
+    "benchmarks/stage.py",
+    "benchmarks/peers/thin.py",
+}
 QUERIES = {"select", "insert", "insert_or_update", "delete", "update"}
 SQL_ON_TASKS = re.compile(
     r"\b(?:from|join|into|update|table|only)\s+(?:public\.)?(?:tasks|idempotency_keys|task_counts)\b",
