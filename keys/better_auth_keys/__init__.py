@@ -58,12 +58,14 @@ from better_auth_keys.origins import (
     is_loopback,
     origin_of,
 )
+from better_auth_keys.retry_after import parse_retry_after
 from better_auth_keys.revocation import (
     SESSION_CLAIM,
     Revocation,
     RevocationKind,
     RevocationList,
 )
+from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
     AccessToken,
 )
@@ -125,6 +127,7 @@ __all__ = [
     "Signer",
     "SigningKeyError",
     "StaticKeySet",
+    "StrictDecoder",
     "SystemClock",
     "UnusableKey",
     "UnusableKeyError",
@@ -138,4 +141,5 @@ __all__ = [
     "origin_of",
     "parse_jwk",
     "parse_jwks",
+    "parse_retry_after",
 ]

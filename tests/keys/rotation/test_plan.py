@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from better_auth_keys.rotation.plan import (
-    MAX_KEYS,
+    PUBLISH_LIMIT,
     RotationRefusedError,
     Step,
     Verb,
@@ -208,9 +208,9 @@ def test_end_of_an_algorithm_is_refused_where_it_would_lock_users_out() -> None:
         keys = [active(), superseded(), successor]
         refuse_end_of_algorithm("EdDSA", successor, keys, policy, NOW)
 
-    with pytest.raises(RotationRefusedError, match="not every verifier knows it yet"):
+    with pytest.raises(RotationRefusedError, match="not every replica knows it yet"):
         refuse(standby(14 * MINUTE, "e", "ES256"))
-    with pytest.raises(RotationRefusedError, match="not every verifier knows it yet"):
+    with pytest.raises(RotationRefusedError, match="not every replica knows it yet"):
         refuse(active(14 * MINUTE, "e", "ES256"))
     known = standby(16 * MINUTE, "e", "ES256")
     for kid in ("a", "o"):
@@ -260,12 +260,12 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         [active(), retired(59 * MINUTE)],
         "prune",
         "r",
-        "may be good until 2030-01-31T00:01:00",
+        "may be valid until 2030-01-31T00:01:00",
     ),
     "pruning a key that was not retired": ([active(), superseded()], "prune", "o", "retire it"),
     "pruning the key that signs": ([active()], "prune", "a", "activate another first"),
     "pruning a key that waits": ([active(), standby()], "prune", "s", "pre-activation"),
-    "publishing where nothing signs": ([], "publish", None, "let the issuer make its first"),
+    "publishing where nothing signs": ([], "publish", None, "let the issuer create its first"),
     "publishing with another secret than the issuer's": (
         [replace(active(), usable=False)],
         "publish",
@@ -278,10 +278,10 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         [*many(101), superseded()],
         "prune",
         "o",
-        "may be good until 2030-01-31T00:59:00",
+        "may be valid until 2030-01-31T00:59:00",
     ),
     "publishing one key too many": (
-        [active(), *(standby(kid=str(n)) for n in range(MAX_KEYS - 1))],
+        [active(), *(standby(kid=str(n)) for n in range(PUBLISH_LIMIT - 1))],
         "publish",
         None,
         "prune first",
