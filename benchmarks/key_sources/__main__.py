@@ -16,13 +16,14 @@ Exit codes: 0 all bounds held, 1 at least one did not (named on stderr), 2 usage
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.key_sources.contest import ContestError, Entrant, compete
+from benchmarks.key_sources.contest import Entrant, compete
 from benchmarks.key_sources.scenarios import (
     CROWD,
     LOAD_REQUESTS,
@@ -78,8 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             narrate(f"measuring {entrant.distribution}")
             try:
                 rows[entrant.distribution] = compete(entrant, Path(folder) / entrant.client)
-            except ContestError as error:
-                rows[entrant.distribution] = str(error)
+            except (OSError, subprocess.SubprocessError) as error:
+                said: bytes = getattr(error, "stderr", None) or str(error).encode()
+                rows[entrant.distribution] = (
+                    f"failed: {said.decode().strip().splitlines()[-1].strip()}"
+                )
     failures = list(broken_bounds(rows[OURS.distribution]))
     if arguments.json:
         print(json.dumps({"rows": rows, "failures": failures}, indent=2))
