@@ -7,7 +7,7 @@ Each round times all contestants with the same token and key, one after the othe
 affects them equally. Only the ratios can be compared with those of other machines.
 
 Bounds: a cold verification takes at most 1.15 times as long as joserfc's decode and claims; a hit
-at most 1/30 of a cold Ed25519 verification; 10,000 different tokens in the cache take at most 22 MB.
+takes at most 1/30 of a cold Ed25519 verification; 10,000 different tokens take at most 22 MB.
 Exit codes: 0 all bounds held, 1 at least one did not (named on stderr), 2 usage.
 """
 

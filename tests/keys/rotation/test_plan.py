@@ -1,4 +1,4 @@
-"""What is due in a rotation, and what is refused: each case a sentence."""
+"""The plan of a rotation and its refusals; each case is named by a sentence."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,7 @@ def retired(ago: timedelta, kid: str = "r") -> SigningKey:
 
 
 def many(count: int, last: timedelta = 2 * HOUR) -> list[SigningKey]:
-    """`count` keys, one a day, of which the newest signs; of the one before tokens may be good."""
+    """Return keys of `count` days: the newest signs, and the one before may have valid tokens."""
     begun = [NOW - (count - n) * DAY for n in range(count)]
     return [
         SigningKey(
@@ -154,8 +154,10 @@ OF_BOTH: dict[str, tuple[list[SigningKey], list[tuple[Verb, str | None, str, tim
     ),
     "each has its own successor": (
         [
-            *(active(31 * DAY), active(31 * DAY, "e", "ES256")),
-            *(standby(), standby(5 * MINUTE, "t", "ES256")),
+            active(31 * DAY),
+            active(31 * DAY, "e", "ES256"),
+            standby(),
+            standby(5 * MINUTE, "t", "ES256"),
         ],
         [("activate", "s", "EdDSA", -45 * MINUTE), ("activate", "t", "ES256", 10 * MINUTE)],
     ),

@@ -1,4 +1,4 @@
-"""What every store of signing keys must do, run on each of them."""
+"""The behaviour of a store of signing keys, tested with each of them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,11 +20,11 @@ from better_auth_keys.rotation.store import (
     UnknownKeyError,
 )
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
-from tests.simulators.better_auth import SECRET, Issuer, reach
+from tests.simulators.jwks_table import SECRET, Issuer, reach
 
 
 class Issues(Protocol):
-    """What an issuer with these keys does."""
+    """What an issuer with the keys of a store does."""
 
     async def signs_with(self, algorithm: str | None = None) -> str | None: ...
     async def can_sign(self, kid: str) -> bool: ...
@@ -32,7 +32,7 @@ class Issues(Protocol):
 
 
 class LocalIssuer:
-    """An issuer that signs with local keys."""
+    """An issuer that signs with the keys of a local store."""
 
     def __init__(self, store: InMemorySigningKeys | FileSigningKeys) -> None:
         self._store = store
@@ -278,7 +278,7 @@ async def test_algorithm_that_is_ended_signs_no_more_and_is_still_served(case: C
     assert await issuer.signs_with() == await issuer.signs_with("ES256") == other
     assert await issuer.signs_with("EdDSA") is None
     assert await issuer.serves() == {first, second, waiting, other}
-    # It may begin again, as it did the first time.
+    # The algorithm may begin again, as it did the first time.
     (again,) = await publish(store, 1)
     assert (await states(store))[again] is KeyState.PRE_ACTIVATION
     assert await issuer.signs_with("EdDSA") is None

@@ -1,4 +1,4 @@
-"""One JWK: usable and bound to one algorithm, or left out with a reason."""
+"""A JWK is usable with one algorithm, or left out for a reason."""
 
 import json
 
