@@ -20,7 +20,13 @@ Answer = Literal["good", "refused", "undecided", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a client is created from, and the tokens to measure it with."""
+    """What a client is created from, and the tokens to measure it with.
+
+    `has_ttl` is whether an app can set how long keys are fresh. `certificate` is a file with the
+    key and the self-signed certificate of an https issuer. The first of `keys` is published from
+    the start and signs the tokens `good`; the second is published in a rotation and signs
+    `rotated`. The tokens `unknown` name kids that are never published.
+    """
 
     client: str
     distribution: str
@@ -29,15 +35,10 @@ class Plan:
     audience: str
     algorithm: str
     certificate: str | None
-    """The file with the key and the certificate of an https issuer, which vouches for itself."""
     keys: list[dict[str, str | list[str]]]
-    """The issuer's JWKs: the first is published from the start, the second in a rotation."""
     good: list[str]
-    """Tokens of the first key."""
     unknown: list[str]
-    """Tokens with kids that are never published, each different."""
     rotated: list[str]
-    """Tokens of the second key."""
 
     @property
     def jwks_url(self) -> str:

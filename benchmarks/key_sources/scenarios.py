@@ -25,7 +25,6 @@ from benchmarks.key_sources.clients import Client, Plan
 from benchmarks.key_sources.issuer import Issuer
 
 CROWD: Final = 50
-OUTAGE_REQUESTS: Final = 20
 LOAD_REQUESTS: Final = 800
 SEQUENCE: Final = 80
 _FETCH_SECONDS: Final = 0.5
@@ -95,7 +94,7 @@ class Scenarios:
         async with self._warm(_TTL_SECONDS) as client:
             begin()
             await asyncio.sleep(_TTL_SECONDS + 0.5)  # however the library rounds its TTL
-            return await self._load(client, self._plan.good[:OUTAGE_REQUESTS])
+            return await self._load(client, self._plan.good[:20])
 
     async def _load(
         self,
