@@ -66,7 +66,7 @@ def plan(keys: Sequence[SigningKey], policy: RotationPolicy, now: datetime) -> l
     if not active and not again:
         raise RotationRefusedError("no key signs: let the issuer create its first key, then rotate")
     if len(keys) > READ_LIMIT:
-        return again + _make_room(keys, policy)
+        return again + _prune_oldest(keys, policy)
     # If a key that signs is revoked, another one of its algorithm takes its place.
     replaced = {key.algorithm for key in keys if key.state is KeyState.COMPROMISED and key.signs}
     steps = again + [
@@ -121,7 +121,7 @@ def safe_to_remove_at(key: SigningKey, policy: RotationPolicy) -> datetime:
     return key.retired_at + policy.keep_verifying
 
 
-def _make_room(keys: Sequence[SigningKey], policy: RotationPolicy) -> list[Step]:
+def _prune_oldest(keys: Sequence[SigningKey], policy: RotationPolicy) -> list[Step]:
     """Return the steps that prune the oldest keys without retiring them first.
 
     Better Auth reads retired rows as well, so retiring makes no room. If all rows that it reads
@@ -137,11 +137,11 @@ def _make_room(keys: Sequence[SigningKey], policy: RotationPolicy) -> list[Step]
     return [
         Step("prune", key.kid, key.algorithm, needed_until, reason)
         for key in oldest[: len(keys) - PUBLISH_LIMIT]
-        if (needed_until := needed_in_a_crowd_until(key, policy)) is not None
+        if (needed_until := needed_without_retirement_until(key, policy)) is not None
     ]
 
 
-def needed_in_a_crowd_until(key: SigningKey, policy: RotationPolicy) -> datetime | None:
+def needed_without_retirement_until(key: SigningKey, policy: RotationPolicy) -> datetime | None:
     """Return until when a key is needed if it is pruned without being retired; None if it signs."""
     ended = key.retired_at or key.superseded_at
     return None if ended is None else ended + policy.keep_verifying

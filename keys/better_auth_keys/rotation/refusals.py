@@ -10,7 +10,7 @@ from better_auth_keys.rotation.plan import (
     RotationRefusedError,
     Step,
     brief,
-    needed_in_a_crowd_until,
+    needed_without_retirement_until,
     retirable_at,
     safe_to_remove_at,
 )
@@ -50,7 +50,7 @@ def refuse_lock_out(
     if step.verb == "retire":
         _refuse_retirement(key, policy, now)
     else:
-        _refuse_removal(key, policy, now, crowded=len(keys) > READ_LIMIT)
+        _refuse_removal(key, policy, now, over_limit=len(keys) > READ_LIMIT)
 
 
 def refuse_end_of_algorithm(
@@ -139,9 +139,9 @@ def _refuse_retirement(key: SigningKey, policy: RotationPolicy, now: datetime) -
 
 
 def _refuse_removal(
-    key: SigningKey, policy: RotationPolicy, now: datetime, *, crowded: bool
+    key: SigningKey, policy: RotationPolicy, now: datetime, *, over_limit: bool
 ) -> None:
-    needed_until = needed_in_a_crowd_until(key, policy) if crowded else None
+    needed_until = needed_without_retirement_until(key, policy) if over_limit else None
     if key.retired_at is not None:
         needed_until = safe_to_remove_at(key, policy)
     elif key.state is KeyState.ACTIVE:
