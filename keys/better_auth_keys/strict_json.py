@@ -33,8 +33,9 @@ class StrictDecoder:
             raise ValueError("nested too deeply") from None
 
     def _unique_members(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
-        shared = self._shared_names
-        members = {shared.get(name, name): value for name, value in pairs}
+        members = dict(pairs)
+        if shared := self._shared_names:
+            members = {shared.get(name, name): value for name, value in pairs}
         if len(members) != len(pairs):
             raise ValueError("duplicate member")
         return members
