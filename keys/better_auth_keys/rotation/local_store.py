@@ -69,7 +69,7 @@ class LocalKeys:
         return self.listed()
 
     async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served but does not sign, unless no key signs yet."""
+        """Add a key that is served but does not sign. If no key signs yet, it signs."""
         if signer.kid in self.revoked:
             raise KeyInUseError(f"key {signer.kid} was revoked")
         if signer.kid in self.entries:

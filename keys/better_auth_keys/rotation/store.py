@@ -52,7 +52,7 @@ class SigningKey:
     retired_at: datetime | None = None
     """Since then the issuer cannot sign with it; it serves it for its grace period."""
     signs_until: datetime | None = None
-    """When the issuer stops to sign with it by itself, and creates a key that no replica knows."""
+    """When the issuer stops signing with it by itself, and creates a key that no replica knows."""
     compromised: bool = False
     usable: bool = True
     """Whether its private part can be read with the issuer's current secret."""
@@ -113,7 +113,7 @@ class KeyTransaction(Protocol):
         ...
 
     async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served but does not sign, unless no key signs yet.
+        """Add a key that is served but does not sign. If no key signs yet, it signs.
 
         Raises `KeyInUseError` for a kid that was revoked.
         """

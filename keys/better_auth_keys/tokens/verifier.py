@@ -67,12 +67,12 @@ class AccessTokenVerifier:
         return cls(key_set, policy)
 
     async def __aenter__(self) -> Self:
-        """Start to fetch keys in the background, without waiting for them."""
+        """Start fetching keys in the background, without waiting for them."""
         await self._key_set.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop to fetch keys."""
+        """Stop fetching keys."""
         await self._key_set.stop()
 
     @asynccontextmanager

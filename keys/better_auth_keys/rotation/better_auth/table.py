@@ -123,7 +123,7 @@ def without_name(jwk: Mapping[str, object]) -> dict[str, object]:
 
 
 class _History:
-    """When each key was published, began to sign, and stopped to sign."""
+    """When each key was published, began to sign, and stopped signing."""
 
     def __init__(self, rows: Sequence[Row], events: Sequence[Event], default: str) -> None:
         self._default = default

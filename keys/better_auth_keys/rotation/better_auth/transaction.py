@@ -80,7 +80,7 @@ class BetterAuthKeyTransaction:
         )
 
     async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served but does not sign, unless no key signs yet."""
+        """Add a key that is served but does not sign. If no key signs yet, it signs."""
         if await self._is_revoked(signer.kid):
             raise KeyInUseError(f"key {signer.kid} was revoked")
         rows, now = await self.rows(), await self.now()
