@@ -96,12 +96,13 @@ def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
 
 def check(node: NodeRuntime) -> bool:
     """Check style and types; what is wrong is printed."""
-    npm = [*node.npm, "run", "--silent", "typecheck"]
+    npm = [*node.npm, "run", "--silent"]
     checks = {
         "ruff check": ([str(PYTHON), "-m", "ruff", "check", "--quiet", "."], ROOT),
         "ruff format": ([str(PYTHON), "-m", "ruff", "format", "--check", "--quiet", "."], ROOT),
         "mypy": ([str(PYTHON), "-m", "mypy", "--no-error-summary"], ROOT),
-        "web typecheck": (npm, WEB),
+        "web lint": ([*npm, "lint"], WEB),
+        "web typecheck": ([*npm, "typecheck"], WEB),
     }
     for title, (command, folder) in checks.items():
         sys.stderr.write(f"check   {title} … ")
