@@ -10,7 +10,7 @@ RECORDS = sorted(FOLDER.glob("[0-9]*.md"))
 FORM = re.compile(
     r"# (?P<number>\d{4}): (?P<title>.+)\n\n"
     r"Date: (?P<date>\d{4}-\d\d-\d\d)\. Status: (?P<status>accepted|replaced by \d{4})\.\n\n"
-    r"## Context\n\n.+\n\n## Options\n\n(?:- .+\n)+.*"
+    r"## Context\n\n.+\n\n## Options\n\n.+\n"
     r"\n## Decision\n\n.+\n\n## Consequences\n\n.+\n",
     re.DOTALL,
 )

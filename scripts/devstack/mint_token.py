@@ -4,7 +4,7 @@
     mint-token --subject ada --scope tasks:read  one that may do no more than that
     mint-token --subject ada --out token.txt     into a new file that only you may read
 
-The key that signs is the active one of SIGNING_KEYS_FILE (or --file), which `./scripts/dev --api`
+The key that signs is the active one of SIGNING_KEYS_URL (or --file), which `./scripts/dev --api`
 makes and `rotate-keys` rotates; issuer and audience are BETTER_AUTH_URL's origin. ./scripts/ops
 sets all of it. Refuses to work unless ENVIRONMENT is development.
 Exit codes: 0 done, 1 failed, 2 usage.
@@ -28,6 +28,7 @@ from scripts.operations.private_files import PRIVATE_FILE
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
 from scripts.operations.rotate_keys.target import SigningAlgorithms
 from service.settings.base import SettingsModel
+from service.settings.types import KeyFile
 
 _MAX_SUBJECT: Final = 255
 
@@ -36,7 +37,7 @@ class MintSettings(SettingsModel):
     """Where the key is, and whom its tokens name as their issuer."""
 
     environment: str = "production"
-    signing_keys_file: Path | None = None
+    signing_keys_url: KeyFile | None = None
     signing_algorithm: SigningAlgorithms = ("EdDSA",)
     better_auth_url: Annotated[str, AfterValidator(origin_of)] = "http://localhost:3000"
 
@@ -60,9 +61,9 @@ def _mint(options: argparse.Namespace) -> str:
     settings = load(MintSettings)
     if settings.environment != "development":
         raise UsageError("only with ENVIRONMENT=development: in production an issuer signs tokens")
-    path = options.file or settings.signing_keys_file
+    path = options.file or settings.signing_keys_url
     if path is None:
-        raise UsageError("SIGNING_KEYS_FILE: not set; it names the file of a local issuer's keys")
+        raise UsageError("SIGNING_KEYS_URL: not set; it names the file of a local issuer's keys")
     if not 0 < len(options.subject) <= _MAX_SUBJECT or not options.subject.isprintable():
         raise UsageError(f"--subject has 1 to {_MAX_SUBJECT} printable characters")
     longest = _longest_lifetime()
@@ -104,7 +105,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--issuer", help="instead of BETTER_AUTH_URL's origin")
     parser.add_argument("--audience", help="instead of BETTER_AUTH_URL's origin")
-    parser.add_argument("--file", type=Path, metavar="PATH", help="instead of SIGNING_KEYS_FILE")
+    parser.add_argument("--file", type=Path, metavar="PATH", help="instead of SIGNING_KEYS_URL")
     parser.add_argument("--out", type=Path, metavar="PATH", help="write to a new file")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     return parser

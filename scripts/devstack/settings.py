@@ -13,7 +13,7 @@ from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
 from service.settings.model import Settings
 from service.settings.reader import SettingsError, read
-from service.settings.types import Port
+from service.settings.types import Port, ServiceDatabaseUrl
 
 DEFAULT_HOME: Final = CHECKOUT / ".dev"
 WEB: Final = CHECKOUT / "web"
@@ -23,8 +23,8 @@ _SURROUNDINGS: Final = (
     *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "XDG_CACHE_HOME"),
 )
-# What web/ and the operators of its keys must agree on.
-_ISSUER: Final[Mapping[str, str]] = {
+# What web/ and the operators of its keys must agree on, with web/'s defaults.
+ISSUER_DEFAULTS: Final[Mapping[str, str]] = {
     "ACCESS_TOKEN_LIFETIME": "15m",
     "SESSION_LIFETIME": "7d",
     "SIGNING_ALGORITHM": "EdDSA",
@@ -50,12 +50,16 @@ class DatabaseUrls:
 
 
 class StackSettings(SettingsModel):
-    """What the stack itself goes by; all else is passed on to its programs."""
+    """The settings of the stack itself; all others are passed on to its programs."""
 
     port: Port = 8000
     web_port: Port = 3000
+    """The port of web/."""
+
     https_port: Port = 8443
-    database_url: DatabaseUrl | None = None
+    """The port of the proxy: 8443 with `./scripts/dev --https`, 443 in containers."""
+
+    database_url: ServiceDatabaseUrl | None = None
     migration_database_url: DatabaseUrl | None = None
     auth_database_url: DatabaseUrl | None = None
     purge_database_url: DatabaseUrl | None = None
@@ -130,7 +134,9 @@ class DevSettings:
     @property
     def issuer_settings(self) -> dict[str, str]:
         """What web/ and the operators of its keys must agree on."""
-        return {name: self.environment.get(name, default) for name, default in _ISSUER.items()}
+        return {
+            name: self.environment.get(name, default) for name, default in ISSUER_DEFAULTS.items()
+        }
 
     def service_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Give the service its own settings and nothing else; empty means not set."""
@@ -149,10 +155,9 @@ class DevSettings:
             **self._behind_https,
             "DATABASE_URL": urls.app.setting,
             "DIRECT_DATABASE_URL": wanted.get("DIRECT_DATABASE_URL", "") if self.external else "",
-            "JWKS_URL": "",
+            "JWKS_URL": (home.folder / "jwks.json").as_uri() if self.api_only else "",
             # Without web/ there is no Better Auth to ask.
             "ACCOUNT_API": "false" if self.api_only else wanted.get("ACCOUNT_API", ""),
-            "JWKS_FILE": str(home.folder / "jwks.json") if self.api_only else "",
             "JWT_ISSUER": "",
             "JWT_AUDIENCE": "",
             "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),
@@ -187,7 +192,7 @@ class DevSettings:
             **self.issuer_settings,
         }
         if self.api_only:
-            return {**common, "SIGNING_KEYS_FILE": str(home.folder / "signing-keys.json")}
+            return {**common, "SIGNING_KEYS_URL": (home.folder / "signing-keys.json").as_uri()}
         return {**common, "AUTH_DATABASE_URL": _text(urls.auth), **self._issuer_secrets(home)}
 
     @property
@@ -221,7 +226,7 @@ def read_settings(
     """Read the settings; raises `UsageError`."""
     if https and api_only:
         raise UsageError("--https puts a proxy before web/ and the service; leave --api away")
-    names = [*Settings.names(), *_ISSUER, *_ISSUER_SECRETS, "PINNED_KEYS"]
+    names = [*Settings.names(), *ISSUER_DEFAULTS, *_ISSUER_SECRETS, "PINNED_KEYS"]
     try:
         reading = read({*names, *StackSettings.names()}, dotenv=dotenv)
         stack = StackSettings.of(reading)

@@ -21,8 +21,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field
-
 from scripts.operations.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, load
 from scripts.operations.private_files import PRIVATE_FILE
 from service.database.url import DatabaseUrl
@@ -39,9 +37,8 @@ _SETTINGS: Final[Mapping[str, str]] = {
 class MigrateSettings(SettingsModel):
     """Where to connect."""
 
-    migration_database_url: DatabaseUrl = Field(
-        description="not set; it names the role that owns the tables"
-    )
+    migration_database_url: DatabaseUrl
+    """PostgreSQL as the role that owns the tables, for `migrate`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from pydantic import Field
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -40,7 +39,7 @@ from sqlalchemy.pool import NullPool
 from scripts.operations.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, load
 from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
-from service.tasks.repository import REPLAYABLE, RESTORABLE
+from service.tasks.functions import REPLAYABLE, RESTORABLE
 from service.tasks.table import idempotency_keys, tasks
 
 # Short transactions: nobody waits for a long one, and one that is cut off loses little.
@@ -83,7 +82,10 @@ _BETTER_AUTHS: Final[_Due] = {
 class PurgeSettings(SettingsModel):
     """Where to connect."""
 
-    purge_database_url: DatabaseUrl = Field(description="not set; it names the role purge")
+    purge_database_url: DatabaseUrl
+    """PostgreSQL as role `purge`, for `purge`. The role reaches only rows that can no longer be
+    restored."""
+
     auth_database_url: DatabaseUrl | None = None
 
 

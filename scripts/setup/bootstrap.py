@@ -29,6 +29,7 @@ WEB: Final = ROOT / "web"
 _STAMPS: Final = VENV / ".set-up"
 _UNFINISHED: Final = _STAMPS / "unfinished"
 _MODULES: Final = {
+    "benchmark": "benchmarks",
     "dev": "scripts.devstack",
     "ops": "scripts.devstack.ops_command",
     "test": "pytest",

@@ -15,7 +15,7 @@ Without --execute nothing is changed: what would happen is shown. Without KID it
 keys, whose turn it is. Each algorithm has its own keys: publish and activate without KID take the
 first algorithm of SIGNING_ALGORITHM, unless --algorithm names another; run rotates all of them.
 --json writes for machines. --force --reason WHY does what is refused because it would lock users
-out. --file PATH, or SIGNING_KEYS_FILE, works on keys in a file instead (./scripts/dev --api).
+out. --file PATH, or SIGNING_KEYS_URL, works on keys in a file instead (./scripts/dev --api).
 
 From the environment or .env: AUTH_DATABASE_URL (Better Auth's tables); BETTER_AUTH_SECRET and
 BETTER_AUTH_SECRETS as web/ has them, and for reencrypt OLD_BETTER_AUTH_SECRET and

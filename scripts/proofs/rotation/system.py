@@ -76,7 +76,7 @@ class System:
                 "ACCESS_TOKEN_LIFETIME": self.token_lifetime,
                 "JWT_ALGORITHMS": self.algorithms,
                 # People here are busier than people are.
-                "RATE_LIMIT_TASKS": "1000000/minute",
+                "RATE_LIMITS": "tasks=1000000/minute",
             },
             external=None,
         )

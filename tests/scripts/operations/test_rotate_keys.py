@@ -55,7 +55,7 @@ def rotate(
     for name in (
         *("BETTER_AUTH_SECRETS", "OLD_BETTER_AUTH_SECRET", "OLD_BETTER_AUTH_SECRETS"),
         *("SIGNING_ALGORITHM", "ACCESS_TOKEN_LIFETIME", "BETTER_AUTH_URL", "JWKS_URL"),
-        *("SIGNING_KEYS_FILE", "PINNED_KEYS"),
+        *("SIGNING_KEYS_URL", "PINNED_KEYS"),
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AUTH_DATABASE_URL", issuer_database.auth)
