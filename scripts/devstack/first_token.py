@@ -20,7 +20,7 @@ async def provide_signer(folder: Path) -> Signer:
     What is published of them is in `jwks.json`. Raises `KeyStoreError`.
     """
     store = FileSigningKeys(folder / KEY_FILE)
-    signer = store.ring.signer()
+    signer = store.contents.signer()
     if signer is None:
         signer = Signer.generate("EdDSA")
         async with store.changing("the first key") as ring:

@@ -74,7 +74,7 @@ def _mint(options: argparse.Namespace) -> str:
     claims["aud"] = options.audience or origin
     if options.scope is not None:
         claims["scope"] = options.scope
-    signer = FileSigningKeys(path, algorithm=settings.signing_algorithm[0]).ring.signer()
+    signer = FileSigningKeys(path, algorithm=settings.signing_algorithm[0]).contents.signer()
     if signer is None:
         raise KeyStoreError(f"{path}: no key signs; start ./scripts/dev --api once")
     return mint(signer, claims, lifetime=options.lifetime)

@@ -15,9 +15,9 @@ from better_auth_keys.rotation.plan import RotationRefusedError, Step, Verb, pla
 from better_auth_keys.rotation.refusals import refuse_end_of_algorithm, refuse_lock_out
 from better_auth_keys.rotation.store import (
     KeyInUseError,
-    KeyRing,
     KeyState,
     KeyStoreError,
+    KeyTransaction,
     SigningKey,
     UnknownKeyError,
     active_keys,
@@ -36,7 +36,7 @@ class Outcome:
     already: bool = False
 
 
-Work = Callable[[KeyRing], Awaitable[list[Outcome]]]
+Work = Callable[[KeyTransaction], Awaitable[list[Outcome]]]
 
 
 class _GiveUpError(Exception):
@@ -63,7 +63,7 @@ class Rotation:
         chosen = algorithm or self.target.policy.algorithms[0]
         signer = Signer.generate(chosen, rsa_bits=self.rsa_bits)
 
-        async def work(ring: KeyRing) -> list[Outcome]:
+        async def work(ring: KeyTransaction) -> list[Outcome]:
             await self._check(ring, "publish", None, chosen)
             await ring.publish(signer)
             return [Outcome("publish", signer.kid, signer.algorithm)]
@@ -77,7 +77,7 @@ class Rotation:
         """
         key = self._to_activate(await self.target.store.keys(), kid, replaces)
 
-        async def work(ring: KeyRing) -> list[Outcome]:
+        async def work(ring: KeyTransaction) -> list[Outcome]:
             outcomes = await self._activation(ring, key)
             for algorithm in replaces:
                 outcomes += await self._end(ring, algorithm, key)
@@ -103,7 +103,7 @@ class Rotation:
     async def revoke(self, kids: Sequence[str]) -> None:
         """Remove keys at once, and have every replica refuse them. Another signs in their place."""
 
-        async def work(ring: KeyRing) -> list[Outcome]:
+        async def work(ring: KeyTransaction) -> list[Outcome]:
             keys = await ring.keys()
             known = {key.kid: key for key in keys}
             outcomes: list[Outcome] = []
@@ -190,12 +190,14 @@ class Rotation:
             )
         return key
 
-    async def _activation(self, ring: KeyRing, key: SigningKey) -> list[Outcome]:
+    async def _activation(self, ring: KeyTransaction, key: SigningKey) -> list[Outcome]:
         await self._check(ring, "activate", key.kid, key.algorithm)
         done = await ring.activate(key.kid)
         return [Outcome("activate", key.kid, key.algorithm, not done)]
 
-    async def _end(self, ring: KeyRing, algorithm: str, successor: SigningKey) -> list[Outcome]:
+    async def _end(
+        self, ring: KeyTransaction, algorithm: str, successor: SigningKey
+    ) -> list[Outcome]:
         """Retire the keys of an algorithm that `successor` replaces."""
         if not self.force:
             keys, now = await ring.keys(), await ring.now()
@@ -204,7 +206,7 @@ class Rotation:
         return [Outcome("retire", kid, algorithm) for kid in kids]
 
     async def _each(self, verb: Literal["retire", "prune"], kid: str | None) -> None:
-        async def work(ring: KeyRing) -> list[Outcome]:
+        async def work(ring: KeyTransaction) -> list[Outcome]:
             keys, now = await ring.keys(), await ring.now()
             names = {key.kid: key.algorithm for key in keys}
             steps = [Step(verb, kid, names.get(kid or "", ""), now, self.reason)]
@@ -224,7 +226,7 @@ class Rotation:
 
     async def _succeed(
         self,
-        ring: KeyRing,
+        ring: KeyTransaction,
         keys: Sequence[SigningKey],
         lost: SigningKey,
         excluded: Collection[str],
@@ -251,7 +253,9 @@ class Rotation:
             outcomes.append(Outcome("activate", kid, algorithm))
         return outcomes
 
-    async def _check(self, ring: KeyRing, verb: Verb, kid: str | None, algorithm: str) -> None:
+    async def _check(
+        self, ring: KeyTransaction, verb: Verb, kid: str | None, algorithm: str
+    ) -> None:
         now = await ring.now()
         self._refuse(Step(verb, kid, algorithm, now, self.reason), await ring.keys(), now)
 

@@ -180,7 +180,7 @@ class Target:
     async def served(self) -> Served:
         """Ask the issuer for the keys that it serves. Raises `UnservedError`."""
         if isinstance(self.store, FileSigningKeys):
-            return Served(frozenset(signer.kid for signer in self.store.ring.served()))
+            return Served(frozenset(signer.kid for signer in self.store.contents.served()))
         if self.key_url is None:
             raise UnservedError("BETTER_AUTH_URL: not set; it names the issuer to ask")
         try:

@@ -1,4 +1,4 @@
-"""What is due in a rotation, and what is refused: each case a sentence."""
+"""The plan of a rotation and its refusals; each case is named by a sentence."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from better_auth_keys.rotation.plan import (
-    MAX_KEYS,
+    PUBLISH_LIMIT,
     RotationRefusedError,
     Step,
     Verb,
@@ -44,7 +44,7 @@ def retired(ago: timedelta, kid: str = "r") -> SigningKey:
 
 
 def many(count: int, last: timedelta = 2 * HOUR) -> list[SigningKey]:
-    """`count` keys, one a day, of which the newest signs; of the one before tokens may be good."""
+    """Return keys of `count` days: the newest signs, and the one before may have valid tokens."""
     begun = [NOW - (count - n) * DAY for n in range(count)]
     return [
         SigningKey(
@@ -154,8 +154,10 @@ OF_BOTH: dict[str, tuple[list[SigningKey], list[tuple[Verb, str | None, str, tim
     ),
     "each has its own successor": (
         [
-            *(active(31 * DAY), active(31 * DAY, "e", "ES256")),
-            *(standby(), standby(5 * MINUTE, "t", "ES256")),
+            active(31 * DAY),
+            active(31 * DAY, "e", "ES256"),
+            standby(),
+            standby(5 * MINUTE, "t", "ES256"),
         ],
         [("activate", "s", "EdDSA", -45 * MINUTE), ("activate", "t", "ES256", 10 * MINUTE)],
     ),
@@ -208,9 +210,9 @@ def test_end_of_an_algorithm_is_refused_where_it_would_lock_users_out() -> None:
         keys = [active(), superseded(), successor]
         refuse_end_of_algorithm("EdDSA", successor, keys, policy, NOW)
 
-    with pytest.raises(RotationRefusedError, match="not every verifier knows it yet"):
+    with pytest.raises(RotationRefusedError, match="not every replica knows it yet"):
         refuse(standby(14 * MINUTE, "e", "ES256"))
-    with pytest.raises(RotationRefusedError, match="not every verifier knows it yet"):
+    with pytest.raises(RotationRefusedError, match="not every replica knows it yet"):
         refuse(active(14 * MINUTE, "e", "ES256"))
     known = standby(16 * MINUTE, "e", "ES256")
     for kid in ("a", "o"):
@@ -260,12 +262,12 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         [active(), retired(59 * MINUTE)],
         "prune",
         "r",
-        "may be good until 2030-01-31T00:01:00",
+        "may be valid until 2030-01-31T00:01:00",
     ),
     "pruning a key that was not retired": ([active(), superseded()], "prune", "o", "retire it"),
     "pruning the key that signs": ([active()], "prune", "a", "activate another first"),
     "pruning a key that waits": ([active(), standby()], "prune", "s", "pre-activation"),
-    "publishing where nothing signs": ([], "publish", None, "let the issuer make its first"),
+    "publishing where nothing signs": ([], "publish", None, "let the issuer create its first"),
     "publishing with another secret than the issuer's": (
         [replace(active(), usable=False)],
         "publish",
@@ -278,10 +280,10 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         [*many(101), superseded()],
         "prune",
         "o",
-        "may be good until 2030-01-31T00:59:00",
+        "may be valid until 2030-01-31T00:59:00",
     ),
     "publishing one key too many": (
-        [active(), *(standby(kid=str(n)) for n in range(MAX_KEYS - 1))],
+        [active(), *(standby(kid=str(n)) for n in range(PUBLISH_LIMIT - 1))],
         "publish",
         None,
         "prune first",

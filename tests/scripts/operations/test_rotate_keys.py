@@ -17,8 +17,8 @@ from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
 from scripts.operations.rotate_keys.command import main
 from scripts.operations.rotate_keys.target import Served
 from tests.conftest import DatabaseUrls, PostgresServer
-from tests.simulators.better_auth import SECRET, Issuer, connected
 from tests.simulators.jwks_server import Reply, jwks_server
+from tests.simulators.jwks_table import SECRET, Issuer, connected
 
 FORCE = ["--force", "--reason", "a test"]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -102,7 +102,7 @@ def test_whole_rotation(rotate: Rotate, issuer: Issuer, issuer_database: Databas
 
     refused = rotate("activate", "--execute")
     assert (refused.code, refused.out) == (1, "")
-    assert "not every verifier knows it yet: wait until" in refused.err
+    assert "not every replica knows it yet: wait until" in refused.err
     assert refused.err.count("\n") == 1
     assert do(issuer.signs_with()) == old
 
@@ -172,7 +172,7 @@ def test_change_of_algorithm_is_asked_for_and_holds_whatever_the_issuer_is_set_t
     assert do(issuer.signs_with()) == do(changed.signs_with()) == old
     assert do(issuer.serves()) == {old, waiting, new}
     replace = ["activate", "--replaces", "EdDSA", "--execute"]
-    assert "not every verifier knows it yet" in rotate(*replace).err
+    assert "not every replica knows it yet" in rotate(*replace).err
     said = rotate(*replace, *FORCE)
     assert sorted(said.out.splitlines()) == sorted(
         [f"activated  {new} (ES256)", f"retired  {old} (EdDSA)", f"retired  {waiting} (EdDSA)"]
