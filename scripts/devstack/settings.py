@@ -8,7 +8,8 @@ from typing import Final
 
 from scripts.devstack.home import DevHome
 from scripts.devstack.https import HttpsFront
-from scripts.devstack.postgres.files import CHECKOUT, short_hash
+from scripts.devstack.postgres.files import short_hash
+from scripts.setup.checkout import CHECKOUT
 from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
 from service.settings.model import Settings
@@ -16,12 +17,25 @@ from service.settings.reader import SettingsError, read
 from service.settings.types import Port
 
 DEFAULT_HOME: Final = CHECKOUT / ".dev"
-WEB: Final = CHECKOUT / "web"
 # What any program may need to find its way: never a secret of ours.
 _SURROUNDINGS: Final = (
-    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TERM", "NO_COLOR"),
-    *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "XDG_CACHE_HOME"),
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TMPDIR",
+    "TERM",
+    "NO_COLOR",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "XDG_CACHE_HOME",
 )
 # What web/ and the operators of its keys must agree on.
 _ISSUER: Final[Mapping[str, str]] = {

@@ -38,6 +38,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from service.database.connection import first_line
 from service.database.role_check import ROLE_QUERY, explain_role
 from service.database.url import DatabaseUrl
 from service.security.owner import Owner
@@ -306,8 +307,7 @@ def _passing_trouble() -> Iterator[None]:
             isinstance(error, DBAPIError) and error.connection_invalidated
         )
         if state.startswith(_REFUSING_SQLSTATES):
-            said = str(driver_error).partition("\n")[0].rpartition(">: ")[2]
-            raise DatabaseRefusedError(f"DATABASE_URL: {said}") from error
+            raise DatabaseRefusedError(f"DATABASE_URL: {first_line(driver_error)}") from error
         if state == _LOCK_NOT_AVAILABLE:
             raise LockTimeoutError("locked") from error
         if lost or state.startswith(_PASSING_SQLSTATES):

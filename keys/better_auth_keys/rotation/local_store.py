@@ -157,10 +157,11 @@ class InMemorySigningKeys:
         return self.ring.listed()
 
     @asynccontextmanager
-    async def changing(self, reason: str) -> AsyncIterator[LocalKeyRing]:
-        """Hold the keys for a change."""
-        del reason  # nobody audits what is gone with the process
+    async def changing(self, reason: str, *, execute: bool = True) -> AsyncIterator[LocalKeyRing]:
+        """Lock the keys for a change."""
+        del reason  # an audit entry would be lost with the process
         async with self._lock:
             ring = self.ring.copy()
             yield ring
-            self.ring = ring
+            if execute:
+                self.ring = ring

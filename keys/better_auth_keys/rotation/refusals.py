@@ -81,7 +81,7 @@ def _refuse_before_it_is_known(key: SigningKey, policy: RotationPolicy, now: dat
     if now < known_at:
         raise RotationRefusedError(
             f"key {key.kid} was published {brief(now - key.published_at)} ago, and not every"
-            f" verifier knows it yet: wait until {_moment(known_at)}"
+            f" replica knows it yet: wait until {_moment(known_at)}"
         )
 
 

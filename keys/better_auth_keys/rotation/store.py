@@ -161,10 +161,13 @@ class SigningKeyStore(Protocol):
         """Give every key that is not destroyed, the oldest first. Raises `KeyStoreError`."""
         ...
 
-    def changing(self, reason: str) -> AbstractAsyncContextManager[KeyRing]:
-        """Hold the keys for a change, for which `reason` is written down.
+    def changing(
+        self, reason: str, *, execute: bool = True
+    ) -> AbstractAsyncContextManager[KeyRing]:
+        """Lock the keys for a change. `reason` is recorded with it.
 
-        What was done is undone if the block raises. Raises `KeyStoreError`.
+        The change is rolled back if the block raises, and in a preview (`execute=False`). Raises
+        `KeyStoreError`.
         """
         ...
 

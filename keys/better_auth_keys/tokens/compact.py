@@ -27,9 +27,29 @@ _BASE64URL: Final = re.compile(
 SHARED_NAMES: Final = {
     name: name
     for name in (
-        *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "scope", "client_id", "azp"),
-        *("id", "name", "email", "emailVerified", "image", "createdAt", "updatedAt"),
-        *("role", "banned", "banReason", "banExpires", "activeOrganizationId"),
+        "iss",
+        "sub",
+        "aud",
+        "exp",
+        "nbf",
+        "iat",
+        "jti",
+        "sid",
+        "scope",
+        "client_id",
+        "azp",
+        "id",
+        "name",
+        "email",
+        "emailVerified",
+        "image",
+        "createdAt",
+        "updatedAt",
+        "role",
+        "banned",
+        "banReason",
+        "banExpires",
+        "activeOrganizationId",
     )
 }
 

@@ -24,7 +24,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from scripts.operations.check_config.checks import Finding, findings, notes
-from scripts.operations.commands import DONE, FAILED, USAGE, Parser
+from scripts.operations.commands import Parser
+from scripts.operations.exit_codes import DONE, FAILED, USAGE
 from service.database.url import DatabaseUrl
 from service.settings.base import shown
 from service.settings.model import Settings

@@ -154,8 +154,10 @@ OF_BOTH: dict[str, tuple[list[SigningKey], list[tuple[Verb, str | None, str, tim
     ),
     "each has its own successor": (
         [
-            *(active(31 * DAY), active(31 * DAY, "e", "ES256")),
-            *(standby(), standby(5 * MINUTE, "t", "ES256")),
+            active(31 * DAY),
+            active(31 * DAY, "e", "ES256"),
+            standby(),
+            standby(5 * MINUTE, "t", "ES256"),
         ],
         [("activate", "s", "EdDSA", -45 * MINUTE), ("activate", "t", "ES256", 10 * MINUTE)],
     ),
@@ -208,9 +210,9 @@ def test_end_of_an_algorithm_is_refused_where_it_would_lock_users_out() -> None:
         keys = [active(), superseded(), successor]
         refuse_end_of_algorithm("EdDSA", successor, keys, policy, NOW)
 
-    with pytest.raises(RotationRefusedError, match="not every verifier knows it yet"):
+    with pytest.raises(RotationRefusedError, match="not every replica knows it yet"):
         refuse(standby(14 * MINUTE, "e", "ES256"))
-    with pytest.raises(RotationRefusedError, match="not every verifier knows it yet"):
+    with pytest.raises(RotationRefusedError, match="not every replica knows it yet"):
         refuse(active(14 * MINUTE, "e", "ES256"))
     known = standby(16 * MINUTE, "e", "ES256")
     for kid in ("a", "o"):

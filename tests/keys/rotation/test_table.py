@@ -201,8 +201,11 @@ def test_newer_rows_that_cannot_sign_do_not_keep_another_from_it() -> None:
 
 def test_row_that_signs_is_the_newest_live_one_of_its_algorithm() -> None:
     rows = [
-        *(row("a", DAY), row("b", 2 * DAY, None), row("c", HOUR, expired=HOUR)),
-        *(row("d", HOUR, "RS256"), row("e", DAY, "RS256")),
+        row("a", DAY),
+        row("b", 2 * DAY, None),
+        row("c", HOUR, expired=HOUR),
+        row("d", HOUR, "RS256"),
+        row("e", DAY, "RS256"),
     ]
     assert signing_rows(rows, "EdDSA", NOW) == {"EdDSA": rows[0], "RS256": rows[3]}
     assert signing_rows(rows, "ES256", NOW)["ES256"] == rows[1]

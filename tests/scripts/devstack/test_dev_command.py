@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from scripts.devstack import __main__ as dev_stack
-from scripts.devstack import ports
+from scripts.devstack import network
 from scripts.devstack.home import DevHome
-from scripts.devstack.postgres.files import CHECKOUT
+from scripts.setup.checkout import CHECKOUT
 from tests.scripts.conftest import copy_folder
 from tests.scripts.waiting import PATIENCE_SECONDS, alive, eventually
 
@@ -201,8 +201,8 @@ def test_part_that_dies_twice_within_a_minute_ends_the_stack_with_its_last_lines
         assert shown
         assert set(shown) <= set(log.read_text().splitlines())
         assert error == (
-            "dev: service ended with exit code 137, for the second time within a minute;"
-            " the stack was stopped\n"
+            "dev: service ended with exit code 137, for the second time within a minute,"
+            " so the stack was stopped\n"
         )
         assert not any(alive(child) for child in children)
 
@@ -257,7 +257,7 @@ def test_taken_port_is_told_before_anything_is_started(tmp_path: Path) -> None:
         code, _, error = run_to_the_end(tmp_path / "home", port)
     assert code == 1
     assert error == (
-        f"dev: port {port} is taken by another program; stop that, or choose another with PORT\n"
+        f"dev: port {port} is taken by another program; stop it, or set PORT to another port\n"
     )
     assert not (tmp_path / "home" / "postgres").exists()
 
@@ -268,8 +268,8 @@ def test_port_is_taken_by_a_server_on_any_address_that_localhost_may_mean(addres
         other.bind((address, 0))
         other.listen()
         port = other.getsockname()[1]
-        assert ports.why_not(port) == "is taken by another program"
-    assert ports.why_not(port) is None
+        assert network.why_not(port) == "is taken by another program"
+    assert network.why_not(port) is None
 
 
 def test_second_start_on_the_same_home_is_refused(tmp_path: Path) -> None:
@@ -281,8 +281,8 @@ def test_second_start_on_the_same_home_is_refused(tmp_path: Path) -> None:
         home.release()
     assert code == 1
     assert error == (
-        f"dev: already running on {home.folder} (process {os.getpid()});"
-        " --home DIR runs another one beside it\n"
+        f"dev: a stack is already running on {home.folder} (process {os.getpid()});"
+        " stop it, or use --home DIR to run another one\n"
     )
 
 
@@ -290,7 +290,9 @@ def test_second_start_on_the_same_home_is_refused(tmp_path: Path) -> None:
 def test_command_line_that_is_wrong_is_told_in_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert dev_stack.main(arguments) == 2
+    with pytest.raises(SystemExit) as caught:
+        dev_stack.main(arguments)
+    assert caught.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("dev: ")
     assert error.endswith("; see ./scripts/dev --help\n")

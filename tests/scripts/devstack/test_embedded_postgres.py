@@ -14,9 +14,10 @@ import pytest
 from scripts.devstack.postgres import files as postgres_files
 from scripts.devstack.postgres.cluster import Cluster
 from scripts.devstack.postgres.embedded import EmbeddedPostgres, PostgresError
-from scripts.devstack.postgres.files import CHECKOUT, shelter_of
+from scripts.devstack.postgres.files import shelter_of
 from scripts.devstack.postgres.recovery import stop_orphan
 from scripts.operations.private_files import open_log
+from scripts.setup.checkout import CHECKOUT
 from tests.scripts.conftest import persistent
 from tests.scripts.waiting import alive, eventually
 
@@ -229,8 +230,9 @@ def test_home_closed_to_the_servers_account_puts_the_data_under_var_lib(closed_p
         assert run(server.url(), "SELECT 1") == 1
     assert server.data.is_relative_to(shelter_of(closed_path))
     assert server.data.stat().st_mode & 0o777 == 0o700
-    assert said[-1].endswith(
-        f"is closed to the user nobody: the database is kept in {server.data.parent}"
+    assert said[-1] == (
+        f"the user nobody cannot enter {closed_path / 'pg'}:"
+        f" the database is in {server.data.parent}"
     )
     # With its home its data goes: at the next start of another home of this checkout.
     (closed_path / "pg").rename(closed_path / "moved")

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from better_auth_keys import AccessTokenVerifier, StaticKeySet, VerificationPolicy
-from scripts.devstack.first_token import provide_signer
-from scripts.devstack.mint_token import main
+from scripts.devstack.mint_token import main, provide_signer
 
 ORIGIN = "http://localhost:3000"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.devstack.postgres.files import CHECKOUT
+from scripts.setup.checkout import CHECKOUT
 from scripts.setup.make_secrets import NOBODY, SECRETS, main
 from service.database.url import parse_database_url
 
@@ -84,8 +84,14 @@ def test_unknown_option_is_a_matter_of_usage(tmp_path: Path) -> None:
 def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
     """Whoever has containers only has not run our set-up."""
     for name in (
-        *("make_secrets", "__init__.py", "setup/__init__.py", "setup/make_secrets.py"),
-        *("operations/__init__.py", "operations/private_files.py"),
+        "make_secrets",
+        "__init__.py",
+        "setup/__init__.py",
+        "setup/checkout.py",
+        "setup/make_secrets.py",
+        "operations/__init__.py",
+        "operations/exit_codes.py",
+        "operations/private_files.py",
     ):
         target = tmp_path / "scripts" / name
         target.parent.mkdir(parents=True, exist_ok=True)

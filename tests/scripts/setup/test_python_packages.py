@@ -113,7 +113,7 @@ def test_packages_are_installed_by_uv_from_the_index_of_pip(
     ("failure", "reason"),
     [
         ({"uv_ends": 2}, "python-packages failed: no such index"),
-        ({"uv_is_installed": 1}, "uv failed: it said nothing"),
+        ({"uv_is_installed": 1}, "uv failed: it wrote nothing"),
     ],
 )
 def test_pip_installs_them_where_uv_cannot_and_one_line_says_why(

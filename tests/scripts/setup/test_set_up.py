@@ -70,7 +70,7 @@ def test_interrupted_step_is_done_again_even_with_the_old_key(steps: SetUp, tmp_
         ("line\nERROR: Could not find a version\nERROR: No match", "Could not find a version"),
         ("npm error code ENOTFOUND\nnpm error network is down\nnpm error log", "network is down"),
         ("something\nlast words\n\n", "last words"),
-        ("", "it said nothing"),
+        ("", "it wrote nothing"),
     ],
 )
 def test_failed_program_is_told_with_its_reason_and_its_log(
@@ -128,7 +128,7 @@ def test_second_start_waits_until_the_first_and_its_programs_have_ended(tmp_path
         text=True,
     )
     assert second.stderr is not None
-    assert second.stderr.readline() == "set-up  another start is at it; waiting for its end\n"
+    assert second.stderr.readline() == "set-up  another set-up is running; waiting until it ends\n"
     assert second.poll() is None
     survivor.communicate(b"\n")
     assert second.communicate(timeout=PATIENCE_SECONDS)[0] == "in\n"
@@ -171,7 +171,7 @@ def test_machine_without_python_is_told_in_one_line(bare_path: Path, command: st
     )
     assert result.returncode == 1
     assert result.stderr == (
-        f"{command}: no Python 3.11 or newer found: install one, or name one in PYTHON\n"
+        f"{command}: no Python 3.11 or newer found: install one, or set PYTHON to one\n"
     )
 
 

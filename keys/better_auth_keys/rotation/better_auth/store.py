@@ -18,7 +18,7 @@ The audit table, the revoked keys and the list of replicas are made by `service/
 
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -62,10 +62,6 @@ class DatabaseAddress:
 
     dsn: str
     tls: ssl.SSLContext | bool
-
-
-class _GiveUpError(Exception):
-    """Ends a transaction of which nothing is to stay."""
 
 
 class BetterAuthSigningKeys:
@@ -116,8 +112,10 @@ class BetterAuthSigningKeys:
             return await ours.fetchrow(question) == await theirs.fetchrow(question)
 
     @asynccontextmanager
-    async def changing(self, reason: str) -> AsyncIterator[BetterAuthKeyRing]:
-        """Hold the keys for one transaction."""
+    async def changing(
+        self, reason: str, *, execute: bool = True
+    ) -> AsyncIterator[BetterAuthKeyRing]:
+        """Lock the keys for one transaction, which is committed with `execute` only."""
         async with _connected(self._database) as connection:
             transaction = connection.transaction()
             await transaction.start()
@@ -126,29 +124,27 @@ class BetterAuthSigningKeys:
             yield ring
             if ring.changed:
                 await connection.execute(f"NOTIFY {CHANNEL}")
-            # Whatever was raised before: the connection is closed, and nothing has happened.
-            await transaction.commit()
+            # Otherwise, and if anything was raised, closing the connection rolls back.
+            if execute:
+                await transaction.commit()
 
     async def reencrypt(
         self, old: IssuerSecrets | None, reason: str, *, execute: bool
     ) -> list[str]:
-        """Encrypt every private key with the present secret; give the kids of those that were not.
+        """Encrypt every private key with the current secret; return the kids that this changed.
 
-        In one transaction, and each is read again before it ends; without `execute` it is given up.
-        Raises `UndecryptableKeyError`
-        for a key that neither the present secret nor `old` opens.
+        All keys are changed in one transaction, which reads each again before it commits. Without
+        `execute` it is rolled back. Raises `UndecryptableKeyError` for a key that neither the
+        current secret nor `old` decrypts.
         """
         changed = []
-        with suppress(_GiveUpError):
-            async with self.changing(reason) as ring:
-                for row in await ring.rows():
-                    current = self._secrets.is_current(row.private_key)
-                    if current and opens(row, self._secrets, self._algorithm):
-                        continue
-                    await ring.seal_again(row, self._signer(row, old))
-                    changed.append(row.kid)
-                if not execute:
-                    raise _GiveUpError
+        async with self.changing(reason, execute=execute) as ring:
+            for row in await ring.rows():
+                current = self._secrets.is_current(row.private_key)
+                if current and opens(row, self._secrets, self._algorithm):
+                    continue
+                await ring.seal_again(row, self._signer(row, old))
+                changed.append(row.kid)
         return changed
 
     def _signer(self, row: Row, old: IssuerSecrets | None) -> Signer:
