@@ -1,7 +1,8 @@
 # Caddy with our configuration, and a place for its certificates that any user may write to.
 ARG CADDY_IMAGE=docker.io/library/caddy:2
 FROM ${CADDY_IMAGE}
-ARG VERSION=0.1.0
+# Given by whoever builds a release.
+ARG VERSION=
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Better Auth resource server: proxy" \
       org.opencontainers.image.description="Caddy in front of web and the service." \

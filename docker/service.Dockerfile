@@ -21,7 +21,8 @@ RUN builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels ./ke
     && builder/bin/pip --python /opt/venv/bin/python install --no-deps --no-index wheels/*.whl
 
 FROM ${PYTHON_IMAGE}
-ARG VERSION=0.1.0
+# Given by whoever builds a release.
+ARG VERSION=
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Better Auth resource server" \
       org.opencontainers.image.description="A FastAPI resource server that trusts Better Auth's tokens without sharing a secret with it." \

@@ -12,7 +12,8 @@ COPY . .
 RUN npm run build && cp -r .next/static .next/standalone/.next/
 
 FROM ${NODE_IMAGE}
-ARG VERSION=0.1.0
+# Given by whoever builds a release.
+ARG VERSION=
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Better Auth resource server: web" \
       org.opencontainers.image.description="Next.js and Better Auth: accounts, sessions, and the JWTs that the service verifies." \

@@ -20,6 +20,7 @@ from service.database.execution import DatabaseRefusedError
 from service.http.protocol import BoundedHttpProtocol
 from service.settings.model import Settings
 from service.settings.reader import SettingsError
+from service.system.buffered_log import BufferedHandler
 from service.system.metrics import MULTIPROCESS
 
 LOGGING: Final[dict[str, Any]] = {
@@ -30,8 +31,8 @@ LOGGING: Final[dict[str, Any]] = {
         "json": {"format": "%(message)s"},
     },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
-        "json": {"class": "logging.StreamHandler", "formatter": "json"},
+        "stderr": {"()": BufferedHandler, "formatter": "line"},
+        "json": {"()": BufferedHandler, "formatter": "json"},
     },
     "root": {"level": "INFO", "handlers": ["stderr"]},
     # One line for each key fetch is what our own logger says better.

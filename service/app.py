@@ -1,8 +1,10 @@
 """`create_app`: the only place where the parts of the service are put together."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -15,24 +17,28 @@ from better_auth_keys import (
     VerificationPolicy,
     origin_of,
 )
+from service import __version__
 from service.accounts import routes as account_routes
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
-from service.http.body_limit import MAX_BODY_BYTES, BodyLimit
+from service.http.body_limit import MAX_BODY_BYTES
 from service.http.cors import Cors
-from service.http.draining import ClosingWhileDraining, Draining
-from service.http.edge import Edge
+from service.http.draining import Draining
 from service.http.error_table import add_problem_handlers
-from service.http.forwarded import HttpsOnly, TrustedProxies
+from service.http.forwarded import TrustedProxies
+from service.http.front import Front
 from service.http.openapi import describe
+from service.http.operations import Operations
 from service.security.audit import Event, NotFoundWatch, SecurityLog
 from service.security.key_watch import KeyWatch
 from service.security.rate_limits import RateLimits
 from service.security.revocations import Revocations
+from service.services import Services
 from service.settings.base import shown
 from service.settings.model import Settings
 from service.system import health, metadata, metrics
+from service.system.buffered_log import buffering
 from service.system.docs_page import add_docs
 from service.system.worker import ending_with_parent
 from service.tasks import routes as task_routes
@@ -49,12 +55,52 @@ Every error is a problem document (RFC 9457) with a stable `code`. Every answer 
 """
 
 
+ROUTERS: Final = (
+    task_routes.router,
+    account_routes.router,
+    account_routes.own,
+    metadata.router,
+    health.router,
+)
+
+
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """Build the application; without settings they are read from the environment.
+    """Create the application; without settings they are read from the environment.
 
     Raises `SettingsError`.
     """
     settings = settings or Settings.load()
+    services = open_services(settings)
+    app = FastAPI(
+        title="Better Auth resource server",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lambda _: serving(services, settings),
+        docs_url=None,  # ours is in docs_page.py
+        redoc_url=None,
+        # Relative links break behind proxies, and a 307 to another scheme loses the token.
+        redirect_slashes=False,
+        max_body_size=MAX_BODY_BYTES,
+    )
+    app.state.services = services
+    add_problem_handlers(app)
+    describe(app)
+    add_docs(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return Front(
+        app,
+        operations=Operations(app, ROUTERS),
+        proxies=TrustedProxies(settings.trusted_proxies),
+        cors=Cors(settings.allowed_origins),
+        draining=services.draining,
+        https_only=settings.environment == "production",
+        own_url=settings.own_url,
+    )
+
+
+def open_services(settings: Settings) -> Services:
+    """Create the parts of the service. Nothing is connected or fetched yet."""
     database = open_database(settings, pool_size=settings.database_pool_size)
     watch_database = open_database(settings, pool_size=1)
     key_set = open_key_set(settings)
@@ -63,105 +109,75 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         audiences=settings.audiences,
         algorithms=settings.jwt_algorithms,
     )
-
-    security = SecurityLog(settings.secret)
-    watch = KeyWatch(
-        watch_database,
-        settings.listening_url,
-        key_set,
-        policy=policy,
-        security=security,
+    security_log = SecurityLog(settings.secret)
+    key_watch = KeyWatch(
+        watch_database, settings.listening_url, key_set, policy=policy, security=security_log
     )
-
-    verifier = AccessTokenVerifier(key_set, policy, revocations=watch.revocations)
-    measured = metrics.Watch(database, key_set, verifier, watch)
+    verifier = AccessTokenVerifier(key_set, policy, revocations=key_watch.revocations)
     better_auth = BetterAuth(
         settings.issuer_url,
         origin=origin_of(settings.better_auth_url),
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
         budget=settings.better_auth_seconds,
     )
-
-    rate_limits = RateLimits(
-        settings.limits,
-        storage=settings.rate_limit_url,
-        key=settings.secret,
-        ipv6_prefix=settings.rate_limit_ipv6_prefix,
-        fail_open=frozenset(settings.rate_limit_fail_open),
+    revocations = Revocations(database, policy, session_lifetime=settings.session_lifetime)
+    return Services(
+        database=database,
+        watch_database=watch_database,
+        policy=policy,
+        key_set=key_set,
+        verifier=verifier,
+        key_watch=key_watch,
+        rate_limits=RateLimits(
+            settings.limits,
+            storage=settings.rate_limit_url,
+            key=settings.secret,
+            ipv6_prefix=settings.rate_limit_ipv6_prefix,
+            fail_open=frozenset(settings.rate_limit_fail_open),
+        ),
+        security_log=security_log,
+        not_found=NotFoundWatch(),
+        better_auth=better_auth,
+        sessions=Sessions(better_auth, verifier, revocations, key_watch.revocations),
+        cursors=CursorSigner(settings.secret),
+        draining=Draining(settings.drain_seconds),
+        own_url=settings.own_url,
+        account_api=settings.account_api,
+        max_tasks=settings.max_tasks_per_user,
+        require_verified_email=settings.require_verified_email,
     )
 
-    draining = Draining(settings.drain_seconds)
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        with ending_with_parent(), draining.on_sigterm():
-            security.write(
-                Event.START_UP, settings={name: shown(value) for name, value in settings}
-            )
-            await key_set.start()
-            try:
-                await watch.start(reachable=await check_database(database))
-                measured.start()
-                yield
-            finally:
-                await measured.stop()
-                await watch.stop()
-                await better_auth.close()
-                await rate_limits.close()
-                await key_set.stop()
-                await watch_database.close()
-                await database.close()
-
-    app = FastAPI(
-        title="Better Auth resource server",
-        version="0.1.0",
-        description=DESCRIPTION,
-        lifespan=lifespan,
-        docs_url=None,  # ours is in docs.py
-        redoc_url=None,
-        # Relative links break behind proxies, and a 307 to another scheme loses the token.
-        redirect_slashes=False,
-        max_body_size=MAX_BODY_BYTES,
+@asynccontextmanager
+async def serving(services: Services, settings: Settings) -> AsyncIterator[None]:
+    """Start the parts that work in the background; stop them, and close everything, at the end."""
+    measured = metrics.Watch(
+        services.database, services.key_set, services.verifier, services.key_watch
     )
-    app.state.database = database
-    app.state.key_set = key_set
-    app.state.key_watch = watch
-    app.state.draining = draining
-    app.state.verifier = verifier
-    app.state.rate_limits = rate_limits
-    app.state.security_log = security
-    app.state.not_found = NotFoundWatch()
-    app.state.better_auth = better_auth
-    app.state.account_api = settings.account_api
-    app.state.sessions = Sessions(
-        better_auth,
-        verifier,
-        Revocations(database, policy, session_lifetime=settings.session_lifetime),
-        watch.revocations,
-    )
-    app.state.cursors = CursorSigner(settings.secret)
-    app.state.max_tasks = settings.max_tasks_per_user
-    app.state.requires_verified_email = settings.require_verified_email
-    own_url = settings.own_url
-    app.state.metadata = own_url and metadata.metadata_for(own_url, policy)
-    add_problem_handlers(app, metadata_url=own_url and own_url + metadata.PATH)
-    _add_routes(app)
-    return _around(app, settings, draining)
-
-
-def _add_routes(app: FastAPI) -> None:
-    """Add every operation, their description, and the page that shows it."""
-    describe(app)
-    add_docs(app)
-    for router in (
-        *(task_routes.router, account_routes.router, account_routes.own),
-        *(metadata.router, health.router),
-    ):
-        app.include_router(router)
+    with ending_with_parent(), services.draining.on_sigterm(), buffering():
+        shown_settings = {name: shown(value) for name, value in settings}
+        services.security_log.write(Event.START_UP, settings=shown_settings)
+        await services.key_set.start()
+        try:
+            reachable = await check_database(services.database)
+            await services.key_watch.start(reachable=reachable)
+            measured.start()
+            # What start-up has made stays: no later collection needs to look at it again.
+            gc.collect()
+            gc.freeze()
+            yield
+        finally:
+            await measured.stop()
+            await services.key_watch.stop()
+            await services.better_auth.close()
+            await services.rate_limits.close()
+            await services.key_set.stop()
+            await services.watch_database.close()
+            await services.database.close()
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Database:
-    """Open what DATABASE_URL names, the way the settings say: no connection is made yet."""
+    """Create the pool for DATABASE_URL. No connection is made yet."""
     return Database(
         settings.database_url,
         pool_size=pool_size,
@@ -173,7 +189,7 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
 
 
 def open_key_set(settings: Settings) -> KeySet:
-    """Make the issuer's key set as the settings say: nothing is fetched yet."""
+    """Create the issuer's key set. Nothing is fetched yet."""
     if settings.jwks_file is not None:
         return StaticKeySet.from_file(settings.jwks_file, algorithms=settings.jwt_algorithms)
     return RemoteKeySet(
@@ -185,9 +201,9 @@ def open_key_set(settings: Settings) -> KeySet:
 
 
 async def check_database(database: Database) -> bool:
-    """Look at the database once, and tell whether it can be reached: unsafe is final, that is not.
+    """Check the database once, and return whether it can be reached: later it may be.
 
-    Raises `DatabaseRefusedError`.
+    Raises `DatabaseRefusedError` for a database that must not be used.
     """
     try:
         await database.check()
@@ -197,12 +213,3 @@ async def check_database(database: Database) -> bool:
         logger.warning("the database cannot be reached yet: %s", error)
         return False
     return True
-
-
-def _around(app: ASGIApp, settings: Settings, draining: Draining) -> ASGIApp:
-    """Wrap the application in its middleware, the innermost first."""
-    if settings.environment == "production":
-        app = HttpsOnly(app, settings.own_url)
-    # CORS headers stand on every refusal too, or a web app could not read it.
-    app = Edge(Cors(BodyLimit(app), settings.allowed_origins))
-    return TrustedProxies(ClosingWhileDraining(app, draining), settings.trusted_proxies)

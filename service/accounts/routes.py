@@ -25,8 +25,9 @@ from service.accounts.sessions import Sessions, account_of
 from service.http.json_body import JsonRoute
 from service.http.openapi import problems
 from service.http.problem_document import AccountsUnsupportedError, CredentialsMissingError
-from service.security.audit import Event, security_log
-from service.security.authentication import AuthenticatedRoute, CurrentUser, authenticate, limits_of
+from service.security.audit import Event
+from service.security.authentication import AuthenticatedRoute, CurrentUser, authenticate
+from service.services import services_of
 
 
 class AccountRoute(JsonRoute):
@@ -40,7 +41,7 @@ class AccountRoute(JsonRoute):
         async def limited(request: Request) -> Response:
             if operation != "logout":  # which needs Better Auth only where it gets a refresh token
                 _require_accounts(request)
-            await limits_of(request).hit_address(operation, _address(request))
+            await services_of(request).rate_limits.hit_address(operation, _address(request))
             return await handle(request)
 
         return limited
@@ -69,20 +70,16 @@ _ANY: Final = problems(
 
 def _require_accounts(request: Request) -> None:
     """Raise `AccountsUnsupportedError` if there is no Better Auth to ask (`ACCOUNT_API`)."""
-    if not request.app.state.account_api:
+    if not services_of(request).account_api:
         raise AccountsUnsupportedError
 
 
 async def _better_auth(request: Request) -> BetterAuth:
-    found = request.app.state.better_auth
-    assert isinstance(found, BetterAuth)  # noqa: S101 - app.py wires nothing else
-    return found
+    return services_of(request).better_auth
 
 
 async def _sessions(request: Request) -> Sessions:
-    found = request.app.state.sessions
-    assert isinstance(found, Sessions)  # noqa: S101 - app.py wires nothing else
-    return found
+    return services_of(request).sessions
 
 
 async def _caller(request: Request, response: Response) -> Caller:
@@ -105,7 +102,7 @@ _Caller = Annotated[Caller, Depends(_caller)]
 @router.post(
     "/register",
     operation_id="register",
-    summary="Make an account",
+    summary="Create an account",
     status_code=HTTPStatus.CREATED,
     responses={
         **_ANY,
@@ -124,14 +121,14 @@ async def register(  # noqa: PLR0913, PLR0917 - each parameter is a dependency
     caller: _Caller,
     response: Response,
 ) -> Session | Registered:
-    """Make an account at Better Auth and sign in."""
-    await limits_of(request).hit("account", body.email.lower())
+    """Create an account at Better Auth and sign in."""
+    await services_of(request).rate_limits.hit("account", body.email.lower())
     signed_in = await better_auth.sign_up(body.name, body.email, body.password, caller)
     if signed_in.token is None:
         response.status_code = HTTPStatus.ACCEPTED
         return Registered(user=account_of(signed_in))
     session = await sessions.open(signed_in, caller)
-    security_log(request).write(Event.REGISTERED, request, subject=session.user.id)
+    services_of(request).security_log.write(Event.REGISTERED, request, subject=session.user.id)
     return session
 
 
@@ -149,10 +146,10 @@ async def login(
     caller: _Caller,
 ) -> Session:
     """Sign in at Better Auth; the access token is its JWT, the refresh token its session's."""
-    await limits_of(request).hit("account", body.email.lower())
+    await services_of(request).rate_limits.hit("account", body.email.lower())
     signed_in = await better_auth.sign_in(body.email, body.password, caller)
     session = await sessions.open(signed_in, caller)
-    security_log(request).write(Event.LOGIN, request, subject=session.user.id)
+    services_of(request).security_log.write(Event.LOGIN, request, subject=session.user.id)
     return session
 
 
@@ -167,7 +164,7 @@ async def refresh(
 ) -> AccessTokenAnswer:
     """Get another access token of a session."""
     answer, subject = await sessions.access_token(body.refresh_token, caller)
-    security_log(request).write(Event.REFRESHED, request, subject=subject)
+    services_of(request).security_log.write(Event.REFRESHED, request, subject=subject)
     return answer
 
 
@@ -209,13 +206,14 @@ async def logout(
                 raise
     if refresh_token is not None:
         subject = await sessions.end(refresh_token, caller, revoked=revoked) or subject
-    security_log(request).write(Event.LOGGED_OUT, request, subject=subject)
+    services_of(request).security_log.write(Event.LOGGED_OUT, request, subject=subject)
 
 
 @own.get(
     "/me",
     operation_id="getMe",
-    summary="Who am I?",
+    summary="Get the current user",
+    response_model=Me,
     responses=problems(
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.UNAUTHORIZED,
@@ -223,12 +221,11 @@ async def logout(
         HTTPStatus.SERVICE_UNAVAILABLE,
     ),
 )
-async def me(user: CurrentUser, response: Response) -> Me:
-    """Tell whom the access token speaks for."""
-    response.headers["Cache-Control"] = "no-store"
+async def me(user: CurrentUser) -> Response:
+    """Return the user whose access token you sent, as its claims describe them."""
     claims = user.token.claims
     name, email, verified = claims.get("name"), claims.get("email"), claims.get("emailVerified")
-    return Me(
+    found = Me(
         id=user.owner.id,
         issuer=user.token.issuer,
         name=name if _is_text(name) else None,
@@ -236,6 +233,8 @@ async def me(user: CurrentUser, response: Response) -> Me:
         email_verified=verified if isinstance(verified, bool) else None,
         expires_at=int(user.token.expires_at),
     )
+    headers = {"Cache-Control": "no-store"}
+    return Response(found.model_dump_json(), headers=headers, media_type="application/json")
 
 
 def _is_text(value: object) -> TypeGuard[str]:

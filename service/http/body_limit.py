@@ -1,43 +1,16 @@
-"""The bound on a request's body, by the length that it declares.
+"""The bound on a request's body."""
 
-FastAPI bounds what is really read (`max_body_size`). Pure ASGI.
-"""
-
-from http import HTTPStatus
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from service.http.problem_document import problem_response
+from starlette.types import Scope
 
 MAX_BODY_BYTES: Final = 256 * 1024
 
 _MANY_DIGITS: Final = 16
 
 
-class BodyLimit:
-    """Refuses a body that says it is too large, before anything else is asked."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
-        if scope["type"] != "http" or _declared_length(scope) <= MAX_BODY_BYTES:
-            await self._app(scope, receive, send)
-            return
-        response = problem_response(
-            scope["request_id"],
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "content_too_large",
-            "The body is over 256 KiB.",
-            # The body is not going to be read, so the connection cannot be used again.
-            headers={"Connection": "close"},
-        )
-        await response(scope, receive, send)
-
-
-def _declared_length(scope: Scope) -> int:
+def declared_length(scope: Scope) -> int:
+    """Return the length in bytes that a request's head declares for its body; 0 without one."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
             # However many digits there are: int() would refuse thousands of them.

@@ -1,48 +1,67 @@
-"""CORS: which web apps may call from a browser, and read the answer, errors included."""
+"""CORS: which web apps may call the API from a browser and read its answers, errors included."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from service.http.answer_headers import RawHeaders
 from service.http.problem_document import problem_response
 
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_REQUEST_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+)
+_ANSWER_HEADERS: Final = (
+    "ETag",
+    "Idempotency-Replayed",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
+_VARY: Final = (b"vary", b"Origin")
 
-class Cors(CORSMiddleware):
-    """Starlette's middleware, with a problem document for a preflight that is refused."""
 
-    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
-        super().__init__(
-            app,
+class Cors:
+    """The CORS rules of one service; `origins` may be `("*",)`. Starlette judges preflights."""
+
+    def __init__(self, origins: tuple[str, ...]) -> None:
+        self._rules = CORSMiddleware(
+            _no_app,
             allow_origins=origins,
-            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=(
-                "Authorization",
-                "Content-Type",
-                "Idempotency-Key",
-                "If-Match",
-                "If-None-Match",
-            ),
-            expose_headers=(
-                "ETag",
-                "Idempotency-Replayed",
-                "Location",
-                "RateLimit",
-                "RateLimit-Policy",
-                "Retry-After",
-                "WWW-Authenticate",
-                "X-Request-ID",
-            ),
-            # Tokens travel in a header that scripts set; cookies have no business here.
+            allow_methods=_METHODS,
+            allow_headers=_REQUEST_HEADERS,
+            # Scripts set the header that the token travels in; cookies have no business here.
             allow_credentials=False,
         )
+        exposed = (b"access-control-expose-headers", ", ".join(_ANSWER_HEADERS).encode())
+        self._foreign: RawHeaders = (exposed, _VARY)
+        self._allowed: Mapping[bytes, RawHeaders] = {
+            origin.encode(): ((b"access-control-allow-origin", origin.encode()), exposed, _VARY)
+            for origin in origins
+        }
+        self._any = self._allowed.get(b"*")
 
-    def preflight_response(self, request_headers: Headers) -> Response:
+    def headers(self, origin: bytes | None) -> RawHeaders:
+        """Return what an answer to a request from `origin` carries; None means no browser."""
+        if origin is None:
+            return (_VARY,)
+        return self._any or self._allowed.get(origin, self._foreign)
+
+    def preflight(self, scope: Scope) -> Response:
         """Return the answer to a preflight."""
-        response = super().preflight_response(request_headers)
+        response = self._rules.preflight_response(Headers(scope=scope))
         if response.status_code == HTTPStatus.OK:
             return response
         kept = {
@@ -50,22 +69,14 @@ class Cors(CORSMiddleware):
             for name, value in response.headers.items()
             if name == "vary" or name.startswith("access-control-")
         }
-        return _RefusedPreflight(kept)
-
-
-class _RefusedPreflight(Response):
-    """A problem document that is written when the request is at hand, for its id."""
-
-    def __init__(self, kept: Mapping[str, str]) -> None:
-        super().__init__()
-        self._kept = kept
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = problem_response(
+        return problem_response(
             scope["request_id"],
             HTTPStatus.BAD_REQUEST,
             "cors_refused",
             "This origin, method or header is not allowed here.",
-            headers=self._kept,
+            headers=kept,
         )
-        await response(scope, receive, send)
+
+
+async def _no_app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Stand in for the application: only preflights are asked of Starlette's middleware."""

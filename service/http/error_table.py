@@ -1,12 +1,14 @@
-"""Errors -> RFC 9457 problem documents and RFC 6750 challenges: the one table.
+"""The table of errors: what a client is answered, and what is written down, for each error.
 
-Whatever goes wrong, a client gets `application/problem+json` with a stable `code` and the id under
-which the log has the details. What the client sent is never repeated.
+Every error is answered with a problem document (RFC 9457) that has a stable `code` and the request
+id under which the log has the details; 401 and 403 add a challenge (RFC 6750). What the client sent
+is never repeated.
 """
 
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final
@@ -16,10 +18,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
+from starlette.types import Scope
 
 from better_auth_keys import InvalidTokenError, KeySetUnavailableError
 from service.accounts.errors import (
-    AccountError,
     AccountExistsError,
     EmailUnverifiedError,
     IssuerAnswerError,
@@ -33,6 +35,7 @@ from service.database.execution import DatabaseRefusedError, DatabaseUnavailable
 from service.http import challenges
 from service.http.challenges import Challenge
 from service.http.problem_document import (
+    ContentTooLargeError,
     FieldProblem,
     NotFoundError,
     ProblemError,
@@ -40,253 +43,257 @@ from service.http.problem_document import (
     problem_response,
     title_of,
 )
-from service.security.audit import Event, claimed, security_log
+from service.security.audit import Event, claimed
+from service.security.authentication import found_user
 from service.security.rate_limits import RateLimitedError, RateLimitUnavailableError
+from service.services import Services, services_of
+from service.system.metadata import PATH as METADATA_PATH
 from service.system.metrics import RATE_LIMITED
 from service.tasks.errors import (
     IdempotencyInFlightError,
     IdempotencyMismatchError,
     StaleVersionError,
-    TaskError,
     TaskLimitError,
 )
 
 logger = logging.getLogger("service")
 
-# A body of a hundred thousand unknown members must not make an answer of ten megabytes.
+# A body with a hundred thousand unknown members must not make an answer of ten megabytes.
 MAX_ERRORS: Final = 20
 
+LOGGED: Final = "logged"
+"""In the scope of a request whose line is in the security log: it needs no other."""
+
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_READING: Final = ("GET", "HEAD")  # HEAD is taken wherever GET is: see edge.py
+_READING: Final = ("GET", "HEAD")  # HEAD is taken wherever GET is: see front.py
 
 
-_TASK_ERRORS: Final[Mapping[type[TaskError], tuple[HTTPStatus, str]]] = {
-    StaleVersionError: (
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The answer to one kind of error."""
+
+    status: HTTPStatus
+    detail: str
+    challenge: Challenge | None = None
+    event: Event | None = None
+    """The line that it writes to the security log."""
+    level: int | None = None
+    """The level at which its own message goes to the log."""
+
+
+_TRY_LATER: Final = "The service cannot answer just now. Try again shortly."
+_UNEXPECTED_FORM: Final = "The request does not have the expected form; see errors."
+
+TABLE: Final[Mapping[type[Exception], Row]] = {
+    # Tasks
+    StaleVersionError: Row(
         HTTPStatus.PRECONDITION_FAILED,
-        "The task is in another version by now. Read it again.",
+        "The task has changed since you read it. Read it again, then repeat your change.",
     ),
-    TaskLimitError: (HTTPStatus.CONFLICT, "You have as many tasks as you may have."),
-    IdempotencyMismatchError: (
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "This Idempotency-Key was used for another request.",
+    TaskLimitError: Row(HTTPStatus.CONFLICT, "Task limit reached. Delete tasks to make room."),
+    IdempotencyMismatchError: Row(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request."
     ),
-    IdempotencyInFlightError: (
+    IdempotencyInFlightError: Row(
         HTTPStatus.CONFLICT,
-        "A request with this Idempotency-Key is still under way. Try again shortly.",
+        "A request with this Idempotency-Key is still in progress. Try again shortly.",
     ),
-}
-
-
-_ACCOUNT_ERRORS: Final[Mapping[type[AccountError], tuple[HTTPStatus, str]]] = {
-    AccountExistsError: (HTTPStatus.CONFLICT, "There is an account with this e-mail address."),
-    RejectedInputError: (
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "The request does not have the expected form; see errors.",
+    # Accounts
+    AccountExistsError: Row(
+        HTTPStatus.CONFLICT,
+        "An account with this e-mail address already exists.",
+        level=logging.INFO,
     ),
-    WrongCredentialsError: (HTTPStatus.UNAUTHORIZED, "The e-mail address or password is wrong."),
-    SessionEndedError: (HTTPStatus.UNAUTHORIZED, "The session has ended. Sign in again."),
-    EmailUnverifiedError: (HTTPStatus.FORBIDDEN, "Verify your e-mail address, then sign in."),
-    TooManyAttemptsError: (HTTPStatus.TOO_MANY_REQUESTS, "Too many attempts. Try again later."),
-    IssuerUnavailableError: (
+    RejectedInputError: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _UNEXPECTED_FORM, level=logging.INFO),
+    WrongCredentialsError: Row(
+        HTTPStatus.UNAUTHORIZED,
+        "The e-mail address or password is wrong.",
+        challenges.MISSING,
+        Event.LOGIN_FAILED,
+        logging.INFO,
+    ),
+    SessionEndedError: Row(
+        HTTPStatus.UNAUTHORIZED,
+        "The session has ended. Sign in again.",
+        challenges.MISSING,
+        Event.TOKEN_REFUSED,
+        logging.INFO,
+    ),
+    EmailUnverifiedError: Row(
+        HTTPStatus.FORBIDDEN,
+        "Verify your e-mail address, then sign in.",
+        event=Event.LOGIN_FAILED,
+        level=logging.INFO,
+    ),
+    TooManyAttemptsError: Row(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many attempts. Try again later.",
+        event=Event.RATE_LIMITED,
+        level=logging.INFO,
+    ),
+    IssuerUnavailableError: Row(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Signing in is unavailable just now. Try again shortly.",
+        "Sign-in is unavailable just now. Try again shortly.",
+        level=logging.WARNING,
     ),
-    IssuerAnswerError: (HTTPStatus.BAD_GATEWAY, "Signing in does not work; it has been logged."),
+    IssuerAnswerError: Row(
+        HTTPStatus.BAD_GATEWAY,
+        "Sign-in does not work at the moment. The error has been logged.",
+        level=logging.WARNING,
+    ),
+    # Who may ask, and how often
+    InvalidTokenError: Row(
+        HTTPStatus.UNAUTHORIZED,
+        challenges.INVALID_TOKEN.description or "",
+        challenges.INVALID_TOKEN,
+        Event.TOKEN_REFUSED,
+    ),
+    RateLimitedError: Row(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many requests. Try again later.",
+        event=Event.RATE_LIMITED,
+    ),
+    # What passes by itself is a warning; a role that must not be used needs an operator.
+    KeySetUnavailableError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING),
+    RateLimitUnavailableError: Row(
+        HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING
+    ),
+    DatabaseUnavailableError: Row(
+        HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING
+    ),
+    DatabaseRefusedError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.CRITICAL),
 }
 
 
-_ACCOUNT_EVENTS: Final[Mapping[type[AccountError], Event]] = {
-    WrongCredentialsError: Event.LOGIN_FAILED,
-    EmailUnverifiedError: Event.LOGIN_FAILED,
-    SessionEndedError: Event.TOKEN_REFUSED,
-    TooManyAttemptsError: Event.RATE_LIMITED,
-}
-_UNAVAILABLE: Final = (
-    KeySetUnavailableError,
-    DatabaseUnavailableError,
-    RateLimitUnavailableError,
-)
+def answer(request: Request, error: Exception) -> Response | None:
+    """Return the answer to `error`, and write down what is worth it; None for an unknown error."""
+    if isinstance(error, ProblemError):
+        event = Event.FORBIDDEN if error.status is HTTPStatus.FORBIDDEN else None
+        row: Row | None = Row(error.status, error.detail, error.challenge, event)
+    elif isinstance(error, RequestValidationError):
+        return _validation(request, error)
+    elif isinstance(error, HTTPException):
+        return _http(request, error)
+    else:
+        row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
+    if row is None:
+        return None
+    services = services_of(request)
+    _write_down(services, request, error, row)
+    return problem_response(
+        request_id_of(request.scope),
+        row.status,
+        getattr(error, "code"),  # noqa: B009 - every error in the table has one
+        row.detail,
+        headers=_headers(services, error, row),
+        errors=_field_problems(error),
+    )
 
 
-def add_problem_handlers(app: FastAPI, *, metadata_url: str | None) -> None:
-    """Have every error of `app` answered by the table below; challenges name `metadata_url`."""
-    app.state.metadata_url = metadata_url
-    app.add_exception_handler(ProblemError, _problem)
-    app.add_exception_handler(TaskError, _task_error)
-    app.add_exception_handler(AccountError, _account_error)
-    app.add_exception_handler(RateLimitedError, _rate_limited)
-    app.add_exception_handler(RateLimitUnavailableError, _unavailable)
-    app.add_exception_handler(InvalidTokenError, _invalid_token)
-    app.add_exception_handler(KeySetUnavailableError, _unavailable)
-    app.add_exception_handler(DatabaseUnavailableError, _unavailable)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+def add_problem_handlers(app: FastAPI) -> None:
+    """Let the table answer the errors of every operation of `app` that FastAPI calls itself."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        found = answer(request, error)
+        assert found is not None  # noqa: S101 - registered for what the table knows
+        return found
+
+    async def handle_unknown(request: Request, _error: Exception) -> Response:
+        # FastAPI raises the error again, and front.py logs it.
+        return internal_error(request_id_of(request.scope))
+
+    for kind in (*TABLE, ProblemError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, handle)
+    app.add_exception_handler(Exception, handle_unknown)
 
 
-def _request_id(request: Request) -> str | None:
-    value: object = request.scope.get("request_id")
+def request_id_of(scope: Scope) -> str | None:
+    """Return the id that the front gave the request."""
+    value: object = scope.get("request_id")
     return value if isinstance(value, str) else None
 
 
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)  # noqa: S101 - registered for this type only
-    if error.status is HTTPStatus.FORBIDDEN:
-        security_log(request).write(
-            Event.FORBIDDEN, request, subject=_subject(request), reason=error.code
+def _write_down(services: Services, request: Request, error: Exception, row: Row) -> None:
+    log, user = services.security_log, found_user(request.scope)
+    subject = None if user is None else user.owner.id
+    if row.level is not None:
+        code, request_id = getattr(error, "code", ""), request_id_of(request.scope)
+        logger.log(row.level, "%s: %s (request %s)", code, error, request_id)
+    if isinstance(error, InvalidTokenError):
+        # Which check failed is for the operators only.
+        log.write(
+            Event.TOKEN_REFUSED,
+            request,
+            reason=error.reason.value,
+            unverified_kid=claimed(error.unverified_key_id),
+            unverified_issuer=claimed(error.unverified_issuer),
         )
-    if isinstance(error, NotFoundError):
-        _watch_for_probing(request)
-    return problem_response(
-        _request_id(request),
-        error.status,
-        error.code,
-        error.detail,
-        headers=_challenge_header(request, error.challenge),
-    )
+        request.scope[LOGGED] = True
+    elif isinstance(error, RateLimitedError):
+        RATE_LIMITED.labels(error.kind).inc()
+        log.write(Event.RATE_LIMITED, request, subject=subject, limit=error.kind)
+    elif isinstance(error, NotFoundError):
+        many = None if subject is None else services.not_found.count(subject)
+        if many is not None:
+            log.write(Event.PROBING, request, subject=subject, not_found_in_a_minute=many)
+    elif row.event is not None:
+        log.write(row.event, request, subject=subject, reason=getattr(error, "code", None))
 
 
-async def _task_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, TaskError)  # noqa: S101 - registered for this type only
-    status, detail = _TASK_ERRORS[type(error)]
-    return problem_response(_request_id(request), status, error.code, detail)
+def _headers(services: Services, error: Exception, row: Row) -> Mapping[str, str]:
+    headers = {}
+    if row.challenge is not None:
+        metadata_url = services.own_url and services.own_url + METADATA_PATH
+        headers["WWW-Authenticate"] = row.challenge.header(metadata_url)
+    if isinstance(error, RateLimitedError):
+        headers |= {"Retry-After": str(error.allowance.reset), **error.allowance.headers()}
+    elif (seconds := getattr(error, "retry_after", None)) is not None:
+        headers["Retry-After"] = str(math.ceil(seconds))
+    elif isinstance(error, ContentTooLargeError):
+        # The body is not going to be read, so the connection cannot be used again.
+        headers["Connection"] = "close"
+    return headers
 
 
-async def _account_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AccountError)  # noqa: S101 - registered for this type only
-    status, detail = _ACCOUNT_ERRORS[type(error)]
-    level = logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
-    logger.log(level, "%s: %s (request %s)", error.code, error, _request_id(request))
-    if type(error) in _ACCOUNT_EVENTS:
-        security_log(request).write(_ACCOUNT_EVENTS[type(error)], request, reason=error.code)
-    headers = {"Cache-Control": "no-store"}
-    if isinstance(error, TooManyAttemptsError | IssuerUnavailableError):
-        headers["Retry-After"] = str(math.ceil(error.retry_after))
-    if status is HTTPStatus.UNAUTHORIZED:
-        headers |= _challenge_header(request, challenges.MISSING)
-    errors = None
-    if isinstance(error, RejectedInputError):
-        errors = [
-            FieldProblem(location=f"body.{error.member}", message=error.message, code=error.reason)
-        ]
-    return problem_response(
-        _request_id(request), status, error.code, detail, headers=headers, errors=errors
-    )
+def _field_problems(error: Exception) -> list[FieldProblem] | None:
+    if not isinstance(error, RejectedInputError):
+        return None
+    location = f"body.{error.member}"
+    return [FieldProblem(location=location, message=error.message, code=error.reason)]
 
 
-async def _rate_limited(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RateLimitedError)  # noqa: S101 - registered for this type only
-    RATE_LIMITED.labels(error.kind).inc()
-    security_log(request).write(
-        Event.RATE_LIMITED, request, subject=_subject(request), limit=error.kind
-    )
-    return problem_response(
-        _request_id(request),
-        HTTPStatus.TOO_MANY_REQUESTS,
-        error.code,
-        "Too many requests. Try again later.",
-        headers={"Retry-After": str(error.allowance.reset), **error.allowance.headers()},
-    )
-
-
-async def _invalid_token(request: Request, error: Exception) -> Response:
-    assert isinstance(error, InvalidTokenError)  # noqa: S101 - registered for this type only
-    # Which check failed is for us alone.
-    logger.info("token refused: %s (request %s)", error.reason, _request_id(request))
-    security_log(request).write(
-        Event.TOKEN_REFUSED,
-        request,
-        reason=error.reason.value,
-        unverified_kid=claimed(error.unverified_key_id),
-        unverified_issuer=claimed(error.unverified_issuer),
-    )
-    challenge = challenges.INVALID_TOKEN
-    return problem_response(
-        _request_id(request),
-        HTTPStatus.UNAUTHORIZED,
-        InvalidTokenError.code,
-        challenge.description or "",
-        headers=_challenge_header(request, challenge),
-    )
-
-
-def _subject(request: Request) -> str | None:
-    """Give whose request it is, where that is settled."""
-    owner = getattr(getattr(request.state, "user", None), "owner", None)
-    return None if owner is None else str(owner.id)
-
-
-def _watch_for_probing(request: Request) -> None:
-    subject = _subject(request)
-    many = None if subject is None else request.app.state.not_found.count(subject)
-    if many is not None:
-        security_log(request).write(
-            Event.PROBING, request, subject=subject, not_found_in_a_minute=many
-        )
-
-
-def _challenge_header(request: Request, challenge: Challenge | None) -> Mapping[str, str]:
-    if challenge is None:
-        return {}
-    return {"WWW-Authenticate": challenge.header(request.app.state.metadata_url)}
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    assert isinstance(error, _UNAVAILABLE)  # noqa: S101 - registered for these
-    # What passes by itself is a warning; a role that must not be used needs somebody to act.
-    level = logging.CRITICAL if isinstance(error, DatabaseRefusedError) else logging.WARNING
-    logger.log(level, "%s: %s (request %s)", error.code, error, _request_id(request))
-    return problem_response(
-        _request_id(request),
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        error.code,
-        "The service cannot answer just now. Try again shortly.",
-        headers={"Retry-After": str(math.ceil(error.retry_after))},
-    )
-
-
-async def _validation(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type only
+def _validation(request: Request, error: RequestValidationError) -> Response:
     mistakes = [_field_problem(mistake) for mistake in islice(error.errors(), MAX_ERRORS)]
+    request_id = request_id_of(request.scope)
     if any(mistake.code == "json_invalid" for mistake in mistakes):
-        return problem_response(
-            _request_id(request),
-            HTTPStatus.BAD_REQUEST,
-            "malformed_json",
-            "The body is not valid JSON.",
-        )
+        status = HTTPStatus.BAD_REQUEST
+        return problem_response(request_id, status, "malformed_json", "The body is not valid JSON.")
     return problem_response(
-        _request_id(request),
+        request_id,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "validation_failed",
-        "The request does not have the expected form; see errors.",
+        _UNEXPECTED_FORM,
         errors=mistakes,
     )
 
 
 def _field_problem(mistake: Mapping[str, Any]) -> FieldProblem:
-    """Take what may be shown: never `input`, nor a member's name that the client made up."""
+    """Return what may be shown: never `input`, nor a member's name that the client made up."""
     location = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         location = str(mistake["loc"][0])
-    return FieldProblem(location=location, message=mistake["msg"], code=mistake["type"])
+    return FieldProblem(location=location, message=mistake.get("msg", ""), code=mistake["type"])
 
 
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
+def _http(request: Request, error: HTTPException) -> Response:
     status = HTTPStatus(error.status_code)
     headers = error.headers
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         # Starlette names the methods of one route; a path has several (RFC 9110 section 10.2.1).
         headers = {"Allow": ", ".join(_allowed_methods(request))}
     code = title_of(status).lower().replace(" ", "_")
-    return problem_response(
-        _request_id(request),
-        status,
-        code,
-        status.description or status.phrase,
-        headers=headers,
-    )
+    detail = status.description or status.phrase
+    return problem_response(request_id_of(request.scope), status, code, detail, headers=headers)
 
 
 def _allowed_methods(request: Request) -> list[str]:
@@ -299,8 +306,3 @@ def _allowed_methods(request: Request) -> list[str]:
         )
         for allowed in (_READING if method == "GET" else (method,))
     ]
-
-
-async def _unexpected(request: Request, _error: Exception) -> Response:
-    # The server error middleware raises the error again; whoever logs requests logs it, once.
-    return internal_error(_request_id(request))

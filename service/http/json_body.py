@@ -1,7 +1,7 @@
 """JSON bodies, read strictly: one encoding, one media type, no member twice.
 
-FastAPI's own reading takes UTF-16, a byte order mark and duplicate members, the last of which wins:
-two programs that look at such a body can see two different tasks (RFC 8259 sections 4 and 8.1).
+FastAPI's own reading accepts UTF-16, a byte order mark and duplicate members, of which the last one
+wins: two programs can read two different tasks from such a body (RFC 8259 sections 4 and 8.1).
 """
 
 import json
@@ -11,25 +11,40 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from service.http.problem_document import ProblemError
+from service.http.binding import MISSING
+from service.http.body_limit import MAX_BODY_BYTES
+from service.http.problem_document import ContentTooLargeError, ProblemError
+
+
+async def read_json(request: Request) -> object:
+    """Return the request's body, decoded; `MISSING` where there is none.
+
+    Raises `ProblemError` (413, 415), and `RequestValidationError` where it is not strictly JSON.
+    """
+    require_json(request)
+    body = await _read(request)
+    if not body:
+        return MISSING
+    try:
+        return _decode(body)
+    except json.JSONDecodeError as error:
+        # As FastAPI raises it for the operations that it calls itself.
+        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",)}]) from error
 
 
 class JsonRequest(Request):
     """A request whose body is JSON or nothing at all."""
 
     async def json(self) -> Any:
-        """Read the body. Raises `json.JSONDecodeError` for all that is not strictly JSON."""
-        try:
-            return _DECODER.decode((await self.body()).decode("utf-8"))
-        except (ValueError, RecursionError):
-            # One kind of error, and without the body: FastAPI would keep it for its own message.
-            raise json.JSONDecodeError("not JSON", "", 0) from None
+        """Read the body. Raises `json.JSONDecodeError` for everything that is not strictly JSON."""
+        return _decode(await self.body())
 
 
 class JsonRoute(APIRoute):
-    """An operation that anybody may call, with a body that is read strictly."""
+    """A public operation with a body that is read strictly."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler of this operation."""
@@ -45,11 +60,13 @@ class JsonRoute(APIRoute):
 def require_json(request: Request) -> None:
     """Raise `ProblemError` (415) if there is a body and it does not say that it is plain JSON."""
     headers = request.headers
+    # By a pattern and before FastAPI parses it: the standard library's parser of this header takes
+    # quadratic time for a long one, and fails on some.
+    content_type = headers.get("content-type", "")
+    if content_type == _USUAL and "content-encoding" not in headers:
+        return
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
-    # By a pattern and before FastAPI parses it: the standard library's parser of this header takes
-    # quadratic time for a long one, and trips over some.
-    content_type = headers.get("content-type", "")
     is_json = len(content_type) <= _MAX_CONTENT_TYPE and _JSON_TYPE.fullmatch(content_type)
     if not is_json or headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(
@@ -59,6 +76,24 @@ def require_json(request: Request) -> None:
         )
 
 
+async def _read(request: Request) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise ContentTooLargeError
+    return b"".join(chunks)
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return _DECODER.decode(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        # One kind of error, and without the body: FastAPI would keep it for its own message.
+        raise json.JSONDecodeError("not JSON", "", 0) from None
+
+
 def _unique_members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
@@ -66,6 +101,7 @@ def _unique_members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
+_USUAL: Final = "application/json"
 _MAX_CONTENT_TYPE: Final = 200
 _JSON_TYPE: Final = re.compile(
     r"application/(?:merge-patch\+)?json[ \t]*(?:;[ \t]*charset=(\"?)utf-?8\1[ \t]*)?",

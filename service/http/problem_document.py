@@ -112,6 +112,15 @@ class EmailNotVerifiedError(ProblemError):
         )
 
 
+class ContentTooLargeError(ProblemError):
+    """The body is larger than the service reads: 413."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content_too_large", "The body is over 256 KiB."
+        )
+
+
 class NotFoundError(ProblemError):
     """Nothing that the caller may see: another user's row and no row at all are the same."""
 
@@ -157,5 +166,5 @@ def internal_error(request_id: str | None) -> Response:
 
 
 def title_of(status: HTTPStatus) -> str:
-    """Give the phrase of a status as RFC 9110 has it."""
+    """Return the phrase of a status as RFC 9110 has it."""
     return _TITLES.get(status, status.phrase)

@@ -112,10 +112,3 @@ class NotFoundWatch:
 def claimed(value: object) -> str | None:
     """Give what a stranger claimed, if it has the form of a kid or an origin and nothing more."""
     return value if isinstance(value, str) and _CLAIM.fullmatch(value) else None
-
-
-def security_log(request: Request) -> SecurityLog:
-    """Give the service's security log."""
-    found = request.app.state.security_log
-    assert isinstance(found, SecurityLog)  # noqa: S101 - app.py wires nothing else
-    return found

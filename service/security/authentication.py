@@ -1,4 +1,7 @@
-"""Bearer authentication: request -> verified token -> `CurrentUser` (RFC 6750 section 2.1)."""
+"""Bearer authentication: request -> verified token -> `CurrentUser` (RFC 6750 section 2.1).
+
+`current_user` settles who sent a request, for every kind of route and once a request.
+"""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -8,14 +11,11 @@ from fastapi import Depends, Request, Response
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
+from starlette.types import Scope
 
-from better_auth_keys import (
-    AccessToken,
-    AccessTokenVerifier,
-    InvalidTokenError,
-    KeySetUnavailableError,
-)
-from service.http.json_body import JsonRequest, require_json
+from better_auth_keys import AccessToken, InvalidTokenError, KeySetUnavailableError
+from service.http.binding import MISSING, Binding, Call
+from service.http.json_body import read_json
 from service.http.problem_document import (
     BannedError,
     CredentialsMissingError,
@@ -24,10 +24,12 @@ from service.http.problem_document import (
     InsufficientScopeError,
 )
 from service.security.owner import Owner
-from service.security.rate_limits import RateLimits
+from service.security.rate_limits import Allowance
+from service.services import services_of
 from service.system.metrics import VERIFICATIONS
 
 _SCHEME: Final = "bearer"
+_FOUND: Final = "current_user"
 
 _ACCEPTED: Final = VERIFICATIONS.labels("accepted", "")
 
@@ -44,37 +46,25 @@ class User:
     owner: Owner
 
 
-class AuthenticatedRoute(APIRoute):
-    """An operation for users: who asks is settled before the body is read.
+async def current_user(request: Request) -> tuple[User, Allowance | None]:
+    """Return who sent the request, and what is left of their rate limit: verified and counted once.
 
-    FastAPI reads and parses the body before any dependency runs; a stranger would get that for free
-    and be told of his mistakes in it.
+    The allowance is None while the store of rate limits is down. Raises what `authenticate` and
+    `RateLimits.hit` raise.
     """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's handler of this operation."""
-        handle = super().get_route_handler()
-        takes_body = self.body_field is not None
-
-        async def authenticated(request: Request) -> Response:
-            user = await authenticate(request)
-            request.state.user = user
-            allowance = await limits_of(request).hit("tasks", user.owner.id)
-            if takes_body:
-                require_json(request)
-            response = await handle(JsonRequest(request.scope, request.receive))
-            if allowance is not None:
-                response.headers.update(allowance.headers())
-            return response
-
-        return authenticated
+    found = request.scope.get(_FOUND)
+    if found is None:
+        user = await authenticate(request)
+        allowance = await services_of(request).rate_limits.hit("tasks", user.owner.id)
+        found = request.scope[_FOUND] = (user, allowance)
+    user, allowance = found
+    return user, allowance
 
 
-def limits_of(request: Request) -> RateLimits:
-    """Give the service's rate limits."""
-    limits = request.app.state.rate_limits
-    assert isinstance(limits, RateLimits)  # noqa: S101 - app.py wires nothing else
-    return limits
+def found_user(scope: Scope) -> User | None:
+    """Return who sent the request, if that is known by now."""
+    found = scope.get(_FOUND)
+    return None if found is None else found[0]
 
 
 async def authenticate(request: Request) -> User:
@@ -83,11 +73,9 @@ async def authenticate(request: Request) -> User:
     Raises `CredentialsMissingError`, `CredentialsUnclearError`, `BannedError`, and what the
     verifier raises.
     """
-    verifier = request.app.state.verifier
-    assert isinstance(verifier, AccessTokenVerifier)  # noqa: S101 - app.py wires nothing else
     bearer = _bearer_token(request)
     try:
-        token = await verifier.verify(bearer)
+        token = await services_of(request).verifier.verify(bearer)
     except InvalidTokenError as error:
         VERIFICATIONS.labels("refused", error.reason.value).inc()
         raise
@@ -96,8 +84,8 @@ async def authenticate(request: Request) -> User:
         raise
     _ACCEPTED.inc()
     if token.claims.get("banned"):
-        # Of Better Auth's admin plugin. It ends the sessions of whom it bans; this ends their
-        # tokens too.
+        # A claim of Better Auth's admin plugin. The plugin ends a banned user's sessions; this
+        # ends their access tokens too.
         raise BannedError
     return User(token, Owner.of(token))
 
@@ -113,13 +101,37 @@ class BearerAuthentication(SecurityBase):
         self.scheme_name = "AccessToken"
 
     async def __call__(self, request: Request) -> User:
-        """Give the user whom `AuthenticatedRoute` has found."""
-        user = request.state.user
-        assert isinstance(user, User)  # noqa: S101 - fails closed on any other kind of route
+        """Return the current user: on any kind of route, if only `AuthenticatedRoute` is fast."""
+        user, _ = await current_user(request)
         return user
 
 
 CurrentUser = Annotated[User, Depends(BearerAuthentication())]
+
+
+class AuthenticatedRoute(APIRoute):
+    """An operation for users. Who sent the request is settled before its body is read.
+
+    FastAPI reads and parses the body before it runs a dependency: a stranger would get that work
+    done, and learn what is wrong with the body.
+    """
+
+    operation: Callable[[Request], Coroutine[Any, Any, Response]]
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler of this operation, which calls the endpoint by a `Binding`."""
+        endpoint = Binding(self, BearerAuthentication)
+
+        async def operation(request: Request) -> Response:
+            user, allowance = await current_user(request)
+            body = await read_json(request) if endpoint.takes_body else MISSING
+            response = await endpoint(Call(request, user, body))
+            if allowance is not None:
+                response.raw_headers += allowance.raw_headers()
+            return response
+
+        self.operation = operation
+        return operation
 
 
 def require_scope(user: User, scope: str) -> None:
@@ -131,22 +143,24 @@ def require_scope(user: User, scope: str) -> None:
         raise InsufficientScopeError(scope)
 
 
-def require_verified_email(request: Request, user: User) -> None:
-    """Raise `EmailNotVerifiedError` if the service asks for it and the token does not say so."""
-    verified = user.token.claims.get("emailVerified") is True
-    if request.app.state.requires_verified_email and not verified:
+def require_verified_email(user: User) -> None:
+    """Raise `EmailNotVerifiedError` if the token does not say that the address is verified."""
+    if user.token.claims.get("emailVerified") is not True:
         raise EmailNotVerifiedError
 
 
 def _bearer_token(request: Request) -> str:
-    if "access_token" in request.query_params:
-        # It is in somebody's log by now (RFC 9700 section 4.3.2).
+    query = request.scope["query_string"]
+    # Parsed only where it could be: an escape can hide the name.
+    is_suspect = b"access_token" in query or b"%" in query
+    if is_suspect and "access_token" in request.query_params:
+        # By now it is in a log somewhere (RFC 9700 section 4.3.2).
         raise CredentialsUnclearError("Send the token in the Authorization header, not in the URL.")
-    values = request.headers.getlist("authorization")
+    values = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if len(values) > 1:
         raise CredentialsUnclearError("Send one Authorization header.")
-    scheme, _, token = values[0].partition(" ") if values else ("", "", "")
+    scheme, _, token = values[0].decode("latin-1").partition(" ") if values else ("", "", "")
     if scheme.lower() != _SCHEME:
         raise CredentialsMissingError
-    # Further spaces may stand between the two (RFC 9110 section 11.4); none belong to the token.
+    # More spaces may stand between the two (RFC 9110 section 11.4); none belong to the token.
     return token.strip(" ")

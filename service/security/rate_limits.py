@@ -1,41 +1,36 @@
-"""Rate limits: for each client address and account on signing in, for each user on the rest.
+"""Rate limiting: per client address and account for sign-in, per user for everything else.
 
-Counted in this process, or in a Redis or Valkey that all processes share (RATE_LIMIT_STORAGE). By
-what is counted is hashed first: no address, e-mail or token is in the store. A store that is down
-must not take the service down: it is asked again after a moment, and until then tasks are served
-and sign-ins are not, for guessing passwords is what limits are for. Both is a setting.
+Counters live in this process, or in a Redis or Valkey that all processes share
+(RATE_LIMIT_STORAGE). If the store is unavailable, it is asked again after a moment; until then task
+requests are served without counting and sign-ins are refused, because rate limiting is what stops
+password guessing. RATE_LIMIT_FAIL_OPEN changes that.
 """
 
-import asyncio
-import hmac
 import logging
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
-from limits.aio.storage.redis.redispy import RedispyBridge
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.errors import StorageError
-from limits.storage import storage_from_string
 
 from service.http.client_address import counted_as
+from service.security.local_counters import Count, LocalCounters
+
+if TYPE_CHECKING:
+    from service.security.shared_counters import SharedCounters
 
 logger = logging.getLogger("service")
 
 Kind = Literal["register", "login", "refresh", "logout", "account", "tasks"]
 
-_STORE_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 5.0
+_STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://")
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a limit. `reset` is in seconds."""
+    """What is left of a limit. `window` and `reset` are in seconds."""
 
     limit: int
     window: int
@@ -43,11 +38,15 @@ class Allowance:
     reset: int
 
     def headers(self) -> Mapping[str, str]:
-        """Give the fields of draft-ietf-httpapi-ratelimit-headers-10."""
+        """Return the fields of draft-ietf-httpapi-ratelimit-headers-10."""
         return {
-            "RateLimit": f'"default";r={self.remaining};t={self.reset}',
-            "RateLimit-Policy": f'"default";q={self.limit};w={self.window}',
+            "ratelimit": f'"default";r={self.remaining};t={self.reset}',
+            "ratelimit-policy": f'"default";q={self.limit};w={self.window}',
         }
+
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the same fields as ASGI has them."""
+        return [(name.encode(), value.encode()) for name, value in self.headers().items()]
 
 
 class RateLimitedError(Exception):
@@ -62,14 +61,14 @@ class RateLimitedError(Exception):
 
 
 class RateLimitUnavailableError(Exception):
-    """The store is down, and without it this is not done. `retry_after` is in seconds."""
+    """The store is down, and this is refused without it. `retry_after` is in seconds."""
 
     code = "rate_limit_unavailable"
     retry_after = _PAUSE_SECONDS
 
 
 class RateLimits:
-    """The limits of one service. Raises `ValueError` for a storage that is none."""
+    """The limits of one service. `storage` is the URL of a store, None for this process alone."""
 
     def __init__(
         self,
@@ -81,9 +80,9 @@ class RateLimits:
         fail_open: frozenset[Kind],
     ) -> None:
         self._limits = limits
-        self._storage = storage_of(storage)
-        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
-        self._key = key
+        self._windows = {kind: (item.amount, item.get_expiry()) for kind, item in limits.items()}
+        self._local = LocalCounters()
+        self._shared = None if storage is None else _shared_counters(storage, key)
         self._ipv6_prefix = ipv6_prefix
         self._fail_open = fail_open
         self._down_until = float("-inf")
@@ -94,31 +93,21 @@ class RateLimits:
         """Whether the store answered when it was last asked."""
         return not self._down
 
-    async def hit(self, kind: Kind, value: str) -> Allowance | None:
-        """Count one; give what is left, or None where nobody could count.
+    async def hit(self, kind: Kind, name: str) -> Allowance | None:
+        """Count one request; return what is left, or None where it could not be counted.
 
         Raises `RateLimitedError`, `RateLimitUnavailableError`.
         """
-        if time.monotonic() < self._down_until:
-            self._refuse_uncounted(kind)
-            return None
-        item, name = self._limits[kind], self._hashed(value)
-        try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                allowed = await self._limiter.hit(item, kind, name)
-                stats = await self._limiter.get_window_stats(item, kind, name)
-        except (StorageError, OSError, TimeoutError) as error:
-            if not self._down:
-                logger.warning("the store of rate limits is down (%s)", type(error).__name__)
-            self._down, self._down_until = True, time.monotonic() + _PAUSE_SECONDS
-            self._refuse_uncounted(kind)
-            return None
-        if self._down:
-            logger.info("the store of rate limits is back")
-        self._down = False
-        reset = max(1, math.ceil(stats.reset_time - time.time()))
-        allowance = Allowance(item.amount, item.get_expiry(), max(0, stats.remaining), reset)
-        if not allowed:
+        amount, window = self._windows[kind]
+        if self._shared is None:
+            count = self._local.hit(kind, name, amount, window)
+        else:
+            counted = await self._hit_store(self._shared, kind, name)
+            if counted is None:
+                return None
+            count = counted
+        allowance = Allowance(amount, window, count.remaining, count.reset)
+        if not count.allowed:
             raise RateLimitedError(kind, allowance)
         return allowance
 
@@ -131,40 +120,46 @@ class RateLimits:
 
     async def close(self) -> None:
         """Close the connections to the store."""
-        if isinstance(self._storage, RedisStorage):
-            bridge = self._storage.bridge
-            assert isinstance(bridge, RedispyBridge)  # noqa: S101 - asked for below
-            await bridge.storage.aclose()
+        if self._shared is not None:
+            await self._shared.close()
 
-    def _refuse_uncounted(self, kind: Kind) -> None:
+    async def _hit_store(self, store: "SharedCounters", kind: Kind, name: str) -> Count | None:
+        """Count in the store; None where it is down and this kind is served all the same."""
+        from service.security.shared_counters import StoreError  # noqa: PLC0415 - see there
+
+        if time.monotonic() >= self._down_until:
+            try:
+                count = await store.hit(kind, name, self._limits[kind])
+            except StoreError as error:
+                if not self._down:
+                    logger.warning("the store of rate limits is down (%s)", error)
+                self._down, self._down_until = True, time.monotonic() + _PAUSE_SECONDS
+            else:
+                if self._down:
+                    logger.info("the store of rate limits is back")
+                self._down = False
+                return count
         if kind not in self._fail_open:
             raise RateLimitUnavailableError
+        return None
 
-    def _hashed(self, value: str) -> str:
-        return hmac.digest(self._key, value.encode("utf-8", "replace"), sha256).hex()[:32]
+
+def _shared_counters(url: str, key: bytes) -> "SharedCounters":
+    from service.security.shared_counters import SharedCounters  # noqa: PLC0415 - see there
+
+    return SharedCounters(url, key)
 
 
 def parse_limit(text: str) -> RateLimitItem:
-    """Read a limit such as `5/minute`. Raises `ValueError`."""
+    """Return the limit that a text such as `5/minute` stands for. Raises `ValueError`."""
     try:
         return parse(text)
     except ValueError:
         raise ValueError("must be a number and a unit, such as 5/minute") from None
 
 
-def storage_of(url: str | None) -> Storage:
-    """Make the store; nothing is asked of it yet. Raises `ValueError`."""
-    if url is None:
-        return MemoryStorage()
-    if not url.startswith(("redis://", "rediss://", "valkey://", "valkeys://")):
+def check_storage(url: str) -> None:
+    """Raise `ValueError` if `url` is not the URL of a store."""
+    if not url.startswith(_STORES):
         raise ValueError("must begin with redis://, rediss://, valkey:// or valkeys://")
-    # One client library for both: they speak the same protocol.
-    found = storage_from_string(
-        f"async+{url.replace('valkey', 'redis', 1)}",
-        wrap_exceptions=True,
-        implementation="redispy",
-        socket_timeout=_STORE_SECONDS,
-        socket_connect_timeout=_STORE_SECONDS,
-    )
-    assert isinstance(found, Storage)  # noqa: S101 - async+ says so
-    return found
+    _shared_counters(url, b"")

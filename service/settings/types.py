@@ -19,7 +19,7 @@ from better_auth_keys import (
     is_loopback,
     origin_of,
 )
-from service.security.rate_limits import parse_limit, storage_of
+from service.security.rate_limits import check_storage, parse_limit
 from service.settings.durations import parse_duration
 
 _PORT: Final = re.compile(r"[0-9]{1,5}")
@@ -103,7 +103,8 @@ def _port(text: str) -> int:
 
 
 def _store(value: SecretStr | None) -> SecretStr | None:
-    storage_of(None if value is None else value.get_secret_value())
+    if value is not None:
+        check_storage(value.get_secret_value())
     return value
 
 

@@ -7,11 +7,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import PlainTextResponse
 
-from better_auth_keys import KeySet, KeySetState
-from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
-from service.http.draining import Draining
-from service.security.authentication import limits_of
-from service.security.key_watch import KeyWatch
+from better_auth_keys import KeySetState
+from service.database.execution import DatabaseRefusedError, DatabaseUnavailableError
+from service.services import services_of
 from service.system.metrics import exposition
 
 router: Final = APIRouter(tags=["health"])
@@ -44,16 +42,16 @@ class Readiness(BaseModel):
     keys: Keys
 
 
-@router.get("/livez", operation_id="getLiveness", summary="Is the process alive?")
+@router.get("/livez", operation_id="getLiveness", summary="Check liveness")
 async def livez(request: Request) -> Liveness:
-    """Answer; nothing is looked at, so nothing outside can make this fail."""
-    return Liveness(stopping=_draining(request).begun)
+    """Answer without a look at anything else, so that nothing outside can make this fail."""
+    return Liveness(stopping=services_of(request).draining.begun)
 
 
 @router.get(
     "/readyz",
     operation_id="getReadiness",
-    summary="Can requests be served?",
+    summary="Check readiness",
     responses={
         HTTPStatus.SERVICE_UNAVAILABLE.value: {
             "model": Readiness,
@@ -62,20 +60,17 @@ async def livez(request: Request) -> Liveness:
     },
 )
 async def readyz(request: Request, response: Response) -> Readiness:
-    """Look at the database and at the keys. Stale keys still verify, so they count as ready."""
-    database, key_set = request.app.state.database, request.app.state.key_set
-    assert isinstance(database, Database)  # noqa: S101 - app.py wires nothing else
-    keys: KeySet = key_set
+    """Check the database and the keys. Stale keys still verify tokens, so they count as ready."""
+    services = services_of(request)
     reachable: Literal["ok", "unavailable", "refused"] = "ok"
     try:
-        await database.check()
+        await services.database.check()
     except DatabaseRefusedError:
         reachable = "refused"
     except DatabaseUnavailableError:
         reachable = "unavailable"
-    status, watch = keys.status(), request.app.state.key_watch
-    assert isinstance(watch, KeyWatch)  # noqa: S101 - app.py wires nothing else
-    loaded, stopping = watch.revocations.loaded, _draining(request).begun
+    status, watch = services.key_set.status(), services.key_watch
+    loaded, stopping = watch.revocations.loaded, services.draining.begun
     ready = reachable == "ok" and status.state != "unavailable" and loaded
     if not ready or stopping:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
@@ -84,7 +79,7 @@ async def readyz(request: Request, response: Response) -> Readiness:
         database=reachable,
         key_set=status.state,
         revocations="loaded" if loaded else "unavailable",
-        rate_limits="ok" if limits_of(request).available else "unavailable",
+        rate_limits="ok" if services.rate_limits.available else "unavailable",
         keys=Keys(
             kids=sorted(status.kids),
             age=_rounded(status.age),
@@ -97,19 +92,13 @@ async def readyz(request: Request, response: Response) -> Readiness:
 @router.get(
     "/metrics",
     operation_id="getMetrics",
-    summary="Metrics for Prometheus",
+    summary="Get metrics for Prometheus",
     response_class=PlainTextResponse,
 )
 async def prometheus() -> Response:
-    """Give the metrics of this service; which proxies may ask for them is the operator's part."""
+    """Return the metrics of this service. Decide at your proxy who may read them."""
     content, media_type = exposition()
     return Response(content, media_type=media_type)
-
-
-def _draining(request: Request) -> Draining:
-    draining = request.app.state.draining
-    assert isinstance(draining, Draining)  # noqa: S101 - app.py wires nothing else
-    return draining
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -15,6 +15,7 @@ from better_auth_keys import VerificationPolicy
 from service.http.openapi import problems
 from service.http.problem_document import ProblemError
 from service.security.authentication import SCOPES
+from service.services import services_of
 
 PATH: Final = "/.well-known/oauth-protected-resource"
 
@@ -58,8 +59,7 @@ def metadata_for(own_url: str, policy: VerificationPolicy) -> ResourceMetadata:
 )
 async def resource_metadata(request: Request) -> ResourceMetadata:
     """Return how to get a token for this service; 404 where SERVICE_URL is not set."""
-    metadata = request.app.state.metadata
-    if metadata is None:
+    services = services_of(request)
+    if services.own_url is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "not_found", "SERVICE_URL is not set.")
-    assert isinstance(metadata, ResourceMetadata)  # noqa: S101 - app.py wires nothing else
-    return metadata
+    return metadata_for(services.own_url, services.policy)

@@ -9,6 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Final
 
@@ -81,8 +82,13 @@ _POOL: Final = Gauge(
 
 def count_request(method: str, route: str, status: int, seconds: float) -> None:
     """Count a request by the template of its route; methods that are not HTTP's are one label."""
-    known = method if method in _METHODS else "other"
-    REQUESTS.labels(known, route, _known(status)).observe(seconds)
+    _series(method if method in _METHODS else "other", route, _known(status)).observe(seconds)
+
+
+# A label look-up costs more than the observation. No client can make the label sets grow.
+@cache
+def _series(method: str, route: str, status: str) -> Histogram:
+    return REQUESTS.labels(method, route, status)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
-from service.database.execution import Database
 from service.http.openapi import headers, problems
 from service.http.problem_document import NotFoundError, ProblemError
 from service.security.authentication import (
@@ -23,6 +22,7 @@ from service.security.authentication import (
     require_scope,
     require_verified_email,
 )
+from service.services import Services, services_of
 from service.tasks.cursor import BadCursorError, CursorSigner, Position
 from service.tasks.preconditions import etag_of, expected_versions, is_unchanged
 from service.tasks.query import TaskQuery
@@ -52,19 +52,22 @@ router: Final = APIRouter(
 
 
 async def _readable(request: Request, user: CurrentUser) -> TaskRepository:
-    return _tasks_of(request, user, READ)
+    return _tasks_of(services_of(request), user, READ)
 
 
 async def _writable(request: Request, user: CurrentUser) -> TaskRepository:
-    return _tasks_of(request, user, WRITE)
+    return _tasks_of(services_of(request), user, WRITE)
 
 
-def _tasks_of(request: Request, user: User, scope: str) -> TaskRepository:
+def _tasks_of(services: Services, user: User, scope: str) -> TaskRepository:
     require_scope(user, scope)
-    require_verified_email(request, user)
-    database = request.app.state.database
-    assert isinstance(database, Database)  # noqa: S101 - app.py wires nothing else
-    return TaskRepository(database, user.owner, max_tasks=request.app.state.max_tasks)
+    if services.require_verified_email:
+        require_verified_email(user)
+    return TaskRepository(services.database, user.owner, max_tasks=services.max_tasks)
+
+
+async def _cursors(request: Request) -> CursorSigner:
+    return services_of(request).cursors
 
 
 async def _task_id(
@@ -79,6 +82,7 @@ async def _task_id(
 ReadableTasks = Annotated[TaskRepository, Depends(_readable)]
 WritableTasks = Annotated[TaskRepository, Depends(_writable)]
 TaskId = Annotated[UUID, Depends(_task_id)]
+Cursors = Annotated[CursorSigner, Depends(_cursors)]
 IfMatch = Annotated[
     str | None,
     Header(
@@ -112,15 +116,12 @@ IdempotencyKey = Annotated[
     responses=_QUERY,
 )
 async def list_tasks(
-    request: Request,
     user: CurrentUser,
     tasks: ReadableTasks,
+    cursors: Cursors,
     query: Annotated[TaskQuery, Query()],
 ) -> Response:
-    """Give your tasks a page at a time, newest first unless another sort is asked for."""
-    _refuse_repetition(request)
-    cursors = request.app.state.cursors
-    assert isinstance(cursors, CursorSigner)  # noqa: S101 - app.py wires nothing else
+    """Return your tasks page by page, newest first unless you ask for another sort."""
     after = None
     if query.cursor is not None:
         try:
@@ -244,15 +245,6 @@ async def delete_task(tasks: WritableTasks, task_id: TaskId, if_match: IfMatch =
 async def restore_task(tasks: WritableTasks, task_id: TaskId) -> Response:
     """Take the deletion of one of your tasks back, within 30 days of it."""
     return _task(_found(await tasks.restore(task_id)))
-
-
-def _refuse_repetition(request: Request) -> None:
-    """Raise `ProblemError` (422) where a parameter is sent twice: either could be meant."""
-    names = [name for name, _ in request.query_params.multi_items()]
-    if len(names) != len(set(names)):
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "repeated_parameter", "Send each parameter once."
-        )
 
 
 def _found(task: Task | None) -> Task:

@@ -76,8 +76,8 @@ export interface paths {
             readonly cookie?: never;
         };
         /**
-         * Who am I?
-         * @description Tell whom the access token speaks for.
+         * Get the current user
+         * @description Return the user whose access token you sent, as its claims describe them.
          */
         readonly get: operations["getMe"];
         readonly put?: never;
@@ -118,8 +118,8 @@ export interface paths {
         readonly get?: never;
         readonly put?: never;
         /**
-         * Make an account
-         * @description Make an account at Better Auth and sign in.
+         * Create an account
+         * @description Create an account at Better Auth and sign in.
          */
         readonly post: operations["register"];
         readonly delete?: never;
@@ -137,7 +137,7 @@ export interface paths {
         };
         /**
          * List your tasks
-         * @description Give your tasks a page at a time, newest first unless another sort is asked for.
+         * @description Return your tasks page by page, newest first unless you ask for another sort.
          */
         readonly get: operations["listTasks"];
         readonly put?: never;
@@ -212,8 +212,8 @@ export interface paths {
             readonly cookie?: never;
         };
         /**
-         * Is the process alive?
-         * @description Answer; nothing is looked at, so nothing outside can make this fail.
+         * Check liveness
+         * @description Answer without a look at anything else, so that nothing outside can make this fail.
          */
         readonly get: operations["getLiveness"];
         readonly put?: never;
@@ -232,8 +232,8 @@ export interface paths {
             readonly cookie?: never;
         };
         /**
-         * Metrics for Prometheus
-         * @description Give the metrics of this service; which proxies may ask for them is the operator's part.
+         * Get metrics for Prometheus
+         * @description Return the metrics of this service. Decide at your proxy who may read them.
          */
         readonly get: operations["getMetrics"];
         readonly put?: never;
@@ -252,8 +252,8 @@ export interface paths {
             readonly cookie?: never;
         };
         /**
-         * Can requests be served?
-         * @description Look at the database and at the keys. Stale keys still verify, so they count as ready.
+         * Check readiness
+         * @description Check the database and the keys. Stale keys still verify tokens, so they count as ready.
          */
         readonly get: operations["getReadiness"];
         readonly put?: never;

@@ -8,11 +8,14 @@ from uuid import UUID
 
 import httpx
 import pytest
+from fastapi import APIRouter
 
 from better_auth_keys import Signer, VerificationPolicy
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.http.challenges import Challenge
+from service.security.authentication import CurrentUser
+from service.security.rate_limits import parse_limit
 from service.settings.model import Settings
 from service.system.metadata import metadata_for
 from tests.conftest import DatabaseUrls
@@ -258,3 +261,24 @@ async def test_row42_issuer_gone_after_the_first_request_changes_nothing(
             )
             answer = await client.get(PATH, headers=bearer(unknown))
             assert answer.status_code == 503, "unknown is not invalid"
+
+
+async def test_current_user_works_on_a_plain_router_too(
+    settings: Settings, alice: httpx.Headers
+) -> None:
+    plain = APIRouter()
+
+    @plain.get("/plain")
+    async def whoami(user: CurrentUser) -> str:
+        return user.owner.id
+
+    limited = settings.model_copy(update={"rate_limit_tasks": parse_limit("2/minute")})
+    app = create_app(limited)
+    async with running(app) as client:
+        app._app.include_router(plain)  # type: ignore[attr-defined] # the FastAPI app in the front
+        answers = [await client.get("/plain", headers=alice) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[0].json().startswith("alice-")
+        refused = await client.get("/plain")
+        assert (refused.status_code, refused.json()["code"]) == (401, "credentials_missing")
+        assert refused.headers["WWW-Authenticate"] == f'Bearer realm="tasks", {METADATA}'

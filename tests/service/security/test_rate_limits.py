@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from limits.aio.storage import MemoryStorage
 
 from scripts.proofs.in_process import running
 from service.app import create_app
@@ -48,7 +47,7 @@ class Redis:
             "--dir",
             str(folder),
         ]
-        self._port = port
+        self.port = port
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -56,7 +55,7 @@ class Redis:
         async with asyncio.timeout(10):
             while True:
                 try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 except ConnectionRefusedError:
                     await asyncio.sleep(0.01)
                 else:
@@ -298,18 +297,22 @@ async def test_what_is_open_without_a_store_is_a_setting(
         assert answer.json()["code"] == "rate_limit_unavailable"
 
 
-async def test_nobodys_address_or_name_is_in_the_store() -> None:
+async def test_nobodys_address_or_name_is_in_the_store(redis: Redis) -> None:
+    await redis.start()
     limits = RateLimits(
         {"login": parse_limit("1/minute")},
-        storage=None,
+        storage=redis.url,
         key=b"k" * 32,
         ipv6_prefix=64,
         fail_open=frozenset(),
     )
     await limits.hit("login", "ada@example.com")
-    assert isinstance(limits._storage, MemoryStorage)
-    (counter,) = limits._storage.storage
-    assert counter.startswith("LIMITER/login/")
-    assert "ada@example.com" not in counter
+    reader, writer = await asyncio.open_connection("127.0.0.1", redis.port)
+    writer.write(b"KEYS *\r\n")
+    keys = await reader.readuntil(b"LIMITER") + await reader.readline()
+    writer.close()
+    assert b"/login/" in keys
+    assert b"ada@example.com" not in keys
     with pytest.raises(RateLimitedError):
         await limits.hit("login", "ada@example.com")
+    await limits.close()

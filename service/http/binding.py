@@ -1,0 +1,182 @@
+"""Call an operation with the arguments that its signature asks for.
+
+FastAPI reads a signature once, at start, and describes it in the OpenAPI document. `Binding` makes
+extractors from the same reading (`APIRoute.dependant`), so that a request costs the extraction and
+validation of its parameters and nothing else: FastAPI's own way costs more than verifying the
+token and running the query together (docs/performance.md). Errors have FastAPI's form and come in
+its order: dependencies first, then path, query, headers, body.
+
+What cannot be bound (cookies, forms, several bodies, a `Response` parameter, ...) is refused at
+start with a `TypeError`.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, get_type_hints
+from urllib.parse import parse_qsl
+
+from fastapi import params
+from fastapi._compat import ModelField
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.http.problem_document import ProblemError
+
+MISSING: Final = object()
+"""Stands for a body that was not sent."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way into an operation. `user` is who sent it."""
+
+    request: Request
+    user: object
+    body: object = MISSING
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+
+Extractor = Callable[[Call], object]
+
+
+class Binding:
+    """Calls the endpoint of `route`; dependencies of the type `user_scheme` receive the user."""
+
+    def __init__(self, route: APIRoute, user_scheme: type) -> None:
+        self._endpoint = _Callable(route.dependant, user_scheme)
+        self.takes_body = self._endpoint.takes_body
+        if get_type_hints(route.endpoint).get("return") is not Response:
+            raise TypeError(f"{route.name}: an operation for users must return a Response")
+
+    async def __call__(self, call: Call) -> Response:
+        """Call the endpoint. Raises `RequestValidationError`, and what the endpoint raises."""
+        response = await self._endpoint(call)
+        if call.errors:
+            raise RequestValidationError(call.errors)
+        assert isinstance(response, Response)  # noqa: S101 - checked by its annotation, above
+        return response
+
+
+class _Callable:
+    """A function, and how each of its parameters is found in a request."""
+
+    def __init__(self, dependant: Dependant, user_scheme: type) -> None:
+        self._function = _coroutine_function(dependant)
+        _refuse_unbindable(dependant)
+        self._dependencies: list[tuple[str, _Callable | None]] = [
+            (
+                found.name or "",
+                None if isinstance(found.call, user_scheme) else _Callable(found, user_scheme),
+            )
+            for found in dependant.dependencies
+        ]
+        self._request_name = dependant.request_param_name
+        self._extractors: list[tuple[str, Extractor]] = [
+            *((found.name, _path(found)) for found in dependant.path_params),
+            *((found.name, _query(found)) for found in dependant.query_params),
+            *((found.name, _header(found)) for found in dependant.header_params),
+            *((found.name, _body(found)) for found in dependant.body_params),
+        ]
+        self.takes_body = bool(dependant.body_params)
+
+    async def __call__(self, call: Call) -> object:
+        """Return what the function returns; None where its parameters are not valid."""
+        before = len(call.errors)
+        arguments: dict[str, object] = {}
+        for name, dependency in self._dependencies:
+            arguments[name] = call.user if dependency is None else await dependency(call)
+        if self._request_name is not None:
+            arguments[self._request_name] = call.request
+        for name, extract in self._extractors:
+            arguments[name] = extract(call)
+        return None if len(call.errors) > before else await self._function(**arguments)
+
+
+def _coroutine_function(dependant: Dependant) -> Callable[..., Awaitable[object]]:
+    function = dependant.call
+    if not inspect.iscoroutinefunction(function):
+        raise TypeError(f"{function!r}: only coroutine functions can be bound")
+    return function
+
+
+def _refuse_unbindable(dependant: Dependant) -> None:
+    unbindable = (
+        dependant.cookie_params,
+        dependant.websocket_param_name,
+        dependant.http_connection_param_name,
+        dependant.response_param_name,
+        dependant.background_tasks_param_name,
+        dependant.security_scopes_param_name,
+        dependant.body_params[1:],
+        [found for found in dependant.body_params if type(found.field_info) is not params.Body],
+        dependant.query_params[1:],
+    )
+    if any(unbindable):
+        raise TypeError(f"{dependant.call!r}: has a parameter that cannot be bound")
+
+
+def _path(parameter: ModelField) -> Extractor:
+    alias, location = parameter.alias, ("path", parameter.alias)
+    return lambda call: _valid(call, parameter, call.request.path_params[alias], location)
+
+
+def _header(parameter: ModelField) -> Extractor:
+    location = ("header", parameter.alias)
+    name = parameter.alias.lower().encode("latin-1")
+
+    def extract(call: Call) -> object:
+        for found, value in call.request.scope["headers"]:
+            if found == name:
+                return _valid(call, parameter, value.decode("latin-1"), location)
+        return _valid(call, parameter, MISSING, location)
+
+    return extract
+
+
+def _query(parameter: ModelField) -> Extractor:
+    model = parameter.field_info.annotation
+    if not (inspect.isclass(model) and issubclass(model, BaseModel)):
+        raise TypeError(f"{parameter.name}: only a model of the whole query can be bound")
+    defaults = model()
+
+    def extract(call: Call) -> object:
+        text = call.request.scope["query_string"]
+        if not text:
+            return defaults
+        return _valid(call, parameter, _members(text.decode("latin-1")), ("query",))
+
+    return extract
+
+
+def _members(query: str) -> Mapping[str, str]:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        # Either of the two could be meant.
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "repeated_parameter", "Send each parameter once."
+        )
+    return members
+
+
+def _body(parameter: ModelField) -> Extractor:
+    return lambda call: _valid(call, parameter, call.body, ("body",))
+
+
+def _valid(call: Call, parameter: ModelField, value: object, location: tuple[str, ...]) -> object:
+    if value is MISSING:
+        if parameter.field_info.is_required():
+            call.errors.append(
+                {"type": "missing", "loc": location, "msg": "Field required", "input": None}
+            )
+            return None
+        return parameter.get_default()
+    valid, errors = parameter.validate(value, loc=location)
+    call.errors += errors
+    return valid

@@ -1,0 +1,46 @@
+"""`Services`: the parts of one running service, built by `app.py` and read by its routes."""
+
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
+
+from better_auth_keys import AccessTokenVerifier, KeySet, VerificationPolicy
+from service.accounts.issuer_client import BetterAuth
+from service.accounts.sessions import Sessions
+from service.database.execution import Database
+from service.http.draining import Draining
+from service.security.audit import NotFoundWatch, SecurityLog
+from service.security.key_watch import KeyWatch
+from service.security.rate_limits import RateLimits
+from service.tasks.cursor import CursorSigner
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the operations work with. `own_url` is None where SERVICE_URL is not set."""
+
+    database: Database
+    watch_database: Database
+    """The one connection of `key_watch`: a busy pool must not delay a revocation."""
+    policy: VerificationPolicy
+    key_set: KeySet
+    verifier: AccessTokenVerifier
+    key_watch: KeyWatch
+    rate_limits: RateLimits
+    security_log: SecurityLog
+    not_found: NotFoundWatch
+    better_auth: BetterAuth
+    sessions: Sessions
+    cursors: CursorSigner
+    draining: Draining
+    own_url: str | None
+    account_api: bool
+    max_tasks: int
+    require_verified_email: bool
+
+
+def services_of(request: HTTPConnection) -> Services:
+    """Return the parts of the service that handles the request."""
+    services = request.app.state.services
+    assert isinstance(services, Services)  # noqa: S101 - create_app sets nothing else
+    return services

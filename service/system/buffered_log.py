@@ -1,0 +1,68 @@
+"""A log handler that writes the lines of several requests at once.
+
+Writing each line by itself costs a request about 15 % of its time (docs/performance.md). While the
+service serves (`buffering`), lines wait for at most `SECONDS`; a warning is written at once, with
+everything before it. Before and after, every line is. A process that is killed loses the lines of
+its last `SECONDS`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, TextIO
+from weakref import WeakSet
+
+SECONDS: Final = 0.05
+MAX_LINES: Final = 500
+
+
+class BufferedHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to standard error, several at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffers = False
+        self._lines: list[str] = []
+        _handlers.add(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one record."""
+        try:
+            self._lines.append(self.format(record))
+        except Exception:  # noqa: BLE001 - as every handler of the standard library does
+            self.handleError(record)
+            return
+        urgent = record.levelno >= logging.WARNING or len(self._lines) >= MAX_LINES
+        if urgent or not self.buffers:
+            self.flush()
+        elif len(self._lines) == 1:
+            asyncio.get_running_loop().call_later(SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write the lines that wait."""
+        self.acquire()
+        try:
+            lines, self._lines = self._lines, []
+            if lines:
+                self.stream.write("\n".join(lines) + self.terminator)
+            super().flush()
+        finally:
+            self.release()
+
+
+_handlers: Final[WeakSet[BufferedHandler]] = WeakSet()
+
+
+@contextmanager
+def buffering() -> Iterator[None]:
+    """Hold lines back for a moment inside of the block, in which an event loop must run."""
+    handlers = list(_handlers)
+    for handler in handlers:
+        handler.buffers = True
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.buffers = False
+            handler.flush()

@@ -1,0 +1,109 @@
+"""Lines that wait for a moment: none is lost, none waits long, and a warning does not wait."""
+
+import asyncio
+import io
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from service.system import buffered_log
+from service.system.buffered_log import MAX_LINES, BufferedHandler, buffering
+
+
+class Written(io.StringIO):
+    """Counts how often something is written."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+@pytest.fixture
+def stream() -> Written:
+    return Written()
+
+
+@pytest.fixture
+def logger(stream: Written) -> Iterator[logging.Logger]:
+    handler = BufferedHandler()
+    handler.setStream(stream)
+    logger = logging.getLogger("tests.buffered")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    yield logger
+    logger.removeHandler(handler)
+    handler.close()
+
+
+def test_lines_outside_of_the_block_are_written_at_once(
+    logger: logging.Logger, stream: Written
+) -> None:
+    logger.info("one")
+    assert stream.getvalue() == "one\n"
+
+
+async def test_lines_wait_and_are_written_together(
+    logger: logging.Logger, stream: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buffered_log, "SECONDS", 0)
+    with buffering():
+        for number in range(3):
+            logger.info("line %d", number)
+        assert stream.getvalue() == ""
+        await asyncio.sleep(0)  # one turn of the loop is the moment
+        await asyncio.sleep(0)
+        assert stream.getvalue() == "line 0\nline 1\nline 2\n"
+        assert stream.writes == 1
+
+
+async def test_warning_is_written_at_once_after_what_came_before_it(
+    logger: logging.Logger, stream: Written
+) -> None:
+    with buffering():
+        logger.info("before")
+        logger.warning("now")
+        assert stream.getvalue() == "before\nnow\n"
+
+
+async def test_no_more_lines_wait_than_there_may_be(
+    logger: logging.Logger, stream: Written
+) -> None:
+    with buffering():
+        for _ in range(MAX_LINES + 1):
+            logger.info("line")
+        assert stream.getvalue() == "line\n" * MAX_LINES
+    assert stream.getvalue() == "line\n" * (MAX_LINES + 1)
+
+
+async def test_line_that_cannot_be_written_down_does_not_end_the_others(
+    logger: logging.Logger, stream: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    with buffering():
+        logger.info("%d", "no number")
+        logger.info("line")
+    assert stream.getvalue() == "line\n"
+
+
+@pytest.mark.parametrize("end", ["raise SystemError('crash')", "sys.exit(3)", "pass"])
+def test_process_that_ends_writes_what_waits(end: str) -> None:
+    program = f"""
+import asyncio, logging, sys
+from service.system.buffered_log import BufferedHandler, buffering
+logging.basicConfig(level=logging.INFO, handlers=[BufferedHandler()])
+async def main():
+    block = buffering()
+    block.__enter__()
+    logging.info("the last line")
+    {end}
+asyncio.run(main())
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "the last line" in done.stderr
