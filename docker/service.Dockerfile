@@ -21,7 +21,7 @@ RUN builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels ./ke
     && builder/bin/pip --python /opt/venv/bin/python install --no-deps --no-index wheels/*.whl
 
 FROM ${PYTHON_IMAGE}
-# Given by whoever builds a release.
+# Set by the build of a release.
 ARG VERSION=
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Better Auth resource server" \

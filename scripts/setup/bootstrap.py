@@ -175,14 +175,14 @@ def _require_venv_module(steps: SetUp) -> None:
 def _provide_programs(steps: SetUp) -> None:
     """In CI, install the programs that tests run, so that no test is skipped.
 
-    Elsewhere, recommend to install a browser, which the browser tests need.
+    Elsewhere, recommend installing a browser, which the browser tests need.
     """
     missing = [package for package, path in _PROGRAMS.items() if not path.exists()]
     if _may_install() and missing:
         with steps.task(f"{' and '.join(missing)} (apt-get)"):
             _install(steps, *missing)
     elif find_chromium() is None:
-        steps.tell("no Chromium: install it to run the browser tests (apt-get install chromium)")
+        steps.show("no Chromium: install it to run the browser tests (apt-get install chromium)")
 
 
 def _may_install() -> bool:

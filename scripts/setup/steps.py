@@ -86,7 +86,7 @@ class SetUp:
         sys.stderr.write(f"({text}) … ")
         sys.stderr.flush()
 
-    def tell(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Show a line that belongs to no task."""
         _show(f"{text}\n")
 

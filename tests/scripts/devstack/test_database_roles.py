@@ -75,7 +75,7 @@ async def test_better_auths_tables_are_closed_to_the_other_roles(
     server: EmbeddedPostgres, role: str
 ) -> None:
     async with connected(server, AUTH) as connection:
-        # In its own schema without naming it, for Better Auth names none.
+        # Without naming the schema, like Better Auth.
         await connection.execute("CREATE TABLE IF NOT EXISTS account (secret text)")
         assert await connection.fetchval("SHOW search_path") == "auth"
     async with connected(server, role) as connection:

@@ -20,7 +20,7 @@ sys.stdin.readline()
 
 @pytest.fixture
 def leftover(tmp_path: Path) -> subprocess.Popen[str]:
-    """A program that an earlier, dead stack on this folder has left, and that holds its lock."""
+    """A program that a killed stack left behind on this folder, and that holds its lock."""
     (tmp_path / "programs.lock").touch()
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / "programs.lock")],

@@ -269,7 +269,7 @@ def test_proxy_without_a_web_app_is_a_matter_of_usage(tmp_path: Path) -> None:
 
 
 def by_files(folder: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
-    """Set these by NAME_FILE alone."""
+    """Set these only by NAME_FILE."""
     for name, text in settings.items():
         (folder / name).write_text(f"{text}\n")
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""`mint-token`: a token of a local key, and when there is none."""
+"""`mint-token`: sign a token with a local key, and refuse to."""
 
 import json
 from pathlib import Path

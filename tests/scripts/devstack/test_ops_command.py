@@ -1,4 +1,4 @@
-"""`./scripts/ops`: an operators' command with the settings of a development stack."""
+"""`./scripts/ops`: run an operators' command with the settings of a development stack."""
 
 import asyncio
 import subprocess

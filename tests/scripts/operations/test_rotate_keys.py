@@ -1,4 +1,4 @@
-"""`rotate-keys` as an operator uses it, on Better Auth's table."""
+"""`rotate-keys`, used like an operator does, on Better Auth's table."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 class Said:
-    """What a run of the command came to."""
+    """The result of a run of the command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -185,7 +185,7 @@ def test_change_of_algorithm_is_asked_for_and_holds_whatever_the_issuer_is_set_t
     )
     assert do(issuer.signs_with()) == do(changed.signs_with()) == new
     assert do(issuer.serves()) == {old, waiting, new}
-    # Run again, it is done already; and the timer brings nothing back.
+    # A second run has nothing to do, and the timer does not publish the old algorithm again.
     assert rotate(*replace, *FORCE).out == f"already activated  {new} (ES256)\n"
     assert rotate("run", "--execute").code == 3
     assert [verb for verb, _, _ in do(events(issuer_database.auth))] == [
@@ -195,7 +195,7 @@ def test_change_of_algorithm_is_asked_for_and_holds_whatever_the_issuer_is_set_t
         "retire",
         "retire",
     ]
-    # And back.
+    # Change the algorithm back.
     monkeypatch.setenv("SIGNING_ALGORITHM", "EdDSA")
     back = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
     assert do(issuer.signs_with()) == do(changed.signs_with()) == new
@@ -220,7 +220,7 @@ def test_replica_that_does_not_take_the_algorithm_keeps_another_from_being_ended
     rotate: Rotate, issuer: Issuer, issuer_database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, es256 = do(issuer.mint_key(age=DAY)), Issuer(issuer.url, algorithm="ES256")
-    # Made by the issuer itself, for a pin.
+    # Created by the issuer itself, for a pin.
     new = do(es256.mint_key(age=HOUR))
     do(report(issuer_database.app, old, new))
     monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
@@ -409,7 +409,7 @@ def test_revoking_the_key_that_signs_has_another_sign(
     assert do(issuer.signs_with()) == standby
     again = rotate("revoke", stolen, "--reason", "leaked", "--execute", "--force")
     assert (again.code, again.out) == (0, f"already revoked  {stolen}\n")
-    # Nothing waits now: a new key is made, published and activated in the same transaction.
+    # No key is waiting now: a new key is published and activated in the same transaction.
     assert rotate("revoke", standby, "--reason", "leaked", "--execute").code == 0
     fresh = do(issuer.signs_with())
     assert do(issuer.serves()) == {fresh}
@@ -427,7 +427,7 @@ def test_successor_of_a_revoked_key_has_the_algorithm_that_everybody_takes(
     rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stolen = do(issuer.mint_key(age=DAY))
-    # In the middle of a change of algorithm: the new key waits, and not every replica takes it.
+    # During a change of algorithm: the new key is waiting, and not every replica accepts it.
     monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
     rotate("publish", "--execute")
     rotate("revoke", stolen, "--reason", "leaked", "--execute")
@@ -579,7 +579,7 @@ def test_table_of_over_a_hundred_rows_is_made_to_fit(
     assert len(served) == 80
     assert signed_with in served, "its tokens may be good"
     assert do(issuer.signs_with()) == kids[-1]
-    # The rest goes the usual way: retired now, and pruned when its tokens have expired.
+    # The other keys follow the plan: retired now, and pruned when their tokens have expired.
     assert rotate("run", "--execute").code == 0
     assert signed_with in do(issuer.serves())
     assert list(states(rotate).values()) == ["deactivated"] * 79 + ["active"]
@@ -589,13 +589,13 @@ def test_changed_secret(rotate: Rotate, issuer: Issuer, monkeypatch: pytest.Monk
     kid = do(issuer.mint_key(age=DAY))
     new = "another-secret-of-the-issuer-01234567"
     monkeypatch.setenv("BETTER_AUTH_SECRETS", f"2:{new}")
-    # Versioned secrets read what was written before them with the plain one.
+    # Versioned secrets also decrypt what was encrypted with the plain one before.
     said = rotate("reencrypt", "--execute")
     assert (said.code, said.out) == (0, f"re-encrypted  {kid}\n")
     assert rotate("reencrypt", "--execute").code == 3
     changed = Issuer(issuer.url, secrets=IssuerSecrets.parse(None, f"2:{new}"))
     assert do(changed.signs_with()) == kid
-    # A plain swap, back: what is there opens with the old secrets only.
+    # Change back to a plain secret: the keys can only be decrypted with the old secrets.
     monkeypatch.delenv("BETTER_AUTH_SECRETS")
     assert "the given secret does not decrypt it" in rotate("status").err
     refused = rotate("reencrypt", "--execute")

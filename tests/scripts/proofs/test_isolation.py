@@ -1,4 +1,4 @@
-"""The proof of isolation under load, in short; the program itself sends 100,000 requests."""
+"""A short run of the proof of isolation, which itself sends 100,000 requests."""
 
 import pytest
 

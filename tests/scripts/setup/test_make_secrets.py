@@ -1,4 +1,4 @@
-"""`make_secrets`: makes what is missing, readable by its owner alone, and changes nothing else."""
+"""`make_secrets`: create missing secrets as private files, and change nothing else."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_unknown_option_is_a_matter_of_usage(tmp_path: Path) -> None:
 
 
 def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
-    """Whoever has containers only has not run our set-up."""
+    """Users who only run containers have not run our set-up."""
     for name in (
         "make_secrets",
         "__init__.py",

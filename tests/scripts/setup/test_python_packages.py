@@ -1,4 +1,4 @@
-"""Locked packages: uv is told what pip is, and where it cannot install them pip does."""
+"""Locked packages: uv gets the configuration of pip, and if uv fails, pip installs them."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from scripts.setup.steps import SetUp, SetUpError
 
 STRATEGY = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
 PIP_INSTALL = "pip -m pip --disable-pip-version-check --no-input install"
-# Stand-ins that write down how they were called; the real ones need a registry.
+# Stand-ins that record their arguments, because the real programs need a registry.
 PIP = """#!/bin/sh
 case "$*" in
     *"config list") cat "$0.config" ;;
