@@ -79,7 +79,7 @@ def _run(url: DatabaseUrl, options: argparse.Namespace) -> int:
         )
     passwords = {role: secrets.token_urlsafe(24) for role in roles}
     if roles and options.out is not None:
-        # Written before the roles exist: on a full disk the passwords would be lost.
+        # Written first: if the disk is full, no role must exist whose password is lost.
         _write(options.out, _lines(url, passwords))
     try:
         names = asyncio.run(upgrade(url, passwords))

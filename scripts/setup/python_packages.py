@@ -51,7 +51,7 @@ def install_locked(steps: SetUp, python: Path, lock: Path, uv_lock: Path) -> Non
             env={**environment, **os.environ},
         )
     except SetUpError as error:
-        steps.note(f"with pip, because uv failed: {error}")
+        steps.note(f"with pip instead of uv: {error}")
         steps.run("python-packages", [*pip_install(python), "--require-hashes", "-r", str(lock)])
 
 

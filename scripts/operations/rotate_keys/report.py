@@ -212,7 +212,7 @@ def _alarms(keys: Sequence[SigningKey], target: Target) -> list[str]:
     if len(keys) > READ_LIMIT:
         alarms.append(
             f"there are {len(keys)} keys, and Better Auth reads only {READ_LIMIT} of them, in no"
-            " defined order: prune now"
+            " order: prune now"
         )
     return alarms
 

@@ -11,7 +11,11 @@ from typing import Literal
 
 from better_auth_keys import KeysError, Signer
 from better_auth_keys.rotation.plan import RotationRefusedError, Step, Verb, plan, standby
-from better_auth_keys.rotation.refusals import refuse_end_of_algorithm, refuse_lock_out
+from better_auth_keys.rotation.refusals import (
+    refuse_end_of_algorithm,
+    refuse_lock_out,
+    refuse_unusable,
+)
 from better_auth_keys.rotation.store import (
     KeyInUseError,
     KeyRing,
@@ -232,11 +236,8 @@ class Rotation:
         It has the same algorithm, so that clients that ask for it still get tokens, and replicas
         accept them.
         """
-        if not lost.usable and not self.force:
-            raise RotationRefusedError(
-                f"key {lost.kid} signs, but the given secret does not decrypt it, so a new key"
-                " would be of no use to the issuer: give the secret that the issuer uses"
-            )
+        if not self.force:
+            refuse_unusable(lost)
         outcomes = []
         waiting = standby(keys, lost.algorithm, excluded=excluded)
         if waiting is None:

@@ -55,8 +55,8 @@ async def test_file_is_made_for_us_alone_and_never_overwritten(
 
 
 REFUSED: dict[str, tuple[dict[str, str], list[str], int, str]] = {
-    "production": ({"ENVIRONMENT": "production"}, [], 2, "only with ENVIRONMENT=development"),
-    "production, unsaid": ({"ENVIRONMENT": ""}, [], 2, "only with ENVIRONMENT=development"),
+    "production": ({"ENVIRONMENT": "production"}, [], 2, "only for ENVIRONMENT=development"),
+    "production, unsaid": ({"ENVIRONMENT": ""}, [], 2, "only for ENVIRONMENT=development"),
     "no file named": ({"SIGNING_KEYS_FILE": ""}, [], 2, "SIGNING_KEYS_FILE: not set"),
     "no file there": ({"SIGNING_KEYS_FILE": "nowhere"}, [], 1, "no key signs"),
     "no lifetime": ({}, ["--lifetime", "0s"], 2, "positive"),

@@ -105,5 +105,5 @@ def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout.endswith("now: docker compose up\n")
+    assert done.stdout.endswith("next: docker compose up\n")
     assert contents(tmp_path).keys() == SECRETS.keys()

@@ -127,5 +127,5 @@ def test_pip_installs_them_where_uv_cannot_and_one_line_says_why(
     assert calls.splitlines()[-1] == f"{PIP_INSTALL} --require-hashes -r all.lock"
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert re.match(r"set-up  Python packages … \(with pip, for uv cannot: ", said)
+    assert re.match(r"set-up  Python packages … \(with pip instead of uv: ", said)
     assert reason in said
