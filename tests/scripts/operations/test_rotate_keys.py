@@ -627,7 +627,7 @@ FAILURES: dict[str, tuple[dict[str, str], int, str]] = {
     ),
     "no URL": ({"AUTH_DATABASE_URL": ""}, 2, "AUTH_DATABASE_URL: not set"),
     "no secret": ({"BETTER_AUTH_SECRET": ""}, 2, "BETTER_AUTH_SECRET (or"),
-    "wrong secret": ({"BETTER_AUTH_SECRET": "x" * 40}, 1, "does not open with the secret"),
+    "wrong secret": ({"BETTER_AUTH_SECRET": "x" * 40}, 1, "the given secret does not decrypt it"),
     "versions that are none": ({"BETTER_AUTH_SECRETS": "hunter2"}, 2, "entry 1 is not"),
     "no grace period": ({"JWKS_GRACE_PERIOD": ""}, 2, "JWKS_GRACE_PERIOD: not set"),
     "a span without unit": ({"JWKS_GRACE_PERIOD": "30"}, 2, "such as 90s"),
