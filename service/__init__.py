@@ -1,5 +1,3 @@
 """The web service: task CRUD for the users of a Better Auth app."""
 
-from typing import Final
-
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"

@@ -82,7 +82,6 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         redirect_slashes=False,
         max_body_size=MAX_BODY_BYTES,
     )
-    app.state.services = services
     add_problem_handlers(app)
     describe(app)
     add_docs(app)
@@ -90,12 +89,11 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         app.include_router(router)
     return Front(
         app,
+        services,
         operations=Operations(app, ROUTERS),
         proxies=TrustedProxies(settings.trusted_proxies),
         cors=Cors(settings.allowed_origins),
-        draining=services.draining,
         https_only=settings.environment == "production",
-        own_url=settings.own_url,
     )
 
 
@@ -118,7 +116,7 @@ def open_services(settings: Settings) -> Services:
         settings.issuer_url,
         origin=origin_of(settings.better_auth_url),
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
-        budget=settings.better_auth_seconds,
+        budget=settings.request_seconds,
     )
     revocations = Revocations(database, policy, session_lifetime=settings.session_lifetime)
     return Services(
@@ -129,10 +127,9 @@ def open_services(settings: Settings) -> Services:
         verifier=verifier,
         key_watch=key_watch,
         rate_limits=RateLimits(
-            settings.limits,
+            settings.rate_limits,
             storage=settings.rate_limit_url,
             key=settings.secret,
-            ipv6_prefix=settings.rate_limit_ipv6_prefix,
             fail_open=frozenset(settings.rate_limit_fail_open),
         ),
         security_log=security_log,
@@ -182,8 +179,8 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
         settings.database_url,
         pool_size=pool_size,
         budget=settings.request_seconds,
-        connect_seconds=settings.database_connect_seconds,
-        prepared_statements=settings.database_prepared_statements,
+        connect_seconds=settings.request_seconds,
+        prepared_statements=settings.database_url.prepared_statements,
         waited=metrics.POOL_WAIT.observe,
     )
 

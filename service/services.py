@@ -1,6 +1,10 @@
-"""`Services`: the parts of one running service, built by `app.py` and read by its routes."""
+"""`Services`: the parts of one running service, built by `app.py` and read by its routes.
+
+The front adds them to the scope of every request.
+"""
 
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.requests import HTTPConnection
 
@@ -13,6 +17,8 @@ from service.security.audit import NotFoundWatch, SecurityLog
 from service.security.key_watch import KeyWatch
 from service.security.rate_limits import RateLimits
 from service.tasks.cursor import CursorSigner
+
+SCOPE_KEY: Final = "services"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,6 @@ class Services:
 
 def services_of(request: HTTPConnection) -> Services:
     """Return the parts of the service that handles the request."""
-    services = request.app.state.services
-    assert isinstance(services, Services)  # noqa: S101 - create_app sets nothing else
+    services = request.scope[SCOPE_KEY]
+    assert isinstance(services, Services)  # noqa: S101 - front.py sets nothing else
     return services

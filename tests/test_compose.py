@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from scripts.proofs.compose import stand_ins
 from scripts.proofs.compose.confinement import HELD
 from scripts.setup.make_secrets import SECRETS
 from service.settings.model import Settings
+from service.settings.renamed import refusal
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKER = ROOT / "docker"
@@ -145,20 +147,33 @@ def test_no_container_is_given_what_is_refused_or_unknown(compose: Any) -> None:
             assert re.search(rf"^#?{setting}=", text, re.MULTILINE), f"{name}: {setting}"
 
 
+def migrate_with(compose: Any, folder: Path, **names: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command of the container `migrate`, where nothing is left to migrate."""
+    for program, line in (("migrate", "exit 3"), ("python", f'exec "{sys.executable}" "$@"')):
+        (folder / program).write_text(f"#!/bin/sh\n{line}\n")
+        (folder / program).chmod(0o755)
+    command = [part.replace("$$", "$") for part in compose["services"]["migrate"]["command"]]
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", **names}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True
+    )
+
+
 @pytest.mark.parametrize(
     ("set_names", "code"), [("", 0), ("   ", 0), (" HOST ", 1), ("HOST  DATABASE_URL", 1)]
 )
 def test_start_ends_with_the_names_of_the_settings_that_are_refused(
     compose: Any, tmp_path: Path, set_names: str, code: int
 ) -> None:
-    migrate = tmp_path / "migrate"
-    migrate.write_text("#!/bin/sh\nexit 3\n")
-    migrate.chmod(0o755)
-    command = [part.replace("$$", "$") for part in compose["services"]["migrate"]["command"]]
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REFUSED": set_names}
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    done = migrate_with(compose, tmp_path, REFUSED=set_names)
     assert done.returncode == code
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == set_names.split()
+
+
+def test_start_ends_with_what_replaces_old_names(compose: Any, tmp_path: Path) -> None:
+    done = migrate_with(compose, tmp_path, REFUSED="", RENAMED="  JWKS_FILE   RATE_LIMIT_LOGIN ")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [refusal("JWKS_FILE"), refusal("RATE_LIMIT_LOGIN")]
 
 
 @pytest.mark.parametrize(

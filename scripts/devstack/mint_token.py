@@ -4,7 +4,7 @@
     mint-token --subject ada --scope tasks:read  a token that can only read tasks
     mint-token --subject ada --out token.txt     write it to a new private file
 
-Signs with the active key of SIGNING_KEYS_FILE (or --file), which `./scripts/dev --api` creates and
+Signs with the active key of SIGNING_KEYS_URL (or --file), which `./scripts/dev --api` creates and
 `rotate-keys` rotates. Issuer and audience are the origin of BETTER_AUTH_URL. ./scripts/ops sets all
 of these. Refuses to run unless ENVIRONMENT is development.
 Exit codes: 0 done, 1 failed, 2 usage.
@@ -29,6 +29,7 @@ from scripts.operations.private_files import create_private
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
 from scripts.operations.rotate_keys.target import SigningAlgorithms
 from service.settings.base import SettingsModel
+from service.settings.types import KeyFile
 
 KEY_FILE: Final = "signing-keys.json"
 LIFETIME: Final = timedelta(hours=1)
@@ -40,7 +41,7 @@ class MintSettings(SettingsModel):
     """Where the key is, and the issuer of its tokens."""
 
     environment: str = "production"
-    signing_keys_file: Path | None = None
+    signing_keys_url: KeyFile | None = None
     signing_algorithm: SigningAlgorithms = ("EdDSA",)
     better_auth_url: Annotated[str, AfterValidator(origin_of)] = "http://localhost:3000"
 
@@ -92,9 +93,9 @@ def _mint(options: argparse.Namespace) -> str:
     settings = load(MintSettings)
     if settings.environment != "development":
         raise UsageError("only for ENVIRONMENT=development: in production Better Auth signs tokens")
-    path = options.file or settings.signing_keys_file
+    path = options.file or settings.signing_keys_url
     if path is None:
-        raise UsageError("SIGNING_KEYS_FILE: not set; it names the file of a local issuer's keys")
+        raise UsageError("SIGNING_KEYS_URL: not set; it names the file of a local issuer's keys")
     if not 0 < len(options.subject) <= _MAX_SUBJECT or not options.subject.isprintable():
         raise UsageError(f"--subject must have 1 to {_MAX_SUBJECT} printable characters")
     longest = VerificationPolicy("https://issuer", "https://issuer").max_lifetime
@@ -128,7 +129,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--issuer", help="instead of BETTER_AUTH_URL's origin")
     parser.add_argument("--audience", help="instead of BETTER_AUTH_URL's origin")
-    parser.add_argument("--file", type=Path, metavar="PATH", help="instead of SIGNING_KEYS_FILE")
+    parser.add_argument("--file", type=Path, metavar="PATH", help="instead of SIGNING_KEYS_URL")
     parser.add_argument("--out", type=Path, metavar="PATH", help="write to a new file")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     return parser

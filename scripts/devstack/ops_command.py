@@ -63,7 +63,7 @@ def _needs_database(arguments: Sequence[str], settings: Mapping[str, str]) -> bo
     command, *options = arguments
     if {"-h", "--help"} & set(options):
         return False
-    return not (command in _ON_KEY_FILE and settings.get("SIGNING_KEYS_FILE"))
+    return not (command in _ON_KEY_FILE and settings.get("SIGNING_KEYS_URL"))
 
 
 def _become(arguments: Sequence[str], home: Path, settings: Mapping[str, str]) -> NoReturn:

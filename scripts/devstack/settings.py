@@ -14,7 +14,7 @@ from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
 from service.settings.model import Settings
 from service.settings.reader import SettingsError, read
-from service.settings.types import Port
+from service.settings.types import Port, ServiceDatabaseUrl
 
 DEFAULT_HOME: Final = CHECKOUT / ".dev"
 # What any program may need from the environment. None of these is a secret.
@@ -37,8 +37,8 @@ _SURROUNDINGS: Final = (
     "NODE_EXTRA_CA_CERTS",
     "XDG_CACHE_HOME",
 )
-# Settings that web/ and the operators' commands must share, and their defaults.
-_ISSUER: Final[Mapping[str, str]] = {
+# Settings that web/ and the operators' commands must share, with web/'s defaults.
+ISSUER_DEFAULTS: Final[Mapping[str, str]] = {
     "ACCESS_TOKEN_LIFETIME": "15m",
     "SESSION_LIFETIME": "7d",
     "SIGNING_ALGORITHM": "EdDSA",
@@ -68,8 +68,12 @@ class StackSettings(SettingsModel):
 
     port: Port = 8000
     web_port: Port = 3000
+    """The port of web/."""
+
     https_port: Port = 8443
-    database_url: DatabaseUrl | None = None
+    """The port of the proxy: 8443 with `./scripts/dev --https`, 443 in containers."""
+
+    database_url: ServiceDatabaseUrl | None = None
     migration_database_url: DatabaseUrl | None = None
     auth_database_url: DatabaseUrl | None = None
     purge_database_url: DatabaseUrl | None = None
@@ -141,7 +145,9 @@ class DevSettings:
     @property
     def issuer_settings(self) -> dict[str, str]:
         """The settings that web/ and the operators' commands must share."""
-        return {name: self.environment.get(name, default) for name, default in _ISSUER.items()}
+        return {
+            name: self.environment.get(name, default) for name, default in ISSUER_DEFAULTS.items()
+        }
 
     def service_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         """Return the environment of the service: only its own settings. Empty means not set."""
@@ -160,10 +166,9 @@ class DevSettings:
             **self._behind_https,
             "DATABASE_URL": urls.app.setting,
             "DIRECT_DATABASE_URL": wanted.get("DIRECT_DATABASE_URL", "") if self.external else "",
-            "JWKS_URL": "",
+            "JWKS_URL": (home.folder / "jwks.json").as_uri() if self.api_only else "",
             # Without web/ there is no Better Auth.
             "ACCOUNT_API": "false" if self.api_only else wanted.get("ACCOUNT_API", ""),
-            "JWKS_FILE": str(home.folder / "jwks.json") if self.api_only else "",
             "JWT_ISSUER": "",
             "JWT_AUDIENCE": "",
             "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),
@@ -198,7 +203,7 @@ class DevSettings:
             **self.issuer_settings,
         }
         if self.api_only:
-            return {**common, "SIGNING_KEYS_FILE": str(home.folder / "signing-keys.json")}
+            return {**common, "SIGNING_KEYS_URL": (home.folder / "signing-keys.json").as_uri()}
         return {**common, "AUTH_DATABASE_URL": _text(urls.auth), **self._issuer_secrets(home)}
 
     @property
@@ -232,7 +237,7 @@ def read_settings(
     """Read the settings. Raises `UsageError`."""
     if https and api_only:
         raise UsageError("--https cannot be combined with --api, which does not run web/")
-    names = [*Settings.names(), *_ISSUER, *_ISSUER_SECRETS, "PINNED_KEYS"]
+    names = [*Settings.names(), *ISSUER_DEFAULTS, *_ISSUER_SECRETS, "PINNED_KEYS"]
     try:
         reading = read({*names, *StackSettings.names()}, dotenv=dotenv)
         stack = StackSettings.of(reading)

@@ -20,8 +20,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field
-
 from scripts.operations.commands import ONLY_SHOWN, Parser, UsageError, load
 from scripts.operations.exit_codes import DONE, NOTHING_DUE, USAGE, fail
 from scripts.operations.private_files import create_private
@@ -40,9 +38,8 @@ _SETTINGS: Final[Mapping[str, str]] = {
 class MigrateSettings(SettingsModel):
     """The database to migrate."""
 
-    migration_database_url: DatabaseUrl = Field(
-        description="not set; it names the role that owns the tables"
-    )
+    migration_database_url: DatabaseUrl
+    """PostgreSQL as the role that owns the tables, for `migrate`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from pydantic import Field
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -82,7 +81,10 @@ _BETTER_AUTHS: Final[_Due] = {
 class PurgeSettings(SettingsModel):
     """The databases to purge."""
 
-    purge_database_url: DatabaseUrl = Field(description="not set; it names the role purge")
+    purge_database_url: DatabaseUrl
+    """PostgreSQL as role `purge`, for `purge`. The role reaches only rows that can no longer be
+    restored."""
+
     auth_database_url: DatabaseUrl | None = None
 
 

@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from pydantic import Field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -67,7 +66,9 @@ _LIST: Final = text(
 class RevokeSettings(SettingsModel):
     """Better Auth's database, and how long a session lives."""
 
-    auth_database_url: DatabaseUrl = Field(description="not set; it names Better Auth's database")
+    auth_database_url: DatabaseUrl
+    """PostgreSQL as role `auth`: Better Auth's database."""
+
     session_lifetime: SessionLifetime = SESSION_LIFETIME
 
 

@@ -69,7 +69,6 @@ async def prove(
     database_url: str,
     load: Load,
     *,
-    prepared_statements: bool = True,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Counter[str]:
     """Send the load to a service on the database, and return the number of requests by kind.
@@ -82,12 +81,11 @@ async def prove(
         jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
         settings = Settings(
             environment="development",
-            rate_limit_tasks="1000000/second",
+            rate_limits="tasks=1000000/second",
             database_url=database_url,
             database_pool_size=load.pool,
-            database_prepared_statements=prepared_statements,
             better_auth_url=ORIGIN,
-            jwks_file=jwks,
+            jwks_url=jwks.as_uri(),
             # This proves isolation. How long requests wait does not matter.
             request_seconds=60,
         )
@@ -219,8 +217,8 @@ async def _on_server(server: EmbeddedPostgres, load: Load, *, pooler: bool) -> C
     if not pooler:
         return await prove(app, load, say=_say)
     with pgbouncer(server.port, user="app", password=passwords.app, connections=1) as port:
-        through = app.replace(f":{server.port}/", f":{port}/")
-        return await prove(through, load, prepared_statements=False, say=_say)
+        through = f"{app.replace(f':{server.port}/', f':{port}/')}?prepared_statement_cache_size=0"
+        return await prove(through, load, say=_say)
 
 
 def _say(line: str) -> None:

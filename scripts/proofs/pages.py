@@ -128,10 +128,10 @@ async def _measure(
         jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
         settings = Settings(
             environment="development",
-            rate_limit_tasks="1000000/second",
+            rate_limits="tasks=1000000/second",
             database_url=urls["app"].setting,
             better_auth_url=ORIGIN,
-            jwks_file=jwks,
+            jwks_url=jwks.as_uri(),
         )
         async with running(create_app(settings)) as client:
             client.headers.update(_headers(signer, OWNER))

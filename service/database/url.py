@@ -1,9 +1,12 @@
-"""A PostgreSQL URL as providers print it -> what SQLAlchemy and asyncpg take.
+"""Convert a PostgreSQL URL as providers print it to what SQLAlchemy and asyncpg take.
 
 Neon prints `postgresql://user:password@host/db?sslmode=require&channel_binding=require`; asyncpg
-knows neither parameter. `sslmode` becomes a TLS context, and one that verifies: libpq's `require`
-encrypts to whoever answers, which protects nothing. Where the URL says nothing, only this machine
-is reached without TLS. Channel binding is not available in asyncpg.
+knows neither parameter. `sslmode` becomes a TLS context that verifies the certificate: libpq's
+`require` encrypts without checking who answers, which protects nothing. Without `sslmode`, only
+this machine is reached without TLS. Channel binding is not available in asyncpg.
+
+`prepared_statement_cache_size=0`, SQLAlchemy's name, is taken in DATABASE_URL alone. It switches
+prepared statements off, for transaction poolers that do not support them (PgBouncer before 1.21).
 """
 
 import logging
@@ -26,53 +29,55 @@ _SCHEMES: Final = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 _VERIFIED: Final = frozenset({"require", "verify-ca", "verify-full"})
 _MAX_PORT: Final = 65_535
 _PLAIN: Final = frozenset({"disable"})
+_CACHE_SIZE: Final = "prepared_statement_cache_size"
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
     """Where to connect, and whether over verified TLS. Its text and repr mask the password.
 
-    `url` is SQLAlchemy's, without parameters, and holds the password; `sslmode` is None where the
-    URL had none.
+    `url` is SQLAlchemy's, without parameters, and holds the password; `sslmode` is None if the URL
+    had none.
     """
 
     url: URL
     sslmode: str | None
+    prepared_statements: bool = True
 
     def __str__(self) -> str:
         return self._setting.render_as_string(hide_password=True)
 
     @property
     def tls(self) -> bool:
-        """Whether to connect over TLS, which is then verified."""
+        """Whether to connect over TLS, which then verifies the certificate."""
         if self.sslmode is None:
             return not is_loopback(self.url.host or "")
         return self.sslmode in _VERIFIED
 
     @property
     def setting(self) -> str:
-        """The URL with its password, as one may keep it in a setting."""
+        """The URL with its password, as it is written in a setting."""
         return self._setting.render_as_string(hide_password=False)
 
     @property
     def dsn(self) -> str:
-        """The URL with its password, as asyncpg itself takes it."""
+        """The URL with its password, in the form for asyncpg."""
         return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def ssl_argument(self) -> ssl.SSLContext | bool:
-        """Give asyncpg's `ssl` argument, stated in either case: its own default is to try."""
+        """Return asyncpg's `ssl` argument, always explicit: by default asyncpg only tries TLS."""
         return ssl.create_default_context() if self.tls else False
 
     def connect_args(self) -> dict[str, ssl.SSLContext | bool]:
-        """Give the argument by its name."""
+        """Return the arguments for SQLAlchemy's `connect_args`."""
         return {"ssl": self.ssl_argument()}
 
     def without_pooler(self) -> "DatabaseUrl":
-        """Return the same database without Neon's pooler between."""
+        """Return the same database, reached without Neon's pooler."""
         return replace(self, url=self.url.set(host=direct(self.url.host or "")))
 
     def of_role(self, user: str, password: str, *, pooler: bool) -> "DatabaseUrl":
-        """Return the same database as another role reaches it."""
+        """Return the URL of the same database for another role."""
         host = self.url.host or ""
         host = pooled(host) if pooler else direct(host)
         return replace(self, url=self.url.set(username=user, password=password, host=host))
@@ -80,11 +85,13 @@ class DatabaseUrl:
     @property
     def _setting(self) -> URL:
         query = {} if self.sslmode is None else {"sslmode": self.sslmode}
+        if not self.prepared_statements:
+            query[_CACHE_SIZE] = "0"
         return self.url.set(drivername="postgresql", query=query)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: object, __: GetCoreSchemaHandler) -> CoreSchema:
-        """Have a model's field of this type take the URL's text."""
+        """Let a model's field of this type be set from the URL's text."""
         return no_info_plain_validator_function(_validate, serialization=to_string_ser_schema())
 
 
@@ -94,8 +101,11 @@ def _validate(value: object) -> DatabaseUrl:
     return parse_database_url(value if isinstance(value, str) else "")
 
 
-def parse_database_url(text: str) -> DatabaseUrl:
-    """Take a URL apart. Raises `ValueError`, without quoting the URL: it holds a password."""
+def parse_database_url(text: str, *, pooler_options: bool = False) -> DatabaseUrl:
+    """Parse a URL. `pooler_options` allows `prepared_statement_cache_size`.
+
+    Raises `ValueError`, without quoting the URL: it holds a password.
+    """
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -112,10 +122,14 @@ def parse_database_url(text: str) -> DatabaseUrl:
         raise ValueError("the host is no host name") from None
     query = dict(url.query)
     sslmode = query.pop("sslmode", None)
+    cache_size = query.pop(_CACHE_SIZE, None) if pooler_options else None
     if query.pop("channel_binding", None) not in (None, "disable"):
         logger.info("channel_binding in a database URL is not honoured: asyncpg has none")
     if query:
         raise ValueError(f"unknown parameters: {', '.join(sorted(query))}")
     if sslmode is not None and sslmode not in _VERIFIED | _PLAIN:
         raise ValueError("sslmode must be require, verify-ca, verify-full or disable")
-    return DatabaseUrl(url.set(drivername="postgresql+asyncpg", query={}), sslmode)
+    if cache_size not in (None, "0"):
+        raise ValueError(f"{_CACHE_SIZE} must be 0, which switches prepared statements off")
+    url = url.set(drivername="postgresql+asyncpg", query={})
+    return DatabaseUrl(url, sslmode, prepared_statements=cache_size is None)

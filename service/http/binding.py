@@ -11,7 +11,7 @@ start with a `TypeError`.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, get_type_hints
@@ -128,13 +128,14 @@ def _path(parameter: ModelField) -> Extractor:
 
 def _header(parameter: ModelField) -> Extractor:
     location = ("header", parameter.alias)
+    absent = _absent(parameter, location)
     name = parameter.alias.lower().encode("latin-1")
 
     def extract(call: Call) -> object:
         for found, value in call.request.scope["headers"]:
             if found == name:
                 return _valid(call, parameter, value.decode("latin-1"), location)
-        return _valid(call, parameter, MISSING, location)
+        return absent(call)
 
     return extract
 
@@ -166,17 +167,29 @@ def _members(query: str) -> Mapping[str, str]:
 
 
 def _body(parameter: ModelField) -> Extractor:
-    return lambda call: _valid(call, parameter, call.body, ("body",))
+    location = ("body",)
+    absent = _absent(parameter, location)
+
+    def extract(call: Call) -> object:
+        if call.body is MISSING:
+            return absent(call)
+        return _valid(call, parameter, call.body, location)
+
+    return extract
 
 
 def _valid(call: Call, parameter: ModelField, value: object, location: tuple[str, ...]) -> object:
-    if value is MISSING:
-        if parameter.field_info.is_required():
-            call.errors.append(
-                {"type": "missing", "loc": location, "msg": "Field required", "input": None}
-            )
-            return None
-        return parameter.get_default()
     valid, errors = parameter.validate(value, loc=location)
     call.errors += errors
     return valid
+
+
+def _absent(parameter: ModelField, location: tuple[str, ...]) -> Extractor:
+    """Return what stands for a parameter that was not sent: its default, or an error."""
+    if parameter.field_info.is_required():
+        error = {"type": "missing", "loc": location, "msg": "Field required", "input": None}
+        return lambda call: call.errors.append(error)
+    default = parameter.get_default()
+    if isinstance(default, Hashable):
+        return lambda _call: default
+    raise TypeError(f"{parameter.name}: its default could be changed by a request")

@@ -17,11 +17,11 @@ from starlette.types import Message, Receive, Scope, Send
 from service.http.answer_headers import RawHeaders, complete_headers, request_id_of
 from service.http.body_limit import MAX_BODY_BYTES, declared_length
 from service.http.cors import Cors
-from service.http.draining import Draining
 from service.http.error_table import LOGGED, answer
 from service.http.forwarded import HSTS, TrustedProxies, https_required
 from service.http.operations import Operations
 from service.http.problem_document import ContentTooLargeError, internal_error
+from service.services import SCOPE_KEY, Services
 from service.system.metrics import count_request
 
 logger: Final = logging.getLogger("service.requests")
@@ -32,24 +32,22 @@ _CLOSE: Final = (b"connection", b"close")
 class Front:
     """Wraps the application. With `https_only`, requests over plain HTTP are turned away."""
 
-    def __init__(  # noqa: PLR0913 - all but the first by name
+    def __init__(  # noqa: PLR0913 - the parts of it by name
         self,
         app: FastAPI,
+        services: Services,
         *,
         operations: Operations,
         proxies: TrustedProxies,
         cors: Cors,
-        draining: Draining,
         https_only: bool,
-        own_url: str | None,
     ) -> None:
         self._app = app
+        self._services = services
         self._operations = operations
         self._proxies = proxies
         self._cors = cors
-        self._draining = draining
         self._https_only = https_only
-        self._own_url = own_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request. No answer leaves without its request id and a line in the log."""
@@ -57,6 +55,7 @@ class Front:
             await self._app(scope, receive, send)
             return
         started_at, status = time.perf_counter(), 0
+        scope[SCOPE_KEY] = self._services
         names_scheme = await self._proxies.apply(scope, receive, send)
         request_id = scope["request_id"] = request_id_of(scope["headers"])
         method = scope["method"]
@@ -97,10 +96,9 @@ class Front:
         if _is_preflight(scope):
             return self._cors.preflight(scope)
         if declared_length(scope) > MAX_BODY_BYTES:
-            scope["app"] = self._app
             return answer(Request(scope), ContentTooLargeError())
         if self._https_only and names_scheme and scope["scheme"] != "https":
-            return https_required(scope, self._own_url)
+            return https_required(scope, self._services.own_url)
         return await self._operations.respond(scope, receive)
 
     def _further_headers(self, scope: Scope) -> RawHeaders:
@@ -109,7 +107,7 @@ class Front:
         # HSTS means something over HTTPS only (RFC 6797 section 7.2).
         if self._https_only and scope["scheme"] == "https":
             further = (*further, HSTS)
-        return (*further, _CLOSE) if self._draining.begun else further
+        return (*further, _CLOSE) if self._services.draining.begun else further
 
 
 def _is_preflight(scope: Scope) -> bool:

@@ -24,6 +24,8 @@ logger = logging.getLogger("service")
 
 Kind = Literal["register", "login", "refresh", "logout", "account", "tasks"]
 
+# A client usually holds a whole /64.
+_IPV6_PREFIX: Final = 64
 _PAUSE_SECONDS: Final = 5.0
 _STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://")
 
@@ -76,14 +78,12 @@ class RateLimits:
         *,
         storage: str | None,
         key: bytes,
-        ipv6_prefix: int,
         fail_open: frozenset[Kind],
     ) -> None:
         self._limits = limits
         self._windows = {kind: (item.amount, item.get_expiry()) for kind, item in limits.items()}
         self._local = LocalCounters()
         self._shared = None if storage is None else _shared_counters(storage, key)
-        self._ipv6_prefix = ipv6_prefix
         self._fail_open = fail_open
         self._down_until = float("-inf")
         self._down = False
@@ -116,7 +116,7 @@ class RateLimits:
 
         Raises `RateLimitedError`, `RateLimitUnavailableError`.
         """
-        await self.hit(kind, counted_as(address, self._ipv6_prefix))
+        await self.hit(kind, counted_as(address, _IPV6_PREFIX))
 
     async def close(self) -> None:
         """Close the connections to the store."""

@@ -1,23 +1,31 @@
-"""Settings as typed models: what was read is parsed once, and every mistake is reported at once."""
+"""Settings as typed models: each value is parsed once, and all mistakes are reported at once."""
 
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from service.settings.durations import short
 from service.settings.reader import Reading, SettingsError, read
 
-# No type of setting accepts it: checks that look at an unreadable setting are left out.
+# No type of setting accepts it, so checks that involve an unreadable setting are skipped.
 _UNREADABLE: Final = object()
 
 
 class SettingsModel(BaseModel):
-    """Settings of one program. A field is set by the variable of its name in capitals.
+    """The settings of one program. Each field is read from the variable of its name in capitals.
 
-    The description of a required field is the message where its variable is not set.
+    The docstring below a field is its description in docs/settings.md and .env.example. For a
+    setting that several programs read, the first of their models that has one describes it.
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
     )
 
     @classmethod
@@ -46,16 +54,29 @@ class SettingsModel(BaseModel):
             for mistake in error.errors(include_input=False, include_url=False):
                 field, text = str(mistake["loc"][0]), mistake["msg"].removeprefix("Value error, ")
                 if mistake["type"] == "missing":
-                    text = cls.model_fields[field].description or "required; see .env.example"
+                    text = f"not set{cls._purpose(field)}; see docs/settings.md"
                 mistakes.setdefault(field.upper(), f"{field.upper()}: {text}")
             raise SettingsError(mistakes.values()) from None
         if mistakes:
             raise SettingsError(mistakes.values())
         return settings
 
+    @classmethod
+    def _purpose(cls, field: str) -> str:
+        sentence, _, _ = (cls.model_fields[field].description or "").partition(".")
+        return sentence and f" ({sentence})"
+
 
 def shown(value: object) -> str:
-    """Return a setting's value as text. Secrets are masked by their types."""
+    """Return a setting's value as text, as it is written in a setting. Types mask their secrets."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={item}" for name, item in value.items())
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, timedelta):
+        return short(value)
     return "" if value is None else str(value)

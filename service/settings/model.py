@@ -1,35 +1,37 @@
-"""Every setting of the service, checked at start; all mistakes are reported at once.
+"""The settings of the service, checked at start; all mistakes are reported at once.
 
-Settings come from the environment or from `.env` (the environment wins), or from a file that
-`NAME_FILE` names there. Empty means not set.
 `production` is the default, and what would be dangerous there is refused rather than documented.
 """
 
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from limits import RateLimitItem
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from better_auth_keys import JWKS_PATH, check_key_url, origin_of
 from service.database.url import DatabaseUrl
-from service.security.rate_limits import Kind, parse_limit
+from service.security.rate_limits import Kind
 from service.security.revocations import SESSION_LIFETIME
 from service.settings.base import SettingsModel
 from service.settings.reader import SettingsError
 from service.settings.types import (
+    DEFAULT_LIMITS,
     Algorithms,
     CertificatesFile,
     CommaSeparated,
     Hosts,
+    HttpKeyUrl,
+    IssuerNames,
     KeyUrl,
+    Limits,
     Networks,
+    Origin,
     Port,
-    RateLimit,
     RateLimitStorage,
+    ServiceDatabaseUrl,
     SessionLifetime,
+    file_path,
     require_tls,
     split_list,
 )
@@ -40,48 +42,117 @@ MIN_SECRET_LENGTH: Final = 32
 class Settings(SettingsModel):
     """The service's settings.
 
-    A check that looks at two settings stands with the later of them, and is left out where the
-    earlier one is wrong itself: so all mistakes come at once, and each only once.
+    A check of two settings belongs to the later of them, and is skipped if the earlier one is wrong
+    itself. So all mistakes are reported at once, and each of them once.
     """
 
     environment: Literal["production", "development"] = "production"
-    database_url: DatabaseUrl
+    """`production` refuses what would be dangerous there. `development` is for one machine."""
+
+    database_url: ServiceDatabaseUrl
+    """PostgreSQL as role `app`, which row-level security binds. The URL that Neon prints can be
+    used as it is. TLS is verified; only this machine, and a URL with `sslmode=disable`, is reached
+    without it. Add `prepared_statement_cache_size=0` behind a transaction pooler that does not
+    support prepared statements (PgBouncer before 1.21)."""
+
     direct_database_url: DatabaseUrl | None = None
+    """The same database without a transaction pooler, which cannot LISTEN. Changed keys and
+    revocations arrive over it at once. Default: `DATABASE_URL` without Neon's pooler."""
+
     plain_http_hosts: Hosts = ()
+    """Hosts that may be reached without TLS, besides this machine, such as a container's name;
+    comma-separated."""
+
     better_auth_url: str
-    better_auth_internal_url: KeyUrl | None = None
+    """The URL of the app that runs Better Auth. Its origin is the issuer and audience of tokens."""
+
+    better_auth_internal_url: HttpKeyUrl | None = None
+    """Where the service and `rotate-keys` reach Better Auth inside a private network. Default:
+    `BETTER_AUTH_URL`."""
+
     jwks_url: KeyUrl | None = None
-    jwks_file: Path | None = None
-    jwt_issuer: CommaSeparated = ()
+    """Where the issuer's public keys are. `file:///path/to/jwks.json` reads them from a file, and
+    again when it changes. Default: `/api/auth/jwks` at `BETTER_AUTH_INTERNAL_URL`."""
+
+    jwt_issuer: IssuerNames = ()
+    """The names of the one issuer, comma-separated. Default: the origin of `BETTER_AUTH_URL`."""
+
     jwt_audience: CommaSeparated = ()
+    """Audiences, of which a token must carry one; comma-separated. Default: the origin of
+    `BETTER_AUTH_URL`."""
+
     jwt_algorithms: Algorithms = ("EdDSA", "RS256")
+    """Accepted signature algorithms, among EdDSA (also called Ed25519), RS256, PS256, ES256 and
+    ES512. There are no shared secrets."""
+
     ca_file: CertificatesFile | None = None
+    """A PEM file of certificate authorities to trust besides the system's, for reaching Better
+    Auth."""
+
     cors_origins: CommaSeparated = ()
-    service_url: str | None = None
+    """Browser origins that may call the API, comma-separated. Default: the origin of
+    `BETTER_AUTH_URL`."""
+
+    service_url: Origin | None = None
+    """The origin of the service as its clients reach it. Challenges name it (RFC 9728), and web/
+    calls it. Default: in development `http://localhost:<PORT>`."""
+
     web_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    """Worker processes."""
+
     service_secret: SecretStr | None = None
+    """Signs page cursors: at least 32 characters, the same on every replica. Never used for tokens.
+    Required in production (`openssl rand -base64 32`)."""
+
     host: str = "127.0.0.1"
+    """The address to listen on."""
+
     port: Port = 8000
+    """The port to listen on."""
+
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
-    database_connect_seconds: Annotated[float, Field(gt=0, le=60)] = 10
-    database_prepared_statements: bool = True
+    """Database connections of each process."""
+
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = 0
+    """How long to serve on after SIGTERM, with `/readyz` answering 503, so that load balancers stop
+    sending requests."""
+
     account_api: bool = True
-    better_auth_seconds: Annotated[float, Field(gt=0, le=60)] = 10
-    request_seconds: Annotated[float, Field(gt=0, le=60)] = 5
+    """`false` if no Better Auth runs, as with `./scripts/dev --api`: register, login, refresh, and
+    logout with a refresh token then answer 501."""
+
+    request_seconds: Annotated[float, Field(gt=0, le=60)] = 10
+    """How long a request waits for another system before it is answered with 503. Each of these is
+    limited to it: opening a database connection, the work on it, and a call to Better Auth. A
+    database that sleeps, as on Neon, takes seconds to wake."""
+
+    rate_limits: Limits = DEFAULT_LIMITS
+    """Limits by kind; kinds that are not named keep their default. register, login, refresh and
+    logout count by client address, account by the e-mail address of a sign-in or registration, and
+    tasks by user. Beyond a limit, requests are answered with 429."""
+
     rate_limit_storage: RateLimitStorage = None
-    rate_limit_register: RateLimit = parse_limit("5/minute")
-    rate_limit_login: RateLimit = parse_limit("5/minute")
-    rate_limit_refresh: RateLimit = parse_limit("60/minute")
-    rate_limit_logout: RateLimit = parse_limit("30/minute")
-    rate_limit_account: RateLimit = parse_limit("10/minute")
-    rate_limit_tasks: RateLimit = parse_limit("600/minute")
-    rate_limit_ipv6_prefix: Annotated[int, Field(ge=32, le=128)] = 64
+    """`redis://...` or `valkey://...`, for several processes to count together. Default: each
+    process counts for itself."""
+
     rate_limit_fail_open: Annotated[tuple[Kind, ...], BeforeValidator(split_list)] = ("tasks",)
+    """The kinds of `RATE_LIMITS` that are served without counting while that storage is
+    unavailable, comma-separated; the others are answered with 503."""
+
     trusted_proxies: Networks = ()
+    """Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted,
+    comma-separated."""
+
     session_lifetime: SessionLifetime = SESSION_LIFETIME
+    """How long a session lives after its last use, at most 400d; the same for the service, web/ and
+    `revoke-tokens`. Tokens of an ended session are refused for this long after the last one
+    that was refused."""
+
     max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    """Tasks of one user, without deleted ones. Beyond it, creating one is answered with 409."""
+
     require_verified_email: bool = False
+    """Refuse tokens, with 403, whose claim `emailVerified` is not true."""
 
     @field_validator("better_auth_url")
     @classmethod
@@ -89,23 +160,12 @@ class Settings(SettingsModel):
         require_tls(value, info)
         return value.rstrip("/")
 
-    @field_validator("jwt_issuer")
+    @field_validator("jwks_url")
     @classmethod
-    def _issuer_names(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        for name in value:
-            require_tls(name, info)
-        return value
-
-    @field_validator("jwks_file")
-    @classmethod
-    def _one_key_source(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        url, issuer = info.data.get("jwks_url", "wrong"), info.data.get("better_auth_url")
-        if value is not None and url is not None:
-            raise ValueError("cannot be combined with JWKS_URL; set one of them")
-        if value is not None and value.is_dir():
-            raise ValueError("is a folder")
+    def _key_source(cls, value: str | None, info: ValidationInfo) -> str | None:
+        issuer = info.data.get("better_auth_url")
         internal = info.data.get("better_auth_internal_url", "wrong")
-        if value is None and issuer is not None and {url, internal} == {None}:
+        if issuer is not None and value is None and internal is None:
             try:
                 check_key_url(issuer, info.data.get("plain_http_hosts", ()))
             except ValueError as error:
@@ -117,13 +177,8 @@ class Settings(SettingsModel):
     def _origins(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "*" in value and info.data.get("environment") != "development":
             raise ValueError("'*' is refused in production; list the origins")
-        # A browser sends bare origins: with a path or a slash none would ever be equal.
+        # A browser sends bare origins, which never equal a URL with a path or a trailing slash.
         return tuple(item if item == "*" else require_tls(item, info) for item in value)
-
-    @field_validator("service_url")
-    @classmethod
-    def _own_origin(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return None if value is None else require_tls(value, info)
 
     @field_validator("service_secret")
     @classmethod
@@ -132,7 +187,7 @@ class Settings(SettingsModel):
             if info.data.get("web_concurrency", 1) > 1:
                 raise ValueError("required by WEB_CONCURRENCY: workers read each other's cursors")
             if info.data.get("environment") == "development":
-                # One process, one developer: cursors die with the process and nobody minds.
+                # Cursors then end with the one process of one developer.
                 return SecretStr(secrets.token_urlsafe(MIN_SECRET_LENGTH))
             raise ValueError("required in production (openssl rand -base64 32)")
         if len(value.get_secret_value()) < MIN_SECRET_LENGTH:
@@ -141,7 +196,7 @@ class Settings(SettingsModel):
 
     @property
     def listening_url(self) -> DatabaseUrl:
-        """The database without a pooler between, which could not LISTEN."""
+        """The database without a transaction pooler, which cannot LISTEN."""
         return self.direct_database_url or self.database_url.without_pooler()
 
     @property
@@ -151,17 +206,22 @@ class Settings(SettingsModel):
 
     @property
     def audiences(self) -> frozenset[str]:
-        """The audiences of which a token must name one."""
+        """The accepted audiences; a token must name one of them."""
         return frozenset(self.jwt_audience or (origin_of(self.better_auth_url),))
 
     @property
     def key_url(self) -> str:
-        """Where the issuer publishes its keys."""
+        """Where the issuer's keys are: an http(s) or a `file:` URL."""
         return self.jwks_url or f"{self.issuer_url}{JWKS_PATH}"
 
     @property
+    def jwks_file(self) -> Path | None:
+        """The file with the issuer's keys, if JWKS_URL names one."""
+        return file_path(self.key_url)
+
+    @property
     def issuer_url(self) -> str:
-        """Where this process reaches Better Auth itself, whatever name it has outside."""
+        """Where this process reaches Better Auth, which may have another name outside."""
         return (self.better_auth_internal_url or self.better_auth_url).rstrip("/")
 
     @property
@@ -171,32 +231,20 @@ class Settings(SettingsModel):
 
     @property
     def own_url(self) -> str | None:
-        """The service as its clients reach it, where that is known."""
+        """The origin of the service as its clients reach it, if it is known."""
         if self.service_url is None and self.environment == "development":
             return f"http://localhost:{self.port}"
         return self.service_url
 
     @property
-    def limits(self) -> Mapping[Kind, RateLimitItem]:
-        """The rate limits."""
-        return {
-            "register": self.rate_limit_register,
-            "login": self.rate_limit_login,
-            "refresh": self.rate_limit_refresh,
-            "logout": self.rate_limit_logout,
-            "account": self.rate_limit_account,
-            "tasks": self.rate_limit_tasks,
-        }
-
-    @property
     def rate_limit_url(self) -> str | None:
-        """Where they are counted; None for this process. It may hold a password."""
+        """The store of the rate limits, or None for this process. It may hold a password."""
         url = self.rate_limit_storage
         return None if url is None else url.get_secret_value()
 
     @property
     def secret(self) -> bytes:
-        """The key of our own signatures (cursors). Never used for tokens."""
+        """The key that signs page cursors. Never used for tokens."""
         if self.service_secret is None:
-            raise SettingsError(["SERVICE_SECRET: missing"])
+            raise SettingsError(["SERVICE_SECRET: not set"])
         return self.service_secret.get_secret_value().encode()

@@ -1,14 +1,15 @@
-"""Read the text of settings. Nothing else looks for them in the environment or in `.env`.
+"""Read the text of settings. No other module reads them from the environment or from `.env`.
 
-1. The environment wins over `.env`. A name whose text is empty or blank is not set.
+1. The environment wins over `.env`. A setting whose text is empty or blank is not set.
 2. `NAME_FILE` names a file that holds the value of `NAME`. Setting both in one layer is a mistake.
-3. ASCII whitespace around a value is not part of it, wherever the value is from.
-4. A file holds at most 64 KiB of UTF-8; a byte order mark is skipped. A file that is empty or that
-   cannot be read is a mistake: a secret that is missing must not look like one that was never set.
-5. Messages name the setting and never repeat what it was set to, not even a path.
+3. ASCII whitespace around a value is removed, wherever the value comes from.
+4. A file holds at most 64 KiB of UTF-8; a byte order mark is skipped. A file that is empty or
+   cannot be read is a mistake: a missing secret must not look like one that was never set.
+5. Messages name the setting and never repeat its value, not even a path.
+6. An old name that is still set is a mistake (`service/settings/renamed.py`).
 
-`web/lib/setting-reader.ts` reads the environment of web/ by the same rules. One table of cases
-holds both readers to them: `tests/service/settings/test_reader.py`.
+`web/lib/setting-reader.ts` reads the environment of web/ by rules 1 to 5. One table of cases tests
+both readers: `tests/service/settings/test_reader.py`.
 """
 
 import os
@@ -20,13 +21,15 @@ from typing import Final
 
 from dotenv import dotenv_values
 
+from service.settings.renamed import names_beside, refusal
+
 _MAX_BYTES: Final = 64 * 1024
 _WHITESPACE: Final = " \t\r\n\f\v"
 _Layer = Mapping[str, str | None]
 
 
 class SettingsError(Exception):
-    """The settings cannot be used. `lines` has one line for each mistake, without its value."""
+    """The settings cannot be used. `lines` has one line for each mistake, without the value."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = [*lines]
@@ -35,7 +38,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The text of a setting, and where it is from."""
+    """The text of a setting, and where it comes from."""
 
     text: str = field(repr=False)
     source: str
@@ -43,7 +46,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was found: texts by name, and a line for each name whose text could not be read."""
+    """The texts that were found, and one line for each mistake, both by the setting's name."""
 
     given: Mapping[str, Given]
     mistakes: Mapping[str, str]
@@ -53,9 +56,14 @@ def read(
     names: Iterable[str], *, environment: _Layer = os.environ, dotenv: Path = Path(".env")
 ) -> Reading:
     """Read the settings `names`. Raises `SettingsError` if `.env` itself cannot be read."""
+    names = [*names]
     given: dict[str, Given] = {}
-    mistakes: dict[str, str] = {}
     layers = {"environment": environment, ".env": _dotenv(dotenv)}
+    mistakes = {
+        old: refusal(old)
+        for old in names_beside(names)
+        if any(_stripped(values, old, f"{old}_FILE") != ["", ""] for values in layers.values())
+    }
     for name in names:
         try:
             found = _find(name, layers)
@@ -69,7 +77,7 @@ def read(
 
 def _find(name: str, layers: Mapping[str, _Layer]) -> Given | None:
     for layer, values in layers.items():
-        text, path = ((values.get(key) or "").strip(_WHITESPACE) for key in (name, f"{name}_FILE"))
+        text, path = _stripped(values, name, f"{name}_FILE")
         if text and path:
             raise SettingsError([f"{name}: {name}_FILE is set as well; keep one of them"])
         if text:
@@ -77,6 +85,10 @@ def _find(name: str, layers: Mapping[str, _Layer]) -> Given | None:
         if path:
             return Given(_read(Path(path), f"{name}_FILE: the file"), f"{path} ({layer})")
     return None
+
+
+def _stripped(values: _Layer, *names: str) -> list[str]:
+    return [(values.get(name) or "").strip(_WHITESPACE) for name in names]
 
 
 def _dotenv(path: Path) -> _Layer:
@@ -105,6 +117,6 @@ def _read(path: Path, what: str, *, required: bool = True) -> str:
 def _require_utf8(text: str, name: str) -> str:
     try:
         text.encode()
-    except UnicodeEncodeError:  # what Python makes of other bytes in the environment
+    except UnicodeEncodeError:  # Python's form of other bytes in the environment
         raise SettingsError([f"{name}: is not UTF-8"]) from None
     return text

@@ -1,12 +1,14 @@
-"""Types of settings: what text each takes, and what that becomes."""
+"""Types of settings: which text each accepts, and the value that it becomes."""
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from limits import RateLimitItem
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
@@ -19,31 +21,40 @@ from better_auth_keys import (
     is_loopback,
     origin_of,
 )
-from service.security.rate_limits import check_storage, parse_limit
+from service.database.url import DatabaseUrl, parse_database_url
+from service.security.rate_limits import Kind, check_storage, parse_limit
 from service.settings.durations import parse_duration
 
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _MAX_PORT: Final = 65_535
 # Browsers keep no cookie for longer.
 _LONGEST_SESSION: Final = timedelta(days=400)
+DEFAULT_LIMITS: Final[Mapping[Kind, RateLimitItem]] = {
+    "register": parse_limit("5/minute"),
+    "login": parse_limit("5/minute"),
+    "refresh": parse_limit("60/minute"),
+    "logout": parse_limit("30/minute"),
+    "account": parse_limit("10/minute"),
+    "tasks": parse_limit("600/minute"),
+}
 _T = TypeVar("_T")
 
 
 def parsed(kind: type[_T], parse: Callable[[str], _T]) -> PlainValidator:
-    """Return the validator that makes a `kind` of text; one that is made already stays as it is."""
+    """Return a validator that parses text to a `kind`; a value of that type is left as it is."""
 
     def validate(value: object) -> _T:
         if isinstance(value, kind):
             return value
         if not isinstance(value, str):
-            raise ValueError("must be text")  # noqa: TRY004 - pydantic takes ValueErrors for mistakes
+            raise ValueError("must be text")  # noqa: TRY004 - pydantic reports ValueErrors
         return parse(value)
 
     return PlainValidator(validate)
 
 
 def split_list(value: object) -> object:
-    """Take a comma-separated list apart."""
+    """Return the parts of a comma-separated list."""
     if isinstance(value, str):
         return tuple(item.strip() for item in value.split(",") if item.strip())
     return value
@@ -71,7 +82,7 @@ def _hosts(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def require_tls(url: str, info: ValidationInfo) -> str:
-    """Give the origin of a URL that may be trusted; raise `ValueError` if it may not."""
+    """Return the origin of a URL. Raises `ValueError` for plain HTTP where TLS is required."""
     origin = origin_of(url)
     host = host_of(url)
     plain = host in info.data.get("plain_http_hosts", ()) or is_loopback(host)
@@ -81,9 +92,62 @@ def require_tls(url: str, info: ValidationInfo) -> str:
     return origin
 
 
-def _key_url(value: str, info: ValidationInfo) -> str:
+def _issuer_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    for name in names:
+        require_tls(name, info)
+    return names
+
+
+def _http_key_url(value: str, info: ValidationInfo) -> str:
     check_key_url(value, info.data.get("plain_http_hosts", ()))
     return value
+
+
+def file_path(url: str) -> Path | None:
+    """Return the path of a `file:` URL (RFC 8089), or None for another URL. Raises `ValueError`."""
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        return None
+    text = unquote(parts.path)
+    local = parts.netloc in {"", "localhost"} and text.startswith("/") and "\0" not in text
+    if not local or parts.query or parts.fragment:
+        raise ValueError("must name a file of this machine, such as file:///path/to/keys.json")
+    if Path(text).is_dir():
+        raise ValueError("is a folder")
+    return Path(text)
+
+
+def _key_url(value: str, info: ValidationInfo) -> str:
+    return value if file_path(value) else _http_key_url(value, info)
+
+
+def _key_file(text: str) -> Path:
+    path = file_path(text)
+    if path is None:
+        raise ValueError("must be a file: URL, such as file:///path/to/keys.json")
+    return path
+
+
+def _limits(value: object) -> object:
+    """Parse `login=5/minute,tasks=600/minute`; kinds that are not named keep their default."""
+    if not isinstance(value, str):
+        return value
+    found: dict[Kind, RateLimitItem] = {}
+    for item in filter(None, map(str.strip, value.split(","))):
+        name, _, limit = (part.strip() for part in item.partition("="))
+        kind = next((kind for kind in DEFAULT_LIMITS if kind == name), None)
+        if kind is None:
+            raise ValueError(
+                "must list kinds, such as tasks=600/minute,login=5/minute; the kinds are"
+                f" {', '.join(DEFAULT_LIMITS)}"
+            )
+        if kind in found:
+            raise ValueError(f"names {kind} twice; name each of {', '.join(DEFAULT_LIMITS)} once")
+        try:
+            found[kind] = parse_limit(limit)
+        except ValueError as error:
+            raise ValueError(f"{kind} {error}") from None
+    return {**DEFAULT_LIMITS, **found}
 
 
 def _certificates(value: Path) -> Path:
@@ -131,18 +195,28 @@ def _networks(value: object) -> object:
     except ValueError:
         raise ValueError("lists addresses and networks, such as 10.0.0.0/8") from None
     if any(network.prefixlen == 0 for network in networks):
-        raise ValueError("must not be everybody: whoever asks could claim any address")
+        raise ValueError("must not contain every address: any client could then forge its own")
     return networks
 
 
 CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(split_list)]
 Algorithms = Annotated[CommaSeparated, AfterValidator(_known_algorithms)]
 Hosts = Annotated[CommaSeparated, AfterValidator(_hosts)]
+Origin = Annotated[str, AfterValidator(require_tls)]
+IssuerNames = Annotated[CommaSeparated, AfterValidator(_issuer_names)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
+HttpKeyUrl = Annotated[str, AfterValidator(_http_key_url)]
 KeyUrl = Annotated[str, AfterValidator(_key_url)]
+KeyFile = Annotated[Path, parsed(Path, _key_file)]
+ServiceDatabaseUrl = Annotated[
+    DatabaseUrl, parsed(DatabaseUrl, partial(parse_database_url, pooler_options=True))
+]
 CertificatesFile = Annotated[Path, AfterValidator(_certificates)]
 Port = Annotated[int, parsed(int, _port)]
-RateLimit = Annotated[RateLimitItem, parsed(RateLimitItem, parse_limit)]
+Limits = Annotated[
+    Mapping[Kind, Annotated[RateLimitItem, parsed(RateLimitItem, parse_limit)]],
+    BeforeValidator(_limits),
+]
 Duration = Annotated[timedelta, parsed(timedelta, _positive_duration)]
 SessionLifetime = Annotated[timedelta, parsed(timedelta, _session_lifetime)]
 RateLimitStorage = Annotated[SecretStr | None, AfterValidator(_store)]

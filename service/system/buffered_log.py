@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 SECONDS: Final = 0.05
 MAX_LINES: Final = 500
+_LOOKED_UP: Final = ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing")
 
 
 class BufferedHandler(logging.StreamHandler[TextIO]):
@@ -60,9 +61,16 @@ def buffering() -> Iterator[None]:
     handlers = list(_handlers)
     for handler in handlers:
         handler.buffers = True
+    # No format here shows the caller, the thread or the process. These are the switches that the
+    # standard library's "Logging HOWTO" names for not looking them up.
+    kept = {name: getattr(logging, name) for name in _LOOKED_UP}
+    for name in _LOOKED_UP:
+        setattr(logging, name, None)
     try:
         yield
     finally:
+        for name, value in kept.items():
+            setattr(logging, name, value)
         for handler in handlers:
             handler.buffers = False
             handler.flush()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
+from service.http.json_response import JsonResponse
 from service.http.openapi import headers, problems
 from service.http.problem_document import NotFoundError, ProblemError
 from service.security.authentication import (
@@ -139,7 +140,7 @@ async def list_tasks(
     if more:
         key = getattr(items[-1], query.sort.removeprefix("-"))
         cursor = cursors.write(user.owner, query, Position(key, items[-1].id))
-    return _json(page_json(TaskPage(items, cursor)))
+    return JsonResponse(page_json(TaskPage(items, cursor)), HTTPStatus.OK, (_PRIVATE,))
 
 
 @router.post(
@@ -187,7 +188,9 @@ async def get_task(
     """Give one of your tasks."""
     task = _found(await tasks.get(task_id))
     if is_unchanged(task, if_none_match):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers_of(task))
+        response = Response(status_code=HTTPStatus.NOT_MODIFIED)
+        response.raw_headers += [_PRIVATE, _etag(task)]
+        return response
     return _task(task)
 
 
@@ -253,20 +256,14 @@ def _found(task: Task | None) -> Task:
     return task
 
 
-def _headers_of(task: Task) -> dict[str, str]:
-    return {**_CACHING, "ETag": etag_of(task)}
-
-
 def _task(task: Task, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return _json(task_json(task), status, _headers_of(task))
-
-
-def _json(
-    body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None
-) -> Response:
     # Written here and not by FastAPI, which would validate our own rows a second time.
-    return Response(body, status, headers or _CACHING, "application/json")
+    return JsonResponse(task_json(task), status, (_PRIVATE, _etag(task)))
+
+
+def _etag(task: Task) -> tuple[bytes, bytes]:
+    return b"etag", etag_of(task).encode()
 
 
 # No shared cache may keep what belongs to one user (RFC 9111 section 5.2.2.7).
-_CACHING: Final = {"Cache-Control": "private, no-cache"}
+_PRIVATE: Final = (b"cache-control", b"private, no-cache")

@@ -20,7 +20,7 @@ from scripts.devstack.postgres.files import short_hash
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 180
-LIMITS = [f"RATE_LIMIT_{kind}" for kind in ("REGISTER", "LOGIN", "REFRESH", "LOGOUT", "ACCOUNT")]
+LIMITED = ("register", "login", "refresh", "logout", "account")
 
 
 @dataclass
@@ -79,7 +79,7 @@ def started(home: Path, *options: str, web: str, api: str, **settings: str) -> I
     with subprocess.Popen(
         [ROOT / "scripts" / "dev", "--home", home, *options],
         # Hashing passwords is slow on purpose, and this machine may be busy.
-        env={**environment, "BETTER_AUTH_SECONDS": "30", **settings},
+        env={**environment, "REQUEST_SECONDS": "30", **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -114,6 +114,6 @@ def stack(home: Path) -> Iterator[Stack]:
         # Two processes of the service: what one is told the other has to hear.
         WEB_CONCURRENCY="2",
         # Everybody here has one address.
-        **dict.fromkeys(LIMITS, "1000/minute"),
+        RATE_LIMITS=",".join(f"{kind}=1000/minute" for kind in LIMITED),
     ) as running:
         yield running

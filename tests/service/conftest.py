@@ -18,7 +18,6 @@ from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 
 ORIGIN = "http://localhost:3000"
-LIMITS = [f"rate_limit_{kind}" for kind in get_args(Kind)]
 Person = Callable[..., httpx.Headers]
 
 
@@ -31,20 +30,24 @@ def signer() -> Signer:
 def settings(
     database: DatabaseUrls, signer: Signer, tmp_path_factory: pytest.TempPathFactory
 ) -> Settings:
-    jwks_file: Path = tmp_path_factory.mktemp("keys") / "jwks.json"
-    jwks_file.write_text(json.dumps({"keys": [signer.public_jwk()]}))
-    return settings_for(database.app, jwks_file=jwks_file)
+    jwks: Path = tmp_path_factory.mktemp("keys") / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
+    return settings_for(database.app, jwks_url=jwks.as_uri())
+
+
+def rates(**limits: str) -> str:
+    """Return a value of RATE_LIMITS with limits that no test reaches, but for the given ones."""
+    return ",".join(f"{kind}={limits.get(kind, '1000000/minute')}" for kind in get_args(Kind))
 
 
 def settings_for(database_url: str, **changes: object) -> Settings:
-    """Give settings that come from here alone, not from the machine's environment."""
+    """Return settings that do not depend on the machine's environment."""
     values = {
         "environment": "development",
         "database_url": database_url,
         "better_auth_url": ORIGIN,
         "service_secret": "0123456789abcdef0123456789abcdef",
-        # Tests of limits say their own.
-        **dict.fromkeys(LIMITS, "1000000/minute"),
+        "rate_limits": rates(),
         **changes,
     }
     every_field = {name: field.get_default() for name, field in Settings.model_fields.items()}

@@ -1,1 +1,1 @@
-"""check-config: every setting, where it comes from, and whether it works."""
+"""check-config: show every setting and where it comes from, and check that it works."""

@@ -1,13 +1,13 @@
-"""Show the service's settings, and try everything that they name.
+"""Show the service's settings, and check every system that they name.
 
     check-config               each setting with its source, secrets masked; then the checks
-    check-config --token FILE  also whether a token would be taken ("-" reads it from stdin)
+    check-config --token FILE  also check whether a token is accepted ("-" reads it from stdin)
     check-config --json        the same for machines
 
-Settings come from the environment or .env, or from files that NAME_FILE names there. Tried are: the
-database, its role and policies; whether changes are heard of at once; the issuer's keys, name and
-clock; the store of the rate limits. Nothing is changed.
-Exit codes: 0 all is well, 1 something is not (each with what to do), 2 usage.
+Settings come from the environment or .env, or from files that NAME_FILE names there; see
+docs/settings.md. The checks cover the database, its role and policies; whether changes arrive at
+once; the issuer's keys, origin and clock; and the rate-limit store. Nothing is changed.
+Exit codes: 0 everything is right, 1 something is wrong (with what to do about it), 2 usage.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, get_args
 
@@ -23,7 +23,8 @@ from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from scripts.operations.check_config.checks import Finding, findings, notes
+from scripts.operations.check_config.checks import findings, notes
+from scripts.operations.check_config.finding import Finding
 from scripts.operations.commands import Parser
 from scripts.operations.exit_codes import DONE, FAILED, USAGE
 from service.database.url import DatabaseUrl
@@ -36,40 +37,58 @@ _MAX_TOKEN: Final = 20_000
 
 @dataclass(frozen=True)
 class Row:
-    """One setting, as it may be shown."""
+    """One setting with its source; a secret in the value is masked."""
 
     name: str
     source: str
     value: str
 
 
+@dataclass(frozen=True)
+class Report:
+    """What check-config found, with the key names of `--json`."""
+
+    settings: Sequence[Row]
+    mistakes: Sequence[str]
+    checks: Sequence[Finding]
+    notes: Sequence[str]
+
+    @property
+    def wrong(self) -> int:
+        """The number of problems."""
+        return len(self.mistakes) + sum(not finding.good for finding in self.checks)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
+    """Run the command; return its exit code."""
     parser = Parser("check-config", __doc__)
-    parser.add_argument("--token", metavar="FILE", help="a token to try; - reads it from stdin")
+    parser.add_argument("--token", metavar="FILE", help="a token to check; - reads it from stdin")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     options = parser.parse_args(argv)
-    logging.getLogger().addHandler(logging.NullHandler())  # what is wrong is said below, once
+    logging.getLogger().addHandler(logging.NullHandler())  # every problem is reported once, below
     try:
         token = None if options.token is None else _token(options.token)
     except (OSError, UnicodeDecodeError) as error:
         print(f"check-config: --token: {error}", file=sys.stderr)
         return USAGE
-    settings, mistakes, rows = None, [], []
+    report = _report(token)
+    if options.json:
+        print(json.dumps(asdict(report)))
+    else:
+        _print(report)
+    return FAILED if report.wrong else DONE
+
+
+def _report(token: str | None) -> Report:
+    rows: list[Row] = []
     try:
         reading = read(Settings.names())
-        rows = _rows(reading, None)
+        rows = _rows(reading, {})
         settings = Settings.of(reading)
-        rows = _rows(reading, settings)
     except SettingsError as error:
-        mistakes = error.lines
-    found = [] if settings is None else asyncio.run(findings(settings, token))
-    said = [] if settings is None else notes(settings)
-    if options.json:
-        _tell_machine(rows, mistakes, found, said)
-    else:
-        _tell(rows, mistakes, found, said)
-    return DONE if not mistakes and all(finding.good for finding in found) else FAILED
+        return Report(rows, error.lines, [], [])
+    found = asyncio.run(findings(settings, token))
+    return Report(_rows(reading, _effective(settings)), [], found, notes(settings))
 
 
 def _token(path: str) -> str:
@@ -77,8 +96,7 @@ def _token(path: str) -> str:
     return text.strip().removeprefix("Bearer ")
 
 
-def _rows(reading: Reading, settings: Settings | None) -> list[Row]:
-    effective = {} if settings is None else _effective(settings)
+def _rows(reading: Reading, effective: Mapping[str, str]) -> list[Row]:
     rows = []
     for field, info in Settings.model_fields.items():
         name = field.upper()
@@ -88,7 +106,7 @@ def _rows(reading: Reading, settings: Settings | None) -> list[Row]:
         if name in reading.mistakes:
             source, value = "unreadable", ""
         types = {info.annotation, *get_args(info.annotation)}
-        # Any other URL may have a password in it, which is then among the mistakes.
+        # A URL of another type may hold a password: it is one of the mistakes.
         if {SecretStr, DatabaseUrl} & types or "@" in value:
             value = _masked(value)
         rows.append(Row(name, source, value))
@@ -96,10 +114,10 @@ def _rows(reading: Reading, settings: Settings | None) -> list[Row]:
 
 
 def _effective(settings: Settings) -> Mapping[str, str]:
-    """Give what the service goes by, where it follows from other settings too."""
+    """Return the values that the service uses; some follow from other settings."""
     derived: dict[str, object] = {
         "better_auth_internal_url": settings.issuer_url,
-        "jwks_url": settings.key_url if settings.jwks_file is None else "",
+        "jwks_url": settings.key_url,
         "jwt_issuer": tuple(sorted(settings.issuers)),
         "jwt_audience": tuple(sorted(settings.audiences)),
         "cors_origins": settings.allowed_origins,
@@ -111,7 +129,7 @@ def _effective(settings: Settings) -> Mapping[str, str]:
 
 
 def _masked(value: str) -> str:
-    """Mask a secret; of a URL only the password is one."""
+    """Mask a secret; in a URL, only the password."""
     if "://" not in value:
         return "***" if value else ""
     try:
@@ -120,37 +138,22 @@ def _masked(value: str) -> str:
         return "***"
 
 
-def _tell(
-    rows: Sequence[Row], mistakes: Sequence[str], found: Sequence[Finding], said: Sequence[str]
-) -> None:
-    name_width = max((len(row.name) for row in rows), default=0)
-    source_width = max((len(row.source) for row in rows), default=0)
-    for row in rows:
+def _print(report: Report) -> None:
+    name_width = max((len(row.name) for row in report.settings), default=0)
+    source_width = max((len(row.source) for row in report.settings), default=0)
+    for row in report.settings:
         print(f"{row.name:<{name_width}}  {row.source:<{source_width}}  {row.value}".rstrip())
     print()
-    for mistake in mistakes:
+    for mistake in report.mistakes:
         print(f"wrong  {mistake}")
-    for finding in found:
+    for finding in report.checks:
         cure = f"; {finding.cure}" if finding.cure and not finding.good else ""
         print(f"{'ok' if finding.good else 'wrong':<5}  {finding.check}: {finding.said}{cure}")
-    for note in said:
+    for note in report.notes:
         print(f"note   {note}")
-    wrong = len(mistakes) + sum(not finding.good for finding in found)
-    if wrong:
-        things = "thing is" if wrong == 1 else "things are"
-        print(f"check-config: {wrong} {things} wrong; see above", file=sys.stderr)
-
-
-def _tell_machine(
-    rows: Sequence[Row], mistakes: Sequence[str], found: Sequence[Finding], said: Sequence[str]
-) -> None:
-    document = {
-        "settings": [vars(row) for row in rows],
-        "mistakes": [*mistakes],
-        "checks": [vars(finding) for finding in found],
-        "notes": [*said],
-    }
-    print(json.dumps(document))
+    if report.wrong:
+        things = "thing is" if report.wrong == 1 else "things are"
+        print(f"check-config: {report.wrong} {things} wrong; see above", file=sys.stderr)
 
 
 if __name__ == "__main__":

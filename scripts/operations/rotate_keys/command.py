@@ -15,7 +15,7 @@ Without --execute the command only shows what would happen. Without KID it works
 keys, that are due. Each algorithm has its own keys: publish and activate without KID use the first
 algorithm of SIGNING_ALGORITHM, unless --algorithm names another; run rotates all of them.
 --json writes JSON. --force --reason WHY does what would otherwise be refused because it would lock
-users out. --file PATH, or SIGNING_KEYS_FILE, works on keys in a file (./scripts/dev --api).
+users out. --file PATH, or SIGNING_KEYS_URL, works on keys in a file (./scripts/dev --api).
 
 From the environment or .env: AUTH_DATABASE_URL (Better Auth's tables); BETTER_AUTH_SECRET and
 BETTER_AUTH_SECRETS as in web/ and, if these no longer decrypt the keys, OLD_BETTER_AUTH_SECRET and

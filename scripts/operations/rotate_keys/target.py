@@ -4,7 +4,6 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, SecretStr
@@ -22,7 +21,18 @@ from scripts.operations.commands import UsageError, load, operator
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
 from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
-from service.settings.types import CertificatesFile, CommaSeparated, Duration, Hosts, KeyUrl, parsed
+from service.settings.types import (
+    CertificatesFile,
+    CommaSeparated,
+    Duration,
+    Hosts,
+    HttpKeyUrl,
+    KeyFile,
+    KeyUrl,
+    ServiceDatabaseUrl,
+    file_path,
+    parsed,
+)
 
 # Keys in a file are served until they are pruned.
 _FOR_EVER: Final = timedelta(days=36_500)
@@ -47,30 +57,62 @@ SigningAlgorithms = Annotated[CommaSeparated, AfterValidator(signing_algorithms)
 
 
 class RotationSettings(SettingsModel):
-    """Where the keys are, how web/ uses them, and where both can be checked."""
+    """Where the signing keys are, and what web/ and the service do with them."""
 
-    signing_keys_file: Path | None = None
+    signing_keys_url: KeyFile | None = None
+    """A file of signing keys, for development without Better Auth:
+    `file:///path/to/signing-keys.json`. `rotate-keys` then works on that file, and `mint-token`
+    signs with it."""
+
     auth_database_url: DatabaseUrl | None = None
-    database_url: DatabaseUrl | None = None
+    """PostgreSQL as role `auth`, whose search_path is the schema `auth`: Better Auth's database."""
+
+    database_url: ServiceDatabaseUrl | None = None
+
     better_auth_secret: SecretStr | None = None
+    """Better Auth's secret, at least 32 characters. Private keys are encrypted with it. The service
+    never has it."""
+
     better_auth_secrets: VersionedSecrets | None = None
+    """Better Auth's versioned secrets, the current one first: `2:new,1:old`. `BETTER_AUTH_SECRET`
+    then decrypts what was encrypted before there were versions."""
+
     old_better_auth_secret: SecretStr | None = None
+    """For `rotate-keys reencrypt`: the secret that the private keys were encrypted with before."""
+
     old_better_auth_secrets: VersionedSecrets | None = None
+    """For `rotate-keys reencrypt`: the versioned secrets from before."""
+
     signing_algorithm: SigningAlgorithms = ("EdDSA",)
+    """Algorithms that web/ signs with, the default first, comma-separated: among EdDSA, ES256,
+    ES512, RS256 and PS256. The service must accept each of them (`JWT_ALGORITHMS`)."""
+
     pinned_keys: CommaSeparated = ()
+    """The kids that a `signingKeyId` in Better Auth's configuration names, comma-separated.
+    `rotate-keys` does not retire or revoke these keys without `--force`."""
+
     access_token_lifetime: Duration | None = None
+    """How long an access token is valid."""
+
     jwks_grace_period: Duration | None = None
+    """How long a retired key is served. `rotate-keys` has no default for it, so that it cannot
+    differ from web/'s."""
+
     plain_http_hosts: Hosts = ()
     better_auth_url: str | None = None
-    better_auth_internal_url: KeyUrl | None = None
+    better_auth_internal_url: HttpKeyUrl | None = None
     jwks_url: KeyUrl | None = None
     ca_file: CertificatesFile | None = None
 
     @property
     def key_url(self) -> str | None:
-        """The URL of the issuer's key set, if a setting names it."""
+        """The URL of the issuer's key set, if a setting names it.
+
+        A `file:` URL does not count: it names the service's copy.
+        """
         issuer = self.better_auth_internal_url or self.better_auth_url
-        return self.jwks_url or (issuer and issuer.rstrip("/") + JWKS_PATH)
+        published = None if self.jwks_url and file_path(self.jwks_url) else self.jwks_url
+        return published or (issuer and issuer.rstrip("/") + JWKS_PATH)
 
 
 @dataclass(frozen=True)
@@ -107,10 +149,10 @@ class Target:
         """Read the target from settings and options. Raises `UsageError`."""
         settings = load(RotationSettings)
         algorithms = settings.signing_algorithm
-        path = options.file or settings.signing_keys_file
+        path = options.file or settings.signing_keys_url
         if path is not None:
             if not path.parent.is_dir():
-                raise UsageError(f"SIGNING_KEYS_FILE (--file): there is no folder {path.parent}")
+                raise UsageError(f"SIGNING_KEYS_URL (--file): there is no folder {path.parent}")
             store = FileSigningKeys(path, algorithm=algorithms[0])
             policy = _policy(options, settings, grace=_FOR_EVER)
             return cls(store, policy, algorithms, None, None, None)

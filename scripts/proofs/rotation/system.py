@@ -68,7 +68,7 @@ class System:
                 "ACCESS_TOKEN_LIFETIME": self.token_lifetime,
                 "JWT_ALGORITHMS": self.algorithms,
                 # The simulated users send more requests than real ones.
-                "RATE_LIMIT_TASKS": "1000000/minute",
+                "RATE_LIMITS": "tasks=1000000/minute",
             },
             external=None,
         )

@@ -91,7 +91,7 @@ def test_service_environment_is_one_the_service_takes(
 def test_settings_of_another_issuer_do_not_reach_into_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("JWKS_URL", "JWKS_FILE", "JWT_ISSUER", "JWT_AUDIENCE", "BETTER_AUTH_URL"):
+    for name in ("JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "BETTER_AUTH_URL"):
         monkeypatch.setenv(name, "https://elsewhere.example.com")
     monkeypatch.setenv("CORS_ORIGINS", "http://localhost:5173")
     settings = read(tmp_path)
@@ -206,13 +206,13 @@ def test_operators_get_what_web_has_of_the_keys(
     assert {name: operators[name] for name in shared} == {name: web[name] for name in shared}
     assert operators["SIGNING_ALGORITHM"] == "ES256,EdDSA"
     assert operators["PINNED_KEYS"] == "a,b"
-    assert "SIGNING_KEYS_FILE" not in operators
+    assert "SIGNING_KEYS_URL" not in operators
 
 
 def test_operators_of_a_stack_without_web_have_a_file_of_keys(tmp_path: Path) -> None:
     settings = read(tmp_path, api_only=True)
     operators = settings.operators_environment(home_of(settings), URLS)
-    assert operators["SIGNING_KEYS_FILE"] == str(settings.home / "signing-keys.json")
+    assert operators["SIGNING_KEYS_URL"] == (settings.home / "signing-keys.json").as_uri()
     assert not {"BETTER_AUTH_SECRET", "AUTH_DATABASE_URL"} & set(operators)
 
 

@@ -15,7 +15,7 @@ ORIGIN = "http://localhost:3000"
 async def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ENVIRONMENT", "development")
-    monkeypatch.setenv("SIGNING_KEYS_FILE", str(tmp_path / "signing-keys.json"))
+    monkeypatch.setenv("SIGNING_KEYS_URL", (tmp_path / "signing-keys.json").as_uri())
     monkeypatch.setenv("BETTER_AUTH_URL", ORIGIN)
     await provide_signer(tmp_path)
     return tmp_path
@@ -57,8 +57,8 @@ async def test_file_is_made_for_us_alone_and_never_overwritten(
 REFUSED: dict[str, tuple[dict[str, str], list[str], int, str]] = {
     "production": ({"ENVIRONMENT": "production"}, [], 2, "only for ENVIRONMENT=development"),
     "production, unsaid": ({"ENVIRONMENT": ""}, [], 2, "only for ENVIRONMENT=development"),
-    "no file named": ({"SIGNING_KEYS_FILE": ""}, [], 2, "SIGNING_KEYS_FILE: not set"),
-    "no file there": ({"SIGNING_KEYS_FILE": "nowhere"}, [], 1, "no key signs"),
+    "no file named": ({"SIGNING_KEYS_URL": ""}, [], 2, "SIGNING_KEYS_URL: not set"),
+    "no file there": ({"SIGNING_KEYS_URL": "file:///nowhere"}, [], 1, "no key signs"),
     "no lifetime": ({}, ["--lifetime", "0s"], 2, "positive"),
     "a lifetime that nobody takes": ({}, ["--lifetime", "25h"], 2, "at most 86400s"),
     "a lifetime without a unit": ({}, ["--lifetime", "900"], 2, "such as 90s"),

@@ -35,7 +35,9 @@ def test_command_runs_with_the_stacks_settings_and_no_others(tmp_path: Path) -> 
         }
     )
     assert (tmp_path / "operators.env").stat().st_mode & 0o777 == 0o600
-    done = run("--home", str(tmp_path), "rotate-keys", "status", SIGNING_KEYS_FILE="/elsewhere")
+    done = run(
+        "--home", str(tmp_path), "rotate-keys", "status", SIGNING_KEYS_URL="file:///elsewhere"
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "rotate-keys: cannot reach the database (ConnectionRefusedError)\n"
 
@@ -113,7 +115,7 @@ def test_stopped_stack_without_a_web_app_still_mints_tokens_and_shows_its_keys(
     home = DevHome(tmp_path)
     keys = home.folder / "signing-keys.json"
     asyncio.run(provide_signer(home.folder))
-    stack = {**STOPPED, "SIGNING_KEYS_FILE": str(keys), "ENVIRONMENT": "development"}
+    stack = {**STOPPED, "SIGNING_KEYS_URL": keys.as_uri(), "ENVIRONMENT": "development"}
     home.write_operators_environment(stack)
     command = ("--home", str(home.folder))
     assert run(*command, "mint-token", "--subject", "ada").stdout.count(".") == 2

@@ -1,4 +1,4 @@
-"""`check-config`: what the service goes by and where it is from, and what is wrong with it."""
+"""`check-config`: the service's settings, where they come from, and what is wrong with them."""
 
 import json
 import time
@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from better_auth_keys import Signer
-from scripts.operations.check_config.checks import Finding, findings
+from scripts.operations.check_config.checks import findings
 from scripts.operations.check_config.command import main
+from scripts.operations.check_config.finding import Finding
 from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, headers_of, settings_for, signer
@@ -51,13 +52,13 @@ async def found(settings: Settings, token: str | None = None) -> dict[str, Findi
     return {finding.check: finding for finding in await findings(settings, token)}
 
 
-async def test_what_works_is_said_to(make: Make) -> None:
+async def test_everything_that_works_is_a_good_finding(make: Make) -> None:
     checks = await found(make())
     assert [*checks] == ["database", "listening", "rate limits", "keys", "issuer", "clock"]
     assert all(finding.good for finding in checks.values()), checks
 
 
-@pytest.mark.parametrize("from_file", [False, True], ids=["JWKS_URL", "JWKS_FILE"])
+@pytest.mark.parametrize("from_file", [False, True], ids=["https", "file"])
 async def test_key_that_is_left_out_is_named_with_the_reason(
     make: Make, keys: JwksServer, signer: Signer, tmp_path: Path, *, from_file: bool
 ) -> None:
@@ -66,7 +67,7 @@ async def test_key_that_is_left_out_is_named_with_the_reason(
     keys.reply = Reply(body=document)
     file = tmp_path / "jwks.json"
     file.write_bytes(document)
-    changes = {"jwks_url": None, "jwks_file": file} if from_file else {}
+    changes = {"jwks_url": file.as_uri()} if from_file else {}
     finding = (await found(make(**changes)))["keys"]
     assert finding.good
     assert finding.said.endswith(f"{signer.kid} (EdDSA); cannot be used: zero (weak)")
@@ -80,7 +81,7 @@ async def test_owner_of_the_tables_is_refused_with_a_cure(
     assert "migrate --execute --out FILE" in finding.said
 
 
-async def test_nobody_there_is_one_finding_each_and_no_traceback(make: Make) -> None:
+async def test_systems_that_are_down_are_one_finding_each_and_no_traceback(make: Make) -> None:
     nobody = "http://127.0.0.1:1"
     checks = await found(
         make(
@@ -97,31 +98,31 @@ async def test_nobody_there_is_one_finding_each_and_no_traceback(make: Make) -> 
 
 
 @needs_pgbouncer
-async def test_pooler_that_keeps_what_is_said_is_noticed(
+async def test_pooler_that_drops_notifications_is_noticed(
     make: Make, database: DatabaseUrls
 ) -> None:
     with pooled(database.app, connections=2) as pooler:
-        through = {"database_url": pooler, "database_prepared_statements": False}
+        through = {"database_url": f"{pooler}?prepared_statement_cache_size=0"}
         finding = (await found(make(**through)))["listening"]
         assert not finding.good
         assert "without a transaction pooler" in finding.cure
         assert (await found(make(**through, direct_database_url=database.app)))["listening"].good
 
 
-async def test_keys_of_an_algorithm_that_is_not_taken_are_named(make: Make, signer: Signer) -> None:
+async def test_keys_of_an_algorithm_that_is_not_accepted_are_named(
+    make: Make, signer: Signer
+) -> None:
     finding = (await found(make(jwt_algorithms=("RS256",))))["keys"]
     assert not finding.good
     assert f"{signer.kid} (EdDSA)" in finding.said
     assert finding.cure.startswith("add EdDSA to JWT_ALGORITHMS")
 
 
-async def test_issuer_that_goes_by_another_name_is_noticed(
-    make: Make, issuer: IssuerServer
-) -> None:
+async def test_issuer_with_another_origin_is_noticed(make: Make, issuer: IssuerServer) -> None:
     issuer.answers[SIGN_OUT] = Answer({"code": "INVALID_ORIGIN"}, 403)
     finding = (await found(make()))["issuer"]
     assert not finding.good
-    assert finding.said == f"Better Auth does not go by the name {issuer.url}"
+    assert finding.said == f"Better Auth does not accept {issuer.url} as its own origin"
 
 
 async def test_issuer_name_that_no_token_will_carry_is_noticed(
@@ -142,7 +143,7 @@ async def test_clock_is_compared_with_the_issuers(
     assert (f"{'behind' if seconds > 0 else 'ahead of'} the issuer's" in finding.said) or good
 
 
-async def test_token_is_tried(make: Make, headers_of: Person, issuer: IssuerServer) -> None:
+async def test_token_is_checked(make: Make, headers_of: Person, issuer: IssuerServer) -> None:
     claims = {"iss": issuer.url, "aud": issuer.url}
     good = headers_of("ada", **claims)["Authorization"].removeprefix("Bearer ")
     assert (await found(make(), good))["token"].good
@@ -157,7 +158,7 @@ async def test_token_is_tried(make: Make, headers_of: Person, issuer: IssuerServ
 def environment(
     database: DatabaseUrls, signer: Signer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Path:
-    """Settings for the command itself: the database by a file, the issuer by .env."""
+    """Set what the command reads: the database by a file, the issuer by .env."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
@@ -167,7 +168,7 @@ def environment(
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
     (tmp_path / ".env").write_text("BETTER_AUTH_URL=https://app.example.com\n")
     monkeypatch.setenv("DATABASE_URL_FILE", str(secret))
-    monkeypatch.setenv("JWKS_FILE", str(jwks))
+    monkeypatch.setenv("JWKS_URL", jwks.as_uri())
     monkeypatch.setenv("SERVICE_SECRET", "hunter2hunter2hunter2hunter2hunter2")
     return tmp_path
 

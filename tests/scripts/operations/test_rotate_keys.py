@@ -60,7 +60,7 @@ def rotate(
         "ACCESS_TOKEN_LIFETIME",
         "BETTER_AUTH_URL",
         "JWKS_URL",
-        "SIGNING_KEYS_FILE",
+        "SIGNING_KEYS_URL",
         "PINNED_KEYS",
     ):
         monkeypatch.delenv(name, raising=False)

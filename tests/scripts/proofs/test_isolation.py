@@ -21,7 +21,7 @@ async def test_fault17_nor_do_they_on_one_connection_of_a_transaction_pooler(
     database: DatabaseUrls,
 ) -> None:
     with pooled(database.app, connections=1) as through:
-        sent = await prove(through, SHORT, prepared_statements=False)
+        sent = await prove(f"{through}?prepared_statement_cache_size=0", SHORT)
     assert sent.total() >= SHORT.requests
 
 

@@ -14,7 +14,7 @@ from better_auth_keys import Signer
 from scripts.proofs.in_process import running
 from service.app import create_app
 from tests.conftest import DatabaseUrls
-from tests.service.conftest import settings_for
+from tests.service.conftest import rates, settings_for
 from tests.simulators.better_auth_accounts import (
     SIGN_IN,
     SIGN_OUT,
@@ -55,9 +55,9 @@ async def client(
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
     settings = settings_for(
         database.app,
-        jwks_file=jwks,
+        jwks_url=jwks.as_uri(),
         better_auth_url=issuer.url,
-        better_auth_seconds=0.5,
+        request_seconds=0.5,
     )
     async with running(create_app(settings)) as running_client:
         yield running_client
@@ -93,10 +93,10 @@ async def without_accounts(
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
     settings = settings_for(
         database.app,
-        jwks_file=jwks,
+        jwks_url=jwks.as_uri(),
         better_auth_url=issuer.url,
         account_api=False,
-        rate_limit_login="1/minute",
+        rate_limits=rates(login="1/minute"),
     )
     async with running(create_app(settings)) as running_client:
         yield running_client
@@ -158,7 +158,7 @@ async def test_hundred_people_log_in_at_once_and_nobody_gets_anothers_session(
     await server.start()
     settings = settings_for(
         database.app,
-        jwks_file=jwks,
+        jwks_url=jwks.as_uri(),
         better_auth_url=server.url,
         jwt_issuer=(ISSUER,),
         jwt_audience=(ISSUER,),

@@ -45,11 +45,11 @@ def wired(
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
     return settings_for(
         database.app,
-        jwks_file=jwks,
+        jwks_url=jwks.as_uri(),
         better_auth_url=issuer.url,
         jwt_issuer=(ORIGIN,),
         jwt_audience=(ORIGIN,),
-        better_auth_seconds=BUDGET,
+        request_seconds=BUDGET,
     )
 
 
@@ -151,7 +151,9 @@ async def test_expired_access_token_leaves_the_work_to_the_refresh_token(
 
 
 async def test_logout_is_limited_by_address(wired: Settings) -> None:
-    limited = wired.model_copy(update={"rate_limit_logout": parse_limit("2/minute")})
+    limited = wired.model_copy(
+        update={"rate_limits": {**wired.rate_limits, "logout": parse_limit("2/minute")}}
+    )
     async with running(create_app(limited)) as client:
         answers = [await client.post("/api/auth/logout", json={}) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [401, 401, 429]

@@ -55,7 +55,7 @@ async def test_requests_go_through_the_pooler_and_changes_are_heard_past_it(
     with pgbouncer(neon.server.port, user="app", password=password, connections=2) as port:
         neon.front.pooler_port = port
         settings = settings_for(
-            urls["DATABASE_URL"], jwks_file=jwks, database_prepared_statements=False
+            f"{urls['DATABASE_URL']}&prepared_statement_cache_size=0", jwks_url=jwks.as_uri()
         )
         async with running(create_app(settings)) as client:
             ada = headers_of("ada")

@@ -150,7 +150,7 @@ def seen(
         BETTER_AUTH_URL="http://localhost:3000",
         SERVICE_URL="https://api.example.com",
         TRUSTED_PROXIES="127.0.0.1",
-        JWKS_FILE=str(folder / "jwks.json"),
+        JWKS_URL=(folder / "jwks.json").as_uri(),
     )
     token = headers_of("ida")["Authorization"].removeprefix("Bearer ").encode()
     log = folder / "log"

@@ -22,7 +22,7 @@ def service(
     database: DatabaseUrls, folder: Path, port: int, **changes: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, "-m", "service"]
-    env = environment(database.app, port, JWKS_FILE=str(folder / "jwks.json"), **changes)
+    env = environment(database.app, port, JWKS_URL=(folder / "jwks.json").as_uri(), **changes)
     with subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.DEVNULL) as process:
         try:
             assert ask(port, "/livez").startswith(b"HTTP/1.1 200")

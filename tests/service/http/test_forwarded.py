@@ -31,7 +31,7 @@ async def behind_proxy(
             "environment": "production",
             "better_auth_url": "https://app.example.com",
             "service_url": API,
-            "jwks_file": jwks,
+            "jwks_url": jwks.as_uri(),
             "trusted_proxies": ("10.0.0.0/8",),
             **changes,
         },

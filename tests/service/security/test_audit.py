@@ -17,7 +17,7 @@ from scripts.proofs.in_process import running
 from service.app import create_app
 from service.security.audit import Event, NotFoundWatch, SecurityLog, claimed
 from tests.conftest import DatabaseUrls
-from tests.service.conftest import settings_for
+from tests.service.conftest import rates, settings_for
 from tests.simulators.better_auth_accounts import SIGN_IN, SIGN_UP, signed_in
 from tests.simulators.issuer_server import Answer, IssuerServer, issuer_server
 
@@ -67,9 +67,9 @@ async def client(
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
     settings = settings_for(
         database.app,
-        jwks_file=jwks,
+        jwks_url=jwks.as_uri(),
         better_auth_url=issuer.url,
-        rate_limit_account=getattr(request, "param", "3/minute"),
+        rate_limits=rates(account=getattr(request, "param", "3/minute")),
     )
     async with running(create_app(settings)) as running_client:
         yield running_client
@@ -117,7 +117,7 @@ async def test_start_up_tells_the_settings_and_no_secret(
 ) -> None:
     assert (await client.get("/livez")).status_code == 200
     start, *_ = [line for line in lines() if line["event"] == "sys_startup"]
-    assert start["settings"]["rate_limit_account"] == "3 per 1 minute"
+    assert "account=3 per 1 minute" in start["settings"]["rate_limits"].split(",")
     assert start["settings"]["database_url"].startswith("postgresql://app:***@")
     assert start["settings"]["service_secret"] == "**********"
     async with asyncio.timeout(10):

@@ -185,9 +185,7 @@ def test_row35_quoted_strings_are_escaped() -> None:
 async def test_row36_service_that_does_not_know_its_url_names_no_metadata(
     database: DatabaseUrls, settings: Settings
 ) -> None:
-    in_production = settings_for(
-        database.app, environment="production", jwks_file=settings.jwks_file
-    )
+    in_production = settings_for(database.app, environment="production", jwks_url=settings.jwks_url)
     async with running(create_app(in_production)) as client:
         assert (await client.get("/.well-known/oauth-protected-resource")).status_code == 404
         answer = await client.get(PATH)
@@ -272,7 +270,9 @@ async def test_current_user_works_on_a_plain_router_too(
     async def whoami(user: CurrentUser) -> str:
         return user.owner.id
 
-    limited = settings.model_copy(update={"rate_limit_tasks": parse_limit("2/minute")})
+    limited = settings.model_copy(
+        update={"rate_limits": {**settings.rate_limits, "tasks": parse_limit("2/minute")}}
+    )
     app = create_app(limited)
     async with running(app) as client:
         app._app.include_router(plain)  # type: ignore[attr-defined] # the FastAPI app in the front

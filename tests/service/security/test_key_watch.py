@@ -112,9 +112,8 @@ async def test_fault17_behind_a_transaction_pooler_changes_are_heard_over_the_di
 ) -> None:
     with pooled(issuer_database.app, connections=2) as through:
         settings = settings_for(
-            through,
+            f"{through}?prepared_statement_cache_size=0",
             direct_database_url=issuer_database.app,
-            database_prepared_statements=False,
             jwks_url=server.url,
         )
         async with running(create_app(settings)) as client:

@@ -17,9 +17,10 @@ from service.app import create_app
 from service.security.rate_limits import RateLimitedError, RateLimits, parse_limit
 from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
-from tests.service.conftest import Person, settings_for
+from tests.service.conftest import Person, rates, settings_for
 
 LOGIN = {"email": "ada@example.com", "password": "correct horse"}
+_PREFIX = "service.security.rate_limits._IPV6_PREFIX"
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 
 
@@ -90,7 +91,7 @@ async def limited(
     }
     ours = settings_for(
         database.app,
-        jwks_file=settings.jwks_file,
+        jwks_url=settings.jwks_url,
         **better_auth,
         jwt_audience=("http://localhost:3000",),
         **changes,
@@ -107,7 +108,7 @@ async def limited(
 async def test_fault46_user_over_the_limit_is_told_when_to_come_back_and_others_are_not_touched(
     database: DatabaseUrls, settings: Settings, alice: httpx.Headers, bob: httpx.Headers
 ) -> None:
-    async with limited(database, settings, rate_limit_tasks="3/minute") as client:
+    async with limited(database, settings, rate_limits=rates(tasks="3/minute")) as client:
         answers = [await client.get("/api/tasks", headers=alice) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert answers[0].headers["RateLimit-Policy"] == '"default";q=3;w=60'
@@ -124,7 +125,7 @@ async def test_refused_tokens_count_for_nobody(
     database: DatabaseUrls, settings: Settings, alice: httpx.Headers
 ) -> None:
     forged = {"Authorization": alice["Authorization"][:-8] + "AAAAAAAA"}
-    async with limited(database, settings, rate_limit_tasks="3/minute") as client:
+    async with limited(database, settings, rate_limits=rates(tasks="3/minute")) as client:
         for _ in range(5):
             assert (await client.get("/api/tasks", headers=forged)).status_code == 401
         assert (await client.get("/api/tasks", headers=alice)).status_code == 200
@@ -134,8 +135,7 @@ async def test_refused_tokens_count_for_nobody(
 async def test_sign_ins_from_one_address_are_limited_before_their_bodies_are_read(
     database: DatabaseUrls, settings: Settings, path: str
 ) -> None:
-    changes = {f"rate_limit_{path}": "5/minute"}
-    async with limited(database, settings, **changes) as client:
+    async with limited(database, settings, rate_limits=rates(**{path: "5/minute"})) as client:
         statuses = [(await client.post(f"/api/auth/{path}", json={})).status_code for _ in range(6)]
         assert statuses == [422] * 5 + [429]
         other = "register" if path == "login" else "login"
@@ -153,15 +153,14 @@ async def statuses_from(client: httpx.AsyncClient, addresses: list[str]) -> list
 
 @asynccontextmanager
 async def behind_proxy(
-    database: DatabaseUrls, settings: Settings, *, ipv6_prefix: int = 64
+    database: DatabaseUrls, settings: Settings
 ) -> AsyncIterator[httpx.AsyncClient]:
     async with limited(
         database,
         settings,
         peer="10.1.2.3",
         trusted_proxies=("10.0.0.0/8",),
-        rate_limit_login="2/minute",
-        rate_limit_ipv6_prefix=ipv6_prefix,
+        rate_limits=rates(login="2/minute"),
     ) as client:
         yield client
 
@@ -179,11 +178,16 @@ async def test_addresses_of_one_ipv6_network_count_as_one_client(
     ("prefix", "statuses"),
     [(128, [422] * 3), (64, [422] * 3), (56, [422, 422, 429]), (32, [422, 422, 429])],
 )
-async def test_how_much_of_an_ipv6_address_counts_is_a_setting(
-    database: DatabaseUrls, settings: Settings, prefix: int, statuses: list[int]
+async def test_prefix_decides_which_ipv6_addresses_count_as_one_client(
+    database: DatabaseUrls,
+    settings: Settings,
+    prefix: int,
+    statuses: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(_PREFIX, prefix)
     addresses = [f"2001:db8:0:{number}::1" for number in (1, 2, 3)]
-    async with behind_proxy(database, settings, ipv6_prefix=prefix) as client:
+    async with behind_proxy(database, settings) as client:
         assert await statuses_from(client, addresses) == statuses
 
 
@@ -197,17 +201,22 @@ async def test_how_much_of_an_ipv6_address_counts_is_a_setting(
     ids=["IPv4 in IPv6", "zone ids", "spellings"],
 )
 async def test_one_address_in_several_spellings_counts_once(
-    database: DatabaseUrls, settings: Settings, spellings: list[str]
+    database: DatabaseUrls,
+    settings: Settings,
+    spellings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with behind_proxy(database, settings, ipv6_prefix=128) as client:
+    monkeypatch.setattr(_PREFIX, 128)
+    async with behind_proxy(database, settings) as client:
         assert await statuses_from(client, spellings) == [422, 422, 429, 429]
 
 
 async def test_ipv4_addresses_count_whole_however_they_are_written(
-    database: DatabaseUrls, settings: Settings
+    database: DatabaseUrls, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_PREFIX, 32)
     addresses = [f"::ffff:192.0.2.{number}" for number in range(1, 5)]
-    async with behind_proxy(database, settings, ipv6_prefix=32) as client:
+    async with behind_proxy(database, settings) as client:
         assert await statuses_from(client, addresses) == [422] * 4
 
 
@@ -215,7 +224,7 @@ async def test_peers_of_one_ipv6_network_count_as_one_client(
     database: DatabaseUrls, settings: Settings
 ) -> None:
     async with limited(
-        database, settings, peer="fe80::1%eth0", rate_limit_login="2/minute"
+        database, settings, peer="fe80::1%eth0", rate_limits=rates(login="2/minute")
     ) as client:
         assert await statuses_from(client, ["192.0.2.1"] * 3) == [422, 422, 429]
 
@@ -223,7 +232,7 @@ async def test_peers_of_one_ipv6_network_count_as_one_client(
 async def test_one_accounts_password_is_not_guessed_from_many_addresses(
     database: DatabaseUrls, settings: Settings
 ) -> None:
-    async with limited(database, settings, rate_limit_account="2/minute") as client:
+    async with limited(database, settings, rate_limits=rates(account="2/minute")) as client:
         bodies = [LOGIN, {**LOGIN, "email": "ADA@example.com"}, LOGIN]
         answers = [await client.post("/api/auth/login", json=body) for body in bodies]
         assert [answer.status_code for answer in answers] == [503, 503, 429]
@@ -233,9 +242,9 @@ async def test_one_accounts_password_is_not_guessed_from_many_addresses(
 
 async def test_defaults_are_five_sign_ins_and_six_hundred_requests_a_minute() -> None:
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    five = parse_limit("5/minute")
-    assert defaults["rate_limit_login"] == defaults["rate_limit_register"] == five
-    assert defaults["rate_limit_tasks"] == parse_limit("600/minute")
+    limits, five = defaults["rate_limits"], parse_limit("5/minute")
+    assert limits["login"] == limits["register"] == five
+    assert limits["tasks"] == parse_limit("600/minute")
     assert defaults["rate_limit_fail_open"] == ("tasks",)
 
 
@@ -243,7 +252,7 @@ async def test_processes_that_share_a_store_count_together(
     database: DatabaseUrls, settings: Settings, alice: httpx.Headers, redis: Redis
 ) -> None:
     await redis.start()
-    changes = {"rate_limit_tasks": "3/minute", "rate_limit_storage": redis.url}
+    changes = {"rate_limits": rates(tasks="3/minute"), "rate_limit_storage": redis.url}
     async with (
         limited(database, settings, **changes) as one,
         limited(database, settings, **changes) as other,
@@ -303,7 +312,6 @@ async def test_nobodys_address_or_name_is_in_the_store(redis: Redis) -> None:
         {"login": parse_limit("1/minute")},
         storage=redis.url,
         key=b"k" * 32,
-        ipv6_prefix=64,
         fail_open=frozenset(),
     )
     await limits.hit("login", "ada@example.com")

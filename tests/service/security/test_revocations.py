@@ -125,7 +125,7 @@ async def test_session_stays_refused_and_every_refusal_prolongs_that(
 ) -> None:
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
-    app = create_app(settings_for(issuer_database.app, jwks_file=jwks))
+    app = create_app(settings_for(issuer_database.app, jwks_url=jwks.as_uri()))
     await add(superuser, "ended", 5 * DAY)
     await add(superuser, "quiet", 5 * DAY)
     # A new token of a session that the issuer has not ended.
@@ -148,7 +148,9 @@ async def test_logout_writes_down_how_long_its_session_could_live(
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
     for lifetime in (30 * DAY, timedelta(hours=1)):
-        settings = settings_for(issuer_database.app, jwks_file=jwks, session_lifetime=lifetime)
+        settings = settings_for(
+            issuer_database.app, jwks_url=jwks.as_uri(), session_lifetime=lifetime
+        )
         async with running(create_app(settings)) as client:
             sid = f"s-{lifetime.days}-{time.monotonic()}"
             answer = await client.post("/api/auth/logout", headers=headers_of("alice", sid=sid))
@@ -199,7 +201,7 @@ async def test_ended_session_is_refused_by_a_service_that_starts_days_later(
 ) -> None:
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
-    settings = settings_for(issuer_database.app, jwks_file=jwks)
+    settings = settings_for(issuer_database.app, jwks_url=jwks.as_uri())
     user = headers_of("alice", sid="s-1")
 
     async def status(client: httpx.AsyncClient) -> int:

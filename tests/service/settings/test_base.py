@@ -1,4 +1,4 @@
-"""Settings as models: from the environment, `.env` and files, parsed once, mistakes all at once."""
+"""Settings as models: read from the environment, `.env` and files; all mistakes at once."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ MODELS: list[type[SettingsModel]] = [
 
 @pytest.fixture
 def production(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Everything set, the database's URL by a file; gives that file."""
+    """Set everything, the database's URL by a file; return that file."""
     for name, text in PRODUCTION.items():
         monkeypatch.setenv(name, text)
     file = tmp_path / "database-url"
@@ -69,7 +69,7 @@ def test_dotenv_may_name_the_file_too_and_the_environment_wins(
 
 
 @pytest.mark.parametrize("empty", ["", "  "])
-def test_empty_variable_leaves_dotenv_its_say(
+def test_empty_variable_leaves_the_value_of_dotenv(
     production: Path, monkeypatch: pytest.MonkeyPatch, empty: str
 ) -> None:
     assert production.is_file()
@@ -106,7 +106,7 @@ def test_unreadable_file_is_one_line_whatever_the_type(
     assert mistakes() == [line]
 
 
-def test_both_ways_at_once_are_refused_for_nobody_knows_which_was_meant(
+def test_value_beside_a_file_is_refused_because_either_could_be_meant(
     production: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert production.is_file()
@@ -155,7 +155,7 @@ def test_name_of_a_setting_is_not_the_name_of_anothers_file(model: type[Settings
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_variable_named_file_alone_is_nobodys(
+def test_variable_named_file_alone_belongs_to_no_setting(
     model: type[SettingsModel], production: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = read(model.names())

@@ -16,7 +16,7 @@ MAX_BYTES = 65_536
 
 @dataclass(frozen=True)
 class Case:
-    """What is set, and what becomes of the setting NAME. `{file}` is a file with `content`."""
+    """What is set, and how the setting NAME is then read. `{file}` is a file with `content`."""
 
     environment: Mapping[str, str]
     content: bytes | None = None
@@ -96,12 +96,12 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
 
 
 @pytest.fixture(scope="module")
-def said_by_web(environments: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
+def read_by_web(environments: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
     questions = [{"name": "NAME", "source": environments[case]} for case in CASES]
     return dict(zip(CASES, ask_web(questions), strict=True))
 
 
-def said_by_service(environment: Mapping[str, str], nowhere: Path) -> dict[str, Any]:
+def read_by_service(environment: Mapping[str, str], nowhere: Path) -> dict[str, Any]:
     reading = read(["NAME"], environment=environment, dotenv=nowhere / ".env")
     if reading.mistakes:
         return {"mistakes": [reading.mistakes["NAME"]]}
@@ -114,12 +114,12 @@ def test_setting_is_read_by_the_same_rules(
     name: str,
     reader: str,
     environments: dict[str, dict[str, str]],
-    said_by_web: dict[str, dict[str, Any]],
+    read_by_web: dict[str, dict[str, Any]],
     tmp_path: Path,
 ) -> None:
     case = CASES[name]
-    of_service = said_by_service(environments[name], tmp_path)
-    said = said_by_web[name] if reader == "web" else of_service
+    of_service = read_by_service(environments[name], tmp_path)
+    said = read_by_web[name] if reader == "web" else of_service
     if case.mistake is None:
         assert said == {"value": case.text}
         return
@@ -131,7 +131,7 @@ def test_setting_is_read_by_the_same_rules(
 
 def test_environment_that_is_not_utf8_is_a_mistake(tmp_path: Path) -> None:
     line = "NAME: is not UTF-8"
-    said = said_by_service({"NAME": os.fsdecode(b"hunter2\xff")}, tmp_path)
+    said = read_by_service({"NAME": os.fsdecode(b"hunter2\xff")}, tmp_path)
     assert said == {"mistakes": [line]}
     assert ask_web([{"name": "NAME", "source": None}], NAME=b"hunter2\xff") == [
         {"mistakes": [line]}

@@ -1,11 +1,14 @@
-"""Settings: wrong ones are refused at start, all at once, and never quoted."""
+"""Settings: all wrong ones are refused at start, together, and their values are never quoted."""
 
 from pathlib import Path
 
 import pytest
 
+from service.security.rate_limits import parse_limit
+from service.settings.base import shown
 from service.settings.model import Settings
 from service.settings.reader import SettingsError
+from service.settings.types import DEFAULT_LIMITS
 
 SECRET = "s" * 32
 DATABASE = "postgresql://app:hunter2hunter2@db.example.com/tasks"
@@ -18,7 +21,7 @@ PRODUCTION = {
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """See nothing of the machine's own settings."""
+    """Hide the machine's own settings."""
     for field in Settings.model_fields:
         monkeypatch.delenv(field.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
@@ -80,7 +83,7 @@ def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (settings.port, settings.host) == (4321, "::1")
 
 
-def test_file_that_is_no_text_is_said_in_a_line(
+def test_dotenv_that_is_no_text_is_one_mistake(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_bytes(b"PORT=\xff\n")
@@ -104,7 +107,38 @@ REFUSED = {
     "short secret": ({"SERVICE_SECRET": "hunter2"}, "SERVICE_SECRET: needs at least 32"),
     "two key sources": (
         {"JWKS_URL": "https://x.org/jwks", "JWKS_FILE": "jwks.json"},
-        "JWKS_FILE: cannot be combined",
+        "JWKS_FILE is no longer read: use JWKS_URL=file:///path/to/jwks.json",
+    ),
+    "key file of another machine": (
+        {"JWKS_URL": "file://x.org/jwks"},
+        "JWKS_URL: must name a file",
+    ),
+    "key file with a relative path": ({"JWKS_URL": "file:jwks"}, "JWKS_URL: must name a file"),
+    "key file with a query": ({"JWKS_URL": "file:///jwks?a=b"}, "JWKS_URL: must name a file"),
+    "inner URL that is a file": (
+        {"BETTER_AUTH_INTERNAL_URL": "file:///auth"},
+        "BETTER_AUTH_INTERNAL_URL: ",
+    ),
+    "limit of an unknown kind": (
+        {"RATE_LIMITS": "hunter2=5/minute"},
+        "login=5/minute; the kinds are register, login, refresh, logout, account, tasks",
+    ),
+    "limit without a kind": ({"RATE_LIMITS": "5/minute"}, "RATE_LIMITS: must list kinds, such as"),
+    "limit given twice": (
+        {"RATE_LIMITS": "login=5/minute,tasks=1/second,login=6/minute"},
+        "RATE_LIMITS: names login twice; name each of register, login, refresh,",
+    ),
+    "limit that is none": (
+        {"RATE_LIMITS": "login=5/minute,tasks=hunter2"},
+        "RATE_LIMITS: tasks must be a number and a unit, such as 5/minute",
+    ),
+    "prepared statements of another size": (
+        {"DATABASE_URL": DATABASE + "?prepared_statement_cache_size=1"},
+        "DATABASE_URL: prepared_statement_cache_size must be 0",
+    ),
+    "prepared statements without a pooler": (
+        {"DIRECT_DATABASE_URL": DATABASE + "?prepared_statement_cache_size=0"},
+        "DIRECT_DATABASE_URL: unknown parameters: prepared_statement_cache_size",
     ),
     "symmetric algorithm": ({"JWT_ALGORITHMS": "HS256"}, "JWT_ALGORITHMS: only asymmetric"),
     "database of another kind": ({"DATABASE_URL": "mysql://a:b@c/d"}, "DATABASE_URL"),
@@ -120,7 +154,7 @@ REFUSED = {
     "origin with a wildcard": ({"CORS_ORIGINS": "https://*.example.com"}, "CORS_ORIGINS"),
     "own URL without TLS": ({"SERVICE_URL": "http://api.example.com"}, "SERVICE_URL: must be"),
     "key URL with no port": ({"JWKS_URL": "https://x.org:99999/"}, "JWKS_URL: "),
-    "keys in a folder": ({"JWKS_FILE": "."}, "JWKS_FILE: is a folder"),
+    "keys in a folder": ({"JWKS_URL": "file:///"}, "JWKS_URL: is a folder"),
     "plain host as a URL": ({"PLAIN_HTTP_HOSTS": "http://auth:3000"}, "PLAIN_HTTP_HOSTS: lists"),
     "database port out of range": (
         {"DATABASE_URL": DATABASE.replace(".com/", ".com:99999/")},
@@ -202,8 +236,27 @@ def test_development_makes_up_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(load(monkeypatch, **changed).secret) >= 32
 
 
-@pytest.mark.parametrize("document", [".env.example", "README.md"])
-def test_every_setting_is_documented(document: str) -> None:
-    text = (Path(__file__).resolve().parents[3] / document).read_text()
-    missing = [name.upper() for name in Settings.model_fields if name.upper() not in text]
-    assert missing == []
+def test_limits_that_are_not_named_keep_their_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = " login = 7/hour , tasks=10 per 1 second,"
+    settings = load(monkeypatch, **PRODUCTION, RATE_LIMITS=given)
+    expected = {**DEFAULT_LIMITS}
+    expected["login"], expected["tasks"] = parse_limit("7/hour"), parse_limit("10/second")
+    assert settings.rate_limits == expected
+    again = load(monkeypatch, RATE_LIMITS=shown(settings.rate_limits))
+    assert again.rate_limits == settings.rate_limits
+
+
+@pytest.mark.parametrize("url", ["file:///keys/a%20b.json", "file://localhost/keys/a%20b.json"])
+def test_keys_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    assert load(monkeypatch, **PRODUCTION, JWKS_URL=url).jwks_file == Path("/keys/a b.json")
+    assert load(monkeypatch, JWKS_URL="https://x.org/jwks").jwks_file is None
+
+
+def test_prepared_statements_are_switched_off_by_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **PRODUCTION)
+    assert settings.database_url.prepared_statements
+    text = f"{DATABASE}?prepared_statement_cache_size=0"
+    settings = load(monkeypatch, DATABASE_URL=text)
+    assert not settings.database_url.prepared_statements
+    assert settings.database_url.setting == text
+    assert not settings.listening_url.url.query

@@ -1,4 +1,4 @@
-"""What web/ and the operators' commands must agree on: one table of values for both."""
+"""Settings that web/ and the operators' commands share: one table of values for both."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ DAY = 86_400
 NO_SPAN = "must be a whole number with a unit, such as 90s, 15m, 12h or 30d"
 HOST = "db.example.com"
 VALUES: dict[str, tuple[str, str, object]] = {
-    # condition: (setting, text, what it is, or the beginning of why it is refused)
+    # condition: (setting, text, its value or the beginning of the message that refuses it)
     "seconds": ("ACCESS_TOKEN_LIFETIME", "90s", 90),
     "minutes": ("ACCESS_TOKEN_LIFETIME", "15 minutes", 900),
     "hours": ("ACCESS_TOKEN_LIFETIME", " 1hr\n", 3600),
@@ -56,6 +56,11 @@ VALUES: dict[str, tuple[str, str, object]] = {
         f"postgresql://a:hunter2@{HOST}/d?options=x",
         "unknown parameters: options",
     ),
+    "the parameter of DATABASE_URL alone": (
+        "AUTH_DATABASE_URL",
+        f"postgresql://a:hunter2@{HOST}/d?prepared_statement_cache_size=0",
+        "unknown parameters: prepared_statement_cache_size",
+    ),
     "versions": (
         "BETTER_AUTH_SECRETS",
         f" 2 : {'n' * 32} ,1:{'o' * 40}",
@@ -75,7 +80,7 @@ COMPLETE = {
 
 
 def value_of_operators(name: str, text: str, nowhere: Path) -> object:
-    """Give the value of a setting as rotate-keys has it; raises `SettingsError`."""
+    """Return the value of a setting as rotate-keys reads it. Raises `SettingsError`."""
     names = RotationSettings.names()
     environment = {**COMPLETE, name: text}
     settings = RotationSettings.of(read(names, environment=environment, dotenv=nowhere / ".env"))

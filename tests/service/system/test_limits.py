@@ -21,7 +21,7 @@ async def strict(database: DatabaseUrls, settings: Settings) -> AsyncIterator[ht
     app = create_app(
         settings_for(
             database.app,
-            jwks_file=settings.jwks_file,
+            jwks_url=settings.jwks_url,
             max_tasks_per_user=3,
             require_verified_email=True,
         )

@@ -107,10 +107,9 @@ def test_fault17_second_process_behind_a_transaction_pooler_starts_as_well_as_th
     """What the first had prepared on the pooler's connection would be in the second's way."""
     with pooled(database.app, connections=1) as through:
         env = environment(
-            through,
+            f"{through}?prepared_statement_cache_size=0",
             free_port(),
             DIRECT_DATABASE_URL=database.app,
-            DATABASE_PREPARED_STATEMENTS="false",
         )
         for _ in range(2):
             with subprocess.Popen(
@@ -208,7 +207,7 @@ def test_fault41_address_of_a_client_is_what_a_trusted_proxy_says_and_nobody_els
                 BETTER_AUTH_URL=origin,
                 TRUSTED_PROXIES=trusted,
                 # Its keys are of no interest; fetching them would be what is heard.
-                JWKS_FILE=str(tmp_path / "jwks.json"),
+                JWKS_URL=(tmp_path / "jwks.json").as_uri(),
             ),
             stderr=subprocess.DEVNULL,
         ) as process:

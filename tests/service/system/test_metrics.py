@@ -19,7 +19,7 @@ from scripts.proofs.in_process import running
 from service.app import create_app
 from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
-from tests.service.conftest import Person, settings_for
+from tests.service.conftest import Person, rates, settings_for
 from tests.service.system.test_main import ask, environment, free_port
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -46,7 +46,9 @@ def value(found: Samples, name: str, **labels: str) -> float:
 
 @pytest.fixture
 async def client(settings: Settings, database: DatabaseUrls) -> AsyncIterator[httpx.AsyncClient]:
-    ours = settings_for(database.app, jwks_file=settings.jwks_file, rate_limit_tasks="5/minute")
+    ours = settings_for(
+        database.app, jwks_url=settings.jwks_url, rate_limits=rates(tasks="5/minute")
+    )
     async with running(create_app(ours)) as running_client:
         yield running_client
 
@@ -128,7 +130,7 @@ async def test_keys_that_are_left_out_are_counted_by_reason(
     members = [signer.public_jwk(), small_order, {"kty": "oct"}, {"kty": "anything"}]
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": members}))
-    async with running(create_app(settings_for(database.app, jwks_file=jwks))) as client:
+    async with running(create_app(settings_for(database.app, jwks_url=jwks.as_uri()))) as client:
         async with asyncio.timeout(10):
             while value(await samples(client), "key_set_left_out_keys", reason="weak") != 1:
                 await client.get("/readyz")
@@ -151,7 +153,7 @@ def test_workers_are_added_up(database: DatabaseUrls, tmp_path: Path, signer: Si
     with subprocess.Popen(
         [sys.executable, "-m", "service"],
         cwd=tmp_path,
-        env=environment(database.app, port, WEB_CONCURRENCY="2", JWKS_FILE=str(jwks)),
+        env=environment(database.app, port, WEB_CONCURRENCY="2", JWKS_URL=jwks.as_uri()),
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

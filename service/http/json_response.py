@@ -1,0 +1,23 @@
+"""An answer whose body is JSON already, and whose headers are known bytes."""
+
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+from service.http.answer_headers import RawHeaders
+
+
+class JsonResponse(Response):
+    """Skips what Starlette does for bodies and headers of any kind: a tenth of a short request."""
+
+    media_type = "application/json"
+
+    def __init__(self, body: bytes, status: HTTPStatus, headers: RawHeaders) -> None:
+        self.status_code = int(status)
+        self.body = body
+        self.background = None
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", b"application/json"),
+            *headers,
+        ]
