@@ -15,7 +15,7 @@ from scripts.devstack.postgres.embedded import PostgresError
 from scripts.devstack.run import DevRun, StartError
 from scripts.devstack.settings import DEFAULT_HOME, DevSettings, UsageError, read_settings
 from scripts.operations.exit_codes import DONE, FAILED, USAGE, fail
-from service.database.connection import DatabaseError
+from service.database.command_connection import DatabaseError
 from service.migrations.runner import MigrationError
 
 # Errors whose message is meant for the user. Any other is a bug and shows its traceback.

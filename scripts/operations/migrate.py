@@ -23,7 +23,7 @@ from typing import Final
 from scripts.operations.commands import ONLY_SHOWN, Parser, UsageError, load
 from scripts.operations.exit_codes import DONE, NOTHING_DUE, USAGE, fail
 from scripts.operations.private_files import create_private
-from service.database.connection import DatabaseError
+from service.database.command_connection import DatabaseError
 from service.database.url import DatabaseUrl
 from service.migrations.runner import MigrationError, missing, pending, upgrade
 from service.settings.base import SettingsModel

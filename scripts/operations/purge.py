@@ -36,10 +36,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scripts.operations.commands import ONLY_SHOWN, Parser, UsageError, load
 from scripts.operations.exit_codes import DONE, NOTHING_DUE, USAGE, fail
-from service.database.connection import DatabaseError, connect
+from service.database.command_connection import DatabaseError, connect
 from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
-from service.tasks.repository import REPLAYABLE, RESTORABLE
+from service.tasks.functions import REPLAYABLE, RESTORABLE
 from service.tasks.table import idempotency_keys, tasks
 
 # Short transactions block others only briefly, and an interrupted run loses little.

@@ -35,7 +35,7 @@ from scripts.operations.commands import (
     operator,
 )
 from scripts.operations.exit_codes import DONE, NOTHING_DUE, USAGE, fail
-from service.database.connection import DatabaseError, connect
+from service.database.command_connection import DatabaseError, connect
 from service.database.url import DatabaseUrl
 from service.security.revocations import SESSION_LIFETIME
 from service.settings.base import SettingsModel

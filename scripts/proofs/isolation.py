@@ -32,7 +32,7 @@ from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.in_process import running
 from scripts.proofs.pgbouncer import PgbouncerError, pgbouncer
 from service.app import create_app
-from service.database.connection import DatabaseError
+from service.database.command_connection import DatabaseError
 from service.migrations.runner import upgrade
 from service.settings.model import Settings
 

@@ -27,6 +27,7 @@ from scripts.setup.steps import SetUp, SetUpError, hash_of
 _STAMPS: Final = VENV / ".set-up"
 _UNFINISHED: Final = _STAMPS / "unfinished"
 _MODULES: Final = {
+    "benchmark": "benchmarks",
     "dev": "scripts.devstack",
     "ops": "scripts.devstack.ops_command",
     "test": "pytest",

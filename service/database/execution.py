@@ -1,70 +1,53 @@
-"""The way to PostgreSQL: the engine, the check of its role, and statements run as an owner.
+"""Connections to PostgreSQL, the check of their role, and statements executed as an owner.
+
+SQLAlchemy describes and compiles statements (`statements.py`); asyncpg executes them on a list of
+connections (`connections.py`).
 
 Row-level security is the second wall. Its policies compare `owner_id` with the setting
 `app.user_id`, which every unit of work sets for itself and for nothing after it:
 
-- `run` executes one statement in one round trip. The statement brings the identity along: it is
-  set in a fenced sub-select (`IDENTITY`), and the query proper runs LATERAL to it (`as_owner`).
-- `transaction` opens with `BEGIN; SELECT set_config(...)` sent as one simple query. That protocol
-  takes no parameters, so the identity travels hex-encoded and is decoded by the server: nothing
-  that a user chose becomes SQL.
-
-The engine runs in autocommit: otherwise SQLAlchemy would open a transaction around each statement
-and pay three more round trips for it.
+- `run` executes one statement in one round trip. The statement sets the identity itself: in the
+  shape that `identity.py` makes, or by calling a function that begins with it.
+- `transaction`, for work of several statements, opens with `BEGIN; SELECT set_config(...)` sent as
+  one simple query. That protocol takes no parameters, so the identity travels hex-encoded and is
+  decoded by the server: nothing that a user chose becomes SQL.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, Protocol
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Final, Protocol, TypeAlias
 
 import asyncpg
-from sqlalchemy import (
-    Executable,
-    Row,
-    Select,
-    Subquery,
-    Text,
-    bindparam,
-    event,
-    func,
-    literal_column,
-    select,
-    true,
-)
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Executable
 
-from service.database.connection import first_line
+from service.database.connections import Connections
+from service.database.identity import IDENTITY_PARAMETER
 from service.database.role_check import ROLE_QUERY, explain_role
+from service.database.statements import compiled
 from service.database.url import DatabaseUrl
 from service.security.owner import Owner
 
-IDENTITY_PARAMETER: Final = "identity"
-
-AnyRow = Row[*tuple[Any, ...]]
+AnyRow = asyncpg.Record
+DriverError: Final = asyncpg.PostgresError
+"""A statement that the database refuses for good: a bug, or a right that is missing."""
 
 REQUEST_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 10.0
 LOCK_SECONDS: Final = 2.0
 POOL_WAIT_SECONDS: Final = 1.0
-
-_NOTHING_PREPARED: Final = {
-    "statement_cache_size": 0,
-    "prepared_statement_cache_size": 0,
-    # Unnamed: a name would be taken already where another client of the pooler was before us.
-    "prepared_statement_name_func": lambda: "",
-}
+_STATEMENTS_KEPT: Final = 100
 
 # Connection trouble, resources exhausted, operator intervention, system error, read-only server,
 # serialization failure, deadlock, lock not available: all of them pass.
 _PASSING_SQLSTATES: Final = ("08", "53", "57", "58", "25006", "40001", "40P01", "55P03")
 _LOCK_NOT_AVAILABLE: Final = "55P03"
-# Wrong password, unknown role, unknown database: somebody has to correct something.
+# Wrong password, unknown role, unknown database: an operator has to correct something.
 _REFUSING_SQLSTATES: Final = ("28", "3D")
+
+_Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class DatabaseUnavailableError(Exception):
@@ -78,7 +61,7 @@ class DatabaseUnavailableError(Exception):
 
 
 class LockTimeoutError(DatabaseUnavailableError):
-    """Somebody else holds a row for longer than we wait."""
+    """Another transaction holds a row for longer than we wait."""
 
     code = "database_locked"
 
@@ -87,28 +70,6 @@ class DatabaseRefusedError(DatabaseUnavailableError):
     """The database answers, but not to us, or without row-level security: nothing is served."""
 
     code = "database_refused"
-
-
-def _identity() -> Subquery:
-    set_identity = func.set_config(
-        "app.user_id", bindparam(IDENTITY_PARAMETER, type_=Text), true(), type_=Text
-    )
-    # OFFSET 0 keeps the planner from pulling the sub-select up and the call around.
-    return select(set_identity.label("id")).offset(literal_column("0")).subquery("identity")
-
-
-IDENTITY: Final = _identity()
-"""The identity, set for the transaction by being read: `IDENTITY.c.id` is the owner's id."""
-
-
-def as_owner(query: Select[Any]) -> Select[Any]:
-    """Wrap a query on rows of `IDENTITY.c.id` into the shape that `Database.run` executes.
-
-    The query must have a LIMIT: together with LATERAL it fences the planner in. Its ORDER BY is
-    kept, for the outer query reads one row (the identity) and then the inner one's rows in turn.
-    """
-    rows = query.lateral("rows")
-    return select(*rows.c).select_from(IDENTITY.join(rows, true()))
 
 
 class OwnerTransaction(Protocol):
@@ -122,12 +83,12 @@ class OwnerTransaction(Protocol):
 
 
 class Database:
-    """A pool of connections to one database, under one role that row-level security binds.
+    """Connections to one database, under one role that row-level security binds.
 
     `budget` bounds each call in seconds, from when it has a connection; opening one may take
-    `connect_seconds` more, for a database that sleeps (Neon) takes seconds to wake. Without
+    `connect_seconds` more, because a database that sleeps (Neon) takes seconds to wake. Without
     `prepared_statements` it works through a transaction pooler that knows none (PgBouncer before
-    1.21), a trip slower.
+    1.21), one round trip slower.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first by name
@@ -140,81 +101,56 @@ class Database:
         prepared_statements: bool = True,
         waited: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
+        self._dsn = url.dsn
+        self._tls = url.ssl_argument()
         self._budget = budget
         self._connect_seconds = connect_seconds
-        # First come, first served: from the pool itself, whoever asks next takes a connection that
-        # has just come back, before those who wait for it, and some of them wait until they fail.
-        self._turns = asyncio.Semaphore(pool_size)
+        # Without a cache asyncpg's statements have no name, and none stays at the pooler.
+        self._statement_cache_size = _STATEMENTS_KEPT if prepared_statements else 0
         self._waited = waited
-        self._engine = create_async_engine(
-            url.url,
-            isolation_level="AUTOCOMMIT",
-            # Nothing to reset: no statement leaves anything behind on its connection.
-            pool_reset_on_return=None,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=POOL_WAIT_SECONDS,
-            # The connection used last is the warmest, and idle ones get to be dropped.
-            pool_use_lifo=True,
-            hide_parameters=True,
-            connect_args={
-                **url.connect_args(),
-                "timeout": connect_seconds,
-                "command_timeout": budget,
-                **({} if prepared_statements else _NOTHING_PREPARED),
-                "server_settings": {"application_name": "better-auth-resource-server"},
-            },
+        self._connections = Connections(
+            self._connect, size=pool_size, wait_seconds=POOL_WAIT_SECONDS
         )
-        event.listen(self._engine.sync_engine, "connect", _refuse_unsafe_role)
-        event.listen(self._engine.sync_engine, "checkout", _refuse_closed_connection)
 
     async def check(self) -> None:
-        """Look at the role again, as every new connection does.
+        """Check the role again, as every new connection does.
 
         If it must not be used any more, no connection made before is either. Raises
         `DatabaseRefusedError` or `DatabaseUnavailableError`.
         """
-        async with self._connection() as connection:
-            row = (await connection.exec_driver_sql(ROLE_QUERY)).mappings().one()
-            refusal = explain_role({**row})
+        (row,) = await self._fetch(ROLE_QUERY, [])
+        refusal = explain_role(dict(row))
         if refusal is not None:
-            await self._engine.dispose()
+            await self._connections.close()
             raise DatabaseRefusedError(refusal)
 
     @property
     def connections_in_use(self) -> int:
-        """How many connections are not in the pool just now."""
-        pool = self._engine.pool
-        assert isinstance(pool, QueuePool)  # noqa: S101 - the engine's own choice
-        return pool.checkedout()
+        """How many connections are executing something now."""
+        return self._connections.in_use
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        await self._connections.close()
 
     async def run(
         self, owner: Owner, statement: Executable, parameters: Mapping[str, object]
     ) -> Sequence[AnyRow]:
-        """Execute one statement that reads `IDENTITY`, in one round trip.
+        """Execute one statement that sets the identity itself, in one round trip.
 
         Raises `DatabaseUnavailableError`.
         """
-        async with self._connection() as connection:
-            result = await connection.execute(
-                statement, {**parameters, IDENTITY_PARAMETER: owner.id}
-            )
-            return result.fetchall()
+        return await self.execute(statement, {**parameters, IDENTITY_PARAMETER: owner.id})
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, object]
     ) -> Sequence[AnyRow]:
-        """Execute one statement as nobody: row-level security hides every user's rows from it.
+        """Execute one statement without an identity: row-level security hides all users' rows.
 
         Raises `DatabaseUnavailableError`.
         """
-        async with self._connection() as connection:
-            result = await connection.execute(statement, parameters)
-            return result.fetchall() if result.returns_rows else ()
+        made = compiled(statement)
+        return await self._fetch(made.sql, made.arguments(parameters))
 
     @asynccontextmanager
     async def transaction(self, owner: Owner) -> AsyncIterator[OwnerTransaction]:
@@ -225,94 +161,113 @@ class Database:
         Raises `DatabaseUnavailableError`.
         """
         identity = owner.id.encode().hex()
-        async with self._connection() as connection:
-            driver = await _driver_of(connection)
+        begin = (
+            "BEGIN; SELECT set_config('app.user_id', "
+            f"convert_from(decode('{identity}', 'hex'), 'UTF8'), true), "
+            f"set_config('lock_timeout', '{LOCK_SECONDS * 1000:.0f}', true)"
+        )
+        with _PASSING_TROUBLE:
+            connection = await self._take()
+            ended = False
             try:
-                await driver.execute(
-                    "BEGIN; SELECT set_config('app.user_id', "
-                    f"convert_from(decode('{identity}', 'hex'), 'UTF8'), true), "
-                    f"set_config('lock_timeout', '{LOCK_SECONDS * 1000:.0f}', true)"
-                )
-                yield _Transaction(connection, owner)
-                await driver.execute("COMMIT")
-            except Exception:
-                await driver.execute("ROLLBACK")
-                raise
-            except BaseException:
-                # Cut off, perhaps in the middle of a statement: no attempt to save it. The
-                # connection goes, and the transaction and the identity with it.
-                await connection.invalidate()
-                raise
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        asked = time.perf_counter()
-        with _passing_trouble():
-            async with asyncio.timeout(POOL_WAIT_SECONDS):
-                await self._turns.acquire()
-            try:
-                deadline = asyncio.timeout(self._connect_seconds)
-                async with deadline, self._engine.connect() as connection:
-                    self._waited(time.perf_counter() - asked)
-                    deadline.reschedule(asyncio.get_running_loop().time() + self._budget)
-                    yield connection
+                async with asyncio.timeout(self._budget):
+                    await connection.execute(begin)
+                    try:
+                        yield _Transaction(connection, owner)
+                    except Exception:
+                        await connection.execute("ROLLBACK")
+                        ended = True
+                        raise
+                    await connection.execute("COMMIT")
+                    ended = True
             finally:
-                self._turns.release()
+                # Cut off anywhere, there is no attempt to save the connection: the transaction and
+                # the identity go with it.
+                if ended:
+                    self._connections.give_back(connection)
+                else:
+                    self._connections.discard(connection)
+
+    async def _fetch(self, sql: str, arguments: Sequence[object]) -> Sequence[AnyRow]:
+        with _PASSING_TROUBLE:
+            connection = await self._take()
+            try:
+                rows = await connection.fetch(sql, *arguments, timeout=self._budget)
+            except asyncpg.PostgresError:  # the server has answered: nothing is under way
+                self._connections.give_back(connection)
+                raise
+            except BaseException:  # cut off, perhaps in the middle of an answer
+                self._connections.discard(connection)
+                raise
+            self._connections.give_back(connection)
+            return rows
+
+    async def _take(self) -> _Connection:
+        asked = time.perf_counter()
+        connection = await self._connections.take()
+        self._waited(time.perf_counter() - asked)
+        return connection
+
+    async def _connect(self) -> _Connection:
+        """Open a connection and check its role, before anything else runs on it."""
+        async with asyncio.timeout(self._connect_seconds):
+            connection = await asyncpg.connect(
+                self._dsn,
+                ssl=self._tls,
+                timeout=self._connect_seconds,
+                statement_cache_size=self._statement_cache_size,
+                max_cached_statement_lifetime=0,  # for as long as the connection
+                server_settings={"application_name": "better-auth-resource-server"},
+            )
+            try:
+                (row,) = await connection.fetch(ROLE_QUERY)
+                refusal = explain_role(dict(row))
+                if refusal is not None:
+                    raise DatabaseRefusedError(refusal)
+            except BaseException:
+                connection.terminate()
+                raise
+            return connection
 
 
 class _Transaction:
-    def __init__(self, connection: AsyncConnection, owner: Owner) -> None:
+    def __init__(self, connection: _Connection, owner: Owner) -> None:
         self._connection = connection
         self._owner = owner
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, object]
     ) -> Sequence[AnyRow]:
-        result = await self._connection.execute(
-            statement, {**parameters, IDENTITY_PARAMETER: self._owner.id}
-        )
-        return result.fetchall() if result.returns_rows else ()
+        made = compiled(statement)
+        values = made.arguments({**parameters, IDENTITY_PARAMETER: self._owner.id})
+        return await self._connection.fetch(made.sql, *values)
 
 
-async def _driver_of(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Record]":
-    raw = await connection.get_raw_connection()
-    driver = raw.driver_connection
-    assert isinstance(driver, asyncpg.Connection)  # noqa: S101 - the engine has no other driver
-    return driver
+class _PassingTrouble:
+    """Turns what passes by itself into `DatabaseUnavailableError`; the rest is a bug and stays."""
+
+    def __enter__(self) -> None:
+        """Do nothing: only the end matters."""
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Raise `DatabaseUnavailableError` for an error that passes."""
+        if isinstance(error, asyncpg.PostgresError):
+            state = error.sqlstate or ""
+            if state.startswith(_REFUSING_SQLSTATES):
+                said = str(error).partition("\n")[0]
+                raise DatabaseRefusedError(f"DATABASE_URL: {said}") from error
+            if state == _LOCK_NOT_AVAILABLE:
+                raise LockTimeoutError("locked") from error
+            if state.startswith(_PASSING_SQLSTATES):
+                raise DatabaseUnavailableError(f"{type(error).__name__} {state}") from error
+        elif isinstance(error, asyncpg.InterfaceError | TimeoutError | OSError):
+            # A connection that was lost or refused, or a deadline.
+            raise DatabaseUnavailableError(type(error).__name__) from error
 
 
-def _refuse_unsafe_role(dbapi_connection: Any, _record: object) -> None:
-    """Look at the role of every new connection, before anything else runs on it."""
-    row = dbapi_connection.run_async(lambda driver: driver.fetchrow(ROLE_QUERY))
-    refusal = explain_role(row)
-    if refusal is not None:
-        raise DatabaseRefusedError(refusal)
-
-
-def _refuse_closed_connection(dbapi_connection: Any, _record: object, _proxy: object) -> None:
-    """Have the pool replace a connection that the server has closed: no trip, no failed request."""
-    if dbapi_connection.driver_connection.is_closed():
-        raise DisconnectionError
-
-
-@contextmanager
-def _passing_trouble() -> Iterator[None]:
-    """Turn what passes by itself into `DatabaseUnavailableError`; the rest is a bug and stays."""
-    try:
-        yield
-    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        driver_error = getattr(error, "orig", error)
-        state = getattr(driver_error, "sqlstate", None) or ""
-        lost = isinstance(error, asyncpg.InterfaceError) or (
-            isinstance(error, DBAPIError) and error.connection_invalidated
-        )
-        if state.startswith(_REFUSING_SQLSTATES):
-            raise DatabaseRefusedError(f"DATABASE_URL: {first_line(driver_error)}") from error
-        if state == _LOCK_NOT_AVAILABLE:
-            raise LockTimeoutError("locked") from error
-        if lost or state.startswith(_PASSING_SQLSTATES):
-            raise DatabaseUnavailableError(f"{type(driver_error).__name__} {state}") from error
-        raise
-    except (PoolTimeoutError, TimeoutError, OSError) as error:
-        # asyncpg lets a refused connection and its own timeouts through as they are.
-        raise DatabaseUnavailableError(type(error).__name__) from error
+_PASSING_TROUBLE: Final = _PassingTrouble()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-PROTECTED: Final = ("tasks", "idempotency_keys")
+PROTECTED: Final = ("tasks", "idempotency_keys", "task_counts")
 """The tables of schema `public` that hold users' rows."""
 
 _OTHERS: Final = ("revoked_keys", "service_replicas", "token_revocations")

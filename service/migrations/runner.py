@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from service.database.connection import connect
+from service.database.command_connection import connect
 from service.database.neon import is_neon
 from service.database.url import DatabaseUrl
 from service.migrations.roles import (

@@ -20,7 +20,6 @@ from contextlib import suppress
 from typing import Final
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from better_auth_keys import (
     KeySet,
@@ -29,7 +28,7 @@ from better_auth_keys import (
     RevocationList,
     VerificationPolicy,
 )
-from service.database.execution import Database, DatabaseUnavailableError
+from service.database.execution import Database, DatabaseUnavailableError, DriverError
 from service.database.listener import Listener
 from service.database.url import DatabaseUrl
 from service.security import revocations
@@ -208,9 +207,9 @@ class KeyWatch:
         """Tell whether it could be done; if not, there is one line in the log."""
         try:
             await work
-        except (DatabaseUnavailableError, DBAPIError) as error:
+        except (DatabaseUnavailableError, DriverError) as error:
             if not self._failing:
-                kind = type(getattr(error, "orig", error)).__name__
+                kind = type(error).__name__
                 logger.warning("cannot look at what is revoked (%s); trying again", kind)
             self._failing = True
             return False

@@ -150,5 +150,4 @@ class TaskPatch(BaseModel):
 
 _TASK: Final = TypeAdapter(Task)
 task_json: Final = _TASK.dump_json
-task_from_reply: Final = _TASK.validate_python
 page_json: Final = TypeAdapter(TaskPage).dump_json

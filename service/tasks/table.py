@@ -1,4 +1,7 @@
-"""The tables of tasks. Migrations create them; these are their shapes for building statements."""
+"""The tables of tasks, and the first wall.
+
+Migrations create the tables; these are their shapes for building statements.
+"""
 
 from typing import Final
 
@@ -6,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Integer,
     LargeBinary,
@@ -59,3 +63,19 @@ idempotency_keys: Final = Table(
     ),
     CheckConstraint("char_length(key) BETWEEN 1 AND 255", name="idempotency_keys_key_length"),
 )
+
+task_counts: Final = Table(
+    "task_counts",
+    metadata,
+    # How many live tasks an owner has; the functions that create, delete and restore keep it exact.
+    Column("owner_id", Text(collation="C"), nullable=False),
+    Column("live", Integer, nullable=False),
+    PrimaryKeyConstraint("owner_id"),
+    CheckConstraint("char_length(owner_id) BETWEEN 1 AND 255", name="task_counts_owner_id_length"),
+    CheckConstraint("live >= 0", name="task_counts_live_range"),
+)
+
+
+def owned(table: Table, owner_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the first wall: the condition that every statement on a table starts from."""
+    return table.c.owner_id == owner_id

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scripts.setup.checkout import CHECKOUT
-from service.database.connection import connect
+from service.database.command_connection import connect
 from service.database.url import DatabaseUrl, parse_database_url
 from service.migrations.roles import scram_verifier
 

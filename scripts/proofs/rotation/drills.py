@@ -15,7 +15,7 @@ from better_auth_keys import Signer
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
 from scripts.proofs.rotation.people import Person, header_of
 from scripts.proofs.rotation.system import ProofError, System
-from service.database.connection import connect
+from service.database.command_connection import connect
 
 LEARNING: Final = ("--learning-time", "2s", "--publish-ahead", "2s")
 REVOKED_WITHIN_SECONDS: Final = 1.0

@@ -20,11 +20,13 @@ from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from service.security.owner import Owner
 from service.tasks.cursor import Position
+from service.tasks.functions import COLUMNS
 from service.tasks.query import TaskQuery
-from service.tasks.repository import _COLUMNS, TaskRepository
+from service.tasks.repository import TaskRepository
 from service.tasks.schemas import Task, TaskWrite
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.service.conftest import Person, settings_for
+from tests.simulators.pooler import needs_pgbouncer, pooled
 from tests.simulators.postgres_proxy import PostgresProxy, postgres_proxy
 
 NEW = TaskWrite(title="x")
@@ -56,7 +58,7 @@ def owner() -> Owner:
 
 
 def test_columns_and_task_name_the_same_things_in_the_same_order() -> None:
-    assert [column.name for column in _COLUMNS] == list(Task.__slots__)
+    assert [column.name for column in COLUMNS] == list(Task.__slots__)
 
 
 async def test_operations_take_as_few_round_trips_as_promised(
@@ -101,13 +103,13 @@ async def test_operations_take_as_few_round_trips_as_promised(
         "list": 1,
         "next page": 1,
         "filtered page": 1,
-        "create with a key": 3,
-        "create with a key again": 3,
-        "update": 3,
-        "update of a version": 3,
+        "create with a key": 1,
+        "create with a key again": 1,
+        "update": 1,
+        "update of a version": 1,
         "empty update": 1,
-        "delete": 3,
-        "restore": 3,
+        "delete": 1,
+        "restore": 1,
     }
 
 
@@ -142,6 +144,76 @@ async def test_fault16_cancelled_transaction_leaves_nothing_behind(pool: Databas
     assert await TaskRepository(pool, alice).get(task.id) == task
 
 
+SLEEP = text("SELECT pg_sleep(5)")
+
+
+async def test_statement_that_is_cancelled_takes_its_connection_with_it(pool: Database) -> None:
+    first = await backend_of(pool)
+    running_task = asyncio.create_task(pool.execute(SLEEP, {}))
+    while pool.connections_in_use == 0:  # noqa: ASYNC110 - it is behind a socket
+        await asyncio.sleep(0.01)
+    running_task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running_task
+    assert pool.connections_in_use == 0
+    assert await backend_of(pool) != first
+
+
+async def test_statement_over_its_budget_takes_its_connection_with_it(
+    database: DatabaseUrls,
+) -> None:
+    pool = Database(parse_database_url(database.app), pool_size=1, budget=0.2)
+    first = await backend_of(pool)
+    with pytest.raises(DatabaseUnavailableError, match="TimeoutError"):
+        await pool.execute(SLEEP, {})
+    second = await backend_of(pool)
+    with pytest.raises(DatabaseUnavailableError, match="TimeoutError"):
+        async with pool.transaction(owner()) as transaction:
+            await transaction.execute(SLEEP, {})
+    third = await backend_of(pool)
+    await pool.close()
+    assert len({first, second, third}) == 3
+
+
+async def test_statement_that_fails_leaves_its_connection_in_use(pool: Database) -> None:
+    first = await backend_of(pool)
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await pool.execute(text("SELECT 1 / 0"), {})
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        async with pool.transaction(owner()) as transaction:
+            await transaction.execute(text("SELECT 1 / 0"), {})
+    assert await backend_of(pool) == first
+
+
+async def backend_of(pool: Database) -> int:
+    """Return the process behind the pool's one connection."""
+    ((process,),) = await pool.execute(text("SELECT pg_backend_pid()"), {})
+    number: int = process
+    return number
+
+
+@needs_pgbouncer
+async def test_pooler_without_prepared_statements_never_mixes_statements_up(
+    database: DatabaseUrls,
+) -> None:
+    """All statements are unnamed there, and clients take turns on one connection to the server."""
+    with pooled(database.app, connections=1) as through_pooler:
+        pool = Database(parse_database_url(through_pooler), prepared_statements=False)
+
+        async def ask(number: int) -> None:
+            for turn in range(20):
+                given = number * 100 + turn
+                statement = NUMBERED[turn % len(NUMBERED)]
+                ((number_of_statement, returned),) = await pool.execute(statement, {"given": given})
+                assert (number_of_statement, returned) == (turn % 3, given)
+
+        await asyncio.gather(*(ask(number) for number in range(10)))
+        await pool.close()
+
+
+NUMBERED = [text(f"SELECT {number}, CAST(:given AS int)") for number in range(3)]
+
+
 async def test_many_owners_on_one_connection_never_meet(pool: Database) -> None:
     repositories = [TaskRepository(pool, owner()) for _ in range(10)]
     made = [await tasks.create(TaskWrite(title=str(n))) for n, tasks in enumerate(repositories)]
@@ -154,13 +226,11 @@ async def test_many_owners_on_one_connection_never_meet(pool: Database) -> None:
 
 
 async def identity_on(pool: Database) -> object:
-    """Look at the setting on the pool's one connection, outside of any unit of work."""
-    async with pool._engine.connect() as connection:
-        raw = await connection.get_raw_connection()
-        driver = raw.driver_connection
-        assert isinstance(driver, asyncpg.Connection)
-        identity: object = await driver.fetchval("SELECT current_setting('app.user_id', true)")
-        return identity
+    """Return the setting on the pool's one connection, outside of any unit of work."""
+    connection = await pool._take()
+    identity: object = await connection.fetchval("SELECT current_setting('app.user_id', true)")
+    pool._connections.give_back(connection)
+    return identity
 
 
 ROLES = {

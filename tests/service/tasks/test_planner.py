@@ -1,4 +1,4 @@
-"""The one-statement shapes under whatever plan PostgreSQL makes of them.
+"""The one-statement shapes, and the functions, under whatever plan PostgreSQL makes of them.
 
 The identity is set by the statement that needs it. A plan that read a row before that, or evaluated
 the policy before that, would show nothing, or the rows of whoever was on the connection before.
@@ -16,10 +16,12 @@ from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from service.security.owner import Owner
 from service.tasks.cursor import Position
+from service.tasks.errors import StaleVersionError
 from service.tasks.query import TaskQuery
 from service.tasks.repository import TaskRepository
 from service.tasks.schemas import Task, TaskWrite
-from tests.conftest import PostgresServer
+from tests.conftest import DatabaseUrls, PostgresServer
+from tests.service.tasks.filters import without_filter
 
 TRIALS = 60
 SWITCHES = [
@@ -60,8 +62,8 @@ FROM generate_series(1, $1) AS n
 
 
 @pytest.fixture(params=[0, 20_000], ids=["tiny table", "big table"])
-async def pool(postgres: PostgresServer, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
-    """A pool of one connection to a table of hardly any tasks, or of many."""
+async def urls(postgres: PostgresServer, request: pytest.FixtureRequest) -> DatabaseUrls:
+    """A database with hardly any tasks, or with many."""
     name = f"planner_{secrets.token_hex(4)}"
     urls = await postgres.make_database(name)
     await upgrade(parse_database_url(urls.owner))
@@ -70,20 +72,30 @@ async def pool(postgres: PostgresServer, request: pytest.FixtureRequest) -> Asyn
     if request.param:
         await admin.execute("VACUUM ANALYZE tasks")
     await admin.close()
+    return urls
+
+
+@pytest.fixture
+def owner_url(urls: DatabaseUrls) -> str:
+    return urls.owner
+
+
+@pytest.fixture
+async def pool(urls: DatabaseUrls) -> AsyncIterator[Database]:
+    """A pool of one connection."""
     pool = Database(parse_database_url(urls.app), pool_size=1)
     yield pool
     await pool.close()
 
 
 async def run(pool: Database, *statements: str) -> object:
-    """Run statements on the pool's one connection, for the session; give the last one's value."""
-    async with pool._engine.connect() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
-        assert isinstance(driver, asyncpg.Connection)
-        for statement in statements[:-1]:
-            await driver.execute(statement)
-        value: object = await driver.fetchval(statements[-1])
-        return value
+    """Run statements on the pool's one connection; return the value of the last one."""
+    connection = await pool._take()
+    for statement in statements[:-1]:
+        await connection.execute(statement)
+    value: object = await connection.fetchval(statements[-1])
+    pool._connections.give_back(connection)
+    return value
 
 
 def settings(chance: random.Random) -> list[str]:
@@ -96,6 +108,8 @@ async def test_row_of_another_is_never_read_whatever_the_plan(pool: Database) ->
     chance = random.Random(20)  # noqa: S311 - reproducible, not secret
     alice, bob = (TaskRepository(pool, Owner(name)) for name in ("owner-7", "owner-8"))
     hers = [await alice.create(TaskWrite(title="Of owner 7", priority=n % 4)) for n in range(3)]
+    gone = await alice.create(TaskWrite(title="Of owner 7"))
+    await alice.delete(gone.id)
     his = await bob.create(TaskWrite(title="Of owner 8"))
     everything = await alice.list_page(TaskQuery(), limit=1000)
     for trial in range(TRIALS):
@@ -120,6 +134,61 @@ async def test_row_of_another_is_never_read_whatever_the_plan(pool: Database) ->
         made: Task = await alice.create(TaskWrite(title="Of owner 7"))
         everything = [made, *everything]
         assert await bob.get(made.id) is None, trial
+        everything = await changes(alice, hers, his, everything, chance)
         # What was there before is there again, and nothing of hers.
         left = await run(pool, "SELECT current_setting('app.user_id', true)")
         assert left == stale or (stale is None and left in (None, "")), trial
+    assert await alice.restore(gone.id) is not None
+    assert len(await alice.list_page(TaskQuery(), limit=1000)) == len(everything) + 1
+
+
+async def changes(
+    alice: TaskRepository,
+    hers: list[Task],
+    his: Task,
+    everything: list[Task],
+    chance: random.Random,
+) -> list[Task]:
+    """Call each function on Alice's tasks and on Bob's; return hers as they are now."""
+    for versions in (None, frozenset({his.version})):
+        refused = alice.change(his.id, {"title": "Taken"}, versions=versions)
+        assert await refused is None
+        assert await alice.delete(his.id, versions=versions) is False
+    assert await alice.restore(his.id) is None
+    before = next(task for task in everything if task.id == hers[1].id)
+    with pytest.raises(StaleVersionError):
+        await alice.change(before.id, {"priority": 1}, versions=frozenset({before.version + 1}))
+    versions = chance.choice([None, frozenset({before.version})])
+    changed = await alice.change(before.id, {"priority": chance.randrange(4)}, versions=versions)
+    assert changed is not None
+    assert changed.version == before.version + 1
+    assert await alice.delete(changed.id, versions=frozenset({changed.version}))
+    assert await alice.get(changed.id) is None
+    restored = await alice.restore(changed.id)
+    assert restored is not None
+    kept, is_new = await alice.create_once(TaskWrite(title="Of owner 7"), "the same key")
+    assert is_new is (kept.id not in {task.id for task in everything})
+    others = [task for task in everything if task.id not in (kept.id, restored.id)]
+    now = [task for task in everything if task.id == kept.id] or [kept]
+    return sorted([*others, *now, restored], key=lambda task: (task.created_at, task.id))[::-1]
+
+
+async def test_policies_hold_in_the_functions_without_the_filter_whatever_the_plan(
+    pool: Database, owner_url: str
+) -> None:
+    repository = await without_filter(owner_url)
+    chance = random.Random(21)  # noqa: S311 - reproducible, not secret
+    alice, bob = (repository.TaskRepository(pool, Owner(name)) for name in ("owner-7", "owner-8"))
+    hers = await alice.create(TaskWrite(title="Of owner 7"))
+    his = await bob.create(TaskWrite(title="Of owner 8"))
+    for trial in range(TRIALS):
+        await run(pool, *settings(chance), f"SET app.user_id = '{chance.choice(OWNERS)}'")
+        assert await alice.change(his.id, {"title": "Taken"}) is None, trial
+        assert await alice.delete(his.id) is False, trial
+        assert await alice.restore(his.id) is None, trial
+        changed = await alice.change(hers.id, {"priority": trial % 4})
+        assert changed.version == hers.version + trial + 1, trial
+    assert await bob.get(his.id) == his
+
+
+OWNERS = ("owner-8", "owner-7", "")

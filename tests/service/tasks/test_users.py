@@ -5,6 +5,7 @@ import time
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -46,6 +47,7 @@ class Users(RuleBasedStateMachine):
     runner: asyncio.Runner
     client: httpx.AsyncClient
     signer: Signer
+    database: "asyncpg.Connection[asyncpg.Record]"
     runs = 0
 
     def __init__(self) -> None:
@@ -53,9 +55,10 @@ class Users(RuleBasedStateMachine):
         Users.runs += 1
         now = int(time.time())
         self.headers = {}
+        self.subjects: dict[str, str] = {}
         for user in USERS:
             # Owners of this run alone; the database is everybody's.
-            subject = f"{user} of run {Users.runs}"
+            subject = self.subjects[user] = f"{user} of run {Users.runs}"
             token = self.signer.mint(
                 {"iss": ORIGIN, "aud": ORIGIN, "sub": subject, "iat": now, "exp": now + 900}
             )
@@ -184,11 +187,29 @@ class Users(RuleBasedStateMachine):
         assert by_id(found) == by_id(expected)
 
     @invariant()
+    def counts_are_exact(self) -> None:
+        for user, subject in self.subjects.items():
+            live, counted = self.runner.run(counts_of(self.database, subject))
+            assert live == len(self.live[user])
+            # An owner without a first task has no row.
+            assert (counted or 0) == live
+
+    @invariant()
     def everybody_sees_their_own_tasks_and_no_others(self) -> None:
         for user in USERS:
             answer = self.ask(user, "GET", params={"limit": "100"}).json()
             assert by_id(answer["items"]) == by_id(self.live[user].values())
             assert answer["next_cursor"] is None
+
+
+async def counts_of(
+    connection: "asyncpg.Connection[asyncpg.Record]", subject: str
+) -> tuple[int, int | None]:
+    """Return how many live tasks an owner has, and how many the database has counted."""
+    await connection.execute("SELECT set_config('app.user_id', $1, false)", subject)
+    live: int = await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NULL")
+    counted: int | None = await connection.fetchval("SELECT live FROM task_counts")
+    return live, counted
 
 
 def by_id(tasks: Any) -> list[dict[str, Any]]:
@@ -200,10 +221,16 @@ def test_fault06_users_doing_anything_never_meet(settings: Settings, signer: Sig
     with asyncio.Runner() as runner:
         Users.runner, Users.signer = runner, signer
         Users.client = runner.run(service.__aenter__())
+        Users.database = runner.run(connected(settings))
         try:
             run_state_machine_as_test(Users, settings=THOROUGH)
         finally:
+            runner.run(Users.database.close())
             runner.run(service.__aexit__(None, None, None))
+
+
+async def connected(settings: Settings) -> "asyncpg.Connection[asyncpg.Record]":
+    return await asyncpg.connect(settings.database_url.dsn)
 
 
 THOROUGH = hypothesis_settings(

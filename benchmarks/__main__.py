@@ -1,0 +1,175 @@
+"""Measure the service beside what a user would pick instead, in one run on one core.
+
+    ./scripts/benchmark                          everything; takes about half an hour
+    ./scripts/benchmark --quick                  list, get, create and PATCH; about two minutes
+    ./scripts/benchmark --only list,get --peers service,fastify --rounds 3 --seconds 2
+    ./scripts/benchmark --against ../before      another checkout's service beside this one
+    ./scripts/benchmark --check                  compare with the budgets
+    ./scripts/benchmark --write                  write the results into docs/performance.md
+
+Each server runs on one core; PostgreSQL and the load run on another. Linux only, and a quiet
+machine: compare figures of one run, never of two. Progress is on stderr, the tables on stdout.
+Exit codes: 0 done, 1 a budget was missed or a server did not start, 2 usage.
+"""
+
+import argparse
+import asyncio
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.budgets import judge
+from benchmarks.contenders import (
+    BEFORE,
+    FASTIFY,
+    PEERS,
+    SERVICE,
+    WORKERS,
+    ContenderError,
+    Site,
+    contenders,
+)
+from benchmarks.kinds import KINDS, Visitors
+from benchmarks.load import LoadError
+from benchmarks.page import write_page
+from benchmarks.peers.packages import Packages
+from benchmarks.processes import cores, on_core
+from benchmarks.report import table, verdicts, warnings
+from benchmarks.rounds import Rounds
+from benchmarks.samples import Results
+from benchmarks.stage import key_server, postgres
+from benchmarks.world import World
+from better_auth_keys import JWKS_PATH, Signer
+from scripts.devstack.postgres.embedded import PostgresError
+from scripts.devstack.settings import DEFAULT_HOME
+from scripts.operations.private_files import make_private_folder
+from scripts.setup.steps import SetUpError
+
+_LOGS: Final = DEFAULT_HOME / "benchmark"
+_QUICK: Final = ("list", "get", "create", "patch")
+_QUICK_PEERS: Final = (FASTIFY, "thin")
+_COLD_PER_SECOND: Final = 4_000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, report, and compare with the budgets."""
+    arguments = sys.argv[1:] if argv is None else [*argv]
+    options = _options(arguments)
+    if sys.platform != "linux":
+        print("benchmark: needs Linux, to keep each process on its core", file=sys.stderr)
+        return 1
+    try:
+        results = asyncio.run(_run(options))
+    except (ContenderError, LoadError, OSError, PostgresError, SetUpError) as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    servers = options.peers
+    base = next(name for name in (FASTIFY, BEFORE, servers[0]) if name in servers)
+    judged = judge(results)
+    print(table(results, servers, base))
+    for warning in warnings(results, servers):
+        print(f"benchmark: {warning}", file=sys.stderr)
+    if options.json is not None:
+        budgets = [verdict.as_json() for verdict in judged]
+        written = json.dumps({**results.as_json(), "budgets": budgets}, indent=1)
+        options.json.write_text(f"{written}\n", encoding="utf-8")
+    if options.write:
+        write_page(results, servers, base, shlex.join(["./scripts/benchmark", *arguments]))
+    if not options.check:
+        return 0
+    print(f"\n{verdicts(judged)}")
+    return 1 if any(verdict.outcome == "missed" for verdict in judged) else 0
+
+
+async def _run(options: argparse.Namespace) -> Results:
+    server_core, other_core = cores()
+    if server_core == other_core:
+        _say("only one core: the server shares it with PostgreSQL and the load")
+    signer = Signer.generate("EdDSA")
+    with (
+        on_core(other_core),
+        key_server(signer) as issuer,
+        postgres() as database,
+    ):
+        world = World(signer, issuer, options.users)
+        _say(f"prepare {options.users} users")
+        await database.fill(world, heavy=any(KINDS[name].heavy for name in options.only))
+        site = Site(
+            app_url=database.app_url,
+            peer_url=database.peer_url,
+            issuer=issuer,
+            jwks_url=f"{issuer}{JWKS_PATH}",
+            folder=make_private_folder(_LOGS),
+            core=server_core,
+        )
+        servers = contenders(options.peers, site, Packages(), options.against)
+        cold = int(options.seconds * _COLD_PER_SECOND)
+        rounds = Rounds(database, Visitors(world, cold=cold), _say)
+        if options.start:
+            await rounds.start(servers, cold_tokens=not options.quick)
+        await rounds.measure(servers, options.only, rounds=options.rounds, seconds=options.seconds)
+        return rounds.results
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line and fill in what depends on `--quick` and `--against`."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    options.only = _names(parser, options.only, KINDS, _QUICK if options.quick else tuple(KINDS))
+    known = (SERVICE, WORKERS, *PEERS)
+    usual = (SERVICE, *_QUICK_PEERS) if options.quick else known
+    options.peers = _names(parser, options.peers, known, usual)
+    if options.against is not None:
+        options.against = options.against.resolve()
+        options.peers.append(BEFORE)
+    if "list-open" in options.only and "list" not in options.only:
+        parser.error("list-open needs list, whose rate it halves")
+    options.rounds = options.rounds or (3 if options.quick else 7)
+    options.seconds = options.seconds or (2.0 if options.quick else 3.0)
+    return options
+
+
+def _names(
+    parser: argparse.ArgumentParser,
+    given: str | None,
+    known: Collection[str],
+    default: Sequence[str],
+) -> list[str]:
+    names = [*default] if given is None else given.split(",")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
+    return names
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    servers, kinds = (SERVICE, WORKERS, *PEERS), tuple(KINDS)
+    parser.add_argument("--quick", action="store_true", help="four kinds, three short rounds")
+    parser.add_argument("--only", help=f"kinds of requests, of: {','.join(kinds)}")
+    parser.add_argument("--peers", help=f"servers to measure, of: {','.join(servers)}")
+    parser.add_argument("--against", type=Path, help="a checkout whose service is measured too")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, help="for each kind, server and round")
+    parser.add_argument("--users", type=int, default=200)
+    parser.add_argument("--no-start", dest="start", action="store_false", help="skip the starts")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples")
+    parser.add_argument("--check", action="store_true", help="compare with the budgets")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(f"benchmark: {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

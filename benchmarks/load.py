@@ -1,0 +1,197 @@
+"""The load: one thread, non-blocking sockets and epoll, so that it takes little of its core.
+
+Closed loop: each connection sends its next request when it has its answer. Open loop: requests are
+due at a fixed rate, and a latency counts from when the request was due, not from when a connection
+was free to send it.
+"""
+
+import re
+import select
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+Request = tuple[bytes, int]
+"""The bytes to send, and the status that the answer must have."""
+
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_STATUS: Final = slice(9, 12)
+_CHUNK: Final = 1 << 18
+_BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_PATIENCE_SECONDS: Final = 10.0
+_LONGEST_WAIT: Final = 0.2
+
+
+class LoadError(Exception):
+    """The server does not answer in a way that can be measured; the message is one line."""
+
+
+@dataclass
+class Outcome:
+    """What was seen while it was measured."""
+
+    latencies: list[float] = field(default_factory=list)
+    answers: int = 0
+    seconds: float = 0.0
+    busy_seconds: float = 0.0
+    unexpected: Counter[str] = field(default_factory=Counter)
+
+
+class _Client:
+    """A connection, and the request that is under way on it."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_SECONDS)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.settimeout(0)
+        self.buffer = b""
+        self.since = 0.0
+        self.expected = 0
+
+    def status(self) -> int | None:
+        """Return the status of the answer once all of it has arrived."""
+        buffer = self.buffer
+        end = buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        status = int(buffer[_STATUS])
+        if status in _BODILESS:
+            return status
+        length = _LENGTH.search(buffer, 0, end)
+        if length is None:
+            raise LoadError(f"an answer without Content-Length: {buffer[:200]!r}")
+        return status if len(buffer) >= end + 4 + int(length[1]) else None
+
+
+class Load:
+    """Send requests to a server on 127.0.0.1, over connections that are kept."""
+
+    def __init__(self, port: int, requests: Iterator[Request], *, connections: int) -> None:
+        self._port = port
+        self._requests = requests
+        self._connections = connections
+        self._outcome = Outcome()
+        self._measuring = False
+        self._exhausted = False
+        self._poller = select.epoll()
+        self._clients: dict[int, _Client] = {}
+        self._idle: deque[_Client] = deque()
+        self._due: deque[float] = deque()
+
+    def run(
+        self,
+        *,
+        warm_up: float,
+        seconds: float,
+        rate: float | None = None,
+        began: Callable[[], object] = lambda: None,
+        ended: Callable[[], object] = lambda: None,
+    ) -> Outcome:
+        """Warm up, measure for `seconds` or until the requests run out, and close.
+
+        With a `rate` (requests per second) the loop is open. `began` and `ended` are called where
+        the measured time begins and ends. Raises `LoadError`.
+        """
+        try:
+            for _ in range(self._connections):
+                self._connect()
+            self._spin(time.perf_counter() + warm_up, rate)
+            began()
+            self._measuring = True
+            busy, start = time.process_time(), time.perf_counter()
+            self._spin(start + seconds, rate)
+            self._measuring = False
+            self._outcome.seconds = time.perf_counter() - start
+            self._outcome.busy_seconds = time.process_time() - busy
+            ended()
+            self._drain()
+        finally:
+            for client in self._clients.values():
+                client.socket.close()
+            self._poller.close()
+        return self._outcome
+
+    def _spin(self, until: float, rate: float | None) -> None:
+        next_due = time.perf_counter()
+        # An open loop that is measured begins with nothing overdue.
+        self._due.clear()
+        while True:
+            now = time.perf_counter()
+            if now >= until or (self._exhausted and len(self._idle) == len(self._clients)):
+                return
+            wait = min(until - now, _LONGEST_WAIT)
+            if rate is None:
+                self._due.extend([now] * (len(self._idle) - len(self._due)))
+            else:
+                while next_due <= now:
+                    self._due.append(next_due)
+                    next_due += 1 / rate
+                wait = min(wait, next_due - now)
+            while self._due and self._idle and not self._exhausted:
+                self._send(self._idle.pop(), self._due.popleft())
+            self._receive(wait)
+
+    def _drain(self) -> None:
+        """Wait for the answers under way, so that the next load does not meet them."""
+        deadline = time.perf_counter() + _PATIENCE_SECONDS
+        while len(self._idle) < len(self._clients):
+            if time.perf_counter() > deadline:
+                raise LoadError(f"no answer within {_PATIENCE_SECONDS:.0f} s")
+            self._receive(_LONGEST_WAIT)
+
+    def _connect(self) -> None:
+        client = _Client(self._port)
+        self._clients[client.socket.fileno()] = client
+        self._poller.register(client.socket, select.EPOLLIN)
+        self._idle.append(client)
+
+    def _send(self, client: _Client, since: float) -> None:
+        request = next(self._requests, None)
+        if request is None:
+            self._exhausted = True
+            self._idle.append(client)
+            return
+        message, client.expected = request
+        client.since, client.buffer = since, b""
+        if client.socket.send(message) != len(message):
+            raise LoadError("a request did not fit into the socket's buffer")
+
+    def _receive(self, wait: float) -> None:
+        # epoll's own timeout counts in milliseconds, which is too coarse for an open loop.
+        if not select.select([self._poller], [], [], wait)[0]:
+            return
+        for descriptor, _ in self._poller.poll(0):
+            client = self._clients[descriptor]
+            try:
+                received = client.socket.recv(_CHUNK)
+            except ConnectionError:
+                received = b""
+            if not received:
+                self._closed(descriptor, client)
+                continue
+            client.buffer = client.buffer + received if client.buffer else received
+            status = client.status()
+            if status is not None:
+                self._answered(client, status)
+                self._idle.append(client)
+
+    def _answered(self, client: _Client, status: int) -> None:
+        if status != client.expected:
+            # Counted while warming up, too: an error is an error.
+            self._outcome.unexpected[str(status)] += 1
+        if self._measuring:
+            self._outcome.answers += 1
+            self._outcome.latencies.append(time.perf_counter() - client.since)
+
+    def _closed(self, descriptor: int, client: _Client) -> None:
+        del self._clients[descriptor]
+        client.socket.close()
+        if client in self._idle:
+            self._idle.remove(client)  # it was idle for longer than the server keeps connections
+        else:
+            self._outcome.unexpected["closed"] += 1
+        self._connect()

@@ -1,0 +1,134 @@
+"""What all servers share: PostgreSQL with the tasks, and the issuer's key set over HTTP."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+import asyncpg
+
+from benchmarks.processes import Tree
+from benchmarks.world import World
+from better_auth_keys import JWKS_PATH, Signer
+from scripts.devstack.postgres.embedded import EmbeddedPostgres
+from scripts.devstack.postgres.roles import DATABASE, RolePasswords, provide, url_as
+from service.database.url import parse_database_url
+from service.migrations.runner import upgrade
+
+PEER: Final = "peer"
+_COLUMNS: Final = (
+    "owner_id",
+    "id",
+    "title",
+    "description",
+    "completed",
+    "priority",
+    "due_at",
+    "created_at",
+    "updated_at",
+    "completed_at",
+    "version",
+    "deleted_at",
+)
+_NAMES: Final = ", ".join(_COLUMNS)
+# Row-level security does not bind the peers' role: their owner condition is their only wall.
+_PREPARE: Final = (
+    f"CREATE ROLE {PEER} LOGIN BYPASSRLS PASSWORD '{{password}}'",
+    f"GRANT CONNECT ON DATABASE {DATABASE} TO {PEER}",
+    f"GRANT USAGE ON SCHEMA public TO {PEER}",
+    f"GRANT SELECT, INSERT, UPDATE ON public.tasks TO {PEER}",
+    # It would take the time of the server that is measured just then; every reset vacuums.
+    "ALTER SYSTEM SET autovacuum = off",
+    "SELECT pg_reload_conf()",
+    "CREATE TABLE seed (LIKE public.tasks)",
+    "CREATE TABLE heavy_seed (LIKE public.tasks)",
+)
+# The same pages of the table and its indexes each time, whatever was changed before.
+_RESET: Final = (
+    "TRUNCATE public.tasks, public.idempotency_keys",
+    f"INSERT INTO public.tasks ({_NAMES}) SELECT {_NAMES} FROM seed",  # noqa: S608 - ours
+)
+_RESET_HEAVY: Final = f"INSERT INTO public.tasks ({_NAMES}) SELECT {_NAMES} FROM heavy_seed"  # noqa: S608 - ours
+
+
+class Postgres:
+    """A server with a migrated database that holds the world's tasks."""
+
+    def __init__(self, server: EmbeddedPostgres, passwords: RolePasswords) -> None:
+        self._server = server
+        self._url = url_as(server.url(), user="postgres", password=server.password)
+        self._passwords = passwords
+        self._state = ""
+        self.app_url = url_as(server.url(), user="app", password=passwords.app)
+        self.peer_url = url_as(server.url(), user=PEER, password=passwords.app)
+        pid = int((server.data / "postmaster.pid").read_text().split()[0])
+        self.tree = Tree(pid)
+
+    async def fill(self, world: World, *, heavy: bool) -> None:
+        """Migrate the database and write down the tasks that it is reset to."""
+        owner = url_as(self._server.url(), user="owner", password=self._passwords.owner)
+        await provide(self._server.url(), self._passwords)
+        await upgrade(parse_database_url(owner))
+        connection = await asyncpg.connect(self._url)
+        try:
+            for statement in _PREPARE:
+                await connection.execute(statement.format(password=self._passwords.app))
+            seeds = {"seed": world.rows(), "heavy_seed": world.heavy_rows() if heavy else ()}
+            for table, rows in seeds.items():
+                await connection.copy_records_to_table(table, records=rows, columns=_COLUMNS)
+        finally:
+            await connection.close()
+
+    async def reset(self, *, heavy: bool, will_change: bool) -> None:
+        """Put all tasks back, unless they are as they should be already."""
+        wanted = "heavy" if heavy else "light"
+        if self._state != wanted:
+            connection = await asyncpg.connect(self._url)
+            try:
+                for statement in (*_RESET, *([_RESET_HEAVY] if heavy else [])):
+                    await connection.execute(statement)
+                await connection.execute("VACUUM ANALYZE public.tasks")
+                await connection.execute("CHECKPOINT")
+            finally:
+                await connection.close()
+        self._state = "" if will_change else wanted
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """Start PostgreSQL."""
+    with EmbeddedPostgres.ephemeral() as server:
+        yield Postgres(server, RolePasswords())
+
+
+@contextmanager
+def key_server(signer: Signer) -> Iterator[str]:
+    """Publish the public key as Better Auth does, and return the issuer's URL."""
+    body = json.dumps({"keys": [signer.public_jwk()]}).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            """Answer with the key set."""
+            found = self.path == JWKS_PATH
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body) if found else 0))
+            self.end_headers()
+            self.wfile.write(body if found else b"")
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

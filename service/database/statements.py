@@ -1,0 +1,54 @@
+"""SQLAlchemy's statements -> the SQL and the arguments that asyncpg takes, compiled once each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from sqlalchemy import Executable
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+_DIALECT: Final = asyncpg_dialect()  # type: ignore[no-untyped-call] # SQLAlchemy's own
+# More than the service has: a caller that builds statements anew does not fill the memory.
+_MOST_KEPT: Final = 2048
+
+_Processor = Callable[[object], object]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledStatement:
+    """A statement's SQL, and how its arguments are found among named parameters."""
+
+    sql: str
+    names: tuple[str, ...]
+    defaults: Mapping[str, object]
+    processors: Mapping[str, _Processor]
+
+    def arguments(self, parameters: Mapping[str, object]) -> list[object]:
+        """Return the arguments in the order of the SQL. Raises `KeyError` for a missing one."""
+        values = {**self.defaults, **parameters} if self.defaults else parameters
+        if not self.processors:
+            return [values[name] for name in self.names]
+        return [
+            self.processors[name](values[name]) if name in self.processors else values[name]
+            for name in self.names
+        ]
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def compiled(statement: Executable) -> CompiledStatement:
+    """Compile a statement, or return what was made of the same object before."""
+    assert isinstance(statement, ClauseElement)  # noqa: S101 - every statement of Core is one
+    made = statement.compile(dialect=_DIALECT)
+    assert isinstance(made, SQLCompiler)  # noqa: S101 - DDL is for migrations
+    names = tuple(made.positiontup or ())
+    processors = {}
+    for name in names:
+        process = made.binds[name].type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+        if process is not None:
+            processors[name] = process
+    values = made.construct_params(_check=False)
+    defaults = {name: values[name] for name in names if not made.binds[name].required}
+    return CompiledStatement(made.string, names, defaults, processors)

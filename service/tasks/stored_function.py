@@ -1,0 +1,100 @@
+"""One function of the database: the text that creates it, and the statement that calls it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from textwrap import indent, wrap
+from typing import Final
+
+from sqlalchemy import ColumnElement, TextClause, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
+
+from service.database.execution import LOCK_SECONDS
+
+_WIDTH: Final = 80
+
+_DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call] # SQLAlchemy's own
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFunction:
+    """A function: its arguments after the identity, its results, its variables, and its body.
+
+    Each is a name and a type. Before anything else, the function sets the identity: `me`.
+    """
+
+    name: str
+    arguments: Mapping[str, str]
+    results: Mapping[str, str]
+    body: str
+    variables: Mapping[str, str]
+
+    @property
+    def call(self) -> TextClause:
+        """The statement that calls it; `identity` and the arguments are its parameters."""
+        arguments = ", ".join(f":{name}" for name in ("identity", *self.arguments))
+        return text(f"SELECT {', '.join(self.results)} FROM public.{self.name}({arguments})")  # noqa: S608 - made of names in the code
+
+    @property
+    def definition(self) -> str:
+        """The statement that creates or replaces it.
+
+        SECURITY INVOKER: row-level security binds it as it binds the role that calls it.
+        """
+        taken = {"identity": "TEXT", **self.arguments}
+        parameters = [f"{name} {kind}" for name, kind in taken.items()]
+        parameters += [f"OUT {name} {kind}" for name, kind in self.results.items()]
+        identity = {"me": "text := set_config('app.user_id', identity, true)"}
+        variables = [f"{name} {kind};" for name, kind in {**identity, **self.variables}.items()]
+        return (
+            f"CREATE OR REPLACE FUNCTION public.{self.name}(\n"
+            + block(",\n".join(parameters))
+            + ")\nLANGUAGE plpgsql SECURITY INVOKER\n"
+            + f"SET search_path = pg_catalog, pg_temp\nSET lock_timeout = '{LOCK_SECONDS:.0f}s'\n"
+            + "AS $function$\nDECLARE\n"
+            + block("\n".join(variables))
+            + f"BEGIN\n{block(self.body)}END\n$function$"
+        )
+
+    @property
+    def rights(self) -> list[str]:
+        """The statements that leave it to role `app` alone."""
+        return [
+            f"REVOKE ALL ON FUNCTION public.{self.name} FROM PUBLIC",
+            f"GRANT EXECUTE ON FUNCTION public.{self.name} TO app",
+        ]
+
+
+def block(lines: str) -> str:
+    """Indent lines as the inside of a block, and end the last one."""
+    return indent(lines.removesuffix("\n"), "    ") + "\n"
+
+
+def written(statement: ClauseElement, *, into: str = "") -> str:
+    """Write a statement as lines of a function; `into` names the variables for its row."""
+    whole = f"{_text_of(statement)} INTO {into};" if into else f"{_text_of(statement)};"
+    return _lines(whole)
+
+
+def condition(expression: ColumnElement[bool]) -> str:
+    """Write a condition as it stands after IF."""
+    return _lines(_text_of(expression)).removesuffix("\n")
+
+
+def type_of(kind: TypeEngine[object]) -> str:
+    """Write a type's name."""
+    return kind.compile(_DIALECT)
+
+
+def _text_of(statement: ClauseElement) -> str:
+    made = statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})
+    return " ".join(str(made).split())
+
+
+def _lines(whole: str) -> str:
+    # Broken at spaces: no literal here has any.
+    lines = wrap(
+        whole, _WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,37 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+
+
+def test_service_and_the_floor_are_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "results.json"
+    kinds = "list,create-once,put,delete,restore,mixed,cold,bad-signature"
+    run = ["--only", kinds, "--peers", "service,thin", "--rounds", "1", "--seconds", "0.25"]
+    code = main([*run, "--users", "5", "--no-start", "--json", str(file)])
+    written, progress = capsys.readouterr()
+    assert code == 0, progress
+    assert "this service" in written
+    results = json.loads(file.read_text())
+    assert {verdict["outcome"] for verdict in results["budgets"]} == {"goal", "not measured"}
+    samples = results["samples"]
+    assert set(samples) == set(kinds.split(","))
+    for kind, servers in samples.items():
+        for name in ("service", "thin"):
+            [measured] = servers[name]
+            assert measured["unexpected"] == {}, (kind, name)
+            assert measured["answers"] > 0, (kind, name)
+            assert measured["p50_ms"] <= measured["p99_ms"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--only", "lists"], ["--peers", "rails"], ["--only", "list-open"]]
+)
+def test_unknown_names_are_usage_errors(wrong: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(wrong)
+    assert ended.value.code == 2
