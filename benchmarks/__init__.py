@@ -1,1 +1,1 @@
-"""The programs this project is measured against, and the measurements."""
+"""Benchmarks: our parts beside the libraries that can be used instead."""

@@ -1,13 +1,14 @@
-"""Compare verification with joserfc's own, which does less, and a cache hit with both.
+"""Compare our verification with joserfc's, which checks less, and with a hit in the token cache.
 
-    python -m benchmarks.verification           medians and ratios, for a person
+    python -m benchmarks.verification           a table of medians and ratios
     python -m benchmarks.verification --json    the same for machines
 
-Every round times each contestant for the same token and key, one after the other, so that a noisy
-machine is noisy for all of them; only the ratios mean anything elsewhere.
-Bounds: a cold verification at most 1.15 times joserfc's decode and claims; a hit at most 1/30 of a
-cold Ed25519 verification; 10,000 different tokens kept in at most 22 MB.
-Exit codes: 0 all bounds held, 1 one did not, 2 usage.
+Each round times all contestants with the same token and key, one after the other, so that noise
+affects them equally. Only the ratios can be compared with those of other machines.
+
+Bounds: a cold verification takes at most 1.15 times as long as joserfc's decode and claims; a hit
+takes at most 1/30 of a cold Ed25519 verification; 10,000 different tokens take at most 22 MB.
+Exit codes: 0 all bounds held, 1 at least one did not (named on stderr), 2 usage.
 """
 
 import argparse
@@ -46,7 +47,7 @@ MAX_MEGABYTES: Final = 22.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, report, and say whether the bounds held."""
+    """Measure, report, and check the bounds."""
     parser = argparse.ArgumentParser(
         "benchmarks.verification",
         description=__doc__,
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     arguments = parser.parse_args(argv)
-    # Said once for each token otherwise, and paid for by joserfc's column.
+    # joserfc would warn about each token, and its times would include that.
     warnings.simplefilter("ignore", SecurityWarning)
     times = {algorithm: measure(algorithm) for algorithm in ALGORITHMS}
     megabytes = measure_memory()
@@ -62,14 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         print(json.dumps({"microseconds": times, "megabytes": megabytes, "failures": failures}))
     else:
-        tell(times, megabytes)
+        print_table(times, megabytes)
     for failure in failures:
         print(f"benchmarks.verification: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 
 def claims(subject: str) -> dict[str, object]:
-    """Give the claims of a Better Auth session token."""
+    """Return the claims of a Better Auth session token."""
     now = int(time.time())
     return {
         "id": subject,
@@ -95,7 +96,7 @@ def verifier_for(signer: Signer, cache: VerifiedTokenCache) -> AccessTokenVerifi
 
 
 def measure(algorithm: str) -> dict[str, float]:
-    """Give the median time of one verification for each contestant, in microseconds."""
+    """Return the median time of one verification for each contestant, in microseconds."""
     signer = Signer.generate(algorithm)
     token = signer.mint(claims("alice"))
     key = JWKRegistry.import_key({**signer.public_jwk()})
@@ -115,13 +116,13 @@ def measure(algorithm: str) -> dict[str, float]:
 
     def with_us(verifier: AccessTokenVerifier) -> Callable[[], None]:
         def verify() -> None:
-            # Nothing is waited for, so one step runs the coroutine to its end: no event loop is
-            # measured along.
+            # Nothing is awaited, so one step runs the coroutine to its end, without the cost of an
+            # event loop.
             try:
                 verifier.verify(token).send(None)
             except StopIteration:
                 return
-            raise AssertionError("verification waited for something")
+            raise AssertionError("verification had to wait")
 
         return verify
 
@@ -143,7 +144,7 @@ def measure(algorithm: str) -> dict[str, float]:
 
 
 def measure_memory() -> float:
-    """Give what a cache full of different tokens takes, in megabytes."""
+    """Return the size of a cache with `KEPT_TOKENS` different tokens, in megabytes."""
     signer = Signer.generate("EdDSA")
     tokens = [signer.mint(claims(f"user-{number:05}")) for number in range(KEPT_TOKENS)]
     cache = VerifiedTokenCache(100_000_000)  # so that all of them are kept
@@ -164,7 +165,7 @@ def measure_memory() -> float:
 
 
 def broken_bounds(times: dict[str, dict[str, float]], megabytes: float) -> list[str]:
-    """Say of each bound that did not hold that it did not."""
+    """Return a line for each bound that did not hold."""
     broken = [
         f"cold {algorithm} took {ratio:.2f} times joserfc's, over {MAX_COLD_RATIO}"
         for algorithm, measured in times.items()
@@ -177,8 +178,8 @@ def broken_bounds(times: dict[str, dict[str, float]], megabytes: float) -> list[
     return broken
 
 
-def tell(times: dict[str, dict[str, float]], megabytes: float) -> None:
-    """Write a table for a person."""
+def print_table(times: dict[str, dict[str, float]], megabytes: float) -> None:
+    """Write the table."""
     print(f"{'us, median':<10} {'joserfc':>8} {'cold':>8} {'ratio':>6} {'hit':>6} {'cold/hit':>9}")
     for algorithm, measured in times.items():
         joserfc, cold, hit = measured["joserfc"], measured["cold"], measured["hit"]

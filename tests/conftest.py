@@ -18,7 +18,7 @@ from scripts.devstack.postgres.roles import (
 )
 from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
-from tests.simulators.better_auth import Issuer
+from tests.simulators.jwks_table import Issuer
 
 
 @dataclass(frozen=True)

@@ -1,190 +1,88 @@
-"""Prepare one entrant, put an issuer in front of it, and have it measured in its own process."""
+"""Install one library, and measure it in a process of its own."""
 
 import json
 import os
-import selectors
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.key_sources.certificate import CERTIFICATE, make_certificate
-from benchmarks.key_sources.issuer import JWKS_PATH
-from benchmarks.key_sources.plan import LOAD_REQUESTS, UNKNOWN_KIDS, Measured, Plan, Settings
+from benchmarks.key_sources.clients import Plan
+from benchmarks.key_sources.scenarios import CROWD, LOAD_REQUESTS, SEQUENCE, Measured
 from better_auth_keys import Signer
-from scripts.devstack.leash import kill_at_once, leashed
+from scripts.devstack.network import free_ports
 
-AUDIENCE: Final = "https://api.example.com"
+_AUDIENCE: Final = "https://api.example.com"
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_STEP_SECONDS: Final = 60.0
-_ISSUER_SECONDS: Final = 15.0
-_NEWEST_MINOR: Final = 16
-_LONGEST_REASON: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """Who is compared, and what it needs."""
+    """One of the compared libraries. `requirement` is what pip installs; None for ours."""
 
-    name: str
     distribution: str
-    adapter: str
-    """Module and class of its adapter."""
+    client: str
     requirement: str | None = None
-    """What pip installs; None for us, who are here already."""
     algorithm: str = "EdDSA"
     https: bool = False
     has_ttl: bool = True
-    python: tuple[int, int] = (3, 11)
-    remark: str = ""
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it is what this repository offers."""
-        return self.requirement is None
+    python: str = sys.executable
 
 
-class ContestError(Exception):
-    """An entrant could not be measured. The text says why, in a line."""
+def compete(entrant: Entrant, folder: Path) -> Measured:
+    """Install a library, if it is not ours, and measure it.
 
-
-def compete(entrant: Entrant, folder: Path, deadline: float) -> Measured:
-    """Install an entrant, if it is not ours, and measure it in a process of its own.
-
-    `deadline` is on the monotonic clock. Raises `ContestError`.
+    Raises `OSError` or `subprocess.SubprocessError` if a program cannot be run or fails.
     """
     folder.mkdir()
-    python = sys.executable
+    python = entrant.python
     if entrant.requirement is not None:
+        _run(python, "-m", "venv", "--without-pip", str(folder / "environment"))
         python = str(folder / "environment" / "bin" / "python")
-        interpreter = _interpreter(entrant.python)
-        create = [interpreter, "-m", "venv", "--without-pip", str(folder / "environment")]
-        _call(create, "could not be installed", deadline)
-        # Our own pip serves them all: to put one into each environment takes longer than all else.
-        pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
-        install = [*pip, "--no-input", "install", "--quiet", "--only-binary=:all:"]
-        _call([*install, entrant.requirement], "could not be installed", deadline)
-    return _measure(entrant, python, folder, deadline)
+        # Our own pip installs into all of them: installing pip itself takes longer than all else.
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-input"]
+        _run(*pip, "--only-binary=:all:", entrant.requirement)
+    plan, measured = folder / "plan.json", folder / "measured.json"
+    plan.write_text(json.dumps(asdict(_plan(entrant, folder / "issuer.pem"))))
+    _run(python, "-m", "benchmarks.key_sources.scenarios", str(plan), str(measured))
+    found: Measured = json.loads(measured.read_text())
+    return found
 
 
-def _measure(entrant: Entrant, python: str, folder: Path, deadline: float) -> Measured:
-    before, after = (Signer.generate(entrant.algorithm) for _ in range(2))
-    with _issuer(entrant, [before, after], folder) as (port, control_port):
-        scheme = "https" if entrant.https else "http"
-        # The last slash is Auth0's; nobody else minds.
-        origin = f"{scheme}://127.0.0.1:{port}/"
-        settings = Settings(
-            adapter=entrant.adapter,
-            distribution=entrant.distribution,
-            jwks_url=f"{origin.rstrip('/')}{JWKS_PATH}",
-            issuer=origin,
-            audience=AUDIENCE,
-            algorithm=entrant.algorithm,
-            authority=str(folder / CERTIFICATE) if entrant.https else None,
-        )
-        plan = Plan(
-            settings=settings,
-            control_port=control_port,
-            has_ttl=entrant.has_ttl,
-            in_sequence=entrant.is_ours,
-            good=[_token(before, origin, number) for number in range(LOAD_REQUESTS)],
-            unknown=[
-                _token(before, origin, number, f"unknown-{number}")
-                for number in range(UNKNOWN_KIDS)
-            ],
-            rotated=[_token(after, origin, number) for number in range(LOAD_REQUESTS // 2)],
-        )
-        plan.write(folder / "plan.json")
-        files = [str(folder / "plan.json"), str(folder / "measured.json")]
-        program = [python, "-m", "benchmarks.key_sources.scenarios", *files]
-        _call(program, "did not get through", deadline, loopback=True)
-    return Measured.read(folder / "measured.json")
-
-
-def _token(signer: Signer, issuer: str, number: int, kid: str | None = None) -> str:
+def _plan(entrant: Entrant, certificate: Path) -> Plan:
+    # Auth0 names issuers with a slash at the end; the other libraries do not mind.
+    issuer = f"{'https' if entrant.https else 'http'}://127.0.0.1:{free_ports(1)[0]}/"
     now = int(time.time())
-    claims = {"iss": issuer, "aud": AUDIENCE, "sub": f"user-{number}", "iat": now, "exp": now + 900}
-    return signer.mint(claims, header=None if kid is None else {"kid": kid})
-
-
-def _interpreter(wanted: tuple[int, int]) -> str:
-    """Find a Python that is new enough: ours or, failing that, one on the PATH."""
-    if sys.version_info[:2] >= wanted:
-        return sys.executable
-    for minor in range(wanted[1], _NEWEST_MINOR):
-        # Version managers leave shims on the PATH for what they could run, but will not.
-        if (found := shutil.which(f"python3.{minor}")) and _runs([found, "-V"]):
-            return found
-    raise ContestError(f"needs Python {wanted[0]}.{wanted[1]} or newer, and none is on the PATH")
-
-
-def _runs(command: Sequence[str]) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-@contextmanager
-def _issuer(entrant: Entrant, signers: Sequence[Signer], folder: Path) -> Iterator[tuple[int, int]]:
-    """Run an issuer that publishes the first key now and all of them after a rotation."""
-    keys = [signer.public_jwk() for signer in signers]
-    key_sets = folder / "key_sets.json"
-    key_sets.write_text(json.dumps({"before": {"keys": keys[:1]}, "after": {"keys": keys}}))
-    command = [sys.executable, "-m", "benchmarks.key_sources.issuer", str(key_sets)]
+    first, second = (Signer.generate(entrant.algorithm) for _ in range(2))
     if entrant.https:
-        command.append(str(make_certificate(folder)))
-    with subprocess.Popen(
-        leashed(command),
-        cwd=_ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield _ports(process)
-        finally:
-            kill_at_once(process)
+        request = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1"
+        names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+        files = ["-keyout", str(certificate), "-out", str(certificate)]
+        _run(*request.split(), *names, *files)
+
+    def token(signer: Signer, number: int, **header: str) -> str:
+        times = {"iat": now, "exp": now + 900}
+        claims = {"iss": issuer, "aud": _AUDIENCE, "sub": f"user-{number}", **times}
+        return signer.mint(claims, header=header)
+
+    return Plan(
+        client=entrant.client,
+        distribution=entrant.distribution,
+        has_ttl=entrant.has_ttl,
+        issuer=issuer,
+        audience=_AUDIENCE,
+        algorithm=entrant.algorithm,
+        certificate=str(certificate) if entrant.https else None,
+        keys=[first.public_jwk(), second.public_jwk()],
+        good=[token(first, number) for number in range(LOAD_REQUESTS)],
+        unknown=[token(first, n, kid=f"unknown-{n}") for n in range(CROWD + SEQUENCE)],
+        rotated=[token(second, number) for number in range(LOAD_REQUESTS // 2)],
+    )
 
 
-def _ports(issuer: subprocess.Popen[bytes]) -> tuple[int, int]:
-    if issuer.stdout is None:
-        raise ContestError("the issuer has no output")
-    with selectors.DefaultSelector() as selector:
-        selector.register(issuer.stdout, selectors.EVENT_READ)
-        said = issuer.stdout.readline().split() if selector.select(_ISSUER_SECONDS) else []
-    if len(said) != 2:  # noqa: PLR2004 - its own port and that of its control
-        raise ContestError("the issuer did not start")
-    return int(said[0]), int(said[1])
-
-
-def _call(
-    command: Sequence[str], complaint: str, deadline: float, *, loopback: bool = False
-) -> None:
-    """Run a program from the root of the repository, on a leash; no proxy stands in a loopback."""
-    seconds = min(_STEP_SECONDS, deadline - time.monotonic())
-    names = (name for name in os.environ if not (loopback and name.lower().endswith("_proxy")))
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            leashed(command),
-            cwd=_ROOT,
-            env={name: os.environ[name] for name in names},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
-        try:
-            process.wait(max(0.0, seconds))
-        except subprocess.TimeoutExpired:
-            raise ContestError(f"{complaint} in time") from None
-        finally:
-            kill_at_once(process)
-        errors.seek(0)
-        said = errors.read().decode(errors="replace").split("\n")
-    if process.returncode != 0:
-        reason = next((line.strip() for line in reversed(said) if line.strip()), "no reason given")
-        raise ContestError(f"{complaint}: {reason[:_LONGEST_REASON]}")
+def _run(*command: str) -> None:
+    """Run a program from the root of the repository, for a minute at most."""
+    environment = {**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, check=True, timeout=60)

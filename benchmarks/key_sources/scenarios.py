@@ -1,211 +1,178 @@
-"""What every contestant goes through, the same for all, each time with an empty cache.
+"""The scenarios that each client goes through, each time with an empty cache.
 
-    python -m benchmarks.key_sources.scenarios plan.json measured.json
+    python -m benchmarks.key_sources.scenarios PLAN MEASURED
 
-Run by `contest` in a process of the contestant's own. The standard library only, so that it runs
-beside any library; the default event loop for all.
+Runs in a process of the client's own, on the default event loop. `clients`, `issuer` and this
+module need the standard library only, so that they run beside any library.
 """
 
 import asyncio
-import importlib
 import importlib.metadata
 import json
+import math
 import platform
+import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
-from benchmarks.key_sources.plan import (
-    CROWD,
-    FETCH_SECONDS,
-    LOAD_RATE,
-    LOAD_REQUESTS,
-    OUTAGE_REQUESTS,
-    SEQUENCE_RATE,
-    STALL_RUNS,
-    TTL_SECONDS,
-    Answer,
-    Answers,
-    Contestant,
-    Measured,
-    Plan,
-)
-from benchmarks.key_sources.ticker import Ticker
+from benchmarks.key_sources import clients
+from benchmarks.key_sources.clients import Client, Plan
+from benchmarks.key_sources.issuer import Issuer
 
-_PATIENCE: Final = 10.0
-_SETTLE: Final = 0.2
-# Past the TTL, whatever rounding or jitter the library has.
-_PAST_TTL: Final = TTL_SECONDS + 0.5
+CROWD: Final = 50
+LOAD_REQUESTS: Final = 800
+SEQUENCE: Final = 80
+_FETCH_SECONDS: Final = 0.5
+_TTL_SECONDS: Final = 1.0
+_TICK: Final = 0.001
 
 
-class IssuerControl:
-    """Orders for the issuer's process."""
+class Outcome(TypedDict):
+    """How many requests were answered how, such as "400 good, 400 refused", and JWKS requests."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    answers: str
+    fetches: int
 
-    async def order(self, **order: str | float) -> list[float]:
-        """Give an order; tell when JWKS requests have arrived so far (monotonic seconds)."""
-        self._writer.write(json.dumps(order).encode() + b"\n")
-        arrivals: list[float] = json.loads(await self._reader.readline())
-        return arrivals
+
+class Measured(TypedDict):
+    """What was measured. Stalls are medians in milliseconds; outcomes go by scenario."""
+
+    version: str
+    python: str
+    idle_stall: float
+    stall: float
+    outcomes: dict[str, Outcome]
 
 
 class Scenarios:
-    """The scenarios, in the order in which `run` goes through them."""
+    """The scenarios of one client."""
 
-    def __init__(
-        self, plan: Plan, make: Callable[[float | None], Contestant], issuer: IssuerControl
-    ) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._make = make
-        self._issuer = issuer
+        self._issuer = Issuer(plan.issuer, plan.keys[:1], plan.certificate)
 
-    async def run(self, measured: Measured) -> None:
-        """Go through all of them."""
-        await self._warm_up()
-        for _ in range(STALL_RUNS):
-            measured.idle_stalls.append((await self._idle()).stall)
-            ticker = await self._slow_fetch()
-            measured.stalls.append(ticker.stall)
-            measured.wall_stalls.append(ticker.wall_stall)
-        measured.cold_fetches, measured.cold = await self._cold_crowd()
-        measured.unknown_fetches, measured.unknown = await self._unknown_crowd()
-        if self._plan.in_sequence:
-            measured.sequence_fetches = await self._unknown_sequence()
-        if self._plan.has_ttl:
-            measured.outage_refused = await self._outage("refusing")
-            measured.outage_failing = await self._outage("failing")
-        measured.rotation = await self._rotation()
+    async def run(self) -> Measured:
+        """Go through all scenarios."""
+        plan, issuer, outcomes = self._plan, self._issuer, dict[str, Outcome]()
+        half = LOAD_REQUESTS // 2
+        issuer.start()
+        async with self._warm():
+            pass  # no scenario is to pay for imports and for loading TLS authorities
+        idle_stalls, stalls = [], []
+        for _ in range(5):
+            idle_stalls.append(await longest_stall(asyncio.sleep(_FETCH_SECONDS)))
+            stalls.append(await longest_stall(self._first_token(self._client())))
+        client = self._client()
+        async with client.lifespan:
+            outcomes["cold"] = await self._load(client, plan.good[:CROWD])
+        async with self._warm() as client:
+            outcomes["unknown"] = await self._load(client, plan.unknown[:CROWD])
+        async with self._warm() as client:
+            outcomes["sequence"] = await self._load(client, plan.unknown[CROWD:], rate=20)
+        if plan.has_ttl:
+            outcomes["refusing"] = await self._outage(issuer.stop)
+            issuer.start()
+            outcomes["failing"] = await self._outage(lambda: setattr(issuer, "failing", True))
+            issuer.failing = False
+        async with self._warm() as client:
+            tokens = plan.good[:half] + plan.rotated
+            outcomes["rotation"] = await self._load(client, tokens, rate=200, rotate_at=half)
+        return {
+            "version": importlib.metadata.version(plan.distribution),
+            "python": platform.python_version(),
+            "idle_stall": statistics.median(idle_stalls),
+            "stall": statistics.median(stalls),
+            "outcomes": outcomes,
+        }
 
-    async def _warm_up(self) -> None:
-        """Have all imports done and all TLS trust loaded, so that nobody is measured by them."""
-        async with self._started() as contestant:
-            answer = await contestant.verify(self._plan.good[0])
-        if answer != "good":
-            raise RuntimeError(f"a good token was not taken: {answer}")
+    async def _outage(self, begin: Callable[[], None]) -> Outcome:
+        async with self._warm(_TTL_SECONDS) as client:
+            begin()
+            await asyncio.sleep(_TTL_SECONDS + 0.5)  # however the library rounds its TTL
+            return await self._load(client, self._plan.good[:20])
 
-    @staticmethod
-    async def _idle() -> Ticker:
-        async with Ticker() as ticker:
-            await asyncio.sleep(FETCH_SECONDS)
-        return ticker
+    async def _load(
+        self,
+        client: Client,
+        tokens: Sequence[str],
+        *,
+        rate: float = math.inf,
+        rotate_at: int | None = None,
+    ) -> Outcome:
+        """Send `rate` tokens a second, catching up after a stall, and wait for the answers."""
+        before, began = len(self._issuer.arrivals), time.monotonic()
+        asked = []
+        for number, token in enumerate(tokens):
+            await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+            if number == rotate_at:
+                self._issuer.keys = self._plan.keys
+            asked.append(asyncio.create_task(client.answer(token)))
+        answers = Counter(await asyncio.gather(*asked))
+        await asyncio.sleep(0.2)  # for fetches that no request waits for
+        return {
+            "answers": ", ".join(f"{count} {answer}" for answer, count in sorted(answers.items())),
+            "fetches": len(self._issuer.arrivals) - before,
+        }
 
-    async def _slow_fetch(self) -> Ticker:
-        await self._issuer.order(delay=FETCH_SECONDS)
-        contestant = self._make(None)
-        async with Ticker() as ticker:
-            await contestant.start()
-            answer = await contestant.verify(self._plan.good[0])
-        await contestant.stop()
-        if answer != "good":
-            raise RuntimeError(f"a good token was not taken after a slow fetch: {answer}")
-        return ticker
-
-    async def _cold_crowd(self) -> tuple[int, Answers]:
-        before = len(await self._issuer.order(delay=FETCH_SECONDS))
-        async with self._started() as contestant:
-            answers = await _ask(contestant, self._plan.good[:CROWD])
-            return await self._fetches_since(before), answers
-
-    async def _unknown_crowd(self) -> tuple[int, Answers]:
-        async with self._warm() as contestant:
-            before = len(await self._issuer.order(delay=FETCH_SECONDS))
-            answers = await _ask(contestant, self._plan.unknown[:CROWD])
-            return await self._fetches_since(before), answers
-
-    async def _unknown_sequence(self) -> list[float]:
-        async with self._warm() as contestant:
-            before = len(await self._issuer.order(delay=FETCH_SECONDS))
-            began = time.monotonic()
-            paced = _paced(self._plan.unknown[CROWD:], SEQUENCE_RATE)
-            asked = [asyncio.create_task(_answer(contestant, token)) async for token in paced]
-            await asyncio.gather(*asked)
-            return [arrival - began for arrival in (await self._issuer.order())[before:]]
-
-    async def _outage(self, mode: str) -> Answers:
-        async with self._warm(TTL_SECONDS) as contestant:
-            await self._issuer.order(mode=mode)
-            await asyncio.sleep(_PAST_TTL)
-            answers = await _ask(contestant, self._plan.good[:OUTAGE_REQUESTS])
-        await self._issuer.order(mode="serving")
-        return answers
-
-    async def _rotation(self) -> Answers:
-        await self._issuer.order(publish="before")
-        async with self._warm() as contestant:
-            await self._issuer.order(delay=FETCH_SECONDS)
-            asked: list[asyncio.Task[Answer]] = []
-            half = LOAD_REQUESTS // 2
-            async for token in _paced(self._plan.good[:half] + self._plan.rotated, LOAD_RATE):
-                if len(asked) == half:
-                    await self._issuer.order(publish="after")
-                asked.append(asyncio.create_task(_answer(contestant, token)))
-            return dict(Counter(await asyncio.gather(*asked)))
+    def _client(self, ttl: float | None = None) -> Client:
+        client: Client = getattr(clients, self._plan.client)(self._plan, ttl)
+        return client
 
     @asynccontextmanager
-    async def _started(self, ttl: float | None = None) -> AsyncIterator[Contestant]:
-        contestant = self._make(ttl)
-        await contestant.start()
-        try:
-            yield contestant
-        finally:
-            await contestant.stop()
+    async def _warm(self, ttl: float | None = None) -> AsyncIterator[Client]:
+        """Start a client that has the keys, from a fetch without the delay of later ones."""
+        self._issuer.delay = 0
+        client = self._client(ttl)
+        async with client.lifespan:
+            await self._accept(client)
+            self._issuer.delay = _FETCH_SECONDS
+            yield client
 
-    @asynccontextmanager
-    async def _warm(self, ttl: float | None = None) -> AsyncIterator[Contestant]:
-        """Give a contestant that has the keys, by one fetch that took no time."""
-        await self._issuer.order(delay=0)
-        async with self._started(ttl) as contestant:
-            if (answer := await contestant.verify(self._plan.good[-1])) != "good":
-                raise RuntimeError(f"a good token was not taken when warming up: {answer}")
-            yield contestant
+    async def _first_token(self, client: Client) -> None:
+        async with client.lifespan:
+            await self._accept(client)
 
-    async def _fetches_since(self, before: int) -> int:
-        """Count, with a moment's grace for fetches that nobody waits for."""
-        await asyncio.sleep(_SETTLE)
-        return len(await self._issuer.order()) - before
+    async def _accept(self, client: Client) -> None:
+        if (answer := await client.answer(self._plan.good[-1])) != "good":
+            raise RuntimeError(f"a good token was not accepted: {answer}")
 
 
-async def _paced(tokens: list[str], rate: float) -> AsyncIterator[str]:
-    """Give `rate` tokens a second; whoever was held up catches up."""
-    began = time.monotonic()
-    for number, token in enumerate(tokens):
-        await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-        yield token
+async def longest_stall(work: Awaitable[object]) -> float:
+    """Return the longest time for which `work` kept the event loop from running, in milliseconds.
+
+    A task sleeps for a millisecond again and again: its longest sleep counts, less a usual one.
+    Time in which another program had the core is left out where the system counts it (Linux).
+    """
+    sleeps: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            began, waited = time.perf_counter(), _waited_for_core()
+            await asyncio.sleep(_TICK)
+            sleeps.append(time.perf_counter() - began - (_waited_for_core() - waited))
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.sleep(100 * _TICK)
+    usual = statistics.median(sleeps)
+    sleeps.clear()
+    await work
+    await asyncio.sleep(10 * _TICK)  # the sleep under way may be the longest
+    ticker.cancel()
+    return (max(sleeps) - usual) * 1e3
 
 
-async def _ask(contestant: Contestant, tokens: Iterable[str]) -> Answers:
-    return dict(Counter(await asyncio.gather(*(_answer(contestant, token) for token in tokens))))
-
-
-async def _answer(contestant: Contestant, token: str) -> Answer:
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            return await contestant.verify(token)
-    except TimeoutError:
-        return "undecided"
-
-
-async def main(plan_file: Path, measured_file: Path) -> None:
-    """Go through the scenarios of a plan."""
-    plan = Plan.read(plan_file)
-    settings = plan.settings
-    module, _, name = settings.adapter.partition(":")
-    adapter: Callable[..., Contestant] = getattr(importlib.import_module(module), name)
-    measured = Measured(
-        version=importlib.metadata.version(settings.distribution),
-        python=platform.python_version(),
-    )
-    control = IssuerControl(*await asyncio.open_connection("127.0.0.1", plan.control_port))
-    await Scenarios(plan, lambda ttl: adapter(settings, ttl), control).run(measured)
-    measured.write(measured_file)
+def _waited_for_core() -> float:
+    try:  # "cpu_time run_delay timeslices" of this thread, in nanoseconds
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    plan = Plan(**json.loads(Path(sys.argv[1]).read_text()))
+    Path(sys.argv[2]).write_text(json.dumps(asyncio.run(Scenarios(plan).run())))

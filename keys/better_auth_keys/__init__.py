@@ -1,23 +1,13 @@
-"""Tokens and keys: verify an issuer's JWTs against its published keys, with no shared secret.
+"""Verify the access tokens (JWTs) of an issuer with its published keys, without a shared secret.
 
-In any FastAPI app, where `https://app.example.com` runs Better Auth::
+For a Better Auth at `https://app.example.com`::
 
-    verifier = AccessTokenVerifier.for_better_auth("https://app.example.com")
-    app = FastAPI(lifespan=verifier.lifespan)
+    async with AccessTokenVerifier.for_better_auth("https://app.example.com") as verifier:
+        token = await verifier.verify(compact_jwt)
+        print(token.issuer, token.subject)
 
-    async def access_token(bearer: Annotated[Bearer, Depends(HTTPBearer())]) -> AccessToken:
-        try:
-            return await verifier.verify(bearer.credentials)
-        except InvalidTokenError:
-            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"}) from None
-        except KeySetUnavailableError as error:  # unknown is not invalid: nobody is logged out
-            raise HTTPException(503, headers={"Retry-After": f"{error.retry_after:.0f}"}) from None
-
-    @app.get("/me")
-    async def me(token: Annotated[AccessToken, Depends(access_token)]) -> str:
-        return token.subject
-
-(`Bearer` is FastAPI's `HTTPAuthorizationCredentials`.)
+`verify` raises `InvalidTokenError` for an invalid token (answer 401), and `KeySetUnavailableError`
+if the keys cannot be fetched (answer 503 with `Retry-After`). README.md has a whole FastAPI app.
 """
 
 from better_auth_keys.clock import (
@@ -58,12 +48,14 @@ from better_auth_keys.origins import (
     is_loopback,
     origin_of,
 )
+from better_auth_keys.retry_after import parse_retry_after
 from better_auth_keys.revocation import (
     SESSION_CLAIM,
     Revocation,
     RevocationKind,
     RevocationList,
 )
+from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
     AccessToken,
 )
@@ -125,6 +117,7 @@ __all__ = [
     "Signer",
     "SigningKeyError",
     "StaticKeySet",
+    "StrictDecoder",
     "SystemClock",
     "UnusableKey",
     "UnusableKeyError",
@@ -138,4 +131,5 @@ __all__ = [
     "origin_of",
     "parse_jwk",
     "parse_jwks",
+    "parse_retry_after",
 ]

@@ -1,4 +1,4 @@
-"""Time and chance, injected: tests move the one and fix the other instead of sleeping."""
+"""Time and randomness as a dependency, so that tests can set both instead of sleeping."""
 
 import asyncio
 import random
@@ -8,34 +8,34 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the key sets need of time. Seconds throughout."""
+    """The time functions that key sets need. All times are in seconds."""
 
     def monotonic(self) -> float:
-        """Give a time that never jumps: cache ages hang on it, never on the wall clock."""
+        """Return a time that never jumps, for cache ages; the wall clock may jump."""
         ...
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Return when `event` is set or `seconds` have passed, whichever comes first."""
+        """Wait until `event` is set, but at most for `seconds`."""
         ...
 
     def jitter(self, low: float, high: float) -> float:
-        """Give a random factor between `low` and `high`, so that replicas drift apart."""
+        """Return a random factor from `low` to `high`, which keeps replicas out of step."""
         ...
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The real clock."""
 
     def monotonic(self) -> float:
-        """Give `time.monotonic()`."""
+        """Return `time.monotonic()`."""
         return time.monotonic()
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Wait on the running event loop."""
+        """Wait for `event`, but at most for `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
                 await event.wait()
 
     def jitter(self, low: float, high: float) -> float:
-        """Draw from the default generator: nothing here needs to be unguessable."""
+        """Return a random factor from `low` to `high`."""
         return random.uniform(low, high)  # noqa: S311 - spreads load, protects nothing

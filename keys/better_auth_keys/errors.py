@@ -1,17 +1,17 @@
-"""Errors of `keys`, each with a stable `code`; no HTTP status codes here.
+"""The errors of this library, each with a stable `code`.
 
 KeysError
-├── InvalidTokenError        the token is bad: refuse it            (a service answers 401)
-├── KeySetUnavailableError   could not decide: try again later      (a service answers 503)
+├── InvalidTokenError        the token is invalid         (answer 401)
+├── KeySetUnavailableError   not decided: try again later (answer 503 with Retry-After)
 │   └── RevocationsUnavailableError
-└── SigningKeyError          a private key cannot be made or used
+└── SigningKeyError          a private key cannot be created, read or used
 """
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a token was refused: a closed set for logs and counters, never for the client."""
+    """Why a token was refused. For logs and metrics only; do not send it to the client."""
 
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
@@ -37,16 +37,15 @@ class Reason(StrEnum):
 
 
 class KeysError(Exception):
-    """Base of every error that `keys` raises on purpose."""
+    """Base class of the errors of this library."""
 
     code = "keys_error"
 
 
 class InvalidTokenError(KeysError):
-    """The token is bad and must be refused.
+    """The token is invalid and must be refused.
 
-    `reason` is for the operator's log. A client is told nothing of it: which check failed helps
-    only somebody who is forging tokens.
+    `reason` is for the operator's log. Do not send it to the client: it would help to forge tokens.
     """
 
     code = "invalid_token"
@@ -55,12 +54,13 @@ class InvalidTokenError(KeysError):
         super().__init__(f"token refused: {reason}")
         self.reason = reason
         self.unverified_key_id: object = None
-        """What the token says of its key and issuer, where it could be read: anybody's claim."""
+        """The token's `kid`, if it could be read. NOT verified."""
         self.unverified_issuer: object = None
+        """The token's `iss`, if it could be read. NOT verified."""
 
 
 class KeySetUnavailableError(KeysError):
-    """The issuer's keys could not be looked up, so nothing can be said of the token.
+    """The issuer's keys are not available, so the token was neither accepted nor refused.
 
     `retry_after` is in seconds, at least 1.
     """
@@ -73,15 +73,15 @@ class KeySetUnavailableError(KeysError):
 
 
 class RevocationsUnavailableError(KeySetUnavailableError):
-    """What is revoked has not been loaded yet, so nothing can be said of any token."""
+    """The revocations have not been loaded yet, so no token can be accepted."""
 
     code = "revocations_unavailable"
 
     def __init__(self) -> None:
-        super().__init__("what is revoked is not known yet", retry_after=1)
+        super().__init__("the revocations are not loaded yet", retry_after=1)
 
 
 class SigningKeyError(KeysError):
-    """A private key cannot be made, read or used. The message never holds key material."""
+    """A private key cannot be created, read or used. The message never holds key material."""
 
     code = "signing_key_error"

@@ -1,4 +1,4 @@
-"""Web origins (RFC 6454): scheme, host and port of a URL, and nothing else."""
+"""Web origins (RFC 6454): the scheme, host and port of a URL."""
 
 import ipaddress
 import re
@@ -11,9 +11,9 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def origin_of(url: str) -> str:
-    """Give the origin of an http(s) URL as a browser writes it: no path, no default port.
+    """Return the origin of an http(s) URL as browsers write it: no path, no default port.
 
-    Raises `ValueError`, without quoting the URL.
+    Raises `ValueError`. The message does not contain the URL, which may hold a password.
     """
     try:
         parts = urlsplit(url)
@@ -32,12 +32,12 @@ def origin_of(url: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """Give the host of a URL whose origin is known to be fine."""
+    """Return the host of a URL that `origin_of` accepts."""
     return urlsplit(url).hostname or ""
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address of a URL can only be this machine."""
+    """Return whether the host of a URL can only be this machine."""
     if host == "localhost":
         return True
     try:

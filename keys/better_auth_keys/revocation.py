@@ -1,14 +1,13 @@
-"""`RevocationList`: what is refused although it has not expired, held in memory by each verifier.
+"""`RevocationList`: keys and tokens to refuse before they expire, held in memory.
 
-Whoever keeps the list (a table, a file) loads it here. Looking something up costs nothing, and no
-request ever waits for the list. Until it has been loaded once nobody can say what is revoked, so
-nothing is taken: unknown is not valid.
+The application keeps the revocations (in a table or a file) and loads them into the list. Lookups
+are in memory, so no request waits for them. Until the list has been loaded once, every token is
+answered with `RevocationsUnavailableError`.
 
-A key is revoked for good. Tokens are revoked by whom they speak for (a subject, a session, or
-everyone). An entry for a subject or everyone is needed until the longest-lived token has expired.
-An entry for a session is needed for as long as its issuer could issue tokens for it: the list
-remembers which sessions' tokens it refused, for its owner to keep those entries longer. The owner
-leaves out what is older.
+A key stays revoked. Tokens are revoked by subject, by session, or all at once. Keep an entry for a
+subject or for everyone until the longest-lived token has expired. Keep an entry for a session as
+long as the issuer may still issue tokens for it: the list remembers the sessions whose tokens it
+refused (`refused_sessions`), so that the application can keep those entries longer.
 """
 
 from collections.abc import Collection, Iterable
@@ -21,7 +20,7 @@ from better_auth_keys.string_sets import string_set
 from better_auth_keys.tokens.claims import AccessToken
 
 SESSION_CLAIM: Final = "sid"
-"""Names the session that a token came from (RFC 7519 registers it for OpenID Connect)."""
+"""The claim with the session of a token (registered for OpenID Connect)."""
 
 RevocationKind = Literal["subject", "session", "everyone"]
 
@@ -30,7 +29,7 @@ RevocationKind = Literal["subject", "session", "everyone"]
 class Revocation:
     """Tokens of `value` issued at or before `at` (Unix seconds) are refused.
 
-    For a session `at` does not matter: one that has ended stays so. For everyone `value` is empty.
+    For a session, `at` is ignored and all its tokens are refused. For everyone, `value` is empty.
     """
 
     kind: RevocationKind
@@ -39,7 +38,7 @@ class Revocation:
 
 
 class RevocationList:
-    """The revoked keys and tokens."""
+    """The revoked keys, sessions and subjects."""
 
     def __init__(self) -> None:
         self._kids: frozenset[str] | None = None
@@ -59,7 +58,7 @@ class RevocationList:
     def replace(
         self, *, kids: str | Collection[str], revocations: Iterable[Revocation] = ()
     ) -> None:
-        """Take up the list as it is now."""
+        """Replace the whole list. `kids` are the revoked keys."""
         revoked = string_set(kids, "kids")
         self._everyone, self._subjects, self._sessions = float("-inf"), {}, set()
         self.add(revocations)
@@ -67,7 +66,7 @@ class RevocationList:
         self._refused &= self._sessions
 
     def add(self, revocations: Iterable[Revocation], *, kids: Collection[str] = ()) -> None:
-        """Take up what has been revoked since."""
+        """Add new revocations to the list."""
         if self._kids is not None:
             self._kids |= frozenset(kids)
         for revocation in revocations:
@@ -80,9 +79,9 @@ class RevocationList:
                 self._subjects[revocation.value] = max(before, revocation.at)
 
     def check_key(self, kid: str) -> None:
-        """Raise `InvalidTokenError` for a revoked key, whoever may still serve it.
+        """Raise `InvalidTokenError` if the key is revoked, even if the issuer still serves it.
 
-        Raises `RevocationsUnavailableError` as long as the list has not been loaded.
+        Raises `RevocationsUnavailableError` if the list has not been loaded.
         """
         if self._kids is None:
             raise RevocationsUnavailableError
@@ -90,23 +89,23 @@ class RevocationList:
             raise InvalidTokenError(Reason.REVOKED_KEY)
 
     def check_token(self, token: AccessToken) -> None:
-        """Raise `InvalidTokenError` for a token that was revoked itself.
+        """Raise `InvalidTokenError` if the token's session, subject or everyone is revoked.
 
-        `iat` counts whole seconds: of a subject cut off, a token issued later in the same second is
-        refused as well.
+        `iat` has whole seconds, so a token issued later in the second of a revocation is refused
+        as well.
         """
         session = token.claims.get(SESSION_CLAIM)
         if isinstance(session, str) and session in self._sessions:
             self._refused.add(session)
             raise InvalidTokenError(Reason.REVOKED)
-        cut_off_at = max(self._everyone, self._subjects.get(token.subject, float("-inf")))
-        if token.issued_at <= cut_off_at:
+        revoked_at = max(self._everyone, self._subjects.get(token.subject, float("-inf")))
+        if token.issued_at <= revoked_at:
             raise InvalidTokenError(Reason.REVOKED)
 
     def refused_sessions(self, most: int) -> frozenset[str]:
-        """Return up to `most` sessions whose tokens were refused and that were not settled yet."""
+        """Return up to `most` sessions whose tokens were refused, without the settled ones."""
         return frozenset(islice(self._refused, most))
 
     def settle_refused(self, sessions: Collection[str]) -> None:
-        """Forget that tokens of these sessions were refused: their owner has noted it."""
+        """Remove sessions from `refused_sessions` once the application has recorded them."""
         self._refused.difference_update(sessions)

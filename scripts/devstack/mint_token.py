@@ -52,11 +52,11 @@ async def provide_signer(folder: Path) -> Signer:
     The public keys are in `jwks.json`.
     """
     store = FileSigningKeys(folder / KEY_FILE)
-    signer = store.ring.signer()
+    signer = store.contents.signer()
     if signer is None:
         signer = Signer.generate("EdDSA")
-        async with store.changing("the first key") as ring:
-            await ring.publish(signer)
+        async with store.changing("the first key") as transaction:
+            await transaction.publish(signer)
     store.publish_again()
     return signer
 
@@ -106,7 +106,7 @@ def _mint(options: argparse.Namespace) -> str:
     claims["aud"] = options.audience or origin
     if options.scope is not None:
         claims["scope"] = options.scope
-    signer = FileSigningKeys(path, algorithm=settings.signing_algorithm[0]).ring.signer()
+    signer = FileSigningKeys(path, algorithm=settings.signing_algorithm[0]).contents.signer()
     if signer is None:
         raise KeyStoreError(f"{path}: no key signs; start ./scripts/dev --api once")
     return mint(signer, claims, lifetime=options.lifetime)

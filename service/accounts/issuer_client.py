@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from better_auth_keys import host_of, is_loopback
+from better_auth_keys import host_of, is_loopback, parse_retry_after
 from service.accounts.bulkhead import Bulkhead
 from service.accounts.errors import (
     AccountExistsError,
@@ -207,7 +207,8 @@ class BetterAuth:
             # The class says enough: texts of httpx may quote what was sent.
             raise IssuerUnavailableError(f"{path}: {type(error).__name__}") from None
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise TooManyAttemptsError(_retry_after(response.headers))
+            pause = parse_retry_after(response.headers) or 1
+            raise TooManyAttemptsError(min(max(pause, 1), _MAX_RETRY_AFTER))
         if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise IssuerUnavailableError(f"{path}: status {response.status_code}")
         signed_token = response.headers.get("set-auth-token")
@@ -270,12 +271,6 @@ def _object(path: str, content: bytes) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise IssuerAnswerError(f"{path}: no object")
     return found
-
-
-def _retry_after(headers: httpx.Headers) -> float:
-    value = headers.get("retry-after") or headers.get("x-retry-after") or ""
-    seconds = int(value) if value.isascii() and value.isdecimal() and len(value) < 6 else 1  # noqa: PLR2004 - days
-    return float(min(max(seconds, 1), _MAX_RETRY_AFTER))
 
 
 def _printable(text: str) -> str:

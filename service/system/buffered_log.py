@@ -1,7 +1,7 @@
 """A log handler that writes the lines of several requests at once.
 
 Writing each line by itself costs a request about 15 % of its time (docs/performance.md). While the
-service serves (`buffering`), lines wait for at most `SECONDS`; a warning is written at once, with
+service serves (`buffering`), lines wait for at most `SECONDS`; an error is written at once, with
 everything before it. Before and after, every line is. A process that is killed loses the lines of
 its last `SECONDS`.
 """
@@ -34,7 +34,7 @@ class BufferedHandler(logging.StreamHandler[TextIO]):
         except Exception:  # noqa: BLE001 - as every handler of the standard library does
             self.handleError(record)
             return
-        urgent = record.levelno >= logging.WARNING or len(self._lines) >= MAX_LINES
+        urgent = record.levelno >= logging.ERROR or len(self._lines) >= MAX_LINES
         if urgent or not self.buffers:
             self.flush()
         elif len(self._lines) == 1:

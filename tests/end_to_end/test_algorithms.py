@@ -21,7 +21,7 @@ from scripts.setup.checkout import VENV
 from scripts.setup.node_runtime import find_node
 from tests.conftest import DatabaseUrls
 from tests.end_to_end.conftest import ROOT
-from tests.simulators.better_auth import SECRET, connected
+from tests.simulators.jwks_table import SECRET, connected
 
 ALGORITHMS = ("EdDSA", "ES256", "RS256")
 

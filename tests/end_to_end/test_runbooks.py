@@ -23,8 +23,8 @@ from scripts.proofs.in_process import running
 from service.app import create_app
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.service.conftest import settings_for
-from tests.simulators.better_auth import SECRET, Issuer, connected
 from tests.simulators.jwks_server import JwksServer, Reply
+from tests.simulators.jwks_table import SECRET, Issuer, connected
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOKS = sorted(path for path in (ROOT / "docs/runbooks").glob("*.md") if path.name != "README.md")

@@ -1,4 +1,4 @@
-"""Looking keys up while a test moves the clock."""
+"""Look up keys while a test moves the clock."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ POLICY = RefreshPolicy()
 
 
 async def found(task: asyncio.Task[VerificationKey | None], clock: ManualClock) -> object:
-    """Let a lookup come to its end while time passes."""
+    """Return the result of a lookup while the clock advances."""
     await advancing(clock, task.done)
     return await task
 

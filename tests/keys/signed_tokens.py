@@ -1,4 +1,4 @@
-"""Tokens as Better Auth mints them, and every way of getting them wrong."""
+"""Tokens like those of Better Auth, and the reasons why others are refused."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ POLICY: Final = VerificationPolicy(issuers=ORIGIN, audiences=ORIGIN)
 
 
 def claims(**changes: object) -> dict[str, object]:
-    """Give the claims of a good token; a change to `...` takes a claim away."""
+    """Return the claims of a good token with changes; `...` removes a claim."""
     good: dict[str, object] = {
         "id": "alice",
         "name": "Alice",
@@ -55,7 +55,7 @@ def verifier_of(
 
 
 async def refusal(verifier: AccessTokenVerifier, token: str) -> Reason:
-    """Give the reason why a token is refused; fail if it is not."""
+    """Return the reason why a token is refused; fail if it is accepted."""
     try:
         await verifier.verify(token)
     except InvalidTokenError as error:

@@ -1,4 +1,4 @@
-"""Revoked keys are refused whatever else is known of them."""
+"""`RevocationList`: revoked keys and tokens are refused, even if everything else is valid."""
 
 import pytest
 
@@ -52,7 +52,7 @@ async def test_row41_token_that_was_verified_before_is_refused_when_its_key_is_r
 
 
 class Unreachable:
-    """A key set whose issuer cannot be asked."""
+    """A key set whose issuer cannot be reached."""
 
     async def find(self, kid: str) -> None:
         raise KeySetUnavailableError(kid, retry_after=1)
@@ -62,7 +62,7 @@ async def test_row41_token_of_a_revoked_key_is_refused_although_no_key_can_be_fe
     revocations: RevocationList, signer: Signer
 ) -> None:
     verifier = AccessTokenVerifier(
-        Unreachable(),  # type: ignore[arg-type] # nothing else of it is asked for
+        Unreachable(),  # type: ignore[arg-type] # nothing else of it is used
         POLICY,
         revocations=revocations,
         now=lambda: float(NOW),
@@ -100,7 +100,7 @@ async def test_token_of_a_subject_is_refused_up_to_the_moment_and_not_after(
     assert await refusal(verifier, signer.mint(claims(iat=NOW - 5))) is Reason.REVOKED
     assert (await verifier.verify(signer.mint(claims(iat=NOW - 4)))).subject == "alice"
     assert (await verifier.verify(signer.mint(claims(sub="bob")))).subject == "bob"
-    # What is known already is not forgotten for something older.
+    # An older entry does not replace a newer one.
     revocations.add(since("subject", "alice", NOW - 50))
     assert await refusal(verifier, signer.mint(claims(iat=NOW - 6))) is Reason.REVOKED
 
@@ -139,7 +139,7 @@ async def test_token_that_was_verified_before_is_refused_when_it_is_revoked(
     await verifier.verify(token)
     revocations.add([revocation])
     assert await refusal(verifier, token) is Reason.REVOKED
-    # Replaced by a list without it: it was taken back, or no token can meet it any more.
+    # The new list is without it: it was taken back, or all its tokens have expired.
     revocations.replace(kids=[])
     assert (await verifier.verify(token)).subject == "alice"
 
@@ -162,7 +162,7 @@ async def test_sessions_whose_tokens_were_refused_are_named_until_that_is_settle
     assert revocations.refused_sessions(9) == {"s-0", "s-1"}
     revocations.settle_refused({"s-0"})
     assert revocations.refused_sessions(9) == {"s-1"}
-    # What is not held any more has nothing to be kept.
+    # An entry that is no longer in the list need not be kept.
     revocations.replace(kids=[])
     assert revocations.refused_sessions(9) == frozenset()
 

@@ -1,4 +1,4 @@
-"""Where a string or several are asked for: one string is one value, other types are errors."""
+"""Arguments that take one string or several: one string is one value, other types are errors."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Better Auth's accounts over HTTP, as 1.7.25 was seen to answer with `requireSignature`."""
+"""Better Auth's accounts over HTTP, as 1.7.25 answers with `requireSignature`."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from tests.simulators.issuer_server import Answer, IssuerServer, Received
 
 SIGN_UP, SIGN_IN = "/api/auth/sign-up/email", "/api/auth/sign-in/email"
 TOKEN, SIGN_OUT = "/api/auth/token", "/api/auth/sign-out"
-_SECRET = b"the issuer's, not known to anybody here"
+_SECRET = b"the issuer's own secret"
 
 
 def signed(token: str) -> str:
@@ -28,19 +28,19 @@ def signed_in(user: object, token: str) -> Answer:
 
 
 class AccountsServer(IssuerServer):
-    """A Better Auth where everybody has an account and the same password.
+    """A Better Auth in which every e-mail address has an account, with any password.
 
-    `jwt_of(name, session_id)` makes the tokens; a name is what stands before the @ of an address.
+    `jwt_of(name, session_id)` returns an access token; the name is what is before the @.
     """
 
     def __init__(self, jwt_of: Callable[[str, str], str]) -> None:
         super().__init__()
         self._jwt_of = jwt_of
         self.sessions: dict[str, tuple[str, str]] = {}
-        """Token -> name, id: what stands in the table."""
+        """The sessions in the table: token -> (name, id)."""
 
     def reply_to(self, received: Received) -> Answer:
-        """Answer as Better Auth would, unless something else was told for the path."""
+        """Answer as Better Auth would, unless `answers` has another answer for the path."""
         assert "cookie" not in received.headers
         if received.path in self.answers:
             return super().reply_to(received)
@@ -48,7 +48,7 @@ class AccountsServer(IssuerServer):
             return self._sign_in(received.body["email"])
         token = self._token_of(received.headers.get("authorization", ""))
         if received.path == SIGN_OUT:
-            # Whatever was sent.
+            # Whether or not there is such a session.
             self.sessions.pop(token or "", None)
             return Answer({"success": True})
         if received.path == TOKEN and token in self.sessions:

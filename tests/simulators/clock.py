@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that only a test moves."""
 
 import asyncio
 from collections.abc import Callable
@@ -38,14 +38,14 @@ class ManualClock:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Let the event loop run until `condition` holds; fail after five seconds."""
+    """Run the event loop until `condition` is true; fail after five seconds."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for is behind a socket
+        while not condition():  # noqa: ASYNC110 - the event is on the other side of a socket
             await asyncio.sleep(0.002)
 
 
 async def advancing(clock: ManualClock, condition: Callable[[], bool], step: float = 0.1) -> None:
-    """Move the clock in steps, letting the loop run in between, until `condition` holds."""
+    """Move the clock in steps, with the event loop running, until `condition` is true."""
     async with asyncio.timeout(5):
         while not condition():
             clock.advance(step)

@@ -1,4 +1,4 @@
-"""An HTTP server that answers what it is told, body or no body, and remembers what it was sent."""
+"""An HTTP server with an answer for each path, which records the requests."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """What to say to a request; `hang` says nothing."""
+    """The answer to a request; with `hang` there is none."""
 
     body: object = None
     status: int = 200
@@ -18,7 +18,7 @@ class Answer:
     raw: bytes | None = None
     hang: bool = False
     then: "Answer | None" = None
-    """What to say from the second time on."""
+    """The answer from the second request on."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Received:
 
 
 class IssuerServer:
-    """Answers by path; what is not told is 404."""
+    """Answers with `answers[path]`, or with status 404."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}

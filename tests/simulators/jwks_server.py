@@ -1,4 +1,4 @@
-"""A JWKS server over real HTTP that does what it is told, misbehaviour included, and counts."""
+"""A JWKS server over real HTTP that misbehaves on demand and records its requests."""
 
 import asyncio
 import json
@@ -14,15 +14,15 @@ Write = Callable[[bytes], None]
 
 @dataclass
 class Reply:
-    """What to answer: a status, headers and a body, and how."""
+    """An answer: its status, headers and body, and how it is sent."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     released: asyncio.Event | None = None
-    """Where given, nothing is sent before it is set."""
+    """If given, nothing is sent before it is set."""
     trickle: bool = False
-    """Send the body byte by byte and never end."""
+    """Send the body byte by byte, without end."""
 
 
 def jwks_of(signers: Iterable[Signer]) -> bytes:
@@ -30,9 +30,9 @@ def jwks_of(signers: Iterable[Signer]) -> bytes:
 
 
 class JwksServer:
-    """Answers with `reply`, or with what `elsewhere` has for the path; counts its requests.
+    """Answers with `elsewhere[path]` or, if there is none, with `reply`.
 
-    `requests` holds the headers of each, and its path as `:path`.
+    `requests` has the headers of each request, and its path as `:path`.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class JwksServer:
         headers.setdefault("Content-Length", str(len(reply.body)))
         lines = [f"HTTP/1.1 {reply.status} Whatever"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        # Latin-1, as HTTP has it: a header may hold any byte.
+        # Latin-1, because an HTTP header may contain any byte.
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         if reply.trickle:
             while True:

@@ -1,6 +1,6 @@
-"""A database as Neon hands it out: an owner that is no superuser, TLS, two names, no roles of ours.
+"""A new Neon database: an owner that is not a superuser, TLS, two host names, none of our roles.
 
-Not simulated: Neon's control plane, and its refusal of verifiers in the place of passwords.
+Not simulated: Neon's control plane, and that Neon refuses SCRAM verifiers instead of passwords.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _getaddrinfo: Any = socket.getaddrinfo
 
 @dataclass
 class Neon:
-    """A server with nothing in it but what the provider made."""
+    """A server with only what the provider created."""
 
     server: EmbeddedPostgres
     front: PostgresTls
@@ -40,12 +40,12 @@ class Neon:
 
     @property
     def console(self) -> str:
-        """The URL as the console prints it."""
+        """The URL that Neon's console shows."""
         where = f"neondb_owner:{quote(_PASSWORD, safe='')}@{POOLED}:{self.front.port}/neondb"
         return f"postgresql://{where}?sslmode=require&channel_binding=require"
 
     def use(self, patch: pytest.MonkeyPatch) -> None:
-        """Trust it and find it by its names, and have `migrate` work on it."""
+        """Resolve its names, trust its certificate, and make it the database of `migrate`."""
 
         def resolve(host: object, *others: Any, **named: Any) -> object:
             here = "127.0.0.1" if str(host).endswith(".neon.tech") else host
@@ -68,7 +68,7 @@ def provider(folder: Path) -> Iterator[Neon]:
 
 
 def run(url: str, *statements: str) -> list[asyncpg.Record]:
-    """Execute statements, and give what the last one answers."""
+    """Execute statements, and return the rows of the last one."""
 
     async def connect_and_run() -> list[asyncpg.Record]:
         connection = await asyncpg.connect(url)
@@ -83,6 +83,6 @@ def run(url: str, *statements: str) -> list[asyncpg.Record]:
 
 
 def urls_in(file: Path) -> dict[str, str]:
-    """Give what `migrate --out` wrote, by its names."""
+    """Return the settings that `migrate --out` wrote."""
     lines = file.read_text().splitlines()
     return {name: value for name, _, value in (line.partition("=") for line in lines)}

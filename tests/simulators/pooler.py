@@ -1,4 +1,4 @@
-"""A transaction pooler in front of a test's database: a real PgBouncer, Debian's 1.18 in CI."""
+"""A transaction pooler in front of a test's database: a real PgBouncer, in CI Debian's 1.18."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ needs_pgbouncer = pytest.mark.skipif(
 
 @contextmanager
 def pooled(url: str, *, connections: int) -> Iterator[str]:
-    """Give the URL of role `app` through a pooler with so many connections to the server."""
+    """Run a pooler with this number of connections to the server; yield the URL of role `app`."""
     direct = make_url(url)
     assert direct.port is not None
     assert direct.password is not None

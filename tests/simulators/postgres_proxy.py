@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager, suppress
 
 
 class PostgresProxy:
-    """Counts the messages that make a client wait: Query and Sync.
+    """Counts round trips: the messages Query and Sync, for whose answers a client waits.
 
-    Every other frontend message is only queued until one of these asks for the answers (PostgreSQL
+    All other frontend messages are only queued until one of these is sent (PostgreSQL
     documentation, "Message Flow").
     """
 
@@ -22,7 +22,7 @@ class PostgresProxy:
         self.port = 0
 
     def hang(self) -> None:
-        """Take what comes and answer nothing, old connections and new ones alike."""
+        """Accept data and connections, but answer nothing."""
         self._flowing.clear()
 
     def flow(self) -> None:
@@ -30,7 +30,7 @@ class PostgresProxy:
         self._flowing.set()
 
     async def accept(self) -> None:
-        """Listen, from the second time on at the same port."""
+        """Listen. After `refuse`, the port is the same as before."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 

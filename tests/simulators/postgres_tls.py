@@ -1,6 +1,6 @@
-"""TLS in front of a PostgreSQL server, as Neon's own proxy has it: nothing is taken without.
+"""A TLS proxy in front of a PostgreSQL server, like Neon's: it accepts no plain connection.
 
-The name that a client asks for (SNI) says where to: with `-pooler` in it, to the pooler.
+The host name of the client (SNI) selects the target: with `-pooler` in it, the pooler.
 """
 
 import socket
@@ -15,9 +15,9 @@ _CHUNK = 65_536
 
 
 class PostgresTls:
-    """Knows which names were asked for over TLS, what came, and how many came without TLS.
+    """Records the requested names, the data received, and the number of plain connections.
 
-    `pooler_port` is where the pooler is; 0 is nowhere.
+    `pooler_port` is the port of the pooler; 0 means that there is none.
     """
 
     def __init__(self, server_port: int, context: ssl.SSLContext) -> None:
@@ -32,15 +32,15 @@ class PostgresTls:
         self.received = bytearray()
 
     def serve(self) -> None:
-        """Take connections until the listener is closed."""
+        """Accept connections until the listener is closed."""
         with suppress(OSError):
             while True:
                 client = self._listener.accept()[0]
                 threading.Thread(target=self._take, args=(client,), daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections."""
-        # Closing alone would not wake the thread that waits in accept().
+        """Stop accepting connections."""
+        # Closing alone would not end the accept() of the other thread.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -76,7 +76,7 @@ def _pump(source: socket.socket, sink: socket.socket, kept: bytearray | None = N
 
 @contextmanager
 def postgres_tls(port: int, context: ssl.SSLContext) -> Iterator[PostgresTls]:
-    """Run it in front of the server on that port of 127.0.0.1."""
+    """Run a proxy in front of the server on this port of 127.0.0.1."""
     proxy = PostgresTls(port, context)
     thread = threading.Thread(target=proxy.serve)
     thread.start()

@@ -1,8 +1,8 @@
-// The real Better Auth of web/node_modules, with an endpoint that signs as a pinned resource does.
+// The real Better Auth of web/node_modules, with an endpoint that signs like a pinned resource.
 //
-// @better-auth/oauth-provider hands a resource's `signingAlgorithm` and `signingKeyId` to the jwt
-// plugin's signJWT; so does POST /api/auth/sign here. Arguments: the folder of web/, the algorithms
-// with commas. Prints its origin when it answers, and ends when its standard input does.
+// @better-auth/oauth-provider passes a resource's `signingAlgorithm` and `signingKeyId` to the jwt
+// plugin's signJWT, and so does POST /api/auth/sign here. Arguments: the folder of web/, and the
+// algorithms, separated by commas. It prints its origin when it is ready, and ends with its stdin.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -40,7 +40,7 @@ const auth = betterAuth({
   telemetry: { enabled: false },
   rateLimit: { enabled: false },
 });
-// It refuses to start without its other tables.
+// It does not start without its other tables.
 const { runMigrations } = await getMigrations(auth.options);
 await runMigrations();
 server.on("request", toNodeHandler(auth));

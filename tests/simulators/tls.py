@@ -1,4 +1,4 @@
-"""A certificate authority of a test's own, and servers that it vouches for."""
+"""A certificate authority for one test, and the certificate of a server."""
 
 import ipaddress
 import ssl
@@ -15,14 +15,14 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Authority:
-    """`file` is the authority's certificate; `context` serves in its name."""
+    """`file` is the authority's certificate; `context` is that of a server that it certifies."""
 
     file: Path
     context: ssl.SSLContext
 
 
 def make_authority(folder: Path, *hosts: str) -> Authority:
-    """Make an authority that vouches for 127.0.0.1, and for these hosts."""
+    """Create an authority, and a certificate for 127.0.0.1 and these hosts."""
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority_name, server_name = _name("Test authority"), _name("127.0.0.1")
     authority = (

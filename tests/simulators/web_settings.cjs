@@ -1,5 +1,5 @@
-// Run web/'s readers of settings on cases from standard input: [{ name, source }], where a name asks for the text of that
-// one setting, and null for the whole environment. Writes one answer for each: { value } or { mistakes }.
+// Runs the settings readers of web/ on cases from standard input: [{ name, source }]. A name asks for the text of one
+// setting, null for the whole environment. Writes one answer for each case: { value } or { mistakes }.
 const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const { join } = require("node:path");
@@ -9,7 +9,7 @@ const typescript = require(join(web, "node_modules", "typescript"));
 
 const folder = mkdtempSync(join(tmpdir(), "web-settings-"));
 try {
-  // Not every Node that web/ runs on can read TypeScript by itself.
+  // Some of the Node versions that web/ supports cannot read TypeScript.
   for (const name of ["setting-reader", "environment"]) {
     const source = readFileSync(join(web, "lib", `${name}.ts`), "utf8");
     const compilerOptions = { module: typescript.ModuleKind.CommonJS, target: typescript.ScriptTarget.ES2022 };

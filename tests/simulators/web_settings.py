@@ -1,4 +1,4 @@
-"""web/'s own readers of settings, run by Node."""
+"""The settings readers of web/, run by Node."""
 
 import json
 import os
@@ -14,7 +14,7 @@ _PROGRAM: Final = Path(__file__).with_suffix(".cjs")
 
 
 def ask_web(questions: Sequence[object], **environment: str | bytes) -> list[dict[str, Any]]:
-    """Have web/'s reader answer all questions at once."""
+    """Return the reader's answer to each question."""
     node = find_node(VENV)
     assert node is not None, "run ./scripts/test once, it installs Node and web/'s packages"
     done = subprocess.run(

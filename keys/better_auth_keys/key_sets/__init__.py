@@ -1,1 +1,1 @@
-"""The issuer's keys, kept fresh."""
+"""Key sets: where verification keys come from, and how they are kept up to date."""

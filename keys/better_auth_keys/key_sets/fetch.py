@@ -1,4 +1,4 @@
-"""One GET of a JWKS document, bounded in time and size; it knows nothing of schedules."""
+"""Fetch a JWKS document once, with limits on time and size. `remote` decides when."""
 
 import asyncio
 import re
@@ -16,36 +16,36 @@ from better_auth_keys.key_sets.key_set import (
     parse_jwks,
 )
 from better_auth_keys.origins import is_loopback
+from better_auth_keys.retry_after import parse_retry_after
 from better_auth_keys.string_sets import string_set
 from better_auth_keys.tokens.jwk import algorithm_set
 
 _MAX_PORT: Final = 65_535
 _MAX_ETAG: Final = 256
-_MAX_DIGITS: Final = 6  # eleven days: longer than anything that is waited for
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """Bounds of one fetch, in seconds and bytes."""
+    """Limits of one fetch, in seconds and bytes."""
 
     connect: float = 3
     read: float = 10
     total: float = 10
-    """From the first byte out to the last byte in: a trickling body ends here."""
+    """For the whole fetch, so that a body sent byte by byte is cut off."""
     max_bytes: int = MAX_DOCUMENT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedKeys:
-    """What the issuer said. `snapshot` is None where nothing has changed (304)."""
+    """The issuer's answer. `snapshot` is None after a 304; `max_age` is in seconds."""
 
     snapshot: KeySnapshot | None
     max_age: float | None
 
 
 class FetchError(Exception):
-    """The fetch gave no usable key set. `retry_after` (seconds) is there if the issuer said so."""
+    """The fetch returned no usable key set. `retry_after` is in seconds, if the issuer sent it."""
 
     def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
         super().__init__(detail)
@@ -53,7 +53,10 @@ class FetchError(Exception):
 
 
 def check_key_url(url: str, plain_http_hosts: str | Collection[str]) -> None:
-    """Raise `ValueError` unless keys may be fetched from `url` (RFC 8725 section 3.10)."""
+    """Raise `ValueError` unless `url` is safe to fetch keys from (RFC 8725 section 3.10).
+
+    It must be https, or http to a loopback host or to one of `plain_http_hosts`.
+    """
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
@@ -71,7 +74,7 @@ def check_key_url(url: str, plain_http_hosts: str | Collection[str]) -> None:
 
 
 class JwksFetcher:
-    """Fetches one URL again and again, with the entity tag of the last good answer."""
+    """Fetches one URL repeatedly, with the entity tag of the last good answer."""
 
     def __init__(  # noqa: PLR0913 - RemoteKeySet's knobs, passed on
         self,
@@ -91,17 +94,17 @@ class JwksFetcher:
         if ca_file is not None:
             self._tls.load_verify_locations(ca_file)
         self._transport = transport
-        # Made here and not at the first fetch: loading the authorities and half of httpx takes a
-        # tenth of a second, which no request should find the event loop busy with.
+        # Created here, not at the first fetch: loading the TLS authorities and parts of httpx takes
+        # 0.1 s, in which the event loop could serve no request.
         self._client: httpx.AsyncClient | None = self._new_client()
         self._etag: str | None = None
 
     async def fetch(self, *, has_keys: bool) -> FetchedKeys:
-        """Fetch the set once. Raises `FetchError`, whose text is fit for a log."""
+        """Fetch the set once. Raises `FetchError`, whose message is safe to log."""
         try:
             return await self._bounded(has_keys=has_keys)
         except BaseException:
-            # The tag may be what it failed of: the next fetch asks without one.
+            # The tag may be the cause, so the next fetch is made without one.
             self._etag = None
             raise
 
@@ -112,14 +115,14 @@ class JwksFetcher:
         except TimeoutError:
             raise FetchError("no complete answer in time") from None
         except httpx.HTTPError as error:
-            # The text of httpx errors may quote what the peer sent; the class says enough.
+            # The text of an httpx error may quote the peer, so only its class is logged.
             raise FetchError(f"request failed ({type(error).__name__})") from None
         except MalformedKeySetError as error:
             raise FetchError(f"refused the answer: {error}") from None
 
     @staticmethod
     async def warm_up() -> None:
-        """Have httpx's event loop backend imported before a fetch would do it in mid-traffic."""
+        """Import httpx's event loop backend now, not at the first fetch."""
         await anyio.lowlevel.checkpoint()
 
     async def close(self) -> None:
@@ -129,8 +132,8 @@ class JwksFetcher:
             self._client = None
 
     async def _get(self, *, has_keys: bool) -> FetchedKeys:
-        # No compression: a few hundred bytes do not need it, and a bomb would unpack before the
-        # size could be checked.
+        # No compression: the document is small, and a compression bomb would be unpacked before
+        # its size could be checked.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if has_keys and self._etag is not None:
             headers["If-None-Match"] = self._etag
@@ -140,7 +143,8 @@ class JwksFetcher:
                 return FetchedKeys(None, max_age)
             if response.status_code != httpx.codes.OK:
                 raise FetchError(
-                    f"status {response.status_code}", retry_after=_retry_after(response.headers)
+                    f"status {response.status_code}",
+                    retry_after=parse_retry_after(response.headers),
                 )
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise FetchError("refused the answer: compressed")
@@ -164,10 +168,10 @@ class JwksFetcher:
     def _new_client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             verify=self._tls,
-            # A redirect would let whoever can write one name the keys that we trust.
+            # A redirect could lead to keys of another host.
             follow_redirects=False,
-            # Plain http is for this machine and for listed hosts; a proxy from the environment
-            # would carry the keys over the network in clear. Over TLS it can do no harm.
+            # Plain http is for this machine and for listed hosts: a proxy from the environment
+            # would carry the keys over the network unencrypted. With TLS it cannot change them.
             trust_env=httpx.URL(self._url).scheme == "https",
             timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
@@ -177,18 +181,12 @@ class JwksFetcher:
 
 
 def _entity_tag(headers: httpx.Headers) -> str | None:
-    """Keep a tag that can be sent back as it is (RFC 9110 section 8.8.3), and no other."""
+    """Return the entity tag (RFC 9110 section 8.8.3), or None if it cannot be sent back."""
     tag = headers.get("etag", "")
     return tag if tag.isascii() and tag.isprintable() and 0 < len(tag) <= _MAX_ETAG else None
 
 
 def _max_age(headers: httpx.Headers) -> float | None:
-    """Read `Cache-Control: max-age` (RFC 9111 section 5.2.2.1); our own bounds come on top."""
+    """Return the seconds in `Cache-Control: max-age` (RFC 9111 section 5.2.2.1), or None."""
     found = _MAX_AGE.search(headers.get("cache-control", ""))
     return float(found.group(1)) if found else None
-
-
-def _retry_after(headers: httpx.Headers) -> float | None:
-    """Read a delay in seconds; the date form of RFC 9110 section 10.2.3 is left to the back-off."""
-    value = headers.get("retry-after") or headers.get("x-retry-after") or ""
-    return float(value) if value.isdecimal() and len(value) <= _MAX_DIGITS else None

@@ -1,4 +1,4 @@
-"""Where verification keys come from: the `KeySet` protocol, its snapshot, and keys held locally."""
+"""The `KeySet` protocol, snapshots of a key set, and keys from values or from a file."""
 
 import json
 import logging
@@ -22,24 +22,24 @@ from better_auth_keys.tokens.jwk import (
 
 logger = logging.getLogger("keys")
 
-MAX_KEYS: Final = 100
+MAX_KEYS_IN_SET: Final = 100
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 
 KeySetState = Literal["fresh", "stale", "unavailable"]
 
 
 class MalformedKeySetError(Exception):
-    """A document that is no JWK set, or holds no usable key. It never leaves `keys`."""
+    """A document is not a JWK set, or has no usable key."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOutKey:
-    """A member of a JWK set that cannot verify tokens. Tokens signed with it are refused."""
+    """A member of a JWK set that is not used. Tokens signed with it are refused."""
 
     place: int
-    """In the set, from 0 on."""
+    """Its index in the set."""
     kid: str | None
-    """As the set names it; None where it names none that can be shown."""
+    """None if it has no kid, or one that is not printable."""
     reason: UnusableKey
 
     def __str__(self) -> str:
@@ -48,20 +48,20 @@ class LeftOutKey:
 
 @dataclass(frozen=True, slots=True)
 class KeySnapshot:
-    """The keys of an issuer as they were known at one moment; replaced whole, never changed."""
+    """The keys of an issuer at one moment. It is replaced as a whole, never changed."""
 
     keys: Mapping[str, VerificationKey]
     left_out: tuple[LeftOutKey, ...] = ()
 
     @classmethod
     def of(cls, keys: Iterable[VerificationKey]) -> Self:
-        """Make a snapshot of keys already parsed."""
+        """Create a snapshot from parsed keys."""
         return cls(MappingProxyType({key.kid: key for key in keys}))
 
 
 @dataclass(frozen=True, slots=True)
 class KeySetStatus:
-    """What an operator wants to know of a key set. Ages and delays are in seconds."""
+    """The status of a key set, for operators. Ages and delays are in seconds."""
 
     state: KeySetState
     kids: tuple[str, ...]
@@ -77,39 +77,39 @@ class KeySet(Protocol):
     """The keys of one issuer."""
 
     async def find(self, kid: str) -> VerificationKey | None:
-        """Give the key named `kid`, or None when the issuer has none of that name.
+        """Return the key with this kid, or None if the issuer has no such key.
 
-        Raises `KeySetUnavailableError` when that cannot be told.
+        Raises `KeySetUnavailableError` if neither is known.
         """
         ...
 
     def status(self) -> KeySetStatus:
-        """Tell the state of the set without waiting for anything."""
+        """Return the status of the set, without waiting."""
         ...
 
     async def refresh(self) -> None:
-        """Ask the issuer anew, whatever is known; wait for its answer, but not for ever.
+        """Fetch the keys again, even if they are fresh, and wait for the answer.
 
-        Raises `KeySetUnavailableError` when there is none.
+        Raises `KeySetUnavailableError` if the issuer does not answer in time.
         """
         ...
 
     async def start(self) -> None:
-        """Begin whatever background work the set needs."""
+        """Start the background work of the set, if it has any."""
         ...
 
     async def stop(self) -> None:
-        """End the background work; `find` keeps answering from what is known."""
+        """Stop the background work. `find` still returns the keys that are known."""
         ...
 
 
 def parse_jwks(document: bytes, algorithms: str | Collection[str]) -> KeySnapshot:
-    """Read a JWK set (RFC 7517 section 5); one broken or exotic key never spoils the others.
+    """Parse a JWK set (RFC 7517 section 5). Keys that cannot be used are left out.
 
-    Where two different keys share a kid neither is taken: nobody can say which one is meant.
+    If two different keys have the same kid, both are left out, because the kid is ambiguous.
 
-    Raises `MalformedKeySetError` where no usable key is in it: an empty set must never replace a
-    good one.
+    Raises `MalformedKeySetError` if there is no usable key: an empty set must never replace a good
+    one.
     """
     try:
         value = json.loads(document)
@@ -117,9 +117,9 @@ def parse_jwks(document: bytes, algorithms: str | Collection[str]) -> KeySnapsho
         raise MalformedKeySetError("not JSON") from None
     members = value.get("keys") if isinstance(value, dict) else None
     if not isinstance(members, list):
-        raise MalformedKeySetError("no JWK set")
-    if len(members) > MAX_KEYS:
-        raise MalformedKeySetError(f"more than {MAX_KEYS} keys")
+        raise MalformedKeySetError("not a JWK set")
+    if len(members) > MAX_KEYS_IN_SET:
+        raise MalformedKeySetError(f"more than {MAX_KEYS_IN_SET} keys")
     usable: list[tuple[int, VerificationKey]] = []
     left_out: list[LeftOutKey] = []
     distinct: dict[str, set[VerificationKey]] = {}
@@ -145,17 +145,17 @@ def parse_jwks(document: bytes, algorithms: str | Collection[str]) -> KeySnapsho
 
 
 def _shown_kid(member: object) -> str | None:
-    """Return the kid of a member, if it is fit for a person's eyes."""
+    """Return the kid of a member if it is printable."""
     kid = member.get("kid") if isinstance(member, dict) else None
     shown = isinstance(kid, str) and len(kid) <= MAX_KID_LENGTH and kid.isprintable()
     return kid if shown else None
 
 
 class StaticKeySet:
-    """Keys given as values, or read from a JWKS file that is read again when it changes.
+    """Keys from values, or from a JWKS file that is read again when it changes.
 
-    The file is looked at on use, at most once a second. A file that has become unreadable or holds
-    no key leaves the keys in place that were read before.
+    The file is checked on use, at most once a second. If it becomes unreadable or has no usable
+    key, the keys that were read before stay in use.
     """
 
     _LOOK_EVERY: Final = 1.0
@@ -177,21 +177,21 @@ class StaticKeySet:
         algorithms: str | Collection[str] = DEFAULT_ALGORITHMS,
         clock: Clock | None = None,
     ) -> Self:
-        """Make a key set of a JWKS file, which need not be there yet."""
+        """Create a key set from a JWKS file, which may not exist yet."""
         key_set = cls((), clock=clock)
         key_set._snapshot, key_set._path = None, path
         key_set._algorithms = algorithm_set(algorithms)
         return key_set
 
     async def find(self, kid: str) -> VerificationKey | None:
-        """Give the key named `kid`; raises `KeySetUnavailableError` while there is no file."""
+        """Return the key with this kid. Raises `KeySetUnavailableError` while there is no file."""
         self._look()
         if self._snapshot is None:
             raise KeySetUnavailableError("the JWKS file cannot be used", retry_after=1)
         return self._snapshot.keys.get(kid)
 
     def status(self) -> KeySetStatus:
-        """Tell the state of the set."""
+        """Return the status of the set."""
         self._look()
         if self._snapshot is None:
             return KeySetStatus("unavailable", (), last_error=self._error)
@@ -201,21 +201,21 @@ class StaticKeySet:
         )
 
     async def refresh(self) -> None:
-        """Read the file again if it has changed."""
+        """Read the file again if it has changed. Raises `KeySetUnavailableError` if that fails."""
         self._looked_at = float("-inf")
         self._look()
         if self._snapshot is None or self._error is not None:
             raise KeySetUnavailableError("the JWKS file cannot be used", retry_after=1)
 
     async def start(self) -> None:
-        """Read the file once, so that the first request finds its key."""
+        """Read the file."""
         self._look()
 
     async def stop(self) -> None:
-        """Do nothing: there is no background work."""
+        """Do nothing, because there is no background work."""
 
     def _look(self) -> None:
-        """Read the file if it has changed. It is small and local: no thread is worth it."""
+        """Read the file if it has changed. It is small and local, so no thread is needed."""
         now = self._clock.monotonic()
         if self._path is None or now - self._looked_at < self._LOOK_EVERY:
             return

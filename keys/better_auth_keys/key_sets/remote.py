@@ -1,19 +1,19 @@
-"""`RemoteKeySet`: the issuer's JWKS, fetched ahead of need, cached, and surviving outages.
+"""`RemoteKeySet`: the issuer's JWKS, fetched ahead of need, cached, and kept through outages.
 
 The rules, in order:
 
-1. One background task does every fetch; there is never more than one under way.
-2. A request whose key is known and not past the stale window is answered from an immutable
-   snapshot: it never waits and takes no lock.
-3. A request whose key is not known is decided only by a fetch begun after it arrived. Such fetches
-   are at most one a cool-down (1 s) for the process, failures included. The request waits at most
-   2 s for it; if the fetch fails or does not come in time, the answer is "unavailable", never
-   "unknown". What was decided unknown is remembered for 2 s.
-4. A good set is replaced by a good set only. A failed fetch leaves it in place until `stale_until`.
-5. Failures back off with jitter; `Retry-After` (and Better Auth's `X-Retry-After`) is obeyed by
-   every fetch.
+1. One background task makes all fetches, one at a time.
+2. If the key of a request is known and not past the stale window, it comes from an immutable
+   snapshot: the request never waits and takes no lock.
+3. If the key is not known, only a fetch that began after the request arrived can decide that it
+   does not exist. Each process makes at most one such fetch per cool-down (1 s), failures included.
+   The request waits for it for 2 s at most. If the fetch fails or takes longer, the result is
+   "unavailable", never "unknown". A kid that is unknown is remembered for 2 s.
+4. Only a good set replaces a good set. After a failed fetch the old set stays until `stale_until`.
+5. Failed fetches are repeated with increasing delays and jitter. All fetches obey `Retry-After`
+   (and Better Auth's `X-Retry-After`).
 
-Ages run on the monotonic clock: a wall clock that jumps changes nothing here.
+Ages are measured with the monotonic clock, so changes of the wall clock have no effect.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ _EMPTY = KeySnapshot(MappingProxyType({}))
 
 @dataclass(frozen=True, slots=True)
 class RefreshPolicy:
-    """When a `RemoteKeySet` fetches and how long it holds on to what it has. Seconds throughout."""
+    """When a `RemoteKeySet` fetches its keys, and how long it keeps them. Times are in seconds."""
 
     default_lifetime: float = 300
-    """How long a set is fresh when the issuer says nothing of it (Better Auth does not)."""
+    """How long a set is fresh if the issuer sends no `max-age` (Better Auth sends none)."""
     min_lifetime: float = 30
     max_lifetime: float = 3600
     stale_window: float = 24 * 3600
-    """How long keys are served past their freshness while the issuer cannot be reached."""
+    """How long keys are used after that while the issuer cannot be reached."""
     cool_down: float = 1
     max_wait: float = 2
     max_waiters: int = 4000
@@ -53,28 +53,28 @@ class RefreshPolicy:
     unknown_memory_size: int = 4096
     max_backoff: float = 60
     max_pause: float = 300
-    """The longest `Retry-After` that is obeyed: a slip of the issuer's must not cost an hour."""
+    """The longest `Retry-After` that is obeyed, so that a mistake does not stop all fetches."""
 
 
 @dataclass(slots=True)
 class _Fetch:
-    """One fetch. `ordinal` counts from 1; a fetch that is only planned has none yet."""
+    """One fetch. `ordinal` counts from 1; it is None until the fetch begins."""
 
     ordinal: int | None = None
-    # A fetch that is cut off has not shown anything: it fails unless it says otherwise.
+    # A fetch counts as failed until it succeeds, so one that is cancelled has failed.
     error: str | None = "interrupted"
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class RemoteKeySet:
-    """The keys behind one issuer's JWKS URL. Start it once, share it between all requests.
+    """The keys at one issuer's JWKS URL. Start it once, and share it between all requests.
 
-    `url` must be https, or name a loopback host or one of `plain_http_hosts`; `ValueError` if not.
-    TLS is always verified; `ca_file` adds authorities to the usual ones. A `transport` replaces
-    the network in special deployments and tests.
+    `url` must be https, or http to a loopback host or to one of `plain_http_hosts`; otherwise
+    `ValueError` is raised. TLS certificates are always verified; `ca_file` adds authorities to the
+    default ones. `transport` replaces httpx's network transport.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a knob of its own, all but one with a default
+    def __init__(  # noqa: PLR0913 - each is a setting of its own, all but one with a default
         self,
         url: str,
         *,
@@ -113,25 +113,25 @@ class RemoteKeySet:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the background task; the first fetch begins at once and nothing waits for it."""
+        """Start the background task and its first fetch, without waiting for the keys."""
         if self._task is None or self._task.done():
-            # Before anything is waited for: two that start at once must not make two tasks.
+            # Before the first await, so that two concurrent calls create one task.
             self._task = asyncio.create_task(self._run(), name="jwks-refresh")
             await self._fetcher.warm_up()
 
     async def stop(self) -> None:
-        """End the background task and close its connections."""
+        """Stop the background task and close its connections."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            # Not `await task`: its cancellation could not be told from our caller's.
+            # `await task` could not tell the task's cancellation from that of our caller.
             await asyncio.wait({task})
         await self._fetcher.close()
 
     async def find(self, kid: str) -> VerificationKey | None:
-        """Give the key named `kid`, or None once the issuer has been asked and has none.
+        """Return the key with this kid, or None if the issuer was asked and has no such key.
 
-        Raises `KeySetUnavailableError` when that cannot be told.
+        Raises `KeySetUnavailableError` if the issuer cannot be asked in time.
         """
         if self._clock.monotonic() < self._stale_until:
             key = self._snapshot.keys.get(kid)
@@ -140,14 +140,14 @@ class RemoteKeySet:
         return await self._ask_issuer(kid)
 
     async def refresh(self) -> None:
-        """Have a fetch begin now, as far as the cool-down allows, and wait for it.
+        """Fetch the keys as soon as the cool-down allows, and wait for the answer.
 
-        Raises `KeySetUnavailableError` if it fails or does not come in time.
+        Raises `KeySetUnavailableError` if the fetch fails or takes too long.
         """
         await self._wait_for_fetch(lambda: None)
 
     def status(self) -> KeySetStatus:
-        """Tell the state of the set without waiting for anything."""
+        """Return the status of the set, without waiting."""
         now = self._clock.monotonic()
         state: KeySetState = "unavailable"
         if now < self._stale_until:
@@ -166,7 +166,7 @@ class RemoteKeySet:
     async def _ask_issuer(self, kid: str) -> VerificationKey | None:
         if self._waiters >= self._policy.max_waiters:
             raise KeySetUnavailableError(
-                "too many requests wait for keys", retry_after=self._policy.cool_down
+                "too many requests are waiting for keys", retry_after=self._policy.cool_down
             )
         self._waiters += 1
         try:
@@ -184,7 +184,7 @@ class RemoteKeySet:
     async def _wait_for_fetch(
         self, answer: Callable[[], VerificationKey | None]
     ) -> VerificationKey | None:
-        """Wait for a fetch begun from now on, or an earlier one that has the answer."""
+        """Wait for a fetch that begins after this call, or an earlier one with the answer."""
         begun_before = self._fetches
         deadline = self._clock.monotonic() + self._policy.max_wait
         while True:
@@ -200,19 +200,19 @@ class RemoteKeySet:
             if found is not None:
                 return found
             if fetch.ordinal is None or fetch.ordinal <= begun_before:
-                # It had begun before this request: it could show the key, but not its absence.
+                # It began before this request, so it can show the key, but not its absence.
                 continue
             if fetch.error is not None:
                 raise self._unavailable(fetch.error, now)
             return None
 
     def _demand(self, deadline: float, now: float) -> _Fetch:
-        """Give the fetch under way or, where there is none, ask the background task for one."""
+        """Return the fetch under way or, if there is none, request one from the background task."""
         if self._task is None or self._task.done():
             raise KeySetUnavailableError("the key set is not started", retry_after=1)
         if self._next.ordinal is None:
             if self._earliest_fetch() > deadline:
-                # Nothing can come in time (the issuer asked for a pause): say so at once.
+                # No fetch can finish in time, because the issuer asked for a pause.
                 raise self._unavailable(self._last_error or "the issuer asked for a pause", now)
             self._demanded = True
             self._wake.set()
@@ -222,7 +222,7 @@ class RemoteKeySet:
         return KeySetUnavailableError(detail, retry_after=self._earliest_fetch() - now)
 
     def _earliest_fetch(self) -> float:
-        """Tell when the next fetch may begin at the earliest, wanted or not."""
+        """Return when the next fetch may begin at the earliest."""
         return max(self._last_start + self._policy.cool_down, self._not_before)
 
     async def _run(self) -> None:
@@ -240,7 +240,7 @@ class RemoteKeySet:
                 return
             self._wake.clear()
             if self._demanded:
-                # Only time can help now; another demand changes nothing.
+                # A fetch is demanded already: only time has to pass.
                 await self._clock.wait(asyncio.Event(), due - now)
             else:
                 await self._clock.wait(self._wake, due - now)
@@ -254,7 +254,7 @@ class RemoteKeySet:
             answer = await self._fetcher.fetch(has_keys=self._fetched_at is not None)
         except FetchError as error:
             self._failed(fetch, str(error), error.retry_after)
-        except Exception:  # the task must outlive whatever a peer can provoke
+        except Exception:  # the task must survive whatever a peer can cause
             logger.exception("fetching the key set failed unexpectedly")
             self._failed(fetch, "unexpected error", None)
         else:

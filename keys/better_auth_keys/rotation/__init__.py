@@ -1,1 +1,1 @@
-"""Rotation of an issuer's signing keys: plans, and the stores they are carried out on."""
+"""Rotation of an issuer's signing keys: the plan, and the stores that hold the keys."""

@@ -1,4 +1,4 @@
-"""Signing keys held here, without a Better Auth: for development and tests."""
+"""Signing keys in memory, without a Better Auth: for development and tests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,15 +17,15 @@ from better_auth_keys.tokens.signer import Signer
 
 
 def utc_now() -> datetime:
-    """Give this machine's time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass
-class LocalKeyRing:
-    """What a local store holds: for each kid the key and what signs with it.
+class LocalKeys:
+    """The contents of a local store, which are a `KeyTransaction` as well: a store changes a copy.
 
-    `algorithm` is the one that is signed with by default.
+    `entries` has the key and its signer for each kid; `algorithm` is the default to sign with.
     """
 
     entries: dict[str, tuple[SigningKey, Signer]] = field(default_factory=dict)
@@ -33,17 +33,17 @@ class LocalKeyRing:
     clock: Callable[[], datetime] = utc_now
     algorithm: str = "EdDSA"
 
-    def copy(self) -> "LocalKeyRing":
-        """Give a ring whose changes leave this one as it is."""
+    def copy(self) -> "LocalKeys":
+        """Return a copy that can be changed without changing this one."""
         return replace(self, entries={**self.entries}, revoked={*self.revoked})
 
     def listed(self) -> list[SigningKey]:
-        """Give the keys, the oldest first."""
+        """Return the keys, oldest first."""
         keys = (key for key, _ in self.entries.values())
         return sorted(keys, key=lambda key: (key.published_at, key.kid))
 
     def signer(self) -> Signer | None:
-        """Return what signs by default: without a key of that algorithm, the newest active one."""
+        """Return the default signer: of `algorithm` or, without an active key of it, the newest."""
         active = active_keys(self.listed())
         newest = max(
             active.values(), key=lambda key: key.activated_at or key.published_at, default=None
@@ -52,24 +52,24 @@ class LocalKeyRing:
         return None if key is None else self.entries[key.kid][1]
 
     def signer_of(self, algorithm: str) -> Signer | None:
-        """Return what signs for those who ask for an algorithm."""
+        """Return the signer for an algorithm, or None if it has no active key."""
         key = active_keys(self.listed()).get(algorithm)
         return None if key is None else self.entries[key.kid][1]
 
     def served(self) -> list[Signer]:
-        """Give the keys that are published, the oldest first."""
+        """Return the signers whose keys are published, oldest first."""
         return [self.entries[key.kid][1] for key in self.listed()]
 
     async def now(self) -> datetime:
-        """Give the store's own time."""
+        """Return the time of the store's clock."""
         return self.clock()
 
     async def keys(self) -> list[SigningKey]:
-        """Give every key that is not destroyed, the oldest first."""
+        """Return all keys that are not destroyed, oldest first."""
         return self.listed()
 
     async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served and does not sign. Where no key signs at all, it does."""
+        """Add a key that is served but does not sign. If no key signs yet, it signs."""
         if signer.kid in self.revoked:
             raise KeyInUseError(f"key {signer.kid} was revoked")
         if signer.kid in self.entries:
@@ -94,7 +94,7 @@ class LocalKeyRing:
         return True
 
     async def retire(self, kid: str) -> bool:
-        """Have a key sign no more."""
+        """Retire a key that no longer signs."""
         key = self._get(kid)
         if key.state is KeyState.ACTIVE:
             raise KeyInUseError(f"key {kid} signs: activate another first")
@@ -104,7 +104,7 @@ class LocalKeyRing:
         return True
 
     async def retire_algorithm(self, algorithm: str) -> list[str]:
-        """Retire every key of an algorithm; return their kids."""
+        """Retire all keys of an algorithm, and return their kids."""
         keys, now = self.listed(), self.clock()
         if not active_keys(keys).keys() - {algorithm}:
             raise KeyInUseError(f"no key of another algorithm than {algorithm} signs")
@@ -126,7 +126,7 @@ class LocalKeyRing:
         return True
 
     async def revoke(self, kid: str) -> bool:
-        """Destroy a key; no other of that kid is taken any more."""
+        """Destroy a key, and refuse to publish its kid again."""
         if kid in self.revoked:
             return False
         if kid in self.entries and self._get(kid).state is KeyState.ACTIVE:
@@ -146,22 +146,22 @@ class LocalKeyRing:
 
 
 class InMemorySigningKeys:
-    """A store that is gone with its process."""
+    """A store of signing keys in the memory of this process."""
 
     def __init__(self, *, now: Callable[[], datetime] = utc_now, algorithm: str = "EdDSA") -> None:
-        self.ring = LocalKeyRing(clock=now, algorithm=algorithm)
+        self.contents = LocalKeys(clock=now, algorithm=algorithm)
         self._lock = asyncio.Lock()
 
     async def keys(self) -> list[SigningKey]:
-        """Give every key that is not destroyed, the oldest first."""
-        return self.ring.listed()
+        """Return all keys that are not destroyed, oldest first."""
+        return self.contents.listed()
 
     @asynccontextmanager
-    async def changing(self, reason: str, *, execute: bool = True) -> AsyncIterator[LocalKeyRing]:
-        """Lock the keys for a change."""
-        del reason  # an audit entry would be lost with the process
+    async def changing(self, reason: str, *, execute: bool = True) -> AsyncIterator[LocalKeys]:
+        """Begin a transaction: what was done is kept only if the block ends without an error."""
+        del reason  # there is no audit log
         async with self._lock:
-            ring = self.ring.copy()
-            yield ring
+            transaction = self.contents.copy()
+            yield transaction
             if execute:
-                self.ring = ring
+                self.contents = transaction

@@ -1,22 +1,21 @@
-"""What is due in a rotation: a pure function of the keys, the policy and the moment.
+"""The plan of a rotation: a pure function of the keys, the policy and the time.
 
 The rules, in order:
 
-1. Each algorithm of the policy is rotated by itself. A key is superseded only by one of its own
-   algorithm, and no rotation ends an algorithm: an operator does (`rotate-keys activate
-   --replaces`).
-2. Nothing signs before it has been served for `publish_ahead`: every verifier knows it by then.
+1. Each algorithm of the policy is rotated separately. Only a key of the same algorithm supersedes a
+   key, and no rotation ends an algorithm: operators do (`rotate-keys activate --replaces`).
+2. No key signs before it has been served for `publish_ahead`, so that every replica knows it.
 3. A key is published `publish_ahead` before the active one has signed for `sign_for`, and activated
-   when it has. For an algorithm without an active key, it is published and activated at once.
-4. A key that was superseded is retired as soon as the issuer will serve it for as long as its
-   tokens may live. Retired at T, it is needed until T + `keep_verifying`, and then pruned. A pinned
+   when it has. If an algorithm has no active key, one is published and activated at once.
+4. A superseded key is retired as soon as the issuer will still serve it for the lifetime of its
+   tokens. If it is retired at T, it is needed until T + `keep_verifying`, and then pruned. A pinned
    key is neither retired nor pruned.
 5. A revoked key that is in the store again is revoked again, at once.
-6. Of more than 100 keys Better Auth reads an unknown hundred: nothing is done but to prune the
-   oldest, which cannot be ones that sign.
+6. If there are more than 100 keys, Better Auth reads only 100 of them, in no order. Then the only
+   step is to prune the oldest keys, which cannot be ones that sign.
 
-No step here reads or writes anything. Whoever carries one out asks again under a lock, and is
-refused by `better_auth_keys.rotation.refusals` what would lock users out.
+Nothing here reads or writes anything. Commands check each step again under a lock, and
+`better_auth_keys.rotation.refusals` refuses steps that would lock users out.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,23 +27,23 @@ from better_auth_keys.errors import KeysError
 from better_auth_keys.rotation.policy import RotationPolicy
 from better_auth_keys.rotation.store import KeyState, SigningKey, active_keys
 
-MAX_KEYS: Final = 80
-"""No key is published beyond these: what Better Auth does with its table ends at `READ_LIMIT`."""
+PUBLISH_LIMIT: Final = 80
+"""With this many keys no other is published, to stay well below `READ_LIMIT`."""
 READ_LIMIT: Final = 100
-"""Better Auth reads so many rows of its table, in no order; the newest may be none of them."""
+"""The number of rows that Better Auth reads of its table, in no order."""
 
 Verb = Literal["publish", "activate", "retire", "prune", "revoke"]
 
 
 class RotationRefusedError(KeysError):
-    """The step would lock users out. The message says what to do instead."""
+    """A step was refused because it would lock users out. The message says what to do instead."""
 
     code = "rotation_refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do, and from when on. A key that is to be made has no kid yet."""
+    """One step, and when it is due. `kid` is None for a key that is to be created."""
 
     verb: Verb
     kid: str | None
@@ -54,9 +53,9 @@ class Step:
 
 
 def plan(keys: Sequence[SigningKey], policy: RotationPolicy, now: datetime) -> list[Step]:
-    """Return the next step of each algorithm and of each key that has one, the earliest first.
+    """Return the next step of each algorithm and of each key that has one, earliest first.
 
-    Raises `RotationRefusedError` where there is no key to begin with.
+    Raises `RotationRefusedError` if there is no key that signs.
     """
     again = [
         Step("revoke", key.kid, key.algorithm, now, "it was revoked, and is in the table again")
@@ -65,10 +64,10 @@ def plan(keys: Sequence[SigningKey], policy: RotationPolicy, now: datetime) -> l
     ]
     active = active_keys(keys)
     if not active and not again:
-        raise RotationRefusedError("no key signs: let the issuer make its first one, then rotate")
+        raise RotationRefusedError("no key signs: let the issuer create its first key, then rotate")
     if len(keys) > READ_LIMIT:
-        return again + _make_room(keys, policy)
-    # Revoking a key that signs has another one of its algorithm sign.
+        return again + _prune_oldest(keys, policy)
+    # If a key that signs is revoked, another one of its algorithm takes its place.
     replaced = {key.algorithm for key in keys if key.state is KeyState.COMPROMISED and key.signs}
     steps = again + [
         _succession(algorithm, active.get(algorithm), keys, policy, now)
@@ -92,7 +91,7 @@ def plan(keys: Sequence[SigningKey], policy: RotationPolicy, now: datetime) -> l
 def standby(
     keys: Collection[SigningKey], algorithm: str, *, excluded: Collection[str] = ()
 ) -> SigningKey | None:
-    """Return the key of an algorithm that has waited to sign for longest, if one waits."""
+    """Return the key of an algorithm that has been waiting longest to sign, or None."""
     waiting = [
         key
         for key in keys
@@ -105,27 +104,28 @@ def standby(
 
 
 def retirable_at(key: SigningKey, policy: RotationPolicy) -> datetime:
-    """Return from when on a superseded key may be retired: not where it is served too short."""
+    """Return when a superseded key may be retired, so that it is served long enough."""
     since = key.superseded_at or key.published_at
     return since + max(policy.keep_verifying - policy.grace_period, timedelta(0))
 
 
 def safe_to_remove_at(key: SigningKey, policy: RotationPolicy) -> datetime:
-    """Return from when on no good token needs a retired key. Raises `ValueError` for any other.
+    """Return when no valid token needs a retired key any more.
 
-    Counted from its retirement and not from when it was superseded: of the latter we know only what
-    the table says, the former no issuer can get around.
+    The time runs from its retirement, after which the issuer cannot sign with it. When it was
+    superseded is less certain, because only the table says so. Raises `ValueError` if the key is
+    not retired.
     """
     if key.retired_at is None:
         raise ValueError(f"key {key.kid} is not retired")
     return key.retired_at + policy.keep_verifying
 
 
-def _make_room(keys: Sequence[SigningKey], policy: RotationPolicy) -> list[Step]:
-    """Prune the oldest, without retiring them first.
+def _prune_oldest(keys: Sequence[SigningKey], policy: RotationPolicy) -> list[Step]:
+    """Return the steps that prune the oldest keys without retiring them first.
 
-    A retired row is read as well, so it would make no room, and were all the rows that Better Auth
-    reads retired, it would make a key with every call.
+    Better Auth reads retired rows as well, so retiring makes no room. If all rows that it reads
+    were retired, it would create a key in every call.
     """
     reason = f"Better Auth reads {READ_LIMIT} of {len(keys)} keys"
     superseded = [
@@ -136,13 +136,13 @@ def _make_room(keys: Sequence[SigningKey], policy: RotationPolicy) -> list[Step]
     oldest = sorted(superseded, key=lambda key: (key.published_at, key.kid))
     return [
         Step("prune", key.kid, key.algorithm, needed_until, reason)
-        for key in oldest[: len(keys) - MAX_KEYS]
-        if (needed_until := needed_in_a_crowd_until(key, policy)) is not None
+        for key in oldest[: len(keys) - PUBLISH_LIMIT]
+        if (needed_until := needed_without_retirement_until(key, policy)) is not None
     ]
 
 
-def needed_in_a_crowd_until(key: SigningKey, policy: RotationPolicy) -> datetime | None:
-    """Return until when a key is needed that is pruned without being retired; None: it signs."""
+def needed_without_retirement_until(key: SigningKey, policy: RotationPolicy) -> datetime | None:
+    """Return until when a key is needed if it is pruned without being retired; None if it signs."""
     ended = key.retired_at or key.superseded_at
     return None if ended is None else ended + policy.keep_verifying
 
@@ -154,7 +154,7 @@ def _succession(
     policy: RotationPolicy,
     now: datetime,
 ) -> Step:
-    """Return the step that comes next on the way to the algorithm's next active key."""
+    """Return the next step towards the algorithm's next active key."""
     if active is None:
         signs_until, reason = now, f"no key of {algorithm} signs"
     else:
@@ -162,20 +162,20 @@ def _succession(
         reason = f"key {active.kid} has signed for {brief(policy.sign_for)}"
         if active.signs_until is not None and active.signs_until < signs_until:
             signs_until = active.signs_until
-            reason = f"the issuer itself would replace key {active.kid} by one nobody knows"
+            reason = f"the issuer would replace key {active.kid} by a key that no replica knows"
     waiting = standby(keys, algorithm)
     if waiting is None:
         published_at = max(signs_until - policy.publish_ahead, now)
         return Step("publish", None, algorithm, published_at, reason)
     if waiting.dormant:
-        # It was published before the active key was, which the issuer made by itself meanwhile.
+        # The issuer has created the active key by itself since this one was published.
         signs_until = min(signs_until, now)
     known_at = waiting.published_at + policy.publish_ahead
     return Step("activate", waiting.kid, algorithm, max(signs_until, known_at), reason)
 
 
 def brief(span: timedelta) -> str:
-    """Return a span of time in its largest unit that makes it a whole number, or in seconds."""
+    """Return a time span in the largest unit in which it is a whole number, or in seconds."""
     seconds = int(span.total_seconds())
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= length and seconds % length == 0:

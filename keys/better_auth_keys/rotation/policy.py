@@ -1,4 +1,4 @@
-"""When keys come and go: what an operator decides, checked against what would lock users out."""
+"""`RotationPolicy`: the times of a rotation, checked so that users are not locked out."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,15 +8,15 @@ from better_auth_keys.tokens.jwk import ALGORITHMS, canonical_algorithm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotationPolicy:
-    """When keys come and go.
+    """When keys are published, activated, retired and pruned.
 
-    `algorithms` are the ones that are kept rotated, each by itself. `pinned` are the kids that the
-    issuer's configuration names: a pin asks for that one key, whatever else signs, and fails once
-    the key is retired or gone.
+    `algorithms` are rotated separately. `pinned` are the kids that the issuer's configuration
+    names: it signs certain tokens with such a key whatever key is active, and fails if the key is
+    retired or gone.
 
-    `grace_period` is Better Auth's `jwks.gracePeriod`: for how long it serves a retired key. It
-    cannot be read from its table, so it must be said. `keep_verifying` is ours: for how long a
-    retired key is needed, at least the lifetime of a token and the leeway of its verifiers.
+    `grace_period` is Better Auth's `jwks.gracePeriod`, how long it serves a retired key. It is not
+    in Better Auth's table, so it has to be given. `keep_verifying` is how long a retired key is
+    needed: at least the lifetime of a token and the leeway of the replicas.
 
     Raises `ValueError` for a policy that would lock users out.
     """
@@ -28,9 +28,9 @@ class RotationPolicy:
     sign_for: timedelta = timedelta(days=30)
     keep_verifying: timedelta = timedelta(hours=1)
     prune_after: timedelta = timedelta(days=1)
-    """For how long the row of a key that nobody needs is kept."""
+    """How long the row of a key is kept after its tokens have expired."""
     learning_time: timedelta = timedelta(minutes=5)
-    """The longest time that a verifier takes to learn a key: ours refreshes every five minutes."""
+    """The longest time until a replica knows a new key: it refreshes every five minutes."""
     token_lifetime: timedelta = timedelta(minutes=15)
     leeway: timedelta = timedelta(minutes=1)
 
@@ -42,19 +42,20 @@ class RotationPolicy:
             raise ValueError("learning-time and token-lifetime must be positive")
         if self.publish_ahead < self.learning_time:
             raise ValueError(
-                f"publish-ahead must be at least {self.learning_time}: verifiers learn keys so late"
+                f"publish-ahead must be at least {self.learning_time}: a replica may take so long"
+                " to know a new key"
             )
         if self.sign_for <= self.publish_ahead:
             raise ValueError("sign-for must be longer than publish-ahead")
         if self.keep_verifying < self.token_lifetime + self.leeway:
             raise ValueError(
                 f"keep-verifying must be at least {self.token_lifetime + self.leeway}:"
-                " tokens live so long, and verifiers allow a leeway"
+                " the lifetime of a token and the leeway of the replicas"
             )
 
 
 def signing_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return algorithms by the names that keys carry. Raises `ValueError` for what is no list."""
+    """Return algorithms as keys name them. Raises `ValueError` for unknown or repeated ones."""
     found = tuple(canonical_algorithm(name) for name in names)
     if not found or not set(found) <= ALGORITHMS.keys():
         raise ValueError(f"the algorithm must be among {', '.join(ALGORITHMS)} (or Ed25519)")

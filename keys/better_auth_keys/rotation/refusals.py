@@ -1,16 +1,16 @@
-"""What of a rotation would lock users out, and is refused. No refusal reads or writes anything."""
+"""Refuse steps of a rotation that would lock users out. Nothing here reads or writes anything."""
 
 from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
 from better_auth_keys.rotation.plan import (
-    MAX_KEYS,
+    PUBLISH_LIMIT,
     READ_LIMIT,
     RotationRefusedError,
     Step,
     brief,
-    needed_in_a_crowd_until,
+    needed_without_retirement_until,
     retirable_at,
     safe_to_remove_at,
 )
@@ -33,8 +33,8 @@ def refuse_lock_out(
         return
     if len(keys) > READ_LIMIT and step.verb != "prune":
         raise RotationRefusedError(
-            f"there are {len(keys)} keys, and of more than {READ_LIMIT} Better Auth reads"
-            " an unknown hundred: prune first"
+            f"there are {len(keys)} keys, and Better Auth reads only {READ_LIMIT} of them, in no"
+            " order: prune first"
         )
     if step.verb == "publish":
         _refuse_publication(step.algorithm, keys, policy)
@@ -50,7 +50,7 @@ def refuse_lock_out(
     if step.verb == "retire":
         _refuse_retirement(key, policy, now)
     else:
-        _refuse_removal(key, policy, now, crowded=len(keys) > READ_LIMIT)
+        _refuse_removal(key, policy, now, over_limit=len(keys) > READ_LIMIT)
 
 
 def refuse_end_of_algorithm(
@@ -62,7 +62,7 @@ def refuse_end_of_algorithm(
 ) -> None:
     """Raise `RotationRefusedError` if retiring an algorithm's keys now would lock users out.
 
-    `successor` is the key of another algorithm that signs in their place.
+    `successor` is the key of another algorithm that signs instead of them.
     """
     ending = [key for key in keys if key.algorithm == algorithm and key.retired_at is None]
     if ending:
@@ -71,7 +71,7 @@ def refuse_end_of_algorithm(
         _refuse_pinned(key, policy, _UNPIN)
         if key.signs and policy.grace_period < policy.keep_verifying:
             raise RotationRefusedError(
-                f"key {key.kid} would be served for {brief(policy.grace_period)} only, and its"
+                f"key {key.kid} would be served for only {brief(policy.grace_period)}, and its"
                 " tokens live longer: make Better Auth's gracePeriod longer"
             )
 
@@ -108,11 +108,11 @@ def _refuse_publication(
     active = active_keys(keys)
     if not active:
         raise RotationRefusedError(
-            "no key signs, so a new one would at once: let the issuer make its first one"
+            "no key signs, so a new one would sign at once: let the issuer create its first key"
         )
-    if len(keys) >= MAX_KEYS:
+    if len(keys) >= PUBLISH_LIMIT:
         raise RotationRefusedError(
-            f"there are {len(keys)} keys, and Better Auth reads {READ_LIMIT} at most: prune first"
+            f"there are {len(keys)} keys, and Better Auth reads at most {READ_LIMIT}: prune first"
         )
     for key in active.values():
         refuse_unusable(key)
@@ -120,8 +120,8 @@ def _refuse_publication(
         2 * policy.publish_ahead, policy.keep_verifying
     ):
         raise RotationRefusedError(
-            "the first key of an algorithm waits as one that is served in its grace period, and"
-            f" {brief(policy.grace_period)} are too short: make Better Auth's gracePeriod longer"
+            "the first key of an algorithm is served only for Better Auth's gracePeriod until it"
+            f" signs, and {brief(policy.grace_period)} is too short: make the gracePeriod longer"
         )
 
 
@@ -138,15 +138,15 @@ def _refuse_retirement(key: SigningKey, policy: RotationPolicy, now: datetime) -
         retirable = retirable_at(key, policy)
         if now < retirable:
             raise RotationRefusedError(
-                f"key {key.kid} would be served for {brief(policy.grace_period)} only, and its"
+                f"key {key.kid} would be served for only {brief(policy.grace_period)}, and its"
                 f" tokens live longer: wait until {_moment(retirable)}"
             )
 
 
 def _refuse_removal(
-    key: SigningKey, policy: RotationPolicy, now: datetime, *, crowded: bool
+    key: SigningKey, policy: RotationPolicy, now: datetime, *, over_limit: bool
 ) -> None:
-    needed_until = needed_in_a_crowd_until(key, policy) if crowded else None
+    needed_until = needed_without_retirement_until(key, policy) if over_limit else None
     if key.retired_at is not None:
         needed_until = safe_to_remove_at(key, policy)
     elif key.state is KeyState.ACTIVE:
@@ -156,7 +156,7 @@ def _refuse_removal(
     _refuse_pinned(key, policy, _UNPIN)
     if now < needed_until:
         raise RotationRefusedError(
-            f"tokens of key {key.kid} may be good until {_moment(needed_until)}"
+            f"tokens of key {key.kid} may be valid until {_moment(needed_until)}: wait until then"
         )
 
 

@@ -1,21 +1,20 @@
-"""The issuer's signing keys as a rotation sees them, and what a store of them can do.
+"""Signing keys, their states, and the protocol of a store that holds them.
 
-A store is changed through a `KeyRing`, which one operator at a time holds: what is done in one
-`changing` block is done all at once or not at all. Each verb is refused for a key that is not there
-(`UnknownKeyError`), and each that finds its work done already changes nothing and says so: two
-operators at once are one operator and one who is told "already done".
+A store is changed in a `KeyTransaction`, one at a time: all changes of one `changing` block are
+made, or none. A step on a key that is not in the store raises `UnknownKeyError`. A step that has
+been done already changes nothing and returns False, so two operators can run the same command.
 
-    publish   a new key, served and not signing             -> pre-activation
+    publish   a new key that is served but does not sign    -> pre-activation
     activate  the key that signs from now on                -> active; the one before: deactivated
-    retire    a key that signs no more                      -> served until nobody needs it
-    prune     a key that nobody needs any more              -> destroyed
-    revoke    a key that must not be trusted any more       -> destroyed, and remembered
+    retire    a key that no longer signs                    -> deactivated, served for a while
+    prune     a key that no valid token needs               -> destroyed
+    revoke    a key that must not be trusted any more       -> destroyed, and its kid refused
 
-Each algorithm has its own active key, and its own keys before and after it: a step for a key of one
-algorithm leaves the keys of every other as they are. `retire_algorithm` ends an algorithm as a
-whole. Which of the active keys signs by default is the issuer's configuration.
+Each algorithm has its own active key: a step on a key of one algorithm does not change keys of
+another. `retire_algorithm` ends an algorithm as a whole. The issuer's configuration decides which
+of the active keys signs by default.
 
-A revoked key that is in the store all the same (somebody restored a backup) is `compromised`.
+A revoked key that is in the store again (after a backup was restored) is `compromised`.
 """
 
 from collections.abc import Iterable
@@ -30,9 +29,9 @@ from better_auth_keys.tokens.signer import Signer
 
 
 class KeyState(StrEnum):
-    """The states of a signing key, in the words of NIST SP 800-57 part 1, section 7.
+    """The states of a signing key (NIST SP 800-57 part 1, section 7).
 
-    A destroyed key is in no store any more, so it has no state here.
+    A destroyed key is not in the store, so it has no state here.
     """
 
     PRE_ACTIVATION = "pre-activation"
@@ -43,7 +42,7 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key, without its private part. Moments are in UTC."""
+    """One key, without its private part. Times are in UTC."""
 
     kid: str
     algorithm: str
@@ -51,26 +50,26 @@ class SigningKey:
     activated_at: datetime | None = None
     superseded_at: datetime | None = None
     retired_at: datetime | None = None
-    """From then on the issuer cannot sign with it; it serves it for its grace period longer."""
+    """Since then the issuer cannot sign with it; it serves it for its grace period."""
     signs_until: datetime | None = None
-    """Where the issuer stops signing with it by itself, and makes a key that nobody knows."""
+    """When the issuer stops signing with it by itself, and creates a key that no replica knows."""
     compromised: bool = False
     usable: bool = True
-    """Whether its private part can be read with the issuer's present secret."""
+    """Whether its private part can be read with the issuer's current secret."""
     dormant: bool = False
-    """Whether it waits as a key that has expired: served for the grace period only, and signing
-    under no configuration of the issuer until it is activated."""
+    """Whether it waits to sign as an expired row: it is served only for the grace period, and the
+    issuer cannot sign with it until it is activated."""
 
     @property
     def signs(self) -> bool:
-        """Whether the issuer signs with it now, for those who ask for its algorithm."""
+        """Whether the issuer signs with it now when its algorithm is requested."""
         return (
             self.activated_at is not None and self.superseded_at is None and self.retired_at is None
         )
 
     @property
     def state(self) -> KeyState:
-        """Tell where in its life the key is."""
+        """The state of the key."""
         if self.compromised:
             return KeyState.COMPROMISED
         if self.superseded_at is not None or self.retired_at is not None:
@@ -79,7 +78,7 @@ class SigningKey:
 
 
 class UnknownKeyError(SigningKeyError):
-    """There is no such key."""
+    """There is no key with this kid."""
 
     code = "unknown_key"
 
@@ -88,30 +87,33 @@ class UnknownKeyError(SigningKeyError):
 
 
 class KeyInUseError(SigningKeyError):
-    """The step would take away the key that signs, or have one sign that cannot."""
+    """The step would remove the key that signs, or activate a key that cannot sign."""
 
     code = "key_in_use"
 
 
 class KeyStoreError(SigningKeyError):
-    """The store cannot be used. The message is one line without secrets; nothing was changed."""
+    """The store cannot be used; nothing was changed. The message is one line without secrets."""
 
     code = "key_store"
 
 
-class KeyRing(Protocol):
-    """The keys of a store while nobody else changes them. `False` from a verb: done already."""
+class KeyTransaction(Protocol):
+    """A transaction on the keys of a store: no other transaction changes them at the same time.
+
+    A step returns False if it has been done already.
+    """
 
     async def now(self) -> datetime:
-        """Give the store's own time."""
+        """Return the time of the store's clock."""
         ...
 
     async def keys(self) -> list[SigningKey]:
-        """Give every key that is not destroyed, the oldest first."""
+        """Return all keys that are not destroyed, oldest first."""
         ...
 
     async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served and does not sign. Where no key signs at all, it does.
+        """Add a key that is served but does not sign. If no key signs yet, it signs.
 
         Raises `KeyInUseError` for a kid that was revoked.
         """
@@ -120,34 +122,35 @@ class KeyRing(Protocol):
     async def activate(self, kid: str) -> bool:
         """Make the key the active one of its algorithm.
 
-        Raises `UnknownKeyError`; `KeyInUseError` for a key that signed before, or cannot be read.
+        Raises `UnknownKeyError`, or `KeyInUseError` for a key that has signed before or cannot be
+        read.
         """
         ...
 
     async def retire(self, kid: str) -> bool:
-        """Have a key sign no more, and leave the served keys after the issuer's grace period.
+        """Retire a key that no longer signs; it is served until the issuer's grace period ends.
 
-        Raises `UnknownKeyError`; `KeyInUseError` for the active key of an algorithm.
+        Raises `UnknownKeyError`, or `KeyInUseError` for the active key of an algorithm.
         """
         ...
 
     async def retire_algorithm(self, algorithm: str) -> list[str]:
-        """Retire every key of an algorithm, the active one included; return their kids.
+        """Retire all keys of an algorithm, including the active one, and return their kids.
 
-        An empty list means that it was done already. Raises `KeyInUseError` where no other
+        An empty list means that it has been done already. Raises `KeyInUseError` if no other
         algorithm has an active key.
         """
         ...
 
     async def prune(self, kid: str) -> bool:
-        """Destroy a key. One that is not there has been pruned already.
+        """Destroy a key. A key that is not in the store has been pruned already.
 
-        Raises `KeyInUseError` for the key that signs, and for one that waits to.
+        Raises `KeyInUseError` for a key that signs or waits to sign.
         """
         ...
 
     async def revoke(self, kid: str) -> bool:
-        """Destroy a key and have every verifier refuse it, known to the store or not.
+        """Destroy a key, and make every replica refuse it, even if it is not in the store.
 
         Raises `KeyInUseError` for the key that signs: activate another first.
         """
@@ -155,19 +158,19 @@ class KeyRing(Protocol):
 
 
 class SigningKeyStore(Protocol):
-    """Where an issuer's signing keys are kept."""
+    """A store of an issuer's signing keys."""
 
     async def keys(self) -> list[SigningKey]:
-        """Give every key that is not destroyed, the oldest first. Raises `KeyStoreError`."""
+        """Return all keys that are not destroyed, oldest first. Raises `KeyStoreError`."""
         ...
 
     def changing(
         self, reason: str, *, execute: bool = True
-    ) -> AbstractAsyncContextManager[KeyRing]:
-        """Lock the keys for a change. `reason` is recorded with it.
+    ) -> AbstractAsyncContextManager[KeyTransaction]:
+        """Begin a transaction; `reason` goes into the audit log.
 
-        The change is rolled back if the block raises, and in a preview (`execute=False`). Raises
-        `KeyStoreError`.
+        All changes are undone if the block raises an error, and in a preview (`execute=False`).
+        Raises `KeyStoreError`.
         """
         ...
 

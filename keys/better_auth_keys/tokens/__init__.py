@@ -1,1 +1,1 @@
-"""A token, judged: what it must be, who signed it, and when it stops counting."""
+"""Tokens: parse, verify and sign them."""

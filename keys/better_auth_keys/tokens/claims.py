@@ -1,6 +1,6 @@
-"""Claims -> `AccessToken`, or the reason why not (RFC 7519, RFC 8725, RFC 9068).
+"""Check the claims of a token (RFC 7519, RFC 8725, RFC 9068).
 
-Everything here is decided by the claims, the policy and the time; no key is needed.
+The claims, the policy and the time decide everything here; no key is needed.
 """
 
 import math
@@ -18,11 +18,11 @@ _PROFILE_CLAIMS: Final = {"better-auth": (), "rfc9068": ("client_id", "jti")}
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A verified token. Only `AccessTokenVerifier` makes one.
+    """A verified token. Only `AccessTokenVerifier` creates one.
 
-    A user is (issuer, subject), never the subject alone. Times are Unix seconds. `scopes` is None
-    where the token carries no `scope` at all, which is not the same as an empty one. `not_before`
-    is `issued_at` where the token carries no `nbf`.
+    A user is identified by issuer and subject together. Times are in Unix seconds. `scopes` is None
+    if the token has no `scope` claim, which differs from an empty one. `not_before` is `issued_at`
+    if the token has no `nbf` claim.
     """
 
     issuer: str
@@ -39,7 +39,7 @@ class AccessToken:
 def read_claims(
     unverified_claims: dict[str, object], key_id: str, policy: VerificationPolicy, now: float
 ) -> AccessToken:
-    """Check the claims and give them as the token that they make, if its signature holds.
+    """Check the claims, and return them as a token whose signature is still to be verified.
 
     `now` is in Unix seconds. Raises `InvalidTokenError`.
     """
@@ -68,13 +68,13 @@ def read_claims(
     if any(not isinstance(claims.get(name), str) for name in _PROFILE_CLAIMS[policy.profile]):
         raise InvalidTokenError(Reason.MISSING_CLAIM)
     if "cnf" in claims:
-        # Bound to a key whose proof a Bearer request does not bring (RFC 9449 section 7.2).
+        # Bound to a key, and a Bearer request has no proof of that key (RFC 9449 section 7.2).
         raise InvalidTokenError(Reason.KEY_BOUND)
     return token
 
 
 def check_times(token: AccessToken, policy: VerificationPolicy, now: float) -> None:
-    """Raise `InvalidTokenError` unless the token is valid at `now`, give or take the leeway."""
+    """Raise `InvalidTokenError` unless the token is valid at `now` (Unix seconds), with leeway."""
     if token.expires_at <= now - policy.leeway:
         raise InvalidTokenError(Reason.EXPIRED)
     if token.issued_at > now + policy.leeway or token.not_before > now + policy.leeway:
@@ -90,7 +90,7 @@ def _audiences(value: object) -> frozenset[str]:
 
 
 def _numeric_date(value: object) -> float:
-    # bool is an int to Python and a mistake in a token; 1e400 has become infinity by now.
+    # bool is an int to Python and a mistake in a token; 1e400 has already become infinity.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidTokenError(Reason.BAD_TIME_CLAIM)
     try:
@@ -103,8 +103,8 @@ def _numeric_date(value: object) -> float:
 
 
 def _subject(value: object) -> str:
-    # isprintable refuses control characters and lone surrogates; a user's name for themselves is
-    # not normalized: what differs by one code point is another user.
+    # isprintable refuses control characters and lone surrogates. Subjects are not normalized:
+    # two that differ in one code point are two users.
     if not isinstance(value, str) or not 0 < len(value) <= MAX_SUBJECT_LENGTH:
         raise InvalidTokenError(Reason.BAD_SUBJECT)
     if not value.isprintable():

@@ -1,8 +1,8 @@
-"""One JWK of an issuer's set -> `VerificationKey`, or the reason why it is not one.
+"""Parse one JWK of an issuer's set into a `VerificationKey`.
 
-Each key is used with exactly one algorithm (RFC 8725 section 3.1): the one it names or, where it
-names none, the single configured algorithm that fits its type. The token never has a say in it.
-Only public asymmetric keys get through; symmetric (`oct`) keys and published private keys do not.
+Each key is used with exactly one algorithm (RFC 8725 section 3.1): the one that it names or, if it
+names none, the only configured algorithm that fits its type. The token has no influence on this.
+Only public asymmetric keys are accepted; symmetric (`oct`) and private keys are left out.
 """
 
 import warnings
@@ -28,17 +28,19 @@ from better_auth_keys.tokens.weak_keys import (
 DEFAULT_ALGORITHMS: Final = frozenset({"EdDSA", "RS256"})
 MAX_KID_LENGTH: Final = 255
 MIN_RSA_BITS: Final = 2048  # RFC 7518 section 3.3
-MAX_RSA_BITS: Final = 8192  # verifying costs grow with the modulus; nobody signs JWTs with more
+MAX_RSA_BITS: Final = (
+    8192  # verification takes longer with each bit, and JWTs are not signed with more
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A signature algorithm that we verify: its JOSE name and the key that it takes."""
+    """A supported signature algorithm: its JOSE name and the type of its keys."""
 
     name: str
     key_type: str
     curve: str | None
-    # The name under which joserfc holds the implementation: Ed25519 has had two (RFC 9864).
+    # Its name in joserfc, because EdDSA is now called Ed25519 (RFC 9864).
     implementation: str
 
 
@@ -53,13 +55,13 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     )
 }
 
-# joserfc gives a curve coordinate and an RSA number under these names (RFC 7518 section 6).
+# The members of a public key (RFC 7518 section 6).
 _PUBLIC_MEMBERS: Final = {"OKP": ("crv", "x"), "EC": ("crv", "x", "y"), "RSA": ("n", "e")}
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 class UnusableKey(StrEnum):
-    """Why a JWK was left out of the set."""
+    """Why a JWK was left out of a key set."""
 
     NOT_AN_OBJECT = "not_an_object"
     BAD_KEY_ID = "bad_key_id"
@@ -74,7 +76,7 @@ class UnusableKey(StrEnum):
 
 
 class UnusableKeyError(Exception):
-    """A JWK that cannot verify tokens; `reason` says why. It never leaves `keys`."""
+    """A JWK cannot be used to verify tokens, for this `reason`."""
 
     def __init__(self, reason: UnusableKey) -> None:
         super().__init__(reason.value)
@@ -85,8 +87,8 @@ class UnusableKeyError(Exception):
 class VerificationKey:
     """A public key bound to one algorithm.
 
-    Two are equal when kid, algorithm and RFC 7638 thumbprint are: the same key fetched twice is
-    one key, and another key under a re-used kid is not.
+    Two keys are equal if their kid, algorithm and RFC 7638 thumbprint are equal: fetched twice, a
+    key equals itself, but not another key with the same kid.
     """
 
     kid: str
@@ -95,20 +97,21 @@ class VerificationKey:
     _key: OKPKey | ECKey | RSAKey = field(compare=False, repr=False)
 
     def verifies(self, signing_input: bytes, signature: bytes) -> bool:
-        """Tell whether `signature` (raw JWS bytes) is this key's over `signing_input`."""
+        """Return whether `signature` (decoded JWS bytes) is this key's for `signing_input`."""
         implementation = JWSRegistry.algorithms[ALGORITHMS[self.algorithm].implementation]
         return implementation.verify(signing_input, signature, self._key)
 
 
 def canonical_algorithm(name: str) -> str:
-    """Give the one name of an algorithm: `Ed25519` (RFC 9864) is what JOSE called `EdDSA`."""
+    """Return the name of an algorithm in this library: `EdDSA` for `Ed25519` (RFC 9864)."""
     return "EdDSA" if name == "Ed25519" else name
 
 
 def algorithm_set(names: str | Collection[str]) -> frozenset[str]:
-    """Return the canonical names of algorithms: `EdDSA` and `Ed25519` are one.
+    """Return the names of algorithms as a set, with `EdDSA` for `Ed25519`.
 
-    Raises `ValueError` for none at all or an unknown one, `TypeError` for what are no strings.
+    Raises `ValueError` for an empty set or an unknown algorithm, and `TypeError` for a value that
+    is not a string or a collection of strings.
     """
     canonical = frozenset(map(canonical_algorithm, string_set(names, "algorithms")))
     if not canonical or not canonical <= ALGORITHMS.keys():
@@ -117,10 +120,10 @@ def algorithm_set(names: str | Collection[str]) -> frozenset[str]:
 
 
 def parse_jwk(jwk: object, algorithms: str | Collection[str]) -> VerificationKey:
-    """Make a verification key of one member of a JWK set (RFC 7517 section 4).
+    """Return the verification key for one member of a JWK set (RFC 7517 section 4).
 
-    `algorithms` are the configured ones; they decide only where the key names none.
-    A key without `kid` goes by its RFC 7638 thumbprint.
+    `algorithms` are the configured ones; they matter only if the key has no `alg`. If it has no
+    `kid`, its RFC 7638 thumbprint is used.
 
     Raises `UnusableKeyError`.
     """
@@ -130,7 +133,7 @@ def parse_jwk(jwk: object, algorithms: str | Collection[str]) -> VerificationKey
     if not isinstance(key_type, str) or key_type not in _PUBLIC_MEMBERS:
         raise UnusableKeyError(UnusableKey.KEY_TYPE)
     if not _PRIVATE_MEMBERS.isdisjoint(jwk):
-        # Who publishes a private key has given it away: nothing signed with it proves anything.
+        # A private key that is published is known to everybody: its signatures prove nothing.
         raise UnusableKeyError(UnusableKey.PRIVATE)
     _check_purpose(jwk)
     algorithm = _algorithm_of(jwk, key_type, algorithm_set(algorithms))
@@ -188,19 +191,19 @@ def _import_public(
         members[name] = value
     try:
         with warnings.catch_warnings():
-            # joserfc warns of short RSA keys; we refuse them below.
+            # joserfc warns about short RSA keys; they are refused below.
             warnings.simplefilter("ignore", SecurityWarning)
             if algorithm.key_type == "OKP":
-                return _sound(OKPKey.import_key(members))
+                return _checked_ed25519(OKPKey.import_key(members))
             if algorithm.key_type == "EC":
                 return ECKey.import_key(members)  # checks that the point is on its curve
-            return _strong_enough(RSAKey.import_key(members))
+            return _checked_rsa(RSAKey.import_key(members))
     except (JoseError, ValueError, TypeError, OverflowError, UnsupportedAlgorithm) as error:
         raise UnusableKeyError(UnusableKey.MALFORMED) from error
 
 
-def _sound(key: OKPKey) -> OKPKey:
-    """Return the Ed25519 key, unless anybody could sign for it or it is not a point."""
+def _checked_ed25519(key: OKPKey) -> OKPKey:
+    """Return the Ed25519 key; raise unless it is a point of large order (RFC 8032)."""
     public = key.public_key
     if not isinstance(public, Ed25519PublicKey):
         raise UnusableKeyError(UnusableKey.MALFORMED)
@@ -212,7 +215,8 @@ def _sound(key: OKPKey) -> OKPKey:
     return key
 
 
-def _strong_enough(key: RSAKey) -> RSAKey:
+def _checked_rsa(key: RSAKey) -> RSAKey:
+    """Return the RSA key; raise unless its size, modulus and exponent are good."""
     public = key.public_key
     if not isinstance(public, RSAPublicKey):
         raise UnusableKeyError(UnusableKey.MALFORMED)

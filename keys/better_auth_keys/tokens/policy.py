@@ -1,4 +1,4 @@
-"""What a token must be to count: `VerificationPolicy`."""
+"""`VerificationPolicy`: which tokens are accepted."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,19 +8,18 @@ from better_auth_keys.string_sets import string_set
 from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, algorithm_set
 
 Profile = Literal["better-auth", "rfc9068"]
-MAX_LEEWAY: Final = 300  # more would hide a broken clock
+MAX_LEEWAY: Final = 300  # seconds; more would hide a wrong clock
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class VerificationPolicy:
-    """What a token must be to count. Times are in seconds.
+    """Which tokens are accepted. Times are in seconds.
 
-    `issuers` are the names of ONE issuer: Better Auth calls itself `<origin>` in session tokens and
-    `<origin>/api/auth` in OAuth ones, with one key set behind both.
+    `issuers` are the names of one issuer, with one key set: Better Auth uses `<origin>` in session
+    tokens and `<origin>/api/auth` in OAuth tokens. A token needs one of the `audiences`.
 
-    Issuers, audiences and algorithms are each a string or a collection of strings; a string is one
-    value. Raises `TypeError` for anything else, and `ValueError` where a policy would let
-    everything or nothing pass.
+    Issuers, audiences and algorithms are each a string (one value) or a collection of strings.
+    Raises `TypeError` for anything else, and `ValueError` for a value out of range or an empty set.
     """
 
     issuers: frozenset[str]
@@ -64,5 +63,5 @@ class VerificationPolicy:
 def _names(value: str | Collection[str], argument: str) -> frozenset[str]:
     names = string_set(value, argument)
     if not names or "" in names:
-        raise ValueError(f"{argument} must name at least one, and none that is empty")
+        raise ValueError(f"{argument} must not be empty, and must not contain an empty string")
     return names

@@ -1,6 +1,6 @@
-"""Mint tokens with a private key: for development, tests and load; no service needs it.
+"""Sign tokens with a private key, for development, tests and key rotation.
 
-What is signed is up to the caller. The header is `alg` and `kid`, as Better Auth writes it.
+The caller chooses the claims. The header has `alg` and `kid`, as Better Auth writes it.
 """
 
 import json
@@ -35,9 +35,9 @@ class Signer:
     def generate(
         cls, algorithm: str = "EdDSA", *, kid: str | None = None, rsa_bits: int = MIN_RSA_BITS
     ) -> Self:
-        """Make a new key for `algorithm` (a JOSE name); `kid` is random where none is given.
+        """Create a new key for `algorithm` (a JOSE name), with a random kid unless one is given.
 
-        Raises `SigningKeyError` for an algorithm or a size that we would not verify either.
+        Raises `SigningKeyError` for an algorithm or a key size that `parse_jwk` would not accept.
         """
         known = ALGORITHMS.get(canonical_algorithm(algorithm))
         if known is None:
@@ -57,56 +57,56 @@ class Signer:
 
     @classmethod
     def from_jwk(cls, jwk: Mapping[str, object]) -> Self:
-        """Take up a private JWK as `private_jwk` writes it.
+        """Create a signer from a private JWK, as `private_jwk` returns it.
 
-        Raises `SigningKeyError`; its message names the member that is wrong, never its value.
+        Raises `SigningKeyError`. The message names the wrong member, but not its value.
         """
         kid, algorithm = jwk.get("kid"), jwk.get("alg")
         if not isinstance(kid, str) or not isinstance(algorithm, str):
-            raise SigningKeyError("the signing key needs the members 'kid' and 'alg'")
+            raise SigningKeyError("the signing key must have the members 'kid' and 'alg'")
         known = ALGORITHMS.get(canonical_algorithm(algorithm))
         if known is None or jwk.get("kty") != known.key_type:
-            raise SigningKeyError("the signing key's 'alg' and 'kty' do not go together")
+            raise SigningKeyError("the 'alg' and 'kty' of the signing key do not match")
         members = {name: value for name, value in jwk.items() if isinstance(value, str)}
         try:
             key = _import_private(known.key_type, {**members})
         except (JoseError, ValueError, TypeError, KeyError):
-            # The cause is dropped: libraries quote their input, and this input is a private key.
+            # Without the cause: libraries quote their input, which here is a private key.
             raise SigningKeyError("the signing key is malformed") from None
         if not key.is_private:
             raise SigningKeyError("the signing key is a public key")
         return cls(key, kid=kid, algorithm=known.name)
 
     def private_jwk(self) -> dict[str, str | list[str]]:
-        """Give the private JWK. It is a secret: write it to a file of mode 0600 only."""
+        """Return the private JWK. It is a secret: write it only to a file with mode 0600."""
         return {**self._key.as_dict(private=True), "kid": self.kid, "alg": self.algorithm}
 
     def public_jwk(self) -> dict[str, str | list[str]]:
-        """Give the public JWK, in the shape in which Better Auth publishes its keys."""
+        """Return the public JWK, as Better Auth publishes it."""
         return {**self._key.as_dict(private=False), "kid": self.kid, "alg": self.algorithm}
 
     def mint(
         self, claims: Mapping[str, object], *, header: Mapping[str, object] | None = None
     ) -> str:
-        """Sign `claims` into a compact JWS; `header` adds to or replaces `alg` and `kid`."""
+        """Return a compact JWS with these claims. `header` adds to or replaces `alg` and `kid`."""
         payload = json.dumps(claims, separators=(",", ":")).encode()
         return self.sign(payload, header=header)
 
     def sign(self, payload: bytes, *, header: Mapping[str, object] | None = None) -> str:
-        """Sign any bytes: tests make tokens with it whose payload is not even JSON."""
+        """Return a compact JWS with any payload, which need not be JSON."""
         protected = {"alg": self.algorithm, "kid": self.kid, **(header or {})}
         algorithm = ALGORITHMS[self.algorithm]
         registry = jws.JWSRegistry(
             algorithms=[algorithm.name, algorithm.implementation], strict_check_header=False
         )
         with warnings.catch_warnings():
-            # Better Auth and every verifier in the field still say "EdDSA"; joserfc warns of it.
+            # joserfc warns about the name "EdDSA", which Better Auth and other libraries use.
             warnings.simplefilter("ignore", SecurityWarning)
             return jws.serialize_compact(protected, payload, self._key, registry=registry)
 
 
 def _random_kid() -> str:
-    """Make a kid like Better Auth's: it can stand on a command line, too."""
+    """Return a kid like those of Better Auth, which is also safe on a command line."""
     return "".join(secrets.choice(_KID_CHARACTERS) for _ in range(32))
 
 

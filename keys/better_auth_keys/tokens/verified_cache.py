@@ -1,7 +1,7 @@
-"""Tokens verified before: a bounded memory of them, kept under a hash of the whole token.
+"""A bounded cache of verified tokens, with a hash of the whole token as key.
 
-It saves the cryptography and nothing else. The verifier asks on every hit whether the token's times
-still hold and whether its key is still the issuer's; refusals are never kept.
+A hit saves only the parsing and the signature. The verifier still checks the token's times, its key
+and the revocations. Refusals are not cached.
 """
 
 from collections import OrderedDict
@@ -16,18 +16,18 @@ from better_auth_keys.tokens.compact import SHARED_NAMES
 from better_auth_keys.tokens.jwk import VerificationKey
 
 DEFAULT_MAX_BYTES: Final = 16_000_000
-"""Room for about 8,000 of Better Auth's session tokens, at 1.9 kB each."""
+"""Enough for about 8,000 of Better Auth's session tokens, at 1.9 kB each."""
 _ENTRY_BYTES: Final = 590
-"""What an entry takes without its strings, sets and claims. Measured: 520 to 640, by how full the
-table of the `OrderedDict` is."""
+"""The size of an entry without its strings, sets and claims. Measured: 520 to 640, depending on how
+full the table of the `OrderedDict` is."""
 _CONTAINERS: Final = frozenset({dict, list})
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """What a token was found to be, and which key its signature was made with.
+    """A verified token, and the key that it was verified with.
 
-    The key is named and not held: each refresh makes new ones, and the old would stay for as long.
+    The key is held by name: each refresh creates new keys, and entries would keep the old ones.
     """
 
     token: AccessToken
@@ -35,7 +35,7 @@ class VerifiedToken:
     thumbprint: str
 
     def is_of(self, key: VerificationKey | None) -> bool:
-        """Check whether `key`, found under the token's kid, is the one it was verified with."""
+        """Return whether `key` is the key that the token was verified with."""
         return (
             key is not None
             and key.thumbprint == self.thumbprint
@@ -45,17 +45,17 @@ class VerifiedToken:
 
 @dataclass(slots=True)
 class CacheCounters:
-    """How often the cache had the answer, and how often not."""
+    """How often a token was in the cache, and how often not."""
 
     hits: int = 0
     misses: int = 0
 
 
 class VerifiedTokenCache:
-    """Keeps the most recently used tokens in at most `max_bytes` of memory; 0 keeps none.
+    """Keeps the most recently used tokens in at most `max_bytes` of memory; 0 disables the cache.
 
-    Each entry is charged what its Python objects take, within a few percent: neither the number
-    of tokens nor their length would bound that. Small numbers, true, false and null are charged
+    The size of an entry is that of its Python objects, within a few percent: neither the number of
+    tokens nor their length would limit the memory. Small numbers, true, false and null are counted
     although Python holds each of them once.
     """
 
@@ -67,11 +67,11 @@ class VerifiedTokenCache:
 
     @staticmethod
     def key_of(token: str) -> bytes:
-        """Hash the whole token: two that differ in one character are two entries."""
+        """Return the hash of the whole token, so that any change makes another entry."""
         return sha256(token.encode("utf-8", "surrogatepass")).digest()
 
     def get(self, key: bytes) -> VerifiedToken | None:
-        """Give the entry, and count whether there was one."""
+        """Return the entry, if there is one, and count the hit or miss."""
         found = self._entries.get(key)
         if found is None:
             self.counters.misses += 1
@@ -81,7 +81,7 @@ class VerifiedTokenCache:
         return found[0]
 
     def put(self, key: bytes, verified: VerifiedToken) -> None:
-        """Keep an entry; those that were not used for longest make room."""
+        """Add an entry, and remove the least recently used ones if needed."""
         self.drop(key)
         size = _size_of(verified.token)
         if size > self._max_bytes:
@@ -93,7 +93,7 @@ class VerifiedTokenCache:
         self._bytes += size
 
     def drop(self, key: bytes) -> None:
-        """Forget an entry."""
+        """Remove an entry, if there is one."""
         _, size = self._entries.pop(key, (None, 0))
         self._bytes -= size
 
@@ -102,19 +102,19 @@ class VerifiedTokenCache:
 
 
 def _size_of(token: AccessToken) -> int:
-    """Return the bytes that the entry of a token takes.
+    """Return the size of a token's entry in bytes.
 
-    What it shares with others is not counted: the key's thumbprint, and the names of usual claims.
+    What entries share is not counted: the key's thumbprint, and the names of common claims.
     """
     size = _ENTRY_BYTES + getsizeof(token.key_id) + getsizeof(token.audiences)
     if token.scopes is not None:
         size += getsizeof(token.scopes) + sum(map(getsizeof, token.scopes))
-    claims = dict(token.claims)  # of a read-only view only the view's own size can be had
+    claims = dict(token.claims)  # getsizeof of the read-only view is that of the view
     return size + getsizeof(claims) + _size_within(claims)
 
 
 def _size_within(claims: dict[str, object]) -> int:
-    """Return the bytes of all that is in the claims, at any depth."""
+    """Return the size of the claims' contents in bytes, at any depth."""
     size = 0
     containers: list[Any] = [claims]  # JSON objects and arrays
     while containers:

@@ -1,12 +1,10 @@
-"""`AccessTokenVerifier`: token -> `AccessToken`, or the reason why not.
+"""`AccessTokenVerifier`: verify a compact JWT and return its contents.
 
-The order of checks: form and size, header, claims, and only then the key and its signature. No
-cryptography and no network is spent on a token that cannot pass; nothing leaves before the
-signature has been checked. The claims that were checked are the ones that were signed: both are
-read from the same bytes.
+The order of checks: size and form, header, claims, key, signature, revocation. So no cryptography
+and no network request is spent on a token that cannot be valid. Nothing is returned before the
+signature has been verified, and the claims are read from the bytes that were signed.
 
-NOT checked here: scopes (they belong to an operation, so to the service) and anything about the
-user's account.
+NOT checked: scopes, which belong to an operation, and the state of the user's account.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -27,17 +25,17 @@ from better_auth_keys.tokens.verified_cache import CacheCounters, VerifiedToken,
 
 JWKS_PATH: Final = "/api/auth/jwks"
 _TOKEN_TYPES: Final = {
-    # Better Auth writes no `typ`; other JWT libraries write JWT.
+    # Better Auth sets no `typ`; other JWT libraries set JWT.
     "better-auth": frozenset({None, "jwt"}),
     "rfc9068": frozenset({"at+jwt"}),
 }
 
 
 class AccessTokenVerifier:
-    """Verifies compact JWTs against one issuer's key set. Safe to share between all requests.
+    """Verifies compact JWTs against one issuer's key set. Share one between all requests.
 
-    An async context manager: inside of it the key set is kept up to date. `lifespan` is the same
-    for an ASGI application.
+    Use it as an async context manager, which keeps the key set up to date, or pass `lifespan` to
+    an ASGI application.
     """
 
     def __init__(
@@ -57,11 +55,11 @@ class AccessTokenVerifier:
 
     @classmethod
     def for_better_auth(cls, url: str) -> Self:
-        """Make a verifier for the Better Auth behind `url`, as it is when nothing is configured.
+        """Create a verifier for a Better Auth at `url` that has the default configuration.
 
-        It signs with EdDSA, calls issuer and audience by its origin, and publishes its keys under
-        `/api/auth/jwks`. Whatever differs is said to the constructor instead. Raises `ValueError`
-        for a URL without TLS, loopback excepted.
+        By default Better Auth signs with EdDSA, uses its origin as issuer and audience, and serves
+        its keys at `/api/auth/jwks`. For anything else use the constructor. Raises `ValueError` for
+        a URL without https, unless it is a loopback host.
         """
         origin = origin_of(url)
         policy = VerificationPolicy(issuers=origin, audiences=origin)
@@ -69,7 +67,7 @@ class AccessTokenVerifier:
         return cls(key_set, policy)
 
     async def __aenter__(self) -> Self:
-        """Start fetching keys ahead of need; nothing waits for the first fetch."""
+        """Start fetching keys in the background, without waiting for them."""
         await self._key_set.start()
         return self
 
@@ -81,21 +79,22 @@ class AccessTokenVerifier:
     async def lifespan(self, _app: object) -> AsyncIterator[None]:
         """Keep the key set up to date while an application runs: `FastAPI(lifespan=...)`.
 
-        Yields nothing: Starlette would take the verifier for the application's state.
+        Yields None, because Starlette takes anything else for the application's state.
         """
         async with self:
             yield
 
     @property
     def cache_counters(self) -> CacheCounters:
-        """How often a token had been verified before."""
+        """How often tokens were in the cache of verified tokens."""
         return self._cache.counters
 
     async def verify(self, token: str) -> AccessToken:
-        """Verify a token and give its contents.
+        """Verify a token and return its contents.
 
-        Raises `InvalidTokenError` when it is bad, `KeySetUnavailableError` when that cannot be
-        told. Waits only where the token's key is not known yet.
+        Waits only if the token's key is not known yet. Raises `InvalidTokenError` if the token is
+        invalid, and `KeySetUnavailableError` if the issuer's keys or the revocations are not
+        available.
         """
         if len(token) > self._policy.max_token_characters:
             raise InvalidTokenError(Reason.TOO_LARGE)
@@ -110,9 +109,9 @@ class AccessTokenVerifier:
         return verified.token
 
     async def _still_holds(self, known: VerifiedToken) -> bool:
-        """Tell whether a token that was good is good now: its times, and its key.
+        """Return whether a cached token is still valid: its times, key and revocation.
 
-        Where it is not, verifying it afresh finds the reason.
+        If it is not, verifying it again finds the reason.
         """
         try:
             check_times(known.token, self._policy, self._now())
@@ -134,7 +133,7 @@ class AccessTokenVerifier:
     async def _verify_parsed(self, unverified: UnverifiedToken) -> VerifiedToken:
         algorithm, kid = self._check_header(unverified.unverified_header)
         contents = read_claims(unverified.unverified_claims, kid, self._policy, self._now())
-        # Before the key is looked up: it is no matter whether anybody still serves it.
+        # Before the key is looked up, because the issuer may still serve a revoked key.
         self._refuse_revoked_key(kid)
         key = await self._key_set.find(kid)
         if key is None:
@@ -143,7 +142,7 @@ class AccessTokenVerifier:
             raise InvalidTokenError(Reason.KEY_ALGORITHM_MISMATCH)
         if not key.verifies(unverified.signing_input, unverified.signature):
             raise InvalidTokenError(Reason.BAD_SIGNATURE)
-        # After the signature: whom a forged token names is nobody's business.
+        # After the signature, so that a forged token cannot mark a session as refused.
         self._refuse_revoked_token(contents)
         return VerifiedToken(contents, key.algorithm, key.thumbprint)
 
@@ -156,14 +155,14 @@ class AccessTokenVerifier:
             self._revocations.check_token(token)
 
     def _check_header(self, header: Mapping[str, object]) -> tuple[str, str]:
-        """Give algorithm and kid. Members that name keys (jku, jwk, x5u, x5c) are not looked at."""
+        """Return algorithm and kid. Members that name keys (jku, jwk, x5u, x5c) are ignored."""
         named = header.get("alg")
         algorithm = canonical_algorithm(named) if isinstance(named, str) else None
         if algorithm not in self._policy.algorithms:
             raise InvalidTokenError(Reason.ALGORITHM_NOT_ALLOWED)
-        # We understand no extension, so any `crit` is one too many; an empty one, or one that
-        # names registered members, is malformed besides (RFC 7515 section 4.1.11). `b64` may only
-        # come with `crit` (RFC 7797 section 6).
+        # No extension is supported, so any `crit` is refused; an empty one, or one that names
+        # registered members, is malformed as well (RFC 7515 section 4.1.11). `b64` needs `crit`
+        # (RFC 7797 section 6).
         if "crit" in header or "b64" in header:
             raise InvalidTokenError(Reason.CRITICAL_HEADER)
         if _token_type(header) not in _TOKEN_TYPES[self._policy.profile]:
@@ -175,7 +174,7 @@ class AccessTokenVerifier:
 
 
 def _token_type(header: Mapping[str, object]) -> str | None:
-    """Give `typ` in lower case and without `application/` (RFC 7515 section 4.1.9)."""
+    """Return `typ` in lower case, without `application/` (RFC 7515 section 4.1.9)."""
     token_type = header.get("typ")
     if "typ" not in header:
         return None

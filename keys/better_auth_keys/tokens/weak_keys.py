@@ -1,13 +1,13 @@
-"""Public keys whose signatures prove nothing, found by arithmetic on the key alone.
+"""Detect public keys whose signatures prove nothing, from the key alone.
 
-An Ed25519 key of small order verifies signatures that were made without a private key: for the
-neutral element as key, (neutral element, 0) signs every message. OpenSSL, which verifies for us,
-takes such keys, and also encodings that RFC 8032 forbids. There are 14 of small order: 8 points
-(the 8-torsion group), and 6 more encodings of the same points.
+An Ed25519 key of small order verifies signatures that were made without a private key: if the key
+is the neutral element, (neutral element, 0) is a signature of every message. OpenSSL, which does
+the verification, accepts such keys, and also encodings that RFC 8032 forbids. There are 14
+encodings of small order: of 8 points (the 8-torsion group), 6 have a second one.
 
-A point of mixed order (a small-order point added to a usual one) is NOT refused: nobody can sign
-for it without the private key of the usual part. The key's owner could make signatures that some
-libraries take and others do not, which matters to consensus systems and not to us.
+A point of mixed order (the sum of a small-order point and a normal one) is NOT refused, because
+signing for it needs the private key of the normal part. The owner of the key could make signatures
+that only some libraries accept, which matters in consensus systems but not here.
 
 RSA keys from CVE-2017-15361 ("ROCA") can be factored from the public key.
 """
@@ -20,53 +20,14 @@ _P: Final = 2**255 - 19
 _D: Final = -121_665 * pow(121_666, -1, _P) % _P
 _SIGN_BIT: Final = 1 << 255
 
-# Vulnerable primes are k * M + (65537 ** a mod M), where M is divisible by all of these: so their
-# product is a power of 65537 modulo M. ("The Return of Coppersmith's Attack", section 2.2.)
+# Vulnerable primes are k * M + (65537 ** a mod M), where M is divisible by all these primes, so
+# their product is a power of 65537 modulo M ("The Return of Coppersmith's Attack", section 2.2).
 _ROCA_GENERATOR: Final = 65_537
-_ROCA_PRIMES: Final = (
-    3,
-    5,
-    7,
-    11,
-    13,
-    17,
-    19,
-    23,
-    29,
-    31,
-    37,
-    41,
-    43,
-    47,
-    53,
-    59,
-    61,
-    67,
-    71,
-    73,
-    79,
-    83,
-    89,
-    97,
-    101,
-    103,
-    107,
-    109,
-    113,
-    127,
-    131,
-    137,
-    139,
-    149,
-    151,
-    157,
-    163,
-    167,
-)
+_ROCA_PRIMES: Final = [n for n in range(3, 168) if all(n % divisor for divisor in range(2, n))]
 
 
 def is_ed25519_point(encoded: bytes) -> bool:
-    """Check that `encoded` (32 bytes) is the one encoding of a point (RFC 8032 section 5.1.3)."""
+    """Return whether `encoded` (32 bytes) is a canonical point (RFC 8032 section 5.1.3)."""
     number = int.from_bytes(encoded, "little")
     y = number & ~_SIGN_BIT
     if y >= _P:
@@ -79,7 +40,7 @@ def is_ed25519_point(encoded: bytes) -> bool:
 
 
 def has_small_order(encoded: bytes) -> bool:
-    """Check whether 8 times an Ed25519 point is the neutral element; `encoded` is a point's."""
+    """Return whether 8 times an Ed25519 point (32 bytes) is the neutral element."""
     # y = numerator / denominator. The y of twice a point follows from y alone:
     # (y^2 + x^2) / (1 - d x^2 y^2), where x^2 = (y^2 - 1) / (d y^2 + 1).
     numerator, denominator = int.from_bytes(encoded, "little") & ~_SIGN_BIT, 1
@@ -91,9 +52,9 @@ def has_small_order(encoded: bytes) -> bool:
 
 
 def has_roca_fingerprint(modulus: int) -> bool:
-    """Check whether an RSA modulus is a power of 65537 modulo the product of `_ROCA_PRIMES`.
+    """Return whether an RSA modulus is a power of 65537 modulo the product of `_ROCA_PRIMES`.
 
-    A modulus of another origin is one with a chance of 2 ** -154.
+    For a modulus of another origin the probability is 2 ** -154.
     """
     exponent, period = 0, 1
     for prime in _ROCA_PRIMES:
@@ -101,7 +62,7 @@ def has_roca_fingerprint(modulus: int) -> bool:
         residue = modulus % prime
         if residue not in powers:
             return False
-        # The exponents found for each prime must be those of one and the same power.
+        # There must be one exponent that fits all primes (Chinese remainder theorem).
         found, order = powers.index(residue), len(powers)
         if (found - exponent) % (common := gcd(period, order)):
             return False
@@ -112,7 +73,7 @@ def has_roca_fingerprint(modulus: int) -> bool:
 
 
 def _powers(prime: int) -> list[int]:
-    """Return the powers of 65537 modulo a prime, each once, from its power 0 on."""
+    """Return the powers of 65537 modulo a prime, each once, beginning with exponent 0."""
     powers, power = [1], _ROCA_GENERATOR % prime
     while power != 1:
         powers.append(power)

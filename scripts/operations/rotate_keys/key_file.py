@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from better_auth_keys import Signer, SigningKeyError
-from better_auth_keys.rotation.local_store import LocalKeyRing
+from better_auth_keys.rotation.local_store import LocalKeys
 from better_auth_keys.rotation.store import KeyStoreError, SigningKey
 from scripts.operations.private_files import write_private
 
@@ -34,14 +34,14 @@ class FileSigningKeys:
         self.published = path.with_name("jwks.json")
 
     @property
-    def ring(self) -> LocalKeyRing:
+    def contents(self) -> LocalKeys:
         """The keys that are in the file now. Raises `KeyStoreError`."""
         try:
             held = json.loads(self.path.read_text(encoding="utf-8"))
             entries = {entry["kid"]: _read(entry) for entry in held["keys"]}
-            return LocalKeyRing(entries, set(held["revoked"]), algorithm=self.algorithm)
+            return LocalKeys(entries, set(held["revoked"]), algorithm=self.algorithm)
         except FileNotFoundError:
-            return LocalKeyRing(algorithm=self.algorithm)
+            return LocalKeys(algorithm=self.algorithm)
         except OSError as error:
             raise KeyStoreError(f"{self.path}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError, SigningKeyError):
@@ -50,29 +50,29 @@ class FileSigningKeys:
 
     async def keys(self) -> list[SigningKey]:
         """Return every key that is not destroyed, the oldest first."""
-        return self.ring.listed()
+        return self.contents.listed()
 
     @asynccontextmanager
-    async def changing(self, reason: str, *, execute: bool = True) -> AsyncIterator[LocalKeyRing]:
-        """Lock the keys for a change."""
-        del reason  # a development store has no audit table
+    async def changing(self, reason: str, *, execute: bool = True) -> AsyncIterator[LocalKeys]:
+        """Begin a transaction under the lock."""
+        del reason  # a development store has no audit log
         with _file(self.path.with_name(f"{self.path.name}.lock")) as lock:
             await _lock(lock)
-            before = self.ring
-            ring = before.copy()
-            yield ring
-            if execute and ring != before:
-                self._write(ring)
+            before = self.contents
+            transaction = before.copy()
+            yield transaction
+            if execute and transaction != before:
+                self._write(transaction)
 
     def publish_again(self) -> None:
         """Write `jwks.json` again, in case it was lost. Raises `KeyStoreError`."""
-        served = [signer.public_jwk() for signer in self.ring.served()]
+        served = [signer.public_jwk() for signer in self.contents.served()]
         write_private(self.published, json.dumps({"keys": served}))
 
-    def _write(self, ring: LocalKeyRing) -> None:
+    def _write(self, transaction: LocalKeys) -> None:
         held = {
-            "keys": [_write(*ring.entries[key.kid]) for key in ring.listed()],
-            "revoked": sorted(ring.revoked),
+            "keys": [_write(*transaction.entries[key.kid]) for key in transaction.listed()],
+            "revoked": sorted(transaction.revoked),
         }
         try:
             write_private(self.path, json.dumps(held))

@@ -38,8 +38,8 @@ class Status:
     @classmethod
     async def read(cls, target: Target) -> "Status":
         """Read the status. Raises `KeyStoreError`; other errors become warnings."""
-        async with target.store.changing("status", execute=False) as ring:
-            keys, now = await ring.keys(), await ring.now()
+        async with target.store.changing("status", execute=False) as transaction:
+            keys, now = await transaction.keys(), await transaction.now()
         warnings = []
         try:
             steps = plan(keys, target.policy, now)

@@ -18,9 +18,9 @@ from better_auth_keys.rotation.refusals import (
 )
 from better_auth_keys.rotation.store import (
     KeyInUseError,
-    KeyRing,
     KeyState,
     KeyStoreError,
+    KeyTransaction,
     SigningKey,
     UnknownKeyError,
     active_keys,
@@ -39,7 +39,7 @@ class Outcome:
     already: bool = False
 
 
-Work = Callable[[KeyRing], Awaitable[list[Outcome]]]
+Work = Callable[[KeyTransaction], Awaitable[list[Outcome]]]
 
 
 @dataclass
@@ -62,9 +62,9 @@ class Rotation:
         chosen = algorithm or self.target.policy.algorithms[0]
         signer = Signer.generate(chosen, rsa_bits=self.rsa_bits)
 
-        async def work(ring: KeyRing) -> list[Outcome]:
-            await self._check(ring, "publish", None, chosen)
-            await ring.publish(signer)
+        async def work(transaction: KeyTransaction) -> list[Outcome]:
+            await self._check(transaction, "publish", None, chosen)
+            await transaction.publish(signer)
             return [Outcome("publish", signer.kid, signer.algorithm)]
 
         await self._change(work)
@@ -76,10 +76,10 @@ class Rotation:
         """
         key = self._to_activate(await self.target.store.keys(), kid, replaces)
 
-        async def work(ring: KeyRing) -> list[Outcome]:
-            outcomes = await self._activation(ring, key)
+        async def work(transaction: KeyTransaction) -> list[Outcome]:
+            outcomes = await self._activation(transaction, key)
             for algorithm in replaces:
-                outcomes += await self._end(ring, algorithm, key)
+                outcomes += await self._end(transaction, algorithm, key)
             return outcomes
 
         if replaces or key.state is KeyState.PRE_ACTIVATION:
@@ -102,20 +102,22 @@ class Rotation:
     async def revoke(self, kids: Sequence[str]) -> None:
         """Delete keys at once and refuse their tokens. Another key signs in their place."""
 
-        async def work(ring: KeyRing) -> list[Outcome]:
-            keys = await ring.keys()
+        async def work(transaction: KeyTransaction) -> list[Outcome]:
+            keys = await transaction.keys()
             known = {key.kid: key for key in keys}
             outcomes: list[Outcome] = []
             for lost in _lost(keys, kids):
-                outcomes += await self._succeed(ring, keys, lost, kids)
+                outcomes += await self._succeed(transaction, keys, lost, kids)
             for kid in kids:
                 if kid not in known and not self.force:
                     raise RotationRefusedError(
                         f"there is no key {kid}; add --force to revoke it anyway"
                     )
                 algorithm = known[kid].algorithm if kid in known else ""
-                await self._check(ring, "revoke", kid, algorithm)
-                outcomes.append(Outcome("revoke", kid, algorithm, not await ring.revoke(kid)))
+                await self._check(transaction, "revoke", kid, algorithm)
+                outcomes.append(
+                    Outcome("revoke", kid, algorithm, not await transaction.revoke(kid))
+                )
             return outcomes
 
         await self._change(work)
@@ -155,8 +157,8 @@ class Rotation:
             raise RotationRefusedError("; ".join(map(str, refused.values())))
 
     async def _due(self) -> list[Step]:
-        async with self.target.store.changing(self.reason, execute=False) as ring:
-            keys, now = await ring.keys(), await ring.now()
+        async with self.target.store.changing(self.reason, execute=False) as transaction:
+            keys, now = await transaction.keys(), await transaction.now()
         return [step for step in plan(keys, self.target.policy, now) if step.due_at <= now]
 
     async def _take(self, step: Step) -> None:
@@ -192,22 +194,24 @@ class Rotation:
             )
         return key
 
-    async def _activation(self, ring: KeyRing, key: SigningKey) -> list[Outcome]:
-        await self._check(ring, "activate", key.kid, key.algorithm)
-        done = await ring.activate(key.kid)
+    async def _activation(self, transaction: KeyTransaction, key: SigningKey) -> list[Outcome]:
+        await self._check(transaction, "activate", key.kid, key.algorithm)
+        done = await transaction.activate(key.kid)
         return [Outcome("activate", key.kid, key.algorithm, not done)]
 
-    async def _end(self, ring: KeyRing, algorithm: str, successor: SigningKey) -> list[Outcome]:
+    async def _end(
+        self, transaction: KeyTransaction, algorithm: str, successor: SigningKey
+    ) -> list[Outcome]:
         """Retire the keys of the algorithm that `successor` replaces."""
         if not self.force:
-            keys, now = await ring.keys(), await ring.now()
+            keys, now = await transaction.keys(), await transaction.now()
             refuse_end_of_algorithm(algorithm, successor, keys, self.target.policy, now)
-        kids = await ring.retire_algorithm(algorithm)
+        kids = await transaction.retire_algorithm(algorithm)
         return [Outcome("retire", kid, algorithm) for kid in kids]
 
     async def _each(self, verb: Literal["retire", "prune"], kid: str | None) -> None:
-        async def work(ring: KeyRing) -> list[Outcome]:
-            keys, now = await ring.keys(), await ring.now()
+        async def work(transaction: KeyTransaction) -> list[Outcome]:
+            keys, now = await transaction.keys(), await transaction.now()
             names = {key.kid: key.algorithm for key in keys}
             steps = [Step(verb, kid, names.get(kid or "", ""), now, self.reason)]
             if kid is None:
@@ -218,7 +222,7 @@ class Rotation:
             for step in steps:
                 name = str(step.kid)
                 self._refuse(step, keys, now)
-                done = await (ring.retire if verb == "retire" else ring.prune)(name)
+                done = await (transaction.retire if verb == "retire" else transaction.prune)(name)
                 outcomes.append(Outcome(verb, name, step.algorithm, not done))
             return outcomes
 
@@ -226,7 +230,7 @@ class Rotation:
 
     async def _succeed(
         self,
-        ring: KeyRing,
+        transaction: KeyTransaction,
         keys: Sequence[SigningKey],
         lost: SigningKey,
         excluded: Collection[str],
@@ -242,18 +246,20 @@ class Rotation:
         waiting = standby(keys, lost.algorithm, excluded=excluded)
         if waiting is None:
             signer = Signer.generate(lost.algorithm, rsa_bits=self.rsa_bits)
-            await ring.publish(signer)
+            await transaction.publish(signer)
             outcomes.append(Outcome("publish", signer.kid, signer.algorithm))
             kid, algorithm = signer.kid, signer.algorithm
         else:
             kid, algorithm = waiting.kid, waiting.algorithm
-        if await ring.activate(kid):
+        if await transaction.activate(kid):
             outcomes.append(Outcome("activate", kid, algorithm))
         return outcomes
 
-    async def _check(self, ring: KeyRing, verb: Verb, kid: str | None, algorithm: str) -> None:
-        now = await ring.now()
-        self._refuse(Step(verb, kid, algorithm, now, self.reason), await ring.keys(), now)
+    async def _check(
+        self, transaction: KeyTransaction, verb: Verb, kid: str | None, algorithm: str
+    ) -> None:
+        now = await transaction.now()
+        self._refuse(Step(verb, kid, algorithm, now, self.reason), await transaction.keys(), now)
 
     def _refuse(self, step: Step, keys: Sequence[SigningKey], now: datetime) -> None:
         if not self.force:
@@ -263,8 +269,8 @@ class Rotation:
         self.outcomes += await self._attempt(work, execute=self.execute)
 
     async def _attempt(self, work: Work, *, execute: bool) -> list[Outcome]:
-        async with self.target.store.changing(self.reason, execute=execute) as ring:
-            return await work(ring)
+        async with self.target.store.changing(self.reason, execute=execute) as transaction:
+            return await work(transaction)
 
 
 def _lost(keys: Sequence[SigningKey], kids: Collection[str]) -> list[SigningKey]:

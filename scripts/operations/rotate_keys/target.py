@@ -180,7 +180,7 @@ class Target:
     async def served(self) -> Served:
         """Return the keys that the issuer serves. Raises `UnservedError`."""
         if isinstance(self.store, FileSigningKeys):
-            return Served(frozenset(signer.kid for signer in self.store.ring.served()))
+            return Served(frozenset(signer.kid for signer in self.store.contents.served()))
         if self.key_url is None:
             raise UnservedError("BETTER_AUTH_URL: not set; it names the issuer")
         try:

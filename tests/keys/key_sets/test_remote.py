@@ -114,7 +114,7 @@ async def test_row47_no_request_waits_while_a_usable_key_exists(
     await advancing(clock, lambda: len(server.requests) == 2, step=10)
     lookup = key_set.find(signer.kid)
     with pytest.raises(StopIteration) as ended:
-        lookup.send(None)  # one step and it is there: nothing was awaited
+        lookup.send(None)  # it ends in one step, so nothing was awaited
     assert isinstance(ended.value.value, VerificationKey)
 
 

@@ -1,4 +1,4 @@
-"""`RemoteKeySet` asked for keys that it has not got: what is decided, when, and at what cost."""
+"""`RemoteKeySet` and unknown keys: what is decided, when, and with how many fetches."""
 
 import asyncio
 
@@ -183,7 +183,7 @@ async def test_refresh_waits_for_a_fetch_that_begins_after_it(
     server.reply = Reply(body=old, released=released)
     first = asyncio.ensure_future(key_set.refresh())
     await advancing(clock, lambda: len(server.requests) == 2)
-    # The fetch under way may be answered with what was before the change that we heard of.
+    # The answer to the fetch under way may be older than the change.
     second = asyncio.ensure_future(key_set.refresh())
     await asyncio.sleep(0)
     server.publish(new)

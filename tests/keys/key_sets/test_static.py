@@ -11,7 +11,7 @@ from tests.simulators.jwks_server import jwks_of
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write as a careful program would: another file, moved into place."""
+    """Write another file and move it into place, as a careful program does."""
     temporary = path.with_suffix(".new")
     temporary.write_bytes(content)
     os.replace(temporary, path)  # noqa: PTH105 - says what it does

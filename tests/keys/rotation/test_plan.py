@@ -1,4 +1,4 @@
-"""What is due in a rotation, and what is refused: each case a sentence."""
+"""The plan of a rotation and its refusals; each case is named by a sentence."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from better_auth_keys.rotation.plan import (
-    MAX_KEYS,
+    PUBLISH_LIMIT,
     RotationRefusedError,
     Step,
     Verb,
@@ -44,7 +44,7 @@ def retired(ago: timedelta, kid: str = "r") -> SigningKey:
 
 
 def many(count: int, last: timedelta = 2 * HOUR) -> list[SigningKey]:
-    """`count` keys, one a day, of which the newest signs; of the one before tokens may be good."""
+    """Return keys of `count` days: the newest signs, and the one before may have valid tokens."""
     begun = [NOW - (count - n) * DAY for n in range(count)]
     return [
         SigningKey(
@@ -262,12 +262,12 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         [active(), retired(59 * MINUTE)],
         "prune",
         "r",
-        "may be good until 2030-01-31T00:01:00",
+        "may be valid until 2030-01-31T00:01:00",
     ),
     "pruning a key that was not retired": ([active(), superseded()], "prune", "o", "retire it"),
     "pruning the key that signs": ([active()], "prune", "a", "activate another first"),
     "pruning a key that waits": ([active(), standby()], "prune", "s", "pre-activation"),
-    "publishing where nothing signs": ([], "publish", None, "let the issuer make its first"),
+    "publishing where nothing signs": ([], "publish", None, "let the issuer create its first"),
     "publishing with another secret than the issuer's": (
         [replace(active(), usable=False)],
         "publish",
@@ -280,10 +280,10 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         [*many(101), superseded()],
         "prune",
         "o",
-        "may be good until 2030-01-31T00:59:00",
+        "may be valid until 2030-01-31T00:59:00",
     ),
     "publishing one key too many": (
-        [active(), *(standby(kid=str(n)) for n in range(MAX_KEYS - 1))],
+        [active(), *(standby(kid=str(n)) for n in range(PUBLISH_LIMIT - 1))],
         "publish",
         None,
         "prune first",

@@ -1,4 +1,4 @@
-"""Better Auth's encryption of private keys: what it writes we read, and the other way round."""
+"""Better Auth's encryption of private keys: we can read what it writes, and it what we write."""
 
 import json
 
@@ -81,7 +81,7 @@ BAD: dict[str, tuple[IssuerSecrets, str, str]] = {
     "a key in clear although there is a secret": (
         IssuerSecrets(PLAIN),
         json.dumps(JWK),
-        "in clear",
+        "not encrypted",
     ),
     "one bit turned": (
         IssuerSecrets(PLAIN),
@@ -111,8 +111,8 @@ def test_what_does_not_open_says_why_and_shows_nothing(case: str) -> None:
 
 def test_sealed_text_that_is_no_key_does_not_count_as_one() -> None:
     assert IssuerSecrets(PLAIN).open(IssuerSecrets(PLAIN).seal({})) == {}
-    column = IssuerSecrets(PLAIN).seal([])  # type: ignore[arg-type] # as somebody else might write
-    with pytest.raises(UndecryptableKeyError, match="no JWK"):
+    column = IssuerSecrets(PLAIN).seal([])  # type: ignore[arg-type] # as another program might write
+    with pytest.raises(UndecryptableKeyError, match="not a JWK"):
         IssuerSecrets(PLAIN).open(column)
 
 

@@ -1,4 +1,4 @@
-"""What every store of signing keys must do, run on each of them."""
+"""The behaviour of a store of signing keys, tested with each of them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,40 +13,40 @@ from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys
 from better_auth_keys.rotation.local_store import InMemorySigningKeys
 from better_auth_keys.rotation.store import (
     KeyInUseError,
-    KeyRing,
     KeyState,
+    KeyTransaction,
     SigningKey,
     SigningKeyStore,
     UnknownKeyError,
 )
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
-from tests.simulators.better_auth import SECRET, Issuer, reach
+from tests.simulators.jwks_table import SECRET, Issuer, reach
 
 
 class Issues(Protocol):
-    """What an issuer with these keys does."""
+    """What an issuer with the keys of a store does."""
 
     async def signs_with(self, algorithm: str | None = None) -> str | None: ...
     async def can_sign(self, kid: str) -> bool: ...
     async def serves(self) -> set[str]: ...
 
 
-class OfRing:
-    """An issuer that signs with local keys."""
+class LocalIssuer:
+    """An issuer that signs with the keys of a local store."""
 
     def __init__(self, store: InMemorySigningKeys | FileSigningKeys) -> None:
         self._store = store
 
     async def signs_with(self, algorithm: str | None = None) -> str | None:
-        ring = self._store.ring
-        signer = ring.signer() if algorithm is None else ring.signer_of(algorithm)
+        contents = self._store.contents
+        signer = contents.signer() if algorithm is None else contents.signer_of(algorithm)
         return None if signer is None else signer.kid
 
     async def can_sign(self, kid: str) -> bool:
         return any(key.kid == kid and key.retired_at is None for key in await self._store.keys())
 
     async def serves(self) -> set[str]:
-        return {signer.kid for signer in self._store.ring.served()}
+        return {signer.kid for signer in self._store.contents.served()}
 
 
 Case = tuple[SigningKeyStore, Issues]
@@ -62,42 +62,42 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
         yield keys, Issuer(url)
         return
     store = InMemorySigningKeys() if request.param == "memory" else FileSigningKeys(tmp_path / "k")
-    yield store, OfRing(store)
+    yield store, LocalIssuer(store)
 
 
 async def publish(store: SigningKeyStore, count: int, algorithm: str = "EdDSA") -> list[str]:
     signers = [Signer.generate(algorithm) for _ in range(count)]
     for signer in signers:
-        async with store.changing("a test") as ring:
-            assert await ring.publish(signer)
+        async with store.changing("a test") as transaction:
+            assert await transaction.publish(signer)
     return [signer.kid for signer in signers]
 
 
 async def do(
-    store: SigningKeyStore, verb: Callable[[KeyRing, str], Awaitable[bool]], kid: str
+    store: SigningKeyStore, verb: Callable[[KeyTransaction, str], Awaitable[bool]], kid: str
 ) -> bool:
-    async with store.changing("a test") as ring:
-        return await verb(ring, kid)
+    async with store.changing("a test") as transaction:
+        return await verb(transaction, kid)
 
 
 async def states(store: SigningKeyStore) -> dict[str, KeyState]:
     return {key.kid: key.state for key in await store.keys()}
 
 
-def activate(ring: KeyRing, kid: str) -> Awaitable[bool]:
-    return ring.activate(kid)
+def activate(transaction: KeyTransaction, kid: str) -> Awaitable[bool]:
+    return transaction.activate(kid)
 
 
-def retire(ring: KeyRing, kid: str) -> Awaitable[bool]:
-    return ring.retire(kid)
+def retire(transaction: KeyTransaction, kid: str) -> Awaitable[bool]:
+    return transaction.retire(kid)
 
 
-def prune(ring: KeyRing, kid: str) -> Awaitable[bool]:
-    return ring.prune(kid)
+def prune(transaction: KeyTransaction, kid: str) -> Awaitable[bool]:
+    return transaction.prune(kid)
 
 
-def revoke(ring: KeyRing, kid: str) -> Awaitable[bool]:
-    return ring.revoke(kid)
+def revoke(transaction: KeyTransaction, kid: str) -> Awaitable[bool]:
+    return transaction.revoke(kid)
 
 
 async def test_first_key_signs_and_further_ones_wait(case: Case) -> None:
@@ -141,8 +141,8 @@ async def test_what_is_done_already_is_said_and_changes_nothing(case: Case) -> N
     first, second = await publish(store, 2)
     signer = Signer.generate()
     for expected in (True, False):
-        async with store.changing("a test") as ring:
-            assert await ring.publish(signer) is expected
+        async with store.changing("a test") as transaction:
+            assert await transaction.publish(signer) is expected
     for verb, kid in ((activate, second), (retire, first), (prune, first), (revoke, first)):
         assert await do(store, verb, kid)
         before = await store.keys()
@@ -154,14 +154,14 @@ async def test_revoked_key_is_gone_at_once_and_does_not_come_back(case: Case) ->
     store, issuer = case
     signer = Signer.generate()
     await publish(store, 1)
-    async with store.changing("a test") as ring:
-        await ring.publish(signer)
+    async with store.changing("a test") as transaction:
+        await transaction.publish(signer)
     assert await do(store, revoke, signer.kid)
     assert signer.kid not in await states(store)
     assert signer.kid not in await issuer.serves()
     with pytest.raises(KeyInUseError, match="was revoked"):
-        async with store.changing("a test") as ring:
-            await ring.publish(signer)
+        async with store.changing("a test") as transaction:
+            await transaction.publish(signer)
 
 
 async def test_key_that_signs_is_not_taken_away(case: Case) -> None:
@@ -266,8 +266,10 @@ async def test_algorithm_that_is_ended_signs_no_more_and_is_still_served(case: C
     await do(store, activate, second)
     (other,) = await publish(store, 1, "ES256")
     await do(store, activate, other)
-    async with store.changing("a test") as ring:
-        assert sorted(await ring.retire_algorithm("EdDSA")) == sorted([first, second, waiting])
+    async with store.changing("a test") as transaction:
+        assert sorted(await transaction.retire_algorithm("EdDSA")) == sorted(
+            [first, second, waiting]
+        )
     over = KeyState.DEACTIVATED
     assert await states(store) == {
         **dict.fromkeys((first, second, waiting), over),
@@ -276,7 +278,7 @@ async def test_algorithm_that_is_ended_signs_no_more_and_is_still_served(case: C
     assert await issuer.signs_with() == await issuer.signs_with("ES256") == other
     assert await issuer.signs_with("EdDSA") is None
     assert await issuer.serves() == {first, second, waiting, other}
-    # It may begin again, as it did the first time.
+    # The algorithm may begin again, as it did the first time.
     (again,) = await publish(store, 1)
     assert (await states(store))[again] is KeyState.PRE_ACTIVATION
     assert await issuer.signs_with("EdDSA") is None
@@ -289,8 +291,8 @@ async def test_last_algorithm_is_not_ended(case: Case) -> None:
     (first,) = await publish(store, 1)
     await publish(store, 1, "ES256")
     with pytest.raises(KeyInUseError, match="no key of another algorithm than EdDSA signs"):
-        async with store.changing("a test") as ring:
-            await ring.retire_algorithm("EdDSA")
+        async with store.changing("a test") as transaction:
+            await transaction.retire_algorithm("EdDSA")
     assert await issuer.signs_with() == first
 
 
@@ -301,8 +303,8 @@ async def test_of_two_operators_who_end_an_algorithm_one_does_it(case: Case) -> 
     await do(store, activate, other)
 
     async def end() -> list[str]:
-        async with store.changing("a test") as ring:
-            return await ring.retire_algorithm("EdDSA")
+        async with store.changing("a test") as transaction:
+            return await transaction.retire_algorithm("EdDSA")
 
     assert sorted(await asyncio.gather(*(end() for _ in range(4)))) == [[], [], [], [first]]
 
@@ -312,9 +314,9 @@ async def test_change_that_fails_half_way_has_not_happened(case: Case) -> None:
     first, second = await publish(store, 2)
     before = await store.keys()
     with pytest.raises(UnknownKeyError):  # noqa: PT012 - that both are one change is the point
-        async with store.changing("a test") as ring:
-            await ring.activate(second)
-            await ring.retire("nowhere")
+        async with store.changing("a test") as transaction:
+            await transaction.activate(second)
+            await transaction.retire("nowhere")
     assert await store.keys() == before
     assert await issuer.signs_with() == first
 

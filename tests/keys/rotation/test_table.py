@@ -1,4 +1,4 @@
-"""What the table says of its keys: each case a sentence."""
+"""Signing keys from the rows of the table; each case is named by a sentence."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -165,7 +165,7 @@ def test_key_that_does_not_open_is_not_usable() -> None:
 def test_of_over_a_hundred_rows_any_but_the_oldest_may_sign() -> None:
     rows = [row(f"{n:03}", (105 - n) * DAY) for n in range(105)]
     keys = read(rows, [])
-    # Any hundred of them hold at least one that is newer than the oldest 99.
+    # Any hundred rows include at least one that is newer than the oldest 99.
     assert [kid for kid, key in keys.items() if key.superseded_at == NOW] == [
         f"{n:03}" for n in range(99, 104)
     ]
@@ -183,7 +183,7 @@ def test_of_over_a_hundred_rows_each_algorithm_has_those_that_may_sign() -> None
     rows = [row(f"{n:03}", (105 - n) * DAY) for n in range(100)]
     rows += [row(f"e{n}", (1000 - n) * DAY, "ES256") for n in range(5)]
     keys = read(rows, [])
-    # Five rows may be hidden, so all of these; of the others, the six newest.
+    # Five rows may be hidden: all rows of ES256 may sign, and the six newest of the others.
     assert [kid for kid, key in keys.items() if key.superseded_at == NOW or key.signs] == [
         *(f"e{n}" for n in range(5)),
         *(f"{n:03}" for n in range(94, 100)),

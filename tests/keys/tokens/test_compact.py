@@ -1,4 +1,4 @@
-"""The compact form: what is taken apart, and what is refused before any cryptography."""
+"""The compact form: what is parsed, and what is refused before any cryptography."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""One JWK: usable and bound to one algorithm, or left out with a reason."""
+"""A JWK is usable with one algorithm, or left out for a reason."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from better_auth_keys import Signer
-from better_auth_keys.key_sets.key_set import MAX_KEYS, MalformedKeySetError, parse_jwks
+from better_auth_keys.key_sets.key_set import MAX_KEYS_IN_SET, MalformedKeySetError, parse_jwks
 from better_auth_keys.tokens.jwk import UnusableKey, UnusableKeyError, parse_jwk
 from tests.keys.signed_tokens import b64
 
@@ -148,7 +148,7 @@ MALFORMED_SETS = {
     "keys no list": b'{"keys": {}}',
     "row43 an empty set": b'{"keys": []}',
     "row43 no usable key": b'{"keys": [{"kty": "oct", "k": "AA"}]}',
-    "too many keys": json.dumps({"keys": [ED] * (MAX_KEYS + 1)}).encode(),
+    "too many keys": json.dumps({"keys": [ED] * (MAX_KEYS_IN_SET + 1)}).encode(),
     "nested beyond recursion": b"[" * 100_000,
     "not UTF-8": b'{"keys": ["\xff"]}',
 }

@@ -1,4 +1,4 @@
-"""Properties: whatever the input, a mutated token is refused and nothing but our errors escapes."""
+"""Properties for all inputs: a changed token is refused, and only our own errors are raised."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-# Runs are drawn from the same seed every time: a suite that fails by chance teaches nobody.
+# The same seed in each run: a test that fails at random cannot be repeated.
 repeatable = settings(
     derandomize=True,
     max_examples=150,
@@ -94,7 +94,7 @@ async def test_any_header_is_refused_or_was_signed_as_it_is(header: dict[str, An
 async def test_any_signed_claims_are_taken_or_refused_without_another_error(
     changes: dict[str, Any],
 ) -> None:
-    # iss, aud, exp and iat that Hypothesis makes up are never ours; a subject may well be one.
+    # Hypothesis does not find our iss, aud, exp and iat, but it may find a valid subject.
     refused = await is_refused(SIGNERS[0].mint(claims(**changes)))
     assert refused or not {"iss", "aud", "exp", "iat", "cnf"} & changes.keys()
 

@@ -1,4 +1,4 @@
-"""Private keys: kept to themselves."""
+"""`Signer` keeps its private key secret."""
 
 import pytest
 

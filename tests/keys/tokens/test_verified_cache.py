@@ -1,4 +1,4 @@
-"""Tokens verified before: what a hit saves, and what it never skips."""
+"""The cache of verified tokens: what a hit saves, and what it still checks."""
 
 import asyncio
 import dataclasses
@@ -27,7 +27,7 @@ from tests.simulators.jwks_server import JwksServer
 
 
 class CountingKey(VerificationKey):
-    """A key that counts how often it verifies, by kid."""
+    """A key that counts its verifications."""
 
     counted: ClassVar[dict[str, int]] = {}
 
@@ -37,7 +37,7 @@ class CountingKey(VerificationKey):
 
 
 class CountingKeySet(StaticKeySet):
-    """The keys of `signers`, counting; a signer that is taken out of `kids` is gone."""
+    """The keys of `signers`, which count; a key whose kid is removed from `kids` is gone."""
 
     def __init__(self, *signers: Signer) -> None:
         keys = [parse_jwk(signer.public_jwk(), {"EdDSA"}) for signer in signers]
@@ -107,7 +107,7 @@ async def test_row44_times_are_checked_again_on_every_hit(
     await verifier.verify(token)
     watch.now = NOW + 890 + POLICY.leeway
     assert await refusal(verifier, token) is Reason.EXPIRED
-    # fault62: a wall clock that jumps back makes the token new again, and then not yet valid.
+    # fault62: if the wall clock jumps back, the token is valid again, and then not yet valid.
     watch.now = NOW - 5 - POLICY.leeway - 1
     assert await refusal(verifier, token) is Reason.NOT_YET_VALID
     watch.now = NOW
@@ -222,7 +222,7 @@ async def test_row45_cache_holds_no_token(signer: Signer, keys: CountingKeySet) 
 
 
 async def size_of(token: str, keys: StaticKeySet) -> int:
-    """Give what the cache charges for a token."""
+    """Return the size that the cache counts for a token."""
     cache = VerifiedTokenCache()
     await AccessTokenVerifier(keys, POLICY, cache=cache, now=lambda: NOW).verify(token)
     return cache._bytes

@@ -1,4 +1,7 @@
-"""The verifier: good tokens in, reasons out. Rows of the conformance table carry their number."""
+"""The verifier: which tokens are accepted, and why others are refused.
+
+Tests of a row of the conformance table have its number in their id.
+"""
 
 import dataclasses
 import hmac
@@ -121,7 +124,7 @@ async def test_row03_a_policy_cannot_name_a_symmetric_algorithm() -> None:
 async def test_row05_key_is_used_with_its_one_algorithm_only(key: str, used: str) -> None:
     owner = Signer.generate(key)
     policy = dataclasses.replace(POLICY, algorithms=frozenset({"RS256", "PS256"}))
-    # The same RSA key, put to another use: the signature itself would hold.
+    # The same RSA key with another algorithm: the signature itself is valid.
     misused = Signer.from_jwk({**owner.private_jwk(), "alg": used})
     verifier = verifier_of(owner, policy)
     assert (await verifier.verify(owner.mint(claims()))).subject == "alice"
@@ -262,4 +265,4 @@ async def test_key_is_not_asked_for_when_a_claim_is_wrong(signer: Signer) -> Non
 def test_policy_that_would_pass_everything_or_nothing_is_refused(wrong: dict[str, object]) -> None:
     good: dict[str, object] = {"issuers": frozenset({"i"}), "audiences": frozenset({"a"})}
     with pytest.raises(ValueError, match=r"\w"):
-        VerificationPolicy(**{**good, **wrong})  # type: ignore[arg-type] # that is the test
+        VerificationPolicy(**{**good, **wrong})  # type: ignore[arg-type] # this is the test

@@ -1,4 +1,4 @@
-"""Keys whose signatures prove nothing: each is left out of the set, and nothing else is."""
+"""Keys whose signatures prove nothing are left out of the set, and no others."""
 
 import json
 from itertools import count
@@ -51,10 +51,10 @@ NON_CANONICAL = {
 }
 SMALL_ORDER = CANONICAL | NON_CANONICAL
 OVER_P = {f"y = p + {n}, sign {s}": encoded(P + n, s) for n in range(19) for s in (0, 1)}
-# Of these y neither sign is a point.
+# For these y there is no point, with either sign.
 OFF_CURVE = {f"y = {y}, sign {s}": encoded(y, s) for y in (2, 7, 8, 11) for s in (0, 1)}
 
-# As the broken library made them (p = k * M + 65537 ** a mod M): both are primes of 1024 bits.
+# Primes of 1024 bits, as the broken library generated them (p = k * M + 65537 ** a mod M).
 PRIMORIAL = prod(n for n in range(2, 702) if all(n % m for m in range(2, n)))
 ROCA_MODULUS = prod(8657062663836735 * PRIMORIAL + pow(65537, a, PRIMORIAL) for a in (52, 279))
 
@@ -70,10 +70,10 @@ def reason_of(jwk: dict[str, object]) -> UnusableKey:
 
 
 def forged(point: bytes) -> str:
-    """Make a token that OpenSSL takes for one signed with `point`, without any private key.
+    """Return a token that OpenSSL accepts as signed with `point`, made without a private key.
 
-    With s = 0 all that is asked is that r = -h * point: of so few multiples one is soon the one
-    that was guessed.
+    With s = 0 the only condition is r = -h * point. There are few multiples of the point, so a
+    guessed r is soon right.
     """
     header, key = b64({"alg": "EdDSA", "kid": "weak"}), Ed25519PublicKey.from_public_bytes(point)
     for attempt in count():
@@ -120,7 +120,7 @@ def test_row08_usual_ed25519_keys_are_taken() -> None:
 
 
 def test_row08_ed25519_key_of_mixed_order_is_taken() -> None:
-    # Nobody can sign for it without a private key. Adding the point of order 2 negates x and y.
+    # Signing for it needs the private key. Adding the point of order 2 negates x and y.
     usual = int.from_bytes(_public(GOOD).public_bytes_raw(), "little")
     y, sign = usual % 2**255, usual >> 255
     mixed = encoded(P - y, 1 - sign)
@@ -141,7 +141,7 @@ def test_row08_rsa_key_with_the_roca_fingerprint_is_left_out() -> None:
 
 
 def test_row08_modulus_that_fits_each_small_prime_but_no_one_power_is_no_roca_key() -> None:
-    # Each residue alone is a power of 65537; 28 bits of chance do not condemn a key.
+    # Each residue alone is a power of 65537, but there is no common exponent.
     primes = [n for n in range(3, 168) if all(n % m for m in range(2, n))]
     product = prod(primes)
     modulus = sum(

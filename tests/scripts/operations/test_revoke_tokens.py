@@ -8,7 +8,7 @@ import pytest
 
 from scripts.operations.revoke_tokens import main
 from tests.conftest import DatabaseUrls
-from tests.simulators.better_auth import connected
+from tests.simulators.jwks_table import connected
 
 WHY = ["--reason", "left the company"]
 

@@ -17,8 +17,8 @@ from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
 from scripts.operations.rotate_keys.command import main
 from scripts.operations.rotate_keys.target import Served
 from tests.conftest import DatabaseUrls, PostgresServer
-from tests.simulators.better_auth import SECRET, Issuer, connected
 from tests.simulators.jwks_server import Reply, jwks_server
+from tests.simulators.jwks_table import SECRET, Issuer, connected
 
 FORCE = ["--force", "--reason", "a test"]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

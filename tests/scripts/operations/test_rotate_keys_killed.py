@@ -18,7 +18,7 @@ from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
 from scripts.operations.rotate_keys.command import main
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.scripts.waiting import eventually
-from tests.simulators.better_auth import SECRET, Issuer, connected
+from tests.simulators.jwks_table import SECRET, Issuer, connected
 
 ROOT = Path(__file__).resolve().parents[3]
 OLD_SECRET = "the-secret-before-this-one-0123456789"

@@ -20,8 +20,8 @@ from service.security.audit import SecurityLog
 from service.security.key_watch import KeyWatch
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
-from tests.simulators.better_auth import SECRET, connected, reach
 from tests.simulators.jwks_server import JwksServer, Reply, jwks_server
+from tests.simulators.jwks_table import SECRET, connected, reach
 from tests.simulators.pooler import needs_pgbouncer, pooled
 from tests.simulators.postgres_proxy import postgres_proxy
 

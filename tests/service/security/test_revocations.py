@@ -18,7 +18,7 @@ from service.database.url import parse_database_url
 from service.security.revocations import Revocations
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.service.conftest import ORIGIN, Person, settings_for
-from tests.simulators.better_auth import connected
+from tests.simulators.jwks_table import connected
 
 POLICY = VerificationPolicy(frozenset({ORIGIN}), frozenset({ORIGIN}))
 ADD = """

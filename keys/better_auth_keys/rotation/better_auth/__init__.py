@@ -1,1 +1,1 @@
-"""The store of signing keys in Better Auth's own table."""
+"""The store of signing keys in Better Auth's own `jwks` table."""

@@ -1,9 +1,9 @@
-"""How Better Auth encrypts the private keys in its `jwks` table, and how to read and write that.
+"""Encrypt and decrypt the private keys in Better Auth's `jwks` table, as Better Auth does.
 
-The key is SHA-256 of the secret; the cipher XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03) without
-associated data; what is kept is hex(nonce (24 bytes) || ciphertext || tag (16 bytes)) as a JSON
-string. With versioned secrets `$ba$<version>$` stands before the hex. Without encryption the column
-is the private JWK's own JSON. (Seen on Better Auth 1.7.25.)
+The cipher is XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03) without associated data; its key is
+SHA-256 of the secret. The column holds hex(nonce (24 bytes) || ciphertext || tag (16 bytes)) as a
+JSON string. With versioned secrets the hex begins with `$ba$<version>$`. Without encryption the
+column holds the JSON of the private JWK. (Seen in Better Auth 1.7.25.)
 """
 
 import json
@@ -28,18 +28,18 @@ _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 
 
 class UndecryptableKeyError(SigningKeyError):
-    """A private key that cannot be read with the secrets at hand."""
+    """A private key cannot be decrypted with the given secrets."""
 
     code = "undecryptable_key"
 
 
 @dataclass(frozen=True)
 class IssuerSecrets:
-    """Better Auth's secrets, as its variables give them; never shown.
+    """Better Auth's secrets. The representation does not show them.
 
-    `plain` is BETTER_AUTH_SECRET, `versions` BETTER_AUTH_SECRETS with the current one first. With
-    versions, `plain` only reads what was written before there were any. Without either, private
-    keys are kept in clear (`disablePrivateKeyEncryption`).
+    `plain` is BETTER_AUTH_SECRET; `versions` is BETTER_AUTH_SECRETS, with the current version
+    first. With versions, `plain` only decrypts what was written before there were versions. Without
+    either, private keys are not encrypted (`disablePrivateKeyEncryption`).
     """
 
     plain: str | None = field(default=None, repr=False)
@@ -47,11 +47,11 @@ class IssuerSecrets:
 
     @classmethod
     def parse(cls, plain: str | None, versions: str | None) -> Self:
-        """Read the two variables; raises `ValueError`, which quotes neither."""
+        """Parse the two variables. Raises `ValueError`, whose message quotes neither."""
         return cls(plain or None, {} if not versions else _parse_versions(versions.split(",")))
 
     def open(self, column: str) -> Mapping[str, object]:
-        """Give the private JWK that the column `privateKey` holds. It is a secret.
+        """Return the private JWK in a value of the column `privateKey`. It is a secret.
 
         Raises `UndecryptableKeyError`.
         """
@@ -61,12 +61,12 @@ class IssuerSecrets:
             raise UndecryptableKeyError("the private key is not in Better Auth's form") from None
         if isinstance(held, dict):
             if self.plain is not None or self.versions:
-                raise UndecryptableKeyError("the private key is in clear, and a secret is set")
+                raise UndecryptableKeyError("the private key is not encrypted, but a secret is set")
             return held
         return _open(held, self._secret_for(held))
 
     def seal(self, private_jwk: Mapping[str, object]) -> str:
-        """Give what the column `privateKey` is to hold."""
+        """Return the value for the column `privateKey`."""
         text = json.dumps(private_jwk, separators=(",", ":"))
         if self.versions:
             version, secret = next(iter(self.versions.items()))
@@ -74,11 +74,11 @@ class IssuerSecrets:
         return text if self.plain is None else json.dumps(_encrypt(self.plain, text))
 
     def is_current(self, column: str) -> bool:
-        """Tell whether the column has the form that `seal` would give it now. It may not open."""
+        """Return whether a value has the form that `seal` returns now. It may not open, however."""
         if self.versions:
             return column.startswith(f'"$ba${next(iter(self.versions))}$')
-        in_clear = column.startswith("{")
-        return in_clear if self.plain is None else not (in_clear or column.startswith('"$ba$'))
+        unencrypted = column.startswith("{")
+        return unencrypted if self.plain is None else not column.startswith(("{", '"$ba$'))
 
     def _secret_for(self, held: object) -> str:
         envelope = _ENVELOPE.fullmatch(held) if isinstance(held, str) else None
@@ -96,7 +96,7 @@ def _parse_versions(entries: Sequence[str]) -> dict[int, str]:
         if not (colon and secret and number.isascii() and number.isdecimal() and len(number) < 10):  # noqa: PLR2004 - as in _ENVELOPE
             raise ValueError(f"entry {place} is not <version>:<secret>")
         if int(number) in versions:
-            raise ValueError(f"version {int(number)} is there twice")
+            raise ValueError(f"version {int(number)} is listed twice")
         versions[int(number)] = secret
     return versions
 
@@ -114,7 +114,7 @@ def _open(held: object, secret: str) -> Mapping[str, object]:
     except (ValueError, CryptoError, RecursionError):
         raise UndecryptableKeyError("the private key does not open with this secret") from None
     if not isinstance(jwk, dict):
-        raise UndecryptableKeyError("what opens is no JWK")
+        raise UndecryptableKeyError("the decrypted private key is not a JWK")
     return jwk
 
 

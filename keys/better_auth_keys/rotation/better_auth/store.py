@@ -1,19 +1,19 @@
-"""The store of signing keys on Better Auth's `jwks` table, without any change to Better Auth.
+"""The store of signing keys in Better Auth's `jwks` table, without changes to Better Auth.
 
-It reads that table anew for every token and every request for its keys, so each step below shows at
-once. One step is one transaction under an advisory lock: killed at any point, it has happened with
-its entry in the audit table and its NOTIFY, or not at all. (Seen on Better Auth 1.7.25.)
+Better Auth reads the table again for every token and every request for its keys, so each step takes
+effect at once. A step is one transaction under an advisory lock: if it is killed, either the step,
+its audit log entry and its NOTIFY have all happened, or none of them. (Seen in Better Auth 1.7.25.)
 
-    publish   INSERT with a `createdAt` before all others: served, and not the newest. The first
-              key of an algorithm is inserted as expired: it is served in its grace period, and
-              signs under no configuration
-    activate  `createdAt` = the newest, `expiresAt` NULL: it signs for those who ask for its
-              algorithm, and by default where Better Auth is configured for it
-    retire    `expiresAt` = now: served for the grace period longer
+    publish   INSERT with a `createdAt` before all others: served, but not the newest. The first
+              key of an algorithm is inserted as expired: it is served for the grace period, and
+              cannot sign in any configuration
+    activate  `createdAt` = the newest, `expiresAt` NULL: it signs when its algorithm is requested,
+              and by default if Better Auth is configured for its algorithm
+    retire    `expiresAt` = now: served until the grace period ends
     prune     DELETE
-    revoke    DELETE, and an entry among the revoked keys, which every replica of ours holds
+    revoke    DELETE, and a row among the revoked keys, which every replica of the service loads
 
-The audit table, the revoked keys and the list of replicas are made by `service/migrations`.
+The audit log, the revoked keys and the list of replicas are tables of `service/migrations`.
 """
 
 import ssl
@@ -27,47 +27,47 @@ import asyncpg
 
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets, UndecryptableKeyError
 from better_auth_keys.rotation.better_auth.table import Row, opens, signer_of
-from better_auth_keys.rotation.better_auth.transaction import BetterAuthKeyRing, Connection
+from better_auth_keys.rotation.better_auth.transaction import BetterAuthKeyTransaction, Connection
 from better_auth_keys.rotation.store import KeyStoreError, SigningKey
 from better_auth_keys.tokens.signer import Signer
 
 CHANNEL: Final = "signing_keys"
-"""What is said on it is nothing but that something has changed."""
+"""The channel of the notifications. They carry no payload: they only mean that keys changed."""
 REPLICA_SILENT_AFTER: Final = timedelta(seconds=90)
 _CONNECT_SECONDS: Final = 10
 _LOCK_SECONDS: Final = 10
-# Any number will do as long as nothing else in the database locks it.
+# Any number that nothing else in the database uses as a lock.
 _LOCK: Final = 4_951_072_330_118_263
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A process that verifies tokens, by its own account of a moment ago."""
+    """A running process of the service, as it last reported itself."""
 
     name: str
     kids: frozenset[str]
     algorithms: frozenset[str]
     listening: bool
-    """Whether it hears of changes at once; otherwise it looks every half minute."""
+    """Whether it is notified of changes; otherwise it checks every half minute."""
     seen_at: datetime
 
     def takes(self, key: SigningKey) -> bool:
-        """Tell whether it would take a token signed with the key."""
+        """Return whether it accepts tokens signed with the key."""
         return key.kid in self.kids and key.algorithm in self.algorithms
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseAddress:
-    """Where to connect; `dsn` holds a password."""
+    """How to connect to a database. `dsn` contains a password."""
 
     dsn: str
     tls: ssl.SSLContext | bool
 
 
 class BetterAuthSigningKeys:
-    """The keys of one Better Auth. `algorithm` is the one that it signs with by default.
+    """The signing keys of one Better Auth, which signs with `algorithm` by default.
 
-    `operator` is who is written down for each step.
+    `operator` goes into the audit log with each step.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class BetterAuthSigningKeys:
         self._operator = operator
 
     async def keys(self) -> list[SigningKey]:
-        """Give the keys of the table, the oldest first."""
+        """Return the keys of the table, oldest first. Raises `KeyStoreError`."""
         async with _connected(self._database) as connection:
-            return await self._ring(connection, "").keys()
+            return await self._transaction(connection, "").keys()
 
     async def replicas(self) -> list[Replica]:
-        """Give the processes that verify tokens and have been heard of lately."""
+        """Return the replicas that have reported within `REPLICA_SILENT_AFTER`."""
         async with _connected(self._database) as connection:
             rows = await connection.fetch(
                 "SELECT * FROM public.service_replicas WHERE seen_at > now() - $1::interval"
@@ -103,47 +103,46 @@ class BetterAuthSigningKeys:
         ]
 
     async def shares_database_with(self, other: DatabaseAddress) -> bool:
-        """Tell whether `other` leads to the same database: NOTIFY reaches no further."""
-        question = (
+        """Return whether `other` is the same database: a NOTIFY does not leave its database."""
+        query = (
             "SELECT current_database(), oid, pg_postmaster_start_time() FROM pg_database"
             " WHERE datname = current_database()"
         )
         async with _connected(self._database) as ours, _connected(other) as theirs:
-            return await ours.fetchrow(question) == await theirs.fetchrow(question)
+            return await ours.fetchrow(query) == await theirs.fetchrow(query)
 
     @asynccontextmanager
     async def changing(
         self, reason: str, *, execute: bool = True
-    ) -> AsyncIterator[BetterAuthKeyRing]:
-        """Lock the keys for one transaction, which is committed with `execute` only."""
+    ) -> AsyncIterator[BetterAuthKeyTransaction]:
+        """Begin a transaction under the lock; `reason` goes into the audit log."""
         async with _connected(self._database) as connection:
-            transaction = connection.transaction()
-            await transaction.start()
+            database_transaction = connection.transaction()
+            await database_transaction.start()
             await _lock(connection)
-            ring = self._ring(connection, reason)
-            yield ring
-            if ring.changed:
+            transaction = self._transaction(connection, reason)
+            yield transaction
+            if transaction.changed:
                 await connection.execute(f"NOTIFY {CHANNEL}")
-            # Otherwise, and if anything was raised, closing the connection rolls back.
+            # In a preview, or after an error, closing the connection rolls the transaction back.
             if execute:
-                await transaction.commit()
+                await database_transaction.commit()
 
     async def reencrypt(
         self, old: IssuerSecrets | None, reason: str, *, execute: bool
     ) -> list[str]:
-        """Encrypt every private key with the current secret; return the kids that this changed.
+        """Encrypt all private keys with the current secret; return the kids of those that changed.
 
-        All keys are changed in one transaction, which reads each again before it commits. Without
-        `execute` it is rolled back. Raises `UndecryptableKeyError` for a key that neither the
-        current secret nor `old` decrypts.
+        It is one transaction, in which each key is read again; without `execute` it is rolled back.
+        Raises `UndecryptableKeyError` for a key that neither the current secret nor `old` opens.
         """
         changed = []
-        async with self.changing(reason, execute=execute) as ring:
-            for row in await ring.rows():
+        async with self.changing(reason, execute=execute) as transaction:
+            for row in await transaction.rows():
                 current = self._secrets.is_current(row.private_key)
                 if current and opens(row, self._secrets, self._algorithm):
                     continue
-                await ring.seal_again(row, self._signer(row, old))
+                await transaction.seal_again(row, self._signer(row, old))
                 changed.append(row.kid)
         return changed
 
@@ -152,11 +151,11 @@ class BetterAuthSigningKeys:
             if secrets is not None and opens(row, secrets, self._algorithm):
                 return signer_of(row, secrets, self._algorithm)
         raise UndecryptableKeyError(
-            f"key {row.kid} opens with neither the present secret nor an old one"
+            f"key {row.kid} opens with neither the current secret nor the old one"
         )
 
-    def _ring(self, connection: Connection, reason: str) -> BetterAuthKeyRing:
-        return BetterAuthKeyRing(
+    def _transaction(self, connection: Connection, reason: str) -> BetterAuthKeyTransaction:
+        return BetterAuthKeyTransaction(
             connection,
             secrets=self._secrets,
             algorithm=self._algorithm,
@@ -178,7 +177,7 @@ async def _connected(database: DatabaseAddress) -> AsyncIterator[Connection]:
             ssl=database.tls,
             timeout=_CONNECT_SECONDS,
             command_timeout=_CONNECT_SECONDS + _LOCK_SECONDS,
-            # A transaction pooler may stand between.
+            # There may be a transaction pooler in between.
             statement_cache_size=0,
             server_settings={"application_name": "rotate-keys"},
         )
@@ -190,13 +189,13 @@ async def _connected(database: DatabaseAddress) -> AsyncIterator[Connection]:
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    """Say in one line what is wrong with the database, without SQL and without values."""
+    """Raise database errors as `KeyStoreError`, in one line without SQL and values."""
     try:
         yield
     except asyncpg.UndefinedTableError as error:
         raise KeyStoreError(_missing_table(str(error))) from None
     except asyncpg.LockNotAvailableError:
-        raise KeyStoreError("another operator is at the keys: try again") from None
+        raise KeyStoreError("another operator is changing the keys: try again") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         said = str(error).partition("\n")[0]
         raise KeyStoreError(f"the database refused: {said}") from None

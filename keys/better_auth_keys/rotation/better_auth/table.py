@@ -1,9 +1,9 @@
-"""What Better Auth's `jwks` table says of its keys, read as Better Auth reads it.
+"""Derive the signing keys and their states from the rows of Better Auth's `jwks` table.
 
-The table knows when a row was created and when it expires. It does not know when a key began to
-sign, for `createdAt` is what decides that: a key that is published ahead of its use gets an old
-one, and a new one when it is activated. So our own steps are kept as events, and what happened
-without us is inferred. Nothing here reads or writes anything.
+The table has the times at which a row was created and expires. It does not have the time at which a
+key began to sign, because `createdAt` decides which key signs: a key that is published ahead of its
+use gets an old `createdAt`, and a new one when it is activated. So the steps of a rotation are
+recorded as events, and everything else is inferred. Nothing here reads or writes anything.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ _PRUNED: Final = "prune"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table. `algorithm` is None in rows of old versions of Better Auth."""
+    """A row of the table. `algorithm` is None in rows from old versions of Better Auth."""
 
     kid: str
     created_at: datetime
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One step of ours: what was done to which key, and when."""
+    """An entry of the audit log: one step on a key."""
 
     at: datetime
     verb: str
@@ -50,15 +50,15 @@ class Event:
 def signing_rows(rows: Collection[Row], default: str, now: datetime) -> dict[str, Row]:
     """Return the row that Better Auth signs with for each algorithm: the newest live one.
 
-    Unless a pin asks for another, it signs with the one of the algorithm that it is configured for
-    and, where there is none, with the newest live row of all. `default` is that algorithm: rows
-    without one are of it. Where Better Auth reads only a part of the rows, these may be others.
+    Without a pin, Better Auth signs with the row of the algorithm that it is configured for or, if
+    there is none, with the newest live row of all. `default` is that algorithm; rows without one
+    have it, too. If Better Auth reads only some of the rows, it may sign with others than these.
     """
     live = sorted((row for row in rows if _is_live(row, now)), key=lambda row: row.created_at)
     return {algorithm_of(row, default): row for row in live}
 
 
-def read_keys(  # noqa: PLR0913 - a pure function says what it looks at
+def read_keys(  # noqa: PLR0913 - a pure function takes all that it depends on
     rows: Sequence[Row],
     events: Sequence[Event],
     revoked: Collection[str],
@@ -67,7 +67,7 @@ def read_keys(  # noqa: PLR0913 - a pure function says what it looks at
     secrets: IssuerSecrets,
     now: datetime,
 ) -> list[SigningKey]:
-    """Give the keys of the table, the oldest first."""
+    """Return the keys of the table, oldest first. `revoked` are the kids of revoked keys."""
     history = _History(rows, events, algorithm)
     signing = {row.kid for row in signing_rows(rows, algorithm, now).values()}
     floor = _may_have_signed_until(rows, events, algorithm, now)
@@ -76,7 +76,7 @@ def read_keys(  # noqa: PLR0913 - a pure function says what it looks at
         signs, activated = row.kid in signing, history.activated_at(row)
         retired = None if signs else history.retired_at(row, activated, now)
         if signs:
-            # A key that came to sign without us (the one before it was removed by hand).
+            # It may have become the active key without a step: the one before was removed by hand.
             activated = activated or history.published_at(row)
             superseded = None
         else:
@@ -103,7 +103,7 @@ def read_keys(  # noqa: PLR0913 - a pure function says what it looks at
 
 
 def opens(row: Row, secrets: IssuerSecrets, algorithm: str) -> bool:
-    """Tell whether the row's private key can be read and fits its kid and algorithm."""
+    """Return whether the row's private key can be decrypted and fits its algorithm."""
     try:
         signer_of(row, secrets, algorithm)
     except SigningKeyError:
@@ -112,25 +112,25 @@ def opens(row: Row, secrets: IssuerSecrets, algorithm: str) -> bool:
 
 
 def signer_of(row: Row, secrets: IssuerSecrets, algorithm: str) -> Signer:
-    """Give what signs with the row's key. Raises `SigningKeyError`."""
+    """Return the signer for the row's key. Raises `SigningKeyError`."""
     jwk = secrets.open(row.private_key)
     return Signer.from_jwk({**jwk, "kid": row.kid, "alg": algorithm_of(row, algorithm)})
 
 
 def without_name(jwk: Mapping[str, object]) -> dict[str, object]:
-    """Give a JWK as Better Auth keeps it: kid and algorithm have columns of their own."""
+    """Return a JWK as Better Auth stores it: kid and algorithm have columns of their own."""
     return {name: value for name, value in jwk.items() if name not in {"kid", "alg", "use"}}
 
 
 class _History:
-    """When each key was published, began to sign, and ended to."""
+    """When each key was published, began to sign, and stopped signing."""
 
     def __init__(self, rows: Sequence[Row], events: Sequence[Event], default: str) -> None:
         self._default = default
         self._published = {event.kid: event.at for event in events if event.verb == _PUBLISHED}
         self._activated = {event.kid: event.at for event in events if event.verb == _ACTIVATED}
         self._retired = {event.kid: event.at for event in events if event.verb == _RETIRED}
-        # Keys that are gone by now have superseded others of their algorithm, too.
+        # Keys that are no longer in the table have superseded others of their algorithm, too.
         names = {event.kid: event.algorithm for event in events if event.algorithm is not None}
         names |= {row.kid: algorithm_of(row, default) for row in rows}
         begun = {row.kid: moment for row in rows if (moment := self.activated_at(row)) is not None}
@@ -143,7 +143,7 @@ class _History:
         return self._published.get(row.kid, row.created_at)
 
     def activated_at(self, row: Row) -> datetime | None:
-        """Give when it began to sign; a key that Better Auth made signs from the beginning."""
+        """Return when a key began to sign; one that Better Auth created signs at once."""
         if row.kid in self._activated:
             return self._activated[row.kid]
         return None if row.kid in self._published else row.created_at
@@ -153,9 +153,9 @@ class _History:
         return next((later for later in begun if later > activated), default)
 
     def retired_at(self, row: Row, activated: datetime | None, now: datetime) -> datetime | None:
-        """Give from when on Better Auth cannot sign with it.
+        """Return since when Better Auth cannot sign with the key.
 
-        The first key of an algorithm waits as an expired row: it is not retired.
+        The first key of an algorithm waits as an expired row, which does not mean retired.
         """
         if _is_live(row, now) or (activated is None and row.kid not in self._retired):
             return None
@@ -165,12 +165,11 @@ class _History:
 def _may_have_signed_until(
     rows: Sequence[Row], events: Sequence[Event], default: str, now: datetime
 ) -> dict[str, datetime]:
-    """Return, for each key that may have signed until lately for all we know, until when.
+    """Return until when each key may have signed, if there are more than `READ_LIMIT` rows.
 
-    Of more than `READ_LIMIT` rows Better Auth reads that many, so as many as there are beyond them
-    may be hidden from it. It signs with the newest live row of an algorithm that it reads: a row
-    may sign where no more rows are newer than may be hidden. Before the last rows were pruned that
-    may have been any.
+    Better Auth reads `READ_LIMIT` rows, so the other rows are hidden from it. It signs with the
+    newest live row of an algorithm that it reads. So a row may sign if the number of newer rows is
+    at most the number of hidden ones. Before rows were last pruned, any row may have signed.
     """
     hidden = len(rows) - READ_LIMIT
     if hidden <= 0:

@@ -1,4 +1,4 @@
-"""The steps of a rotation on Better Auth's `jwks` table, within one transaction."""
+"""`BetterAuthKeyTransaction`: the steps of a rotation on Better Auth's `jwks` table."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from better_auth_keys.rotation.store import (
 )
 from better_auth_keys.tokens.signer import Signer
 
-# Better Auth goes by its own clock, which may be behind the database's.
+# Better Auth uses its own clock, which may be behind that of the database.
 _LONG_EXPIRED: Final = timedelta(minutes=5)
 _ROWS: Final = (
     'SELECT id, "createdAt", "expiresAt", alg, "publicKey", "privateKey" FROM jwks ORDER BY id'
@@ -36,8 +36,8 @@ _EVENTS: Final = "SELECT at, verb, kid, algorithm FROM public.signing_key_events
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
-class BetterAuthKeyRing:
-    """The keys of the table within one transaction."""
+class BetterAuthKeyTransaction:
+    """One database transaction on the keys of the table. `changed` is whether a step was taken."""
 
     def __init__(
         self,
@@ -56,17 +56,17 @@ class BetterAuthKeyRing:
         self.changed = False
 
     async def now(self) -> datetime:
-        """Give the database's time, which goes on within a transaction."""
+        """Return the database's time, which advances within the transaction."""
         moment = await self._connection.fetchval("SELECT clock_timestamp()")
-        assert isinstance(moment, datetime)  # noqa: S101 - that is its type
+        assert isinstance(moment, datetime)  # noqa: S101 - its type in PostgreSQL
         return moment
 
     async def rows(self) -> list[Row]:
-        """Give the rows of the table."""
+        """Return the rows of the table."""
         return [Row(*record.values()) for record in await self._connection.fetch(_ROWS)]
 
     async def keys(self) -> list[SigningKey]:
-        """Give every key that is not destroyed, the oldest first."""
+        """Return all keys that are not destroyed, oldest first."""
         rows = await self.rows()
         events = [Event(*record.values()) for record in await self._connection.fetch(_EVENTS)]
         revoked = await self._connection.fetch("SELECT kid FROM public.revoked_keys")
@@ -80,7 +80,7 @@ class BetterAuthKeyRing:
         )
 
     async def publish(self, signer: Signer) -> bool:
-        """Add a key that is served and does not sign. Where no key signs at all, it does."""
+        """Add a key that is served but does not sign. If no key signs yet, it signs."""
         if await self._is_revoked(signer.kid):
             raise KeyInUseError(f"key {signer.kid} was revoked")
         rows, now = await self.rows(), await self.now()
@@ -91,7 +91,7 @@ class BetterAuthKeyRing:
         if signing:
             created = min(row.created_at for row in rows) - timedelta(seconds=1)
             if signer.algorithm not in signing:
-                # As a live row, the first of its algorithm would be the newest, and sign.
+                # A live row would be the newest of its algorithm, and sign.
                 expires = now - _LONG_EXPIRED
         await self._insert(signer, created, expires)
         await self._record("publish", signer.kid, signer.algorithm)
@@ -108,8 +108,8 @@ class BetterAuthKeyRing:
             raise KeyInUseError(f"key {kid} is {key.state}: publish another")
         if not key.usable:
             raise KeyInUseError(
-                f"key {kid} does not open with the issuer's present secret: no token could be"
-                " signed; run reencrypt"
+                f"key {kid} does not open with the issuer's current secret, so no token could be"
+                " signed: run reencrypt"
             )
         await self._connection.execute(
             'UPDATE jwks SET "expiresAt" = NULL, "createdAt" = greatest($2, (SELECT'
@@ -121,7 +121,7 @@ class BetterAuthKeyRing:
         return True
 
     async def retire(self, kid: str) -> bool:
-        """Have a key sign no more."""
+        """Retire a key that no longer signs."""
         key = _get(await self.keys(), kid)
         if key.state is KeyState.ACTIVE:
             raise KeyInUseError(f"key {kid} signs: activate another first")
@@ -131,7 +131,7 @@ class BetterAuthKeyRing:
         return True
 
     async def retire_algorithm(self, algorithm: str) -> list[str]:
-        """Retire every key of an algorithm; return their kids."""
+        """Retire all keys of an algorithm, and return their kids."""
         keys, now = await self.keys(), await self.now()
         if not active_keys(keys).keys() - {algorithm}:
             raise KeyInUseError(f"no key of another algorithm than {algorithm} signs")
@@ -152,7 +152,7 @@ class BetterAuthKeyRing:
         return True
 
     async def revoke(self, kid: str) -> bool:
-        """Destroy a key and write it down among the revoked ones."""
+        """Destroy a key, and add its kid to the revoked keys."""
         rows = await self.rows()
         row = next((row for row in rows if row.kid == kid), None)
         signing = signing_rows(rows, self._algorithm, await self.now()).values()
@@ -169,7 +169,7 @@ class BetterAuthKeyRing:
         return True
 
     async def seal_again(self, row: Row, signer: Signer) -> None:
-        """Encrypt a row's private key with the present secret, and see that it opens."""
+        """Encrypt a row's private key with the current secret, and check that it opens."""
         sealed = self._secrets.seal(without_name(signer.private_jwk()))
         written = await self._connection.fetchval(
             'UPDATE jwks SET "privateKey" = $2 WHERE id = $1 RETURNING "privateKey"',
@@ -182,7 +182,7 @@ class BetterAuthKeyRing:
             self._algorithm,
         )
         if again.public_jwk() != signer.public_jwk():
-            raise UndecryptableKeyError(f"key {row.kid} did not open again")
+            raise UndecryptableKeyError(f"key {row.kid} did not open again after it was encrypted")
         await self._record("reencrypt", row.kid, row.algorithm)
 
     async def _insert(self, signer: Signer, created: datetime, expires: datetime | None) -> None:
@@ -206,8 +206,8 @@ class BetterAuthKeyRing:
         await self._record("retire", key.kid, key.algorithm)
 
     async def _is_revoked(self, kid: str) -> bool:
-        question = "SELECT EXISTS (SELECT FROM public.revoked_keys WHERE kid = $1)"
-        return bool(await self._connection.fetchval(question, kid))
+        query = "SELECT EXISTS (SELECT FROM public.revoked_keys WHERE kid = $1)"
+        return bool(await self._connection.fetchval(query, kid))
 
     async def _record(self, verb: str, kid: str, algorithm: str | None) -> None:
         self.changed = True

@@ -1,4 +1,4 @@
-"""Better Auth's `jwks` table, and an issuer that reads it as Better Auth 1.7.25 does."""
+"""Better Auth's `jwks` table, and an issuer that uses it as Better Auth 1.7.25 does."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -15,7 +15,7 @@ from better_auth_keys.rotation.better_auth.store import DatabaseAddress
 from service.database.url import parse_database_url
 
 SECRET = "a-secret-of-the-issuer-0123456789"
-# As `getMigrations` of Better Auth makes it.
+# As `getMigrations` of Better Auth creates it.
 TABLE = """
     CREATE TABLE jwks (
         id text NOT NULL PRIMARY KEY,
@@ -30,7 +30,7 @@ TABLE = """
 
 
 def reach(url: str) -> DatabaseAddress:
-    """Give the way to a database as the library takes it."""
+    """Return the address of a database in the form that the library takes."""
     parsed = parse_database_url(url)
     return DatabaseAddress(parsed.dsn, parsed.ssl_argument())
 
@@ -46,7 +46,7 @@ async def connected(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Recor
 
 @dataclass
 class Issuer:
-    """What Better Auth would do with the table behind `url` (role `auth`)."""
+    """Does with the table at `url` (role `auth`) what Better Auth does."""
 
     url: str
     algorithm: str = "EdDSA"
@@ -58,12 +58,12 @@ class Issuer:
             await connection.execute(TABLE)
 
     async def rows(self) -> list[Mapping[str, Any]]:
-        """Give what Better Auth reads: a hundred rows, in no order of its own."""
+        """Return the rows that Better Auth reads: a hundred, in no order."""
         async with connected(self.url) as connection:
             return [{**row} for row in await connection.fetch("SELECT * FROM jwks LIMIT 100")]
 
     async def mint_key(self, *, age: timedelta = timedelta(0), kid: str | None = None) -> str:
-        """Make a key as Better Auth does when it has none; it may have been `age` ago."""
+        """Create a key as Better Auth does when it has none, with an age."""
         signer = Signer.generate(self.algorithm, kid=kid)
         private, public = signer.private_jwk(), signer.public_jwk()
         for jwk in (private, public):
@@ -81,7 +81,7 @@ class Issuer:
         return signer.kid
 
     async def signs_with(self, algorithm: str | None = None) -> str | None:
-        """Return the kid of the next token; None where it would make a key of its own.
+        """Return the kid of the next token; None if Better Auth would create a key.
 
         `algorithm` is a pin, such as a resource's `signingAlgorithm`.
         """
@@ -98,7 +98,7 @@ class Issuer:
         return str(row["id"])
 
     async def can_sign(self, kid: str) -> bool:
-        """Return whether a pin to the key (`signingKeyId`) gets a token; otherwise it throws."""
+        """Return whether Better Auth signs with a pin to the key (`signingKeyId`)."""
         return kid in {row["id"] for row in await self._live()}
 
     async def _live(self) -> list[Mapping[str, Any]]:
@@ -106,14 +106,14 @@ class Issuer:
         return [row for row in await self.rows() if not row["expiresAt"] or row["expiresAt"] > now]
 
     async def sign(self, claims: Mapping[str, object], algorithm: str | None = None) -> str:
-        """Sign a token as the next `/token` would, or as a pin to an algorithm does."""
+        """Sign a token as the next `/token` would, or as with a pin to an algorithm."""
         kid = await self.signs_with(algorithm)
         row = next(row for row in await self.rows() if row["id"] == kid)
         jwk = {**self.secrets.open(row["privateKey"]), "kid": kid, "alg": row["alg"]}
         return Signer.from_jwk(jwk).mint(claims)
 
     async def jwks(self) -> list[dict[str, Any]]:
-        """Give what `/jwks` serves."""
+        """Return the keys that `/jwks` serves."""
         now = datetime.now(UTC)
         return [
             {"alg": row["alg"], **json.loads(row["publicKey"]), "kid": row["id"]}
