@@ -19,8 +19,18 @@ from service.migrations.runner import upgrade
 
 PEER: Final = "peer"
 _COLUMNS: Final = (
-    *("owner_id", "id", "title", "description", "completed", "priority", "due_at", "created_at"),
-    *("updated_at", "completed_at", "version", "deleted_at"),
+    "owner_id",
+    "id",
+    "title",
+    "description",
+    "completed",
+    "priority",
+    "due_at",
+    "created_at",
+    "updated_at",
+    "completed_at",
+    "version",
+    "deleted_at",
 )
 _NAMES: Final = ", ".join(_COLUMNS)
 # Row-level security does not bind the peers' role: their owner condition is their only wall.

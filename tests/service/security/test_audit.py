@@ -186,9 +186,18 @@ async def test_nothing_secret_is_in_any_log_line_or_refusal(
         PASSWORD,
     ]
     paths = [
-        *("/api/tasks", f"/api/tasks/{uuid4()}", f"/api/tasks/{uuid4()}/restore", "/api/auth/me"),
-        *("/api/auth/register", "/api/auth/login", "/api/auth/refresh", "/api/auth/logout"),
-        *("/livez", "/readyz", "/.well-known/oauth-protected-resource", "/nowhere"),
+        "/api/tasks",
+        f"/api/tasks/{uuid4()}",
+        f"/api/tasks/{uuid4()}/restore",
+        "/api/auth/me",
+        "/api/auth/register",
+        "/api/auth/login",
+        "/api/auth/refresh",
+        "/api/auth/logout",
+        "/livez",
+        "/readyz",
+        "/.well-known/oauth-protected-resource",
+        "/nowhere",
         f"/api/tasks?q={PASSWORD}&access_token={good}&email={EMAIL}",
     ]
     failures = [
