@@ -21,6 +21,8 @@ from scripts.setup.checkout import CHECKOUT
 from tests.scripts.conftest import persistent
 from tests.scripts.waiting import alive, eventually
 
+pytestmark = pytest.mark.slow
+
 as_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only for root, whose server runs as the user nobody"
 )
