@@ -271,7 +271,7 @@ async def test_store_that_is_down_stops_sign_ins_and_nothing_else_until_it_is_ba
         assert (await client.get("/api/tasks", headers=alice)).status_code == 200
         redis.stop()
         assert (await client.get("/api/tasks", headers=alice)).status_code == 200
-        assert "the store of rate limits is down" in caplog.text
+        assert "the rate limit store is unavailable" in caplog.text
         refused = await client.post("/api/auth/login", json=LOGIN)
         assert (refused.status_code, refused.json()["code"]) == (503, "rate_limit_unavailable")
         assert "Retry-After" in refused.headers
