@@ -1,7 +1,7 @@
 """Run the service: `python -m service`.
 
-Every setting comes from the environment or from .env; .env.example names them all.
-Exit codes: 1 could not start; stopped by a signal, that signal's own.
+Settings come from the environment or from `.env`; `.env.example` lists them all.
+Exit codes: 1 the service could not start; after a signal, the exit code of that signal.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ LOGGING: Final[dict[str, Any]] = {
         "json": {"()": BufferedHandler, "formatter": "json"},
     },
     "root": {"level": "INFO", "handlers": ["stderr"]},
-    # One line for each key fetch is what our own logger says better.
+    # httpx logs a line for each key fetch; our own logger reports fetches that fail.
     "loggers": {
         "httpx": {"level": "WARNING"},
         "security": {"handlers": ["json"], "propagate": False},
@@ -44,7 +44,7 @@ LOGGING: Final[dict[str, Any]] = {
 
 
 def main() -> int:
-    """Check what can be checked, then serve until told to stop."""
+    """Check the settings, the address and the database, then serve until a signal arrives."""
     logging.config.dictConfig(LOGGING)
     try:
         settings = Settings.load()
@@ -56,7 +56,7 @@ def main() -> int:
         return _refuse([str(error)])
     with ExitStack() as stack:
         if settings.web_concurrency > 1:
-            # Read when a worker imports the client library: the workers come after this.
+            # A worker reads it when it imports the client library, so set it before they start.
             folder = stack.enter_context(TemporaryDirectory(prefix="metrics-"))
             os.environ[MULTIPROCESS] = folder
         _serve(settings)
@@ -71,21 +71,21 @@ def _serve(settings: Settings) -> None:
         port=settings.port,
         workers=settings.web_concurrency,
         http=BoundedHttpProtocol,
-        # No WebSockets here; with them off, an offer of one is answered as the request it is.
+        # There are no WebSockets: an upgrade to one is handled as an ordinary request.
         ws="none",
-        # We write our own access log: uvicorn's has the query string in it.
+        # We write our own access log, because uvicorn's contains query strings.
         access_log=False,
-        # Handed over rather than set once: every worker process needs it.
+        # Passed to uvicorn because every worker process configures its own logging.
         log_config=LOGGING,
         server_header=False,
-        # X-Forwarded-* is anybody's claim: forwarded.py looks who makes it.
+        # Any client can send X-Forwarded-*; forwarded.py decides which senders to trust.
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
 
 
 def _require_address(settings: Settings) -> None:
-    """Raise `SettingsError` if nobody could listen there: uvicorn would say it in eight lines."""
+    """Raise `SettingsError` if HOST and PORT cannot be used; uvicorn's message has eight lines."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
