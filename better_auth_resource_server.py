@@ -1,7 +1,7 @@
 """The console commands of the installed application.
 
-`service` and `scripts` are names that another distribution may have, too. Each command puts the
-folder of this file first on the path, so that it runs this application's code and no other.
+Another distribution may also have packages named `service` and `scripts`. So each command puts the
+folder of this file first on the path, to run this application's code.
 """
 
 import sys

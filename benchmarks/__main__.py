@@ -9,6 +9,7 @@
 
 Each server runs on one core; PostgreSQL and the load run on another. Linux only, and a quiet
 machine: compare figures of one run, never of two. Progress is on stderr, the tables on stdout.
+An interrupt ends the run after the measurement under way and reports what there is.
 Exit codes: 0 done, 1 a budget was missed or a server did not start, 2 usage.
 """
 
@@ -62,13 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.platform != "linux":
         print("benchmark: needs Linux, to keep each process on its core", file=sys.stderr)
         return 1
+    results, interrupted = Results(), False
     try:
-        results = asyncio.run(_run(options))
+        asyncio.run(_run(options, results))
     except (ContenderError, LoadError, OSError, PostgresError, SetUpError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        interrupted = True  # what was measured until then is worth a look
     servers = options.peers
     base = next(name for name in (FASTIFY, BEFORE, servers[0]) if name in servers)
     judged = judge(results)
@@ -79,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         budgets = [verdict.as_json() for verdict in judged]
         written = json.dumps({**results.as_json(), "budgets": budgets}, indent=1)
         options.json.write_text(f"{written}\n", encoding="utf-8")
+    if interrupted:
+        return 128 + signal.SIGINT
     if options.write:
         write_page(results, servers, base, shlex.join(["./scripts/benchmark", *arguments]))
     if not options.check:
@@ -87,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if any(verdict.outcome == "missed" for verdict in judged) else 0
 
 
-async def _run(options: argparse.Namespace) -> Results:
+async def _run(options: argparse.Namespace, results: Results) -> None:
     server_core, other_core = cores()
     if server_core == other_core:
         _say("only one core: the server shares it with PostgreSQL and the load")
@@ -110,11 +114,10 @@ async def _run(options: argparse.Namespace) -> Results:
         )
         servers = contenders(options.peers, site, Packages(), options.against)
         cold = int(options.seconds * _COLD_PER_SECOND)
-        rounds = Rounds(database, Visitors(world, cold=cold), _say)
+        rounds = Rounds(database, Visitors(world, cold=cold), results, _say)
         if options.start:
             await rounds.start(servers, cold_tokens=not options.quick)
         await rounds.measure(servers, options.only, rounds=options.rounds, seconds=options.seconds)
-        return rounds.results
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -10,8 +10,8 @@ from typing import Final
 from benchmarks.load import Load
 from benchmarks.peers.packages import Packages
 from benchmarks.processes import Program, Tree, python_of
-from scripts.devstack.ports import free_ports
-from scripts.devstack.postgres.files import CHECKOUT
+from scripts.devstack.network import free_ports
+from scripts.setup.checkout import CHECKOUT
 
 SERVICE: Final = "service"
 WORKERS: Final = "workers"

@@ -24,6 +24,7 @@ _CHUNK: Final = 1 << 18
 _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _PATIENCE_SECONDS: Final = 10.0
 _LONGEST_WAIT: Final = 0.2
+_SHORTEST_WAIT: Final = 0.001
 
 
 class LoadError(Exception):
@@ -93,6 +94,8 @@ class Load:
     ) -> Outcome:
         """Warm up, measure for `seconds` or until the requests run out, and close.
 
+        Where there is no answer within `seconds`, the measurement goes on until there is one.
+
         With a `rate` (requests per second) the loop is open. `began` and `ended` are called where
         the measured time begins and ends. Raises `LoadError`.
         """
@@ -121,9 +124,11 @@ class Load:
         self._due.clear()
         while True:
             now = time.perf_counter()
-            if now >= until or (self._exhausted and len(self._idle) == len(self._clients)):
+            if self._exhausted and len(self._idle) == len(self._clients):
                 return
-            wait = min(until - now, _LONGEST_WAIT)
+            if now >= until and (self._enough() or now >= until + _PATIENCE_SECONDS):
+                return
+            wait = min(max(until - now, _SHORTEST_WAIT), _LONGEST_WAIT)
             if rate is None:
                 self._due.extend([now] * (len(self._idle) - len(self._due)))
             else:
@@ -134,6 +139,10 @@ class Load:
             while self._due and self._idle and not self._exhausted:
                 self._send(self._idle.pop(), self._due.popleft())
             self._receive(wait)
+
+    def _enough(self) -> bool:
+        """Whether there is something to judge: a slow server may need longer for one answer."""
+        return not self._measuring or self._outcome.answers > 0
 
     def _drain(self) -> None:
         """Wait for the answers under way, so that the next load does not meet them."""

@@ -11,7 +11,7 @@ from benchmarks.kinds import KINDS
 from benchmarks.plot import Bar, bars
 from benchmarks.report import table, verdicts
 from benchmarks.samples import Results
-from scripts.devstack.postgres.files import CHECKOUT
+from scripts.setup.checkout import CHECKOUT
 
 PAGE: Final = CHECKOUT / "docs" / "performance.md"
 PLOT: Final = PAGE.with_suffix(".svg")

@@ -1,5 +1,6 @@
 """Measure servers in turn: every round meets each server with each kind of request once."""
 
+import asyncio
 import gc
 import itertools
 from collections.abc import Callable, Sequence
@@ -22,11 +23,11 @@ _WARM_UP_SECONDS: Final = 1.5
 class Rounds:
     """The measurements of a run."""
 
-    def __init__(self, postgres: Postgres, visitors: Visitors, say: _Say) -> None:
+    def __init__(self, postgres: Postgres, visitors: Visitors, results: Results, say: _Say) -> None:
         self._postgres = postgres
         self._visitors = visitors
         self._say = say
-        self.results = Results()
+        self._results = results
 
     async def start(self, contenders: Sequence[Contender], *, cold_tokens: bool) -> None:
         """Measure starts and memory, each server by itself."""
@@ -65,10 +66,10 @@ class Rounds:
                 for server in (*servers[turn:], *servers[:turn]):
                     if server.takes(kind):
                         sample = await self._sample(server, kind, number, seconds)
-                        self.results.add(kind, server.name, sample)
+                        self._results.add(kind, server.name, sample)
 
     def _started(self, running: Running, *, cold_tokens: bool) -> None:
-        start = self.results.start(running.name)
+        start = self._results.start(running.name)
         start.seconds.append(running.start_seconds)
         megabytes = running.tree.megabytes()
         start.megabytes = sum(megabytes.values())
@@ -82,6 +83,7 @@ class Rounds:
 
     async def _sample(self, server: Running, name: str, number: int, seconds: float) -> Sample:
         kind = KINDS[name]
+        await asyncio.sleep(0)  # where an interrupt ends the run
         await self._postgres.reset(heavy=kind.heavy, will_change=kind.changes)
         requests = kind.source(self._visitors, number)
         requests = itertools.chain([next(requests)], requests)  # prepared before the clock starts
@@ -106,7 +108,7 @@ class Rounds:
     def _rate(self, kind: Kind, name: str, server: str) -> float | None:
         if kind.open_at is None:
             return None
-        closed = self.results.spread(name.partition("-")[0], server, lambda s: s.per_second)
+        closed = self._results.spread(name.partition("-")[0], server, lambda s: s.per_second)
         return None if closed is None else closed.median * kind.open_at
 
     def _question(self) -> bytes:

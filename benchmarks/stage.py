@@ -19,8 +19,18 @@ from service.migrations.runner import upgrade
 
 PEER: Final = "peer"
 _COLUMNS: Final = (
-    *("owner_id", "id", "title", "description", "completed", "priority", "due_at", "created_at"),
-    *("updated_at", "completed_at", "version", "deleted_at"),
+    "owner_id",
+    "id",
+    "title",
+    "description",
+    "completed",
+    "priority",
+    "due_at",
+    "created_at",
+    "updated_at",
+    "completed_at",
+    "version",
+    "deleted_at",
 )
 _NAMES: Final = ", ".join(_COLUMNS)
 # Row-level security does not bind the peers' role: their owner condition is their only wall.
@@ -37,10 +47,14 @@ _PREPARE: Final = (
 )
 # The same pages of the table and its indexes each time, whatever was changed before.
 _RESET: Final = (
-    "TRUNCATE public.tasks, public.idempotency_keys",
+    "TRUNCATE public.tasks, public.idempotency_keys, public.task_counts",
     f"INSERT INTO public.tasks ({_NAMES}) SELECT {_NAMES} FROM seed",  # noqa: S608 - ours
 )
 _RESET_HEAVY: Final = f"INSERT INTO public.tasks ({_NAMES}) SELECT {_NAMES} FROM heavy_seed"  # noqa: S608 - ours
+_COUNT: Final = """
+INSERT INTO public.task_counts (owner_id, live)
+SELECT owner_id, count(*) FROM public.tasks WHERE deleted_at IS NULL GROUP BY owner_id
+"""
 
 
 class Postgres:
@@ -77,7 +91,7 @@ class Postgres:
         if self._state != wanted:
             connection = await asyncpg.connect(self._url)
             try:
-                for statement in (*_RESET, *([_RESET_HEAVY] if heavy else [])):
+                for statement in (*_RESET, *([_RESET_HEAVY] if heavy else []), _COUNT):
                     await connection.execute(statement)
                 await connection.execute("VACUUM ANALYZE public.tasks")
                 await connection.execute("CHECKPOINT")

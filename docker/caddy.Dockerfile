@@ -1,7 +1,7 @@
-# Caddy with our configuration, and a place for its certificates that any user may write to.
+# Caddy with our configuration, and a folder for its certificates that any user can write to.
 ARG CADDY_IMAGE=docker.io/library/caddy:2
 FROM ${CADDY_IMAGE}
-# Given by whoever builds a release.
+# Set by the build of a release.
 ARG VERSION=
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Better Auth resource server: proxy" \

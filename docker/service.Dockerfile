@@ -1,8 +1,8 @@
-# The service, its migrations and the operators' commands, in one image.
+# One image with the service, its migrations and the operators' commands.
 #
 #     docker build -f docker/service.Dockerfile -t better-auth-resource-server .
 #
-# The suite runs on this version of Python; another base is an argument away.
+# The tests run on this version of Python. A build argument can set another base image.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
@@ -21,7 +21,7 @@ RUN builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels ./ke
     && builder/bin/pip --python /opt/venv/bin/python install --no-deps --no-index wheels/*.whl
 
 FROM ${PYTHON_IMAGE}
-# Given by whoever builds a release.
+# Set by the build of a release.
 ARG VERSION=
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Better Auth resource server" \
@@ -32,7 +32,7 @@ LABEL org.opencontainers.image.title="Better Auth resource server" \
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0
 WORKDIR /tmp
-# Nobody in particular: docker-compose.yml runs it as whoever owns the secrets.
+# An unprivileged user. docker-compose.yml runs the image as the owner of the secrets.
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-m", "service.system.probe"]

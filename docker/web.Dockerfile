@@ -12,7 +12,7 @@ COPY . .
 RUN npm run build && cp -r .next/static .next/standalone/.next/
 
 FROM ${NODE_IMAGE}
-# Given by whoever builds a release.
+# Set by the build of a release.
 ARG VERSION=
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Better Auth resource server: web" \

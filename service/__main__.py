@@ -1,27 +1,23 @@
 """Run the service: `python -m service`.
 
-Settings come from the environment or from `.env`; `.env.example` lists them all.
+Settings come from the environment or from `.env`; docs/settings.md lists them all.
 Exit codes: 1 the service could not start; after a signal, the exit code of that signal.
 """
 
-import asyncio
+import json
 import logging.config
 import os
-import socket
+import subprocess
 import sys
-from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import uvicorn
 
-from service.app import check_database, open_database
-from service.database.execution import DatabaseRefusedError
-from service.http.protocol import BoundedHttpProtocol
-from service.settings.model import Settings
-from service.settings.reader import SettingsError
-from service.system.buffered_log import BufferedHandler
-from service.system.metrics import MULTIPROCESS
+from service.settings.reader import SettingsError, read
+
+# Nothing else of the service is imported here, because with several workers this process only
+# supervises them.
 
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
@@ -31,8 +27,8 @@ LOGGING: Final[dict[str, Any]] = {
         "json": {"format": "%(message)s"},
     },
     "handlers": {
-        "stderr": {"()": BufferedHandler, "formatter": "line"},
-        "json": {"()": BufferedHandler, "formatter": "json"},
+        "stderr": {"()": "service.system.buffered_log.BufferedHandler", "formatter": "line"},
+        "json": {"()": "service.system.buffered_log.BufferedHandler", "formatter": "json"},
     },
     "root": {"level": "INFO", "handlers": ["stderr"]},
     # httpx logs a line for each key fetch; our own logger reports fetches that fail.
@@ -46,31 +42,50 @@ LOGGING: Final[dict[str, Any]] = {
 def main() -> int:
     """Check the settings, the address and the database, then serve until a signal arrives."""
     logging.config.dictConfig(LOGGING)
+    workers = _workers()
+    return _serve_with_workers(workers) if workers > 1 else _serve_here()
+
+
+def _workers() -> int:
+    """Return WEB_CONCURRENCY, or 1 if it is not valid: the check of all settings reports that."""
     try:
-        settings = Settings.load()
-        _require_address(settings)
-        asyncio.run(_check(settings))
-    except SettingsError as error:
-        return _refuse(error.lines)
-    except DatabaseRefusedError as error:
-        return _refuse([str(error)])
-    with ExitStack() as stack:
-        if settings.web_concurrency > 1:
-            # A worker reads it when it imports the client library, so set it before they start.
-            folder = stack.enter_context(TemporaryDirectory(prefix="metrics-"))
-            os.environ[MULTIPROCESS] = folder
-        _serve(settings)
+        given = read(["WEB_CONCURRENCY"]).given.get("WEB_CONCURRENCY")
+        return 1 if given is None else int(given.text)
+    except (SettingsError, ValueError):
+        return 1
+
+
+def _serve_here() -> int:
+    from service.start import check  # noqa: PLC0415 - see above
+
+    address = check()
+    if address is None:
+        return 1
+    _serve(address.host, address.port, workers=1)
     return 0
 
 
-def _serve(settings: Settings) -> None:
+def _serve_with_workers(workers: int) -> int:
+    checking = [sys.executable, "-m", "service.start"]
+    done = subprocess.run(checking, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
+    if done.returncode != 0:
+        return 1
+    address = json.loads(done.stdout)
+    # A worker reads this when it imports the client library, so set it before they start.
+    with TemporaryDirectory(prefix="metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        _serve(address["host"], address["port"], workers=workers)
+    return 0
+
+
+def _serve(host: str, port: int, *, workers: int) -> None:
     uvicorn.run(
         "service.app:create_app",
         factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.web_concurrency,
-        http=BoundedHttpProtocol,
+        host=host,
+        port=port,
+        workers=workers,
+        http="service.http.protocol:BoundedHttpProtocol",
         # There are no WebSockets: an upgrade to one is handled as an ordinary request.
         ws="none",
         # We write our own access log, because uvicorn's contains query strings.
@@ -82,32 +97,6 @@ def _serve(settings: Settings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
-
-
-def _require_address(settings: Settings) -> None:
-    """Raise `SettingsError` if HOST and PORT cannot be used; uvicorn's message has eight lines."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((settings.host, settings.port))
-    except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        raise SettingsError([f"HOST, PORT: cannot listen on {where} ({error.strerror})"]) from None
-
-
-async def _check(settings: Settings) -> None:
-    database = open_database(settings, pool_size=1)
-    try:
-        await check_database(database)
-    finally:
-        await database.close()
-
-
-def _refuse(lines: list[str]) -> int:
-    for line in lines:
-        sys.stderr.write(f"service: {line}\n")
-    return 1
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from scripts.devstack.https import CADDYFILE
-from scripts.devstack.ports import free_ports
+from scripts.devstack.network import free_ports
 
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto")
 CLIENT = "203.0.113.7"

@@ -233,7 +233,7 @@ def test_image_has_a_base_to_choose_and_no_root(name: str, compose: Any) -> None
 def test_locks_of_the_image_are_parts_of_the_one_that_the_suite_runs_on(lock: str) -> None:
     whole = pins(ROOT / "requirements.lock")
     for pin, hashes in pins(DOCKER / lock).items():
-        assert whole[pin] == hashes, f"{pin}: see docs/decisions/deployment.md for how to lock"
+        assert whole[pin] == hashes, f"{pin}: see CONTRIBUTING.md on how to update the locks"
 
 
 def pins(file: Path) -> dict[str, set[str]]:

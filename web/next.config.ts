@@ -1,29 +1,29 @@
 import type { NextConfig } from "next";
 
-// For whoever starts Next otherwise than by next.mjs.
+// For a Next that was not started by next.mjs.
 process.env.NEXT_TELEMETRY_DISABLED = "1";
 
 const HSTS = { key: "Strict-Transport-Security", value: "max-age=31536000" };
 
 const config: NextConfig = {
-  // `next dev` locks this folder: a second server in one checkout needs another, its name beginning with `.next`.
+  // `next dev` locks this folder. A second server in the same checkout needs its own, with a name that begins with `.next`.
   distDir: process.env.NEXT_DIST_DIR || ".next",
-  // Loaded by Node as it is: bundling it doubles the time `next dev` takes to answer, and its memory.
+  // Not bundled: bundling it doubles the time and the memory that `next dev` needs for the first answer.
   serverExternalPackages: ["better-auth"],
-  // Without this a lock file in a folder above would move the root there.
+  // Otherwise a lock file in a parent folder would become the root.
   turbopack: { root: __dirname },
   poweredByHeader: false,
-  // For the container image: the server and what it needs, without npm and the rest of node_modules.
+  // For the container image: the server and its dependencies, without npm and the rest of node_modules.
   ...(process.env.NEXT_STANDALONE && { output: "standalone" as const }),
-  // Browsers heed it over HTTPS only (RFC 6797 section 8.1), so it may stand on every answer of a production build.
+  // Browsers ignore it over plain HTTP (RFC 6797 section 8.1), so every response of a production build may carry it.
   headers: async () => (process.env.NODE_ENV === "production" ? [{ source: "/:path*", headers: [HSTS] }] : []),
-  // It covers the controls at the foot of a phone's screen; errors are shown all the same.
+  // The indicator covers controls at the bottom of a phone's screen. Errors are shown without it.
   devIndicators: false,
-  // `next dev` writes no files of advice here, and asks nobody about newer versions.
+  // `next dev` must not write files for coding agents here, or ask for newer versions.
   agentRules: false,
   experimental: {
     agentUpgrade: false,
-    // After a restart, a page compiled by way of this cache reloads itself for ever: its scripts and the server's differ.
+    // After a restart, a page compiled with this cache reloads forever, because its scripts differ from the server's.
     turbopackFileSystemCacheForDev: false,
   },
 };

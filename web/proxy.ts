@@ -1,14 +1,14 @@
-import { NextResponse, type NextRequest } from "next/server";
+import { type NextRequest, NextResponse } from "next/server";
 
 import { environment } from "@/lib/environment";
 
 /**
- * Send those away who came over plain HTTP to the proxy that ends TLS: reading goes on over HTTPS, anything else is
- * refused, for what it brought along went over the network unprotected.
+ * Redirect or refuse requests that reached the TLS proxy over plain HTTP: GET and HEAD are redirected to HTTPS, and
+ * anything else is refused, because its content was sent unprotected.
  *
- * Next itself fills in X-Forwarded-Proto where no proxy did, so the name decides as well: neighbours in the same
- * network (the task service, health checks) do not come by this application's own name. Whoever claims all this of
- * himself is sent to HTTPS, which harms nobody; so no list of trusted proxies is needed.
+ * Next fills in X-Forwarded-Proto when no proxy did, so the host name is checked as well: neighbours in the same network
+ * (the task service, health checks) do not use this application's public name. A client that forges these headers is
+ * only redirected to HTTPS, so no list of trusted proxies is needed.
  */
 export function proxy(request: NextRequest): NextResponse {
   const origin = new URL(environment().origin);
@@ -17,7 +17,7 @@ export function proxy(request: NextRequest): NextResponse {
   if (origin.protocol !== "https:" || !plain || name !== origin.hostname) return NextResponse.next();
   if (request.method !== "GET" && request.method !== "HEAD") {
     return NextResponse.json(
-      { message: "This is served over https only.", code: "HTTPS_REQUIRED" },
+      { message: "This site is available over HTTPS only.", code: "HTTPS_REQUIRED" },
       { status: 403, headers: { "Cache-Control": "no-store" } },
     );
   }

@@ -12,7 +12,7 @@ from typing import Final
 from benchmarks.key_sources.clients import Plan
 from benchmarks.key_sources.scenarios import CROWD, LOAD_REQUESTS, SEQUENCE, Measured
 from better_auth_keys import Signer
-from scripts.devstack.ports import free_ports
+from scripts.devstack.network import free_ports
 
 _AUDIENCE: Final = "https://api.example.com"
 _ROOT: Final = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from scripts.devstack.postgres.files import CHECKOUT
 from scripts.devstack.settings import DEFAULT_HOME
+from scripts.setup.checkout import CHECKOUT
 from scripts.setup.node_runtime import NodeRuntime
 from scripts.setup.python_packages import pip_install
 from scripts.setup.steps import SetUp, hash_of

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import jwt  # type: ignore[import-not-found] # installed for the benchmark alone
-import orjson  # type: ignore[import-not-found] # likewise
+import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request

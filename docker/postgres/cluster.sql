@@ -1,5 +1,5 @@
--- The four roles of a PostgreSQL server. Run as its superuser, before database.sql, by init.sh and by
--- scripts/devstack/postgres/roles.py; they set the passwords. Running it again takes back what was changed.
+-- Create or correct the four roles of a PostgreSQL server. init.sh and
+-- scripts/devstack/postgres/roles.py run this as superuser, before database.sql, and set the passwords.
 DO $$
 DECLARE
     name text;
@@ -13,7 +13,7 @@ BEGIN
             'ALTER ROLE %I LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT',
             name
         );
-        -- Membership in a stronger role counts as much as an attribute.
+        -- A member of a stronger role has its rights, so revoke memberships, too.
         FOR stronger IN
             SELECT granted.rolname FROM pg_auth_members AS m
             JOIN pg_roles AS granted ON granted.oid = m.roleid
@@ -24,6 +24,6 @@ BEGIN
         END LOOP;
     END LOOP;
     ALTER ROLE auth SET search_path = auth;
-    -- By default every role may connect to these databases and create temporary tables there.
+    -- By default, every role can connect to these databases and create temporary tables.
     REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
 END $$;

@@ -1,1 +1,1 @@
-"""The development stack that ./scripts/dev runs."""
+"""The development stack of ./scripts/dev."""

@@ -15,11 +15,11 @@ _POLL_SECONDS: Final = 0.05
 
 
 class HomeError(Exception):
-    """The folder cannot be used; the message is one line that says what to do."""
+    """The folder cannot be used. The message is one line that says what to do."""
 
 
 class DevHome:
-    """One stack's folder; whoever has it locked is the only stack on it."""
+    """The folder of one stack. It is locked while the stack runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -28,28 +28,28 @@ class DevHome:
 
     @property
     def postgres(self) -> Path:
-        """Where the embedded server keeps its things."""
+        """The folder of the embedded database server."""
         return self.folder / "postgres"
 
     def log(self, name: str) -> Path:
-        """Name the log of one of the programs."""
+        """Return the path of a program's log."""
         return self.folder / "logs" / f"{name}.log"
 
     def secret(self, name: str) -> str:
-        """Give a secret of that name: random, and made at its first use."""
+        """Return a secret, which is random and created at its first use."""
         return read_or_create(self.folder / name, lambda: secrets.token_urlsafe(32))
 
     def write_operators_environment(self, environment: Mapping[str, str]) -> None:
-        """Write down, for `./scripts/ops`, what the operators' commands need to know."""
+        """Write the settings of the operators' commands, for `./scripts/ops`."""
         quoted = str.maketrans({"\\": r"\\", "'": r"\'"})
         lines = (f"{name}='{value.translate(quoted)}'\n" for name, value in environment.items())
         write_private(self.folder / "operators.env", "".join(lines))
 
     @property
     def running(self) -> bool:
-        """Whether a stack, or a program that one left behind, runs on the folder just now.
+        """Whether a stack, or a program that it left behind, runs on the folder.
 
-        Asks for the lock that a start waits for: a start at this very moment is not disturbed.
+        This takes the lock that a starting stack waits for, so a start is not disturbed.
         """
         try:
             descriptor = os.open(self.folder / "programs.lock", os.O_RDWR | os.O_CLOEXEC)
@@ -63,18 +63,18 @@ class DevHome:
     def acquire(self) -> None:
         """Lock the folder for the life of this process. Raises `HomeError`.
 
-        Two locks: one is this process's alone and tells that a stack is running; the other is held
-        by the programs' leashes too, so that after a SIGKILL the next start waits until what that
-        run had started is gone. Process numbers would not tell: a killed one lingers as a zombie.
+        There are two locks. The first belongs to this process and means that a stack is running.
+        The second is also held by the programs' leashes: after a SIGKILL the next start waits until
+        the programs are gone. Process ids are not enough, because a killed process can be a zombie.
         """
-        # Under root the database server's account must pass through to its data.
+        # As root, the database server's account must be able to enter the folder.
         make_private_folder(self.folder, 0o711 if os.geteuid() == 0 else 0o700)
         path = self.folder / "lock"
         self._own_lock = _open(path)
         if not _try_lock(self._own_lock):
             raise HomeError(
-                f"already running on {self.folder} (process {path.read_text()});"
-                " --home DIR runs another one beside it"
+                f"a stack is already running on {self.folder} (process {path.read_text()});"
+                " stop it, or use --home DIR to run another one"
             )
         os.ftruncate(self._own_lock, 0)
         os.pwrite(self._own_lock, str(os.getpid()).encode(), 0)
@@ -83,13 +83,13 @@ class DevHome:
         while not _try_lock(self.lock):
             if time.monotonic() > deadline:
                 raise HomeError(
-                    f"programs of an earlier run on {self.folder} have not ended"
-                    f" within {LEFTOVER_SECONDS:.0f} s"
+                    f"programs of an earlier run on {self.folder} did not end"
+                    f" within {LEFTOVER_SECONDS:.0f} s; kill them and start again"
                 )
             time.sleep(_POLL_SECONDS)
 
     def release(self) -> None:
-        """Give up the locks."""
+        """Release the locks."""
         for descriptor in (self.lock, self._own_lock):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -1,4 +1,4 @@
-"""HTTPS for the development stack: Caddy, an authority of its own, and how to trust that."""
+"""HTTPS for the development stack: Caddy with its own authority, and how to trust that."""
 
 import os
 import shutil
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from scripts.devstack.home import DevHome
-from scripts.devstack.postgres.files import CHECKOUT
 from scripts.operations.private_files import make_private_folder, write_private
+from scripts.setup.checkout import CHECKOUT
 
 APP_HOST: Final = "app.localhost"
 API_HOST: Final = "api.localhost"
@@ -21,7 +21,7 @@ CADDYFILE: Final = CHECKOUT / "docker" / "Caddyfile"
 class HttpsFront:
     """The proxy of one stack, on one port of this machine.
 
-    Resolvers of programs do not know `app.localhost`, browsers and curl do; so web/ also answers at
+    Browsers and curl resolve `app.localhost`, but other programs may not. So web/ also answers at
     `https://localhost:<port>`, where the service fetches the keys.
     """
 
@@ -30,37 +30,37 @@ class HttpsFront:
 
     @property
     def app_origin(self) -> str:
-        """The web app as browsers reach it."""
+        """The web app's origin for browsers."""
         return f"https://{APP_HOST}:{self.port}"
 
     @property
     def api_origin(self) -> str:
-        """The service as browsers reach it."""
+        """The service's origin for browsers."""
         return f"https://{API_HOST}:{self.port}"
 
     @property
     def internal_origin(self) -> str:
-        """The web app as programs on this machine reach it, by the same certificates."""
+        """The web app's origin for programs on this machine."""
         return f"https://localhost:{self.port}"
 
     @property
     def folder(self) -> Path:
-        """Where the proxy keeps its authority and its certificates; its keys have mode 0600."""
+        """The folder with the proxy's authority and certificates. Its keys have mode 0600."""
         return self.home.folder / "caddy"
 
     @property
     def authority(self) -> Path:
-        """The certificate of the authority."""
+        """The authority's certificate."""
         return self.folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What to run."""
+        """The command that runs the proxy."""
         caddy = shutil.which("caddy", path=str(Path(sys.executable).parent)) or "caddy"
         return (caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile")
 
     def environment(self, *, web_port: int, port: int) -> dict[str, str]:
-        """Give the proxy's settings."""
+        """Return the proxy's settings."""
         make_private_folder(self.folder)
         return {
             "XDG_DATA_HOME": str(self.folder),
@@ -75,7 +75,7 @@ class HttpsFront:
         }
 
     def trusting(self, surroundings: Mapping[str, str]) -> dict[str, str]:
-        """Have a Node trust the authority, besides those that this shell's user adds already."""
+        """Return the settings with which Node trusts the authority, too."""
         added = surroundings.get("NODE_EXTRA_CA_CERTS")
         if not added or not os.access(added, os.R_OK):
             return {"NODE_EXTRA_CA_CERTS": str(self.authority)}
@@ -84,23 +84,23 @@ class HttpsFront:
         return {"NODE_EXTRA_CA_CERTS": str(both)}
 
     def instructions(self) -> str:
-        """Tell how to have this machine trust the authority, and how not to any more."""
+        """Return how to make this machine trust the authority, and how to undo it."""
         return _INSTRUCTIONS.format(file=self.authority)
 
 
 _INSTRUCTIONS: Final = """\
-The authority of this stack: {file}
-Whoever has its key (in the same folder, mode 0600) could pass for any site to those who trust it.
+The certificate authority of this stack: {file} Anyone who has its key (in the same folder, mode
+0600) can impersonate any site to those who trust it.
 
 one curl            curl --cacert {file} https://...
 Node, Python        NODE_EXTRA_CA_CERTS={file}  SSL_CERT_FILE={file}
 
 Chromium on Linux   certutil -A -d sql:$HOME/.pki/nssdb -t C,, -n better-auth-dev -i {file}
-  not any more      certutil -D -d sql:$HOME/.pki/nssdb -n better-auth-dev
+  undo              certutil -D -d sql:$HOME/.pki/nssdb -n better-auth-dev
 Firefox             Settings, Privacy & Security, View Certificates, Authorities, Import
 Debian, Ubuntu      sudo cp {file} /usr/local/share/ca-certificates/better-auth-dev.crt
                     sudo update-ca-certificates
-  not any more      sudo rm /usr/local/share/ca-certificates/better-auth-dev.crt
+  undo              sudo rm /usr/local/share/ca-certificates/better-auth-dev.crt
                     sudo update-ca-certificates --fresh
 macOS               sudo security add-trusted-cert -d -r trustRoot \\
                       -k /Library/Keychains/System.keychain {file}

@@ -1,9 +1,9 @@
-"""Keep the parts of a development stack running: start what died again, reload what changed.
+"""Keep the parts of a development stack running: restart parts that die or whose code changed.
 
-1. A part that died is started again, with one line. One that dies again within a minute ends the
-   stack: what does not run twice will not run the third time, and its log says why.
-2. A part whose code changed is stopped and started. If it then dies before it works, the code is at
-   fault: it is started again at the next change, and the stack goes on meanwhile.
+1. A part that dies is restarted, and one line is shown. If it dies again within a minute, the stack
+   stops: another restart would not help, and the part's log shows why.
+2. A part whose code changed is restarted. If it then dies before it works, the code is at fault:
+   the part is started again at the next change, and the rest of the stack keeps running.
 """
 
 import asyncio
@@ -15,19 +15,18 @@ from typing import Any, Final
 
 from watchfiles import PythonFilter, awatch
 
-from scripts.devstack.parts import Part
-from scripts.devstack.supervisor import tell
+from scripts.devstack.parts import Part, show
 
 AGAIN_SECONDS: Final = 60.0
 
 
 class PartDiedAgainError(Exception):
-    """A part died twice within a minute; the message is one line."""
+    """A part died twice within a minute. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """The code that a part runs: its folders, and how to wait until the part works with it."""
+    """The code of a part: its folders, and a function that waits until the part works."""
 
     folders: Sequence[Path]
     works: Callable[[], Coroutine[Any, Any, None]]
@@ -39,11 +38,11 @@ class Code:
             async for changes in awatch(*self.folders, watch_filter=PythonFilter()):
                 self.changed.put_nowait(Path(min(path for _, path in changes)))
         except (OSError, RuntimeError) as error:  # the latter is how watchfiles reports its own
-            tell(f"dev: changes of the code are not noticed ({error}); restart to run them")
+            show(f"dev: cannot watch the code for changes ({error}); restart after a change")
 
 
 class Keeper:
-    """Keeps one part running. Its `code`, if it has any, is followed by the caller."""
+    """Keeps one part running. The caller follows the changes of its `code`, if it has any."""
 
     def __init__(
         self, part: Part, code: Code | None = None, *, clock: Callable[[], float] = time.monotonic
@@ -55,7 +54,7 @@ class Keeper:
         self._died_at = float("-inf")
 
     async def run(self) -> None:
-        """Keep it running until cancelled. Raises `PartDiedAgainError`, and as its start does."""
+        """Keep it running until cancelled. Raises `PartDiedAgainError`, or as `start` does."""
         proven = True
         while True:
             event = await self._next(proven=proven)
@@ -64,16 +63,16 @@ class Keeper:
                 await self._reload(event)
             elif event is None:
                 proven = True
-                tell(f"dev: {self._part.name} reloaded")
+                show(f"dev: {self._part.name} reloaded")
             elif proven:
                 self._count(event)
                 await self._part.start()
             else:
-                tell(f"dev: {self._part.name} {event}; waiting for its code to change")
+                show(f"dev: {self._part.name} {event}; waiting for its code to change")
                 await self._reload(await self._changes.get())
 
     async def _next(self, *, proven: bool) -> Path | str | None:
-        """Wait for a change of the code (its path), the part's end (how), or that it works."""
+        """Return the path of changed code, how the part ended, or None if it works."""
         end = asyncio.ensure_future(self._part.wait())
         change = asyncio.ensure_future(self._changes.get())
         waited: list[asyncio.Future[Any]] = [change, end]
@@ -89,21 +88,21 @@ class Keeper:
                 future.cancel()
 
     async def _reload(self, path: Path) -> None:
-        tell(f"dev: {path.parent.name}/{path.name} changed; reloading the {self._part.name}")
+        show(f"dev: {path.parent.name}/{path.name} changed; reloading the {self._part.name}")
         await self._part.stop()
-        while not self._changes.empty():  # the new run has these as well
+        while not self._changes.empty():  # the new run includes these changes
             self._changes.get_nowait()
         await self._part.start()
 
     def _count(self, how: str) -> None:
-        """Say that the part died. Raises `PartDiedAgainError` if it did so a moment ago."""
+        """Show that the part died. Raises `PartDiedAgainError` if it is the second time."""
         part, now = self._part, self._clock()
         if now - self._died_at < AGAIN_SECONDS:
-            tell(f"dev: the last lines of {part.log}:")
+            show(f"dev: the last lines of {part.log}:")
             for line in part.last_lines:
-                tell(f"    {line}")
+                show(f"    {line}")
             raise PartDiedAgainError(
-                f"{part.name} {how}, for the second time within a minute; the stack was stopped"
+                f"{part.name} {how}, for the second time within a minute, so the stack was stopped"
             )
         self._died_at = now
-        tell(f"dev: {part.name} {how}; starting it again (log: {part.log})")
+        show(f"dev: {part.name} {how}; starting it again (log: {part.log})")

@@ -1,13 +1,12 @@
-"""Keep a program on a leash: when whoever started it is gone, it is stopped.
+"""Run a program on a leash: it is stopped when the process that started it ends.
 
     python -I -S leash.py [options] -- program argument...
 
-The standard input is the leash. Its other end is a pipe that only the starter holds, so the system
-closes it even when the starter was killed with SIGKILL. At its end, or at SIGTERM, SIGINT or SIGHUP
-to this process, the program's whole group gets the stop signal and, after the grace time, SIGKILL.
-A `!` on the leash, or a signal when it is stopping already, kills at once. The exit code is the
-program's, or 128 + signal; 127 if it could not be started. Only the standard library is used, and
-little of it: this starts in milliseconds.
+The standard input is the leash: a pipe whose other end only the starting process holds. The system
+closes it even if that process is killed with SIGKILL. At end of file, or on SIGTERM, SIGINT or
+SIGHUP, the program's process group gets the stop signal and, after the grace time, SIGKILL. A `!`
+on the leash, or a second signal, kills the group at once. The exit code is the program's, 128 +
+signal, or 127 if it could not be started. Standard library only, so that it starts in milliseconds.
 """
 
 import argparse
@@ -36,10 +35,10 @@ def leashed(
     remove: Path | None = None,
     account: tuple[int, int] | None = None,
 ) -> list[str]:
-    """Give the command that runs `program` on a leash; start it with `stdin=PIPE` in a new session.
+    """Return a command that runs `program` on a leash; start it with `stdin=PIPE` in a new session.
 
-    `remove` names a folder to delete when the leash ends the program, not when it ends by itself or
-    is killed at once; `account` is the (uid, gid) to run it under, for which one must be root.
+    `remove` is a folder to delete when the leash stops the program (not when it ends by itself or
+    is killed at once). `account` is the (uid, gid) to run it as, which only root can set.
     """
     options = [f"--signal={stop_signal.name}", f"--grace={grace}"]
     if remove is not None:
@@ -51,7 +50,7 @@ def leashed(
 
 
 def kill_at_once(leash: subprocess.Popen[bytes]) -> None:
-    """Have the program at the end of a leash killed, its group with it, and wait for that."""
+    """Kill the program on a leash, with its process group, and wait until it has ended."""
     if leash.stdin is None or leash.stdin.closed:
         leash.terminate()
     else:
@@ -62,7 +61,7 @@ def kill_at_once(leash: subprocess.Popen[bytes]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program until it or the leash ends; give the exit code."""
+    """Run the program until it or the leash ends, and return the exit code."""
     parser = argparse.ArgumentParser("leash", description=__doc__.partition("\n")[0])
     parser.add_argument("--signal", default="SIGTERM")
     parser.add_argument("--grace", type=float, default=5.0)
@@ -77,14 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"cannot start {options.program[0]}: {error.strerror}\n")
         return CANNOT_START
     stopped = _hold(child, waker, signal.Signals[options.signal], options.grace)
-    _signal_group(child, signal.SIGKILL)  # whatever the program left behind in its group
+    _signal_group(child, signal.SIGKILL)  # processes that the program left behind
     if stopped and options.remove is not None:
         shutil.rmtree(options.remove, ignore_errors=True)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
 def _wake_on_signals() -> int:
-    """Have every signal we care about make a descriptor readable, and give that descriptor."""
+    """Return a descriptor that becomes readable when a signal arrives."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -110,7 +109,7 @@ def _start(program: Sequence[str], account: str | None) -> subprocess.Popen[byte
 def _hold(
     child: subprocess.Popen[bytes], waker: int, stop_signal: signal.Signals, grace: float
 ) -> bool:
-    """Wait until the program has ended; tell whether it was asked to."""
+    """Wait until the program has ended. Return whether it was asked to stop."""
     leash = sys.stdin.fileno()
     watched = [waker, leash]
     deadline: float | None = None
@@ -138,7 +137,7 @@ def _hold(
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # PermissionError is what macOS says of a group in which all are dead already.
+    # macOS raises PermissionError for a group whose processes are all dead.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)
 

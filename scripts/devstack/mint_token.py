@@ -1,40 +1,44 @@
-"""Sign a token with a local key, for development: nothing of Better Auth is needed.
+"""Sign a token with a local key, for development without Better Auth.
 
-    mint-token --subject ada                     a token for ada, good for 15 minutes
-    mint-token --subject ada --scope tasks:read  one that may do no more than that
-    mint-token --subject ada --out token.txt     into a new file that only you may read
+    mint-token --subject ada                     a token for ada, valid for 15 minutes
+    mint-token --subject ada --scope tasks:read  a token that can only read tasks
+    mint-token --subject ada --out token.txt     write it to a new private file
 
-The key that signs is the active one of SIGNING_KEYS_URL (or --file), which `./scripts/dev --api`
-makes and `rotate-keys` rotates; issuer and audience are BETTER_AUTH_URL's origin. ./scripts/ops
-sets all of it. Refuses to work unless ENVIRONMENT is development.
+Signs with the active key of SIGNING_KEYS_URL (or --file), which `./scripts/dev --api` creates and
+`rotate-keys` rotates. Issuer and audience are the origin of BETTER_AUTH_URL. ./scripts/ops sets all
+of these. Refuses to run unless ENVIRONMENT is development.
 Exit codes: 0 done, 1 failed, 2 usage.
 """
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-from better_auth_keys import VerificationPolicy, origin_of
+from better_auth_keys import Signer, VerificationPolicy, origin_of
 from better_auth_keys.rotation.store import KeyStoreError
-from scripts.devstack.first_token import mint
-from scripts.operations.commands import DONE, FAILED, USAGE, Parser, UsageError, duration, load
-from scripts.operations.private_files import PRIVATE_FILE
+from scripts.operations.commands import Parser, UsageError, duration, load
+from scripts.operations.exit_codes import DONE, USAGE, fail
+from scripts.operations.private_files import create_private
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
 from scripts.operations.rotate_keys.target import SigningAlgorithms
 from service.settings.base import SettingsModel
 from service.settings.types import KeyFile
 
+KEY_FILE: Final = "signing-keys.json"
+LIFETIME: Final = timedelta(hours=1)
+USER: Final = {"sub": "dev-user", "name": "Dev User", "email": "dev-user@example.com"}
 _MAX_SUBJECT: Final = 255
 
 
 class MintSettings(SettingsModel):
-    """Where the key is, and whom its tokens name as their issuer."""
+    """Where the key is, and the issuer of its tokens."""
 
     environment: str = "production"
     signing_keys_url: KeyFile | None = None
@@ -42,31 +46,59 @@ class MintSettings(SettingsModel):
     better_auth_url: Annotated[str, AfterValidator(origin_of)] = "http://localhost:3000"
 
 
+async def provide_signer(folder: Path) -> Signer:
+    """Return the active key in the folder, created at its first use. Raises `KeyStoreError`.
+
+    The public keys are in `jwks.json`.
+    """
+    store = FileSigningKeys(folder / KEY_FILE)
+    signer = store.contents.signer()
+    if signer is None:
+        signer = Signer.generate("EdDSA")
+        async with store.changing("the first key") as transaction:
+            await transaction.publish(signer)
+    store.publish_again()
+    return signer
+
+
+def mint(
+    signer: Signer,
+    claims: Mapping[str, object],
+    *,
+    lifetime: timedelta = LIFETIME,
+    now: float | None = None,
+) -> str:
+    """Sign `claims` with the times that they need, as Better Auth would."""
+    issued = int(time.time() if now is None else now)
+    times = {"iat": issued, "exp": issued + int(lifetime.total_seconds())}
+    return signer.mint({**claims, **times})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
+    """Run the command and return its exit code."""
     options = _parser().parse_args(argv)
     try:
         token = _mint(options)
-        _give(token, options)
+        _write(token, options)
     except UsageError as error:
-        return _refuse(str(error), USAGE)
+        return fail("mint-token", error, USAGE)
     except KeyStoreError as error:
-        return _refuse(str(error), FAILED)
+        return fail("mint-token", error)
     except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}", FAILED)
+        return fail("mint-token", f"{error.filename}: {error.strerror}")
     return DONE
 
 
 def _mint(options: argparse.Namespace) -> str:
     settings = load(MintSettings)
     if settings.environment != "development":
-        raise UsageError("only with ENVIRONMENT=development: in production an issuer signs tokens")
+        raise UsageError("only for ENVIRONMENT=development: in production Better Auth signs tokens")
     path = options.file or settings.signing_keys_url
     if path is None:
         raise UsageError("SIGNING_KEYS_URL: not set; it names the file of a local issuer's keys")
     if not 0 < len(options.subject) <= _MAX_SUBJECT or not options.subject.isprintable():
-        raise UsageError(f"--subject has 1 to {_MAX_SUBJECT} printable characters")
-    longest = _longest_lifetime()
+        raise UsageError(f"--subject must have 1 to {_MAX_SUBJECT} printable characters")
+    longest = VerificationPolicy("https://issuer", "https://issuer").max_lifetime
     if not 0 < options.lifetime.total_seconds() <= longest:
         raise UsageError(f"--lifetime must be positive and at most {longest:.0f}s")
     origin = settings.better_auth_url
@@ -80,26 +112,18 @@ def _mint(options: argparse.Namespace) -> str:
     return mint(signer, claims, lifetime=options.lifetime)
 
 
-def _longest_lifetime() -> float:
-    """Give what a verifier takes at most."""
-    return VerificationPolicy("https://issuer", "https://issuer").max_lifetime
-
-
-def _give(token: str, options: argparse.Namespace) -> None:
+def _write(token: str, options: argparse.Namespace) -> None:
     text = json.dumps({"token": token}) if options.json else token
     if options.out is None:
         print(text)
-        return
-    # Exclusively: what is there already, or a link to somewhere else, is left alone.
-    descriptor = os.open(options.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(f"{text}\n")
+    else:
+        create_private(options.out, f"{text}\n")
 
 
 def _parser() -> Parser:
     parser = Parser("mint-token", __doc__)
-    parser.add_argument("--subject", required=True, help="whom the token speaks for")
-    parser.add_argument("--scope", help="what it is limited to; without limits if not given")
+    parser.add_argument("--subject", required=True, help="the user's id")
+    parser.add_argument("--scope", help="the scopes of the token (default: not limited)")
     parser.add_argument(
         "--lifetime", type=duration, default="15m", help="such as 15m (the default) or 1h"
     )
@@ -109,11 +133,6 @@ def _parser() -> Parser:
     parser.add_argument("--out", type=Path, metavar="PATH", help="write to a new file")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     return parser
-
-
-def _refuse(text: str, code: int) -> int:
-    print(f"mint-token: {text}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One run of the development stack: its parts in order, until it is cancelled."""
+"""One run of the development stack: start its parts in order and keep them running."""
 
 import asyncio
 import re
@@ -8,43 +8,42 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import httpx
 
 from better_auth_keys import JWKS_PATH
-from scripts.devstack.first_token import USER, instructions, mint, provide_signer
 from scripts.devstack.home import DevHome
 from scripts.devstack.https import HttpsFront
 from scripts.devstack.keeper import Code, Keeper
-from scripts.devstack.parts import Part, PostgresPart, ProgramPart
+from scripts.devstack.mint_token import LIFETIME, USER, mint, provide_signer
+from scripts.devstack.network import has_a_key, is_ok, until_answer
+from scripts.devstack.parts import Part, PostgresPart, Program, ProgramPart, show
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
-from scripts.devstack.postgres.files import CHECKOUT
-from scripts.devstack.postgres.roles import DATABASE, ROLES, RolePasswords, provide
-from scripts.devstack.readiness import answering, has_a_key, is_ok, there_is
-from scripts.devstack.settings import WEB, DatabaseUrls, DevSettings, surroundings
-from scripts.devstack.supervisor import Program, tell
-from scripts.setup.bootstrap import VENV
-from scripts.setup.node_runtime import find_node
-from service.database.url import parse_database_url
+from scripts.devstack.postgres.roles import ROLES, RolePasswords, provide
+from scripts.devstack.settings import DatabaseUrls, DevSettings, surroundings
+from scripts.setup.checkout import CHECKOUT, VENV, WEB
+from scripts.setup.node_runtime import NodeRuntime, find_node
 from service.migrations.runner import upgrade
 
 READY_SECONDS: Final = 120.0
-# Next names an address long before anything answers there, and not the one that Better Auth knows.
+_POLL_SECONDS: Final = 0.05
+# Next prints an address long before it answers there, and not the one that Better Auth uses.
 _NEXT_BANNER: Final = re.compile(
     r"Next\.js \d|- (Local|Network): |Ready in|next\.config\.ts took|Experiments|agentUpgrade"
     r"|turbopackFileSystemCacheForDev"
 )
-# The security log's JSON is for machines; people find it in the log.
+# The security log is JSON for machines. It is in the log file.
 _SECURITY_LINE: Final = re.compile(r'^\{"datetime": ')
-# What the service's process imports.
+# The folders that the service imports from.
 _CODE: Final = (CHECKOUT / "service", CHECKOUT / "keys")
 
 
 class StartError(Exception):
-    """Something failed before all was ready; the message is one line."""
+    """The stack could not start. The message is one line."""
 
 
 class DevRun:
-    """Start everything, say `ready`, keep it running. Cancelling it stops everything in reverse."""
+    """Start everything, print `ready`, keep it running. Cancelling stops everything in reverse."""
 
     def __init__(self, settings: DevSettings, home: DevHome) -> None:
         self._settings = settings
@@ -53,7 +52,7 @@ class DevRun:
         self._parts: dict[str, Part] = {}
 
     async def until_cancelled(self) -> None:
-        """Run the stack. Raises what made its start fail, or what cannot be kept running."""
+        """Run the stack. Raises the error that made a part fail."""
         try:
             urls = await self._database()
             await self._programs(urls)
@@ -68,20 +67,15 @@ class DevRun:
             part.kill()
 
     async def _database(self) -> DatabaseUrls:
-        """Start the embedded server, unless there is a database already."""
+        """Start the embedded server, unless DATABASE_URL names a database."""
         if self._settings.external is not None:
-            _progress("database", "the one that DATABASE_URL names", self._began)
+            _progress("database", "DATABASE_URL", self._began)
             return self._settings.external
         server = await asyncio.to_thread(self._prepare_postgres)
         await self._start(PostgresPart(server, self._home.log("postgres")))
         passwords = RolePasswords(*(self._home.secret(f"{role}-password") for role in ROLES))
         await provide(server.url(), passwords)
-        urls = DatabaseUrls(
-            **{
-                role: parse_database_url(server.url(DATABASE, user=role, password=password))
-                for role, password in passwords.items()
-            }
-        )
+        urls = DatabaseUrls(**passwords.urls(server.url()))
         _progress("database", f"PostgreSQL on port {server.port}", self._began)
         return urls
 
@@ -90,11 +84,11 @@ class DevRun:
             self._home.postgres,
             log=self._home.log("postgres"),
             held=(self._home.lock,),
-            say=lambda line: tell(f"start   {line}"),
+            say=lambda line: show(f"start   {line}"),
         )
 
     async def _programs(self, urls: DatabaseUrls) -> None:
-        """Start web/ and the service side by side, wait until both answer, and say so."""
+        """Start web/ and the service at the same time, and wait until both answer."""
         settings = self._settings
         signer = await provide_signer(self._home.folder) if settings.api_only else None
         self._home.write_operators_environment(settings.operators_environment(self._home, urls))
@@ -111,17 +105,17 @@ class DevRun:
         if settings.front is not None:
             url, authority = settings.front.internal_origin, settings.front.authority
             await self._ready("https", f"{url}{JWKS_PATH}", has_a_key, authority)
-        # After web/: without keys the service would only say, and log, that it is not ready.
+        # After web/, because without keys the service logs that it is not ready.
         await self._ready("service", f"{settings.service_address}/readyz", is_ok)
         self._say_ready()
         if signer is not None:
             origin = settings.web_origin
             token = mint(signer, {**USER, "iss": origin, "aud": origin})
-            for line in instructions(token, settings.service_address):
-                tell(line)
+            for line in _instructions(token, settings.service_address):
+                show(line)
 
     async def _start_front(self, front: HttpsFront) -> None:
-        """Start the proxy, and wait for its authority: the others are to trust it."""
+        """Start the proxy, and wait for its authority, which the other programs need to trust."""
         settings = self._settings
         environment = front.environment(web_port=settings.web_port, port=settings.port)
         program = Program(
@@ -132,19 +126,16 @@ class DevRun:
             log=self._home.log("https"),
         )
         await self._start(self._program(program))
-        await self._until("https", there_is(front.authority), "made no authority")
+        await self._until("https", _exists(front.authority), "created no certificate authority")
 
     def _web(self, urls: DatabaseUrls) -> Program:
         node = find_node(VENV)
         if node is None:
-            raise StartError("no Node to run web/ with; start with ./scripts/dev, or use --api")
+            raise StartError("Node.js is missing; start with ./scripts/dev, or use --api")
         return Program(
             name="web",
-            # Not through npm: it would stand between us and the server, and swallow signals.
-            command=(
-                *(str(node.node), "next.mjs", "dev"),
-                *("-H", "127.0.0.1", "-p", str(self._settings.web_port)),
-            ),
+            # Not through npm, which does not pass signals on to the server.
+            command=next_command(node, self._settings.web_port),
             cwd=WEB,
             environment=node.environment(self._settings.web_environment(self._home, urls)),
             log=self._home.log("web"),
@@ -155,7 +146,7 @@ class DevRun:
         return Program(
             name="service",
             command=(sys.executable, "-m", "service"),
-            # Not the checkout: the service would read its .env, which may be another system's.
+            # Not the checkout: the service would read its .env, which may be for another system.
             cwd=self._home.folder,
             environment=self._settings.service_environment(self._home, urls),
             log=self._home.log("service"),
@@ -176,12 +167,12 @@ class DevRun:
         accept: Callable[[httpx.Response], bool],
         authority: Path | None = None,
     ) -> None:
-        """Wait until the program answers as it should. Raises `StartError` if any has ended."""
-        await self._until(name, answering(url, accept, authority), f"did not answer at {url}")
+        """Wait until the program gives a good answer. Raises `StartError`."""
+        await self._until(name, until_answer(url, accept, authority), f"did not answer at {url}")
         _progress(name, url, self._began)
 
     async def _until(self, name: str, event: Coroutine[Any, Any, None], missing: str) -> None:
-        """Wait for an event while all programs run. Raises `StartError` if one has ended."""
+        """Wait for an event while all parts run. Raises `StartError` if a part ends."""
         probe = asyncio.ensure_future(event)
         ends = {part: asyncio.ensure_future(part.wait()) for part in self._parts.values()}
         events: list[asyncio.Future[Any]] = [probe, *ends.values()]
@@ -191,7 +182,7 @@ class DevRun:
             probe.cancel()
         for part, end in ends.items():
             if end.done():
-                reason = next(reversed(part.last_lines), "it said nothing")
+                reason = next(reversed(part.last_lines), "it wrote nothing")
                 raise StartError(f"{part.name} {end.result()}: {reason}")
         if not probe.done():
             raise StartError(f"{name} {missing} within {READY_SECONDS:.0f} s")
@@ -204,12 +195,12 @@ class DevRun:
             places.insert(0, f"web {settings.web_origin}")
         seconds = time.monotonic() - self._began
         logs = self._home.folder / "logs"
-        tell(f"ready   {'  '.join(places)}  ({seconds:.1f} s; logs in {logs}; Ctrl-C stops)")
+        show(f"ready   {'  '.join(places)}  ({seconds:.1f} s; logs in {logs}; Ctrl-C stops)")
 
     async def _keep_running(self) -> None:
-        """Start again what dies, and the service when its code changes, until cancelled."""
+        """Restart parts that die, and the service when its code changes, until cancelled."""
         url = f"{self._settings.service_address}/livez"
-        code = Code(_CODE, works=lambda: answering(url, is_ok, None))
+        code = Code(_CODE, works=lambda: until_answer(url, is_ok))
         tasks = [asyncio.ensure_future(code.follow())]
         for name, part in self._parts.items():
             keeper = Keeper(part, code if name == "service" else None)
@@ -217,11 +208,39 @@ class DevRun:
         try:
             await asyncio.gather(*tasks)
         finally:
-            # Before anything is stopped: a keeper would start it again.
+            # Before the parts are stopped: a keeper would restart them.
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
 
 
 def _progress(what: str, detail: str, began: float) -> None:
-    tell(f"start   {what}: {detail} … {time.monotonic() - began:.1f} s")
+    show(f"start   {what}: {detail} … {time.monotonic() - began:.1f} s")
+
+
+def next_command(node: NodeRuntime, port: int) -> list[str]:
+    """Return the command that runs web/ in development."""
+    return [str(node.node), "next.mjs", "dev", "-H", "127.0.0.1", "-p", str(port)]
+
+
+def _instructions(token: str, service_origin: str) -> list[str]:
+    """Return lines to copy into another terminal."""
+    bearer = '-H "Authorization: Bearer $TOKEN"'
+    tasks = f"{service_origin}/api/tasks"
+    body = "-H 'Content-Type: application/json' -d '{\"title\": \"Try the API\"}'"
+    minutes = int(LIFETIME.total_seconds()) // 60
+    return [
+        f"a token for {USER['sub']}, valid for {minutes} minutes (mint-token signs others):",
+        "",
+        f"TOKEN={token}",
+        f"curl -sS {bearer} {body} {tasks}",
+        f"curl -sS {bearer} {tasks}",
+        "",
+    ]
+
+
+async def _exists(file: Path) -> None:
+    """Wait until a file exists."""
+    path = anyio.Path(file)
+    while not await path.is_file():  # noqa: ASYNC110 - another program creates it
+        await asyncio.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""What a development stack runs with, from the command line, the environment and `.env`."""
+"""The settings of a development stack, from the command line, the environment and `.env`."""
 
 import os
 from collections.abc import Mapping
@@ -8,7 +8,8 @@ from typing import Final
 
 from scripts.devstack.home import DevHome
 from scripts.devstack.https import HttpsFront
-from scripts.devstack.postgres.files import CHECKOUT, short_hash
+from scripts.devstack.postgres.files import short_hash
+from scripts.setup.checkout import CHECKOUT
 from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
 from service.settings.model import Settings
@@ -16,14 +17,27 @@ from service.settings.reader import SettingsError, read
 from service.settings.types import Port, ServiceDatabaseUrl
 
 DEFAULT_HOME: Final = CHECKOUT / ".dev"
-WEB: Final = CHECKOUT / "web"
-# What any program may need to find its way: never a secret of ours.
+# What any program may need from the environment. None of these is a secret.
 _SURROUNDINGS: Final = (
-    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TERM", "NO_COLOR"),
-    *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "XDG_CACHE_HOME"),
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TMPDIR",
+    "TERM",
+    "NO_COLOR",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "XDG_CACHE_HOME",
 )
-# What web/ and the operators of its keys must agree on, with web/'s defaults.
+# Settings that web/ and the operators' commands must share, with web/'s defaults.
 ISSUER_DEFAULTS: Final[Mapping[str, str]] = {
     "ACCESS_TOKEN_LIFETIME": "15m",
     "SESSION_LIFETIME": "7d",
@@ -31,17 +45,17 @@ ISSUER_DEFAULTS: Final[Mapping[str, str]] = {
     "JWKS_GRACE_PERIOD": "30d",
 }
 _ISSUER_SECRETS: Final = ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")
-# In operators.env: whether the stack's database runs only while the stack does.
+# In operators.env: whether the database is the stack's own and stops with it.
 EMBEDDED: Final = "DEV_EMBEDDED_DATABASE"
 
 
 class UsageError(Exception):
-    """The stack cannot be started as asked; the message is one line that says what to set."""
+    """The stack cannot start with these settings. The message is one line that says what to set."""
 
 
 @dataclass(frozen=True)
 class DatabaseUrls:
-    """One URL for each role. `auth` is None where nobody needs it."""
+    """One URL for each role. `auth` is None if web/ does not run."""
 
     app: DatabaseUrl
     owner: DatabaseUrl
@@ -50,7 +64,7 @@ class DatabaseUrls:
 
 
 class StackSettings(SettingsModel):
-    """The settings of the stack itself; all others are passed on to its programs."""
+    """The stack's own settings. All others are passed on to its programs."""
 
     port: Port = 8000
     web_port: Port = 3000
@@ -65,10 +79,7 @@ class StackSettings(SettingsModel):
     purge_database_url: DatabaseUrl | None = None
 
     def external(self, *, api_only: bool) -> DatabaseUrls | None:
-        """Return the URLs of a database that is there already, if DATABASE_URL names one.
-
-        Raises `UsageError`.
-        """
+        """Return the URLs of the database that DATABASE_URL names, if any. Raises `UsageError`."""
         if self.database_url is None:
             return None
         owner, auth = self.migration_database_url, self.auth_database_url
@@ -86,7 +97,7 @@ class StackSettings(SettingsModel):
 
 @dataclass(frozen=True)
 class DevSettings:
-    """The stack's settings. `environment` has what its programs are passed on, by name."""
+    """The stack's settings. `environment` has the settings for its programs."""
 
     home: Path
     api_only: bool
@@ -98,22 +109,22 @@ class DevSettings:
 
     @property
     def web_address(self) -> str:
-        """Where the web app listens."""
+        """The URL that the web app listens on."""
         return f"http://localhost:{self.web_port}"
 
     @property
     def service_address(self) -> str:
-        """Where the service listens."""
+        """The URL that the service listens on."""
         return f"http://localhost:{self.port}"
 
     @property
     def front(self) -> HttpsFront | None:
-        """The proxy in front of both, where there is one."""
+        """The proxy in front of both, with --https."""
         return None if self.https_port is None else HttpsFront(DevHome(self.home), self.https_port)
 
     @property
     def web_origin(self) -> str:
-        """The web app's origin, which is the tokens' issuer and audience."""
+        """The web app's origin, which is the issuer and audience of tokens."""
         return self.web_address if self.front is None else self.front.app_origin
 
     @property
@@ -123,7 +134,7 @@ class DevSettings:
 
     @property
     def ports(self) -> dict[str, int]:
-        """The ports that the stack listens on, by the settings that choose them."""
+        """The ports that the stack listens on, by the names of their settings."""
         ports = {"PORT": self.port}
         if not self.api_only:
             ports["WEB_PORT"] = self.web_port
@@ -133,20 +144,20 @@ class DevSettings:
 
     @property
     def issuer_settings(self) -> dict[str, str]:
-        """What web/ and the operators of its keys must agree on."""
+        """The settings that web/ and the operators' commands must share."""
         return {
             name: self.environment.get(name, default) for name, default in ISSUER_DEFAULTS.items()
         }
 
     def service_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
-        """Give the service its own settings and nothing else; empty means not set."""
+        """Return the environment of the service: only its own settings. Empty means not set."""
         settings = self._service_settings(home, urls)
         return {**surroundings(), "PYTHONUNBUFFERED": "1", **settings}
 
     def _service_settings(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
         own = Settings.names()
         wanted = {name: value for name, value in self.environment.items() if name in own}
-        # What belongs to another issuer or to another database must not reach into this stack.
+        # Settings for another issuer or another database must not affect this stack.
         ours = {
             "ENVIRONMENT": "development",
             "HOST": "127.0.0.1",
@@ -156,7 +167,7 @@ class DevSettings:
             "DATABASE_URL": urls.app.setting,
             "DIRECT_DATABASE_URL": wanted.get("DIRECT_DATABASE_URL", "") if self.external else "",
             "JWKS_URL": (home.folder / "jwks.json").as_uri() if self.api_only else "",
-            # Without web/ there is no Better Auth to ask.
+            # Without web/ there is no Better Auth.
             "ACCOUNT_API": "false" if self.api_only else wanted.get("ACCOUNT_API", ""),
             "JWT_ISSUER": "",
             "JWT_AUDIENCE": "",
@@ -165,7 +176,7 @@ class DevSettings:
         return {**wanted, **ours}
 
     def web_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
-        """Give web/ its own settings and nothing else."""
+        """Return the environment of web/: only its own settings."""
         ours = {
             "AUTH_DATABASE_URL": _text(urls.auth),
             "BETTER_AUTH_URL": self.web_origin,
@@ -177,12 +188,12 @@ class DevSettings:
         if self.front is not None:
             ours |= self.front.trusting(surroundings())
         if self.home != DEFAULT_HOME:
-            # `next dev` locks its folder, and another stack may be running in this checkout.
+            # `next dev` locks its folder, which another stack in this checkout may use.
             ours["NEXT_DIST_DIR"] = f".next-{short_hash(self.home)}"
         return {**surroundings(), **ours}
 
     def operators_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
-        """Give the operators' commands what they work on: `./scripts/ops` runs them so."""
+        """Return the environment in which `./scripts/ops` runs the operators' commands."""
         common = {
             EMBEDDED: "" if self.external else "true",
             **self._service_settings(home, urls),
@@ -197,7 +208,7 @@ class DevSettings:
 
     @property
     def _behind_https(self) -> dict[str, str]:
-        """Say to the service what is in front of it, and how it reaches the issuer through it."""
+        """The service's settings for the proxy, through which it also reaches the issuer."""
         if self.front is None:
             return {"BETTER_AUTH_INTERNAL_URL": ""}
         return {
@@ -208,7 +219,7 @@ class DevSettings:
         }
 
     def _issuer_secrets(self, home: DevHome) -> dict[str, str]:
-        """Give Better Auth's secrets; they go with the database, whose keys they encrypt."""
+        """Return Better Auth's secrets. They belong to the database, whose keys they encrypt."""
         given = {name: self.environment.get(name, "") for name in _ISSUER_SECRETS}
         if self.external and any(given.values()):
             return given
@@ -216,16 +227,16 @@ class DevSettings:
 
 
 def surroundings() -> dict[str, str]:
-    """Give what any program may need to find its way."""
+    """Return the variables that any program may need."""
     return {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
 
 
 def read_settings(
     *, home: Path, api_only: bool, https: bool = False, dotenv: Path = Path(".env")
 ) -> DevSettings:
-    """Read the settings; raises `UsageError`."""
+    """Read the settings. Raises `UsageError`."""
     if https and api_only:
-        raise UsageError("--https puts a proxy before web/ and the service; leave --api away")
+        raise UsageError("--https cannot be combined with --api, which does not run web/")
     names = [*Settings.names(), *ISSUER_DEFAULTS, *_ISSUER_SECRETS, "PINNED_KEYS"]
     try:
         reading = read({*names, *StackSettings.names()}, dotenv=dotenv)
@@ -244,7 +255,7 @@ def read_settings(
     taken: dict[int, str] = {}
     for name, port in {"WEB_PORT": settings.web_port, **settings.ports}.items():
         if port in taken:
-            raise UsageError(f"{name} and {taken[port]} are both {port}; give them different ports")
+            raise UsageError(f"{name} and {taken[port]} are both {port}; set different ports")
         taken[port] = name
     return settings
 

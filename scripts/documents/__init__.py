@@ -1,1 +1,1 @@
-"""Programs that write documents from the code."""
+"""Programs that generate documents from the code."""

@@ -1,8 +1,8 @@
-"""Write the service's OpenAPI document and the types that web/ has of it.
+"""Write the service's OpenAPI document, and the TypeScript types of web/ for it.
 
     python -m scripts.documents.openapi
 
-Writes docs/openapi.json and web/lib/service.ts; a test fails where either is out of date.
+Writes docs/openapi.json and web/lib/service.ts; a test fails if either is out of date.
 Exit codes: 0 done, 1 failed.
 """
 
@@ -16,33 +16,33 @@ from typing import Any, Final
 
 import httpx
 
-from scripts.setup.bootstrap import ROOT, VENV, WEB
+from scripts.operations.exit_codes import DONE, fail
+from scripts.setup.checkout import CHECKOUT, VENV, WEB
 from scripts.setup.node_runtime import find_node
 from service.app import create_app
 from service.settings.model import Settings
 
-DOCUMENT: Final = ROOT / "docs" / "openapi.json"
+DOCUMENT: Final = CHECKOUT / "docs" / "openapi.json"
 TYPES: Final = WEB / "lib" / "service.ts"
 
 
 class GenerateError(Exception):
-    """The types could not be generated; the message is one line."""
+    """The types could not be generated. The message is one line."""
 
 
 def main() -> int:
-    """Write both; give the exit code."""
+    """Write both, and return the exit code."""
     DOCUMENT.write_text(render(asyncio.run(read_document())), encoding="utf-8")
     try:
         generate_types(TYPES)
     except GenerateError as error:
-        print(f"scripts.documents.openapi: {error}", file=sys.stderr)
-        return 1
-    print(f"wrote {DOCUMENT.relative_to(ROOT)} and {TYPES.relative_to(ROOT)}")
-    return 0
+        return fail("scripts.documents.openapi", error)
+    print(f"wrote {DOCUMENT.relative_to(CHECKOUT)} and {TYPES.relative_to(CHECKOUT)}")
+    return DONE
 
 
 async def read_document() -> dict[str, Any]:
-    """Ask the service for its document; nothing of it depends on settings or on a database."""
+    """Return the service's document. It does not depend on settings or a database."""
     settings = Settings(
         environment="development",
         database_url="postgresql://app@127.0.0.1/none",
@@ -55,19 +55,19 @@ async def read_document() -> dict[str, Any]:
 
 
 def render(document: dict[str, Any]) -> str:
-    """Write a document as it is kept."""
+    """Return a document as the text of its file."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def generate_types(target: Path) -> None:
-    """Generate the types from the kept document. Raises `GenerateError`."""
+    """Generate the types from the document's file. Raises `GenerateError`."""
     node = find_node(VENV)
     if node is None:
-        raise GenerateError("Node.js is needed for the types of web/; run ./scripts/test once")
+        raise GenerateError("the types of web/ need Node.js; run ./scripts/test once to install it")
     program = WEB / "node_modules" / "openapi-typescript" / "bin" / "cli.js"
     command = [str(node.node), str(program), str(DOCUMENT), "--output", str(target)]
     done = subprocess.run(
-        # A member with a default may be left out of a request.
+        # A member with a default is optional in a request.
         [*command, "--immutable", "--alphabetize", "--default-non-nullable=false"],
         cwd=WEB,
         env=node.environment(os.environ),

@@ -20,14 +20,14 @@ from scripts.operations.migrate import MigrateSettings
 from scripts.operations.purge import PurgeSettings
 from scripts.operations.revoke_tokens import RevokeSettings
 from scripts.operations.rotate_keys.target import RotationSettings
-from scripts.setup.bootstrap import ROOT, WEB
+from scripts.setup.checkout import CHECKOUT, WEB
 from service.settings.base import SettingsModel, shown
 from service.settings.model import Settings
 from service.settings.renamed import RENAMED
 
-DOCUMENT: Final = ROOT / "docs" / "settings.md"
-EXAMPLE: Final = ROOT / ".env.example"
-COMPOSE: Final = ROOT / "docker-compose.yml"
+DOCUMENT: Final = CHECKOUT / "docs" / "settings.md"
+EXAMPLE: Final = CHECKOUT / ".env.example"
+COMPOSE: Final = CHECKOUT / "docker-compose.yml"
 MODELS: Final[Mapping[str, type[SettingsModel]]] = {
     "service": Settings,
     "`rotate-keys`": RotationSettings,
@@ -38,10 +38,10 @@ MODELS: Final[Mapping[str, type[SettingsModel]]] = {
     "`./scripts/dev`": StackSettings,
 }
 _WIDTH: Final = 100
-_SERVICE, _OPERATORS, _WEB, _STACKS = (
-    *("The service", "Operators' commands", "web/"),
-    "./scripts/dev and docker-compose.yml",
-)
+_SERVICE: Final = "The service"
+_OPERATORS: Final = "Operators' commands"
+_WEB: Final = "web/"
+_STACKS: Final = "./scripts/dev and docker-compose.yml"
 _INTRODUCTION: Final = """\
 # Settings
 
@@ -86,7 +86,7 @@ def main() -> int:
     sections = read_sections()
     DOCUMENT.write_text(render_document(sections), encoding="utf-8")
     EXAMPLE.write_text(render_example(sections), encoding="utf-8")
-    print(f"wrote {DOCUMENT.relative_to(ROOT)} and {EXAMPLE.relative_to(ROOT)}")
+    print(f"wrote {DOCUMENT.relative_to(CHECKOUT)} and {EXAMPLE.relative_to(CHECKOUT)}")
     return 0
 
 

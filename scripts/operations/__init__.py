@@ -1,1 +1,1 @@
-"""The operators' commands: all that an image needs."""
+"""The operators' commands. Production images contain this package and no other of `scripts`."""

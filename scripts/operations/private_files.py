@@ -1,4 +1,4 @@
-"""Files that nobody but their owner may read: secrets, logs, and the folders that hold them."""
+"""Files and folders that only their owner can read: secrets, logs, and where they are kept."""
 
 import os
 import secrets
@@ -11,7 +11,7 @@ PRIVATE_FOLDER: Final = 0o700
 
 
 def make_private_folder(folder: Path, mode: int = PRIVATE_FOLDER) -> Path:
-    """Create `folder` where it is missing; the mode of a folder that was there stays as it is."""
+    """Create `folder` if it is missing. An existing folder keeps its mode."""
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
@@ -20,13 +20,27 @@ def make_private_folder(folder: Path, mode: int = PRIVATE_FOLDER) -> Path:
     return folder
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write `text` whole or not at all; at no time can another user read it."""
-    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.unfinished")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+def create_private(path: Path, text: str) -> None:
+    """Create a private file with `text`, on disk when this returns. Raises `OSError`.
+
+    An existing file, or a symbolic link in its place, is an error and is left alone.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write `text` atomically; other users can never read the file."""
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.unfinished")
+    create_private(unfinished, text)
+    try:
         unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
@@ -34,7 +48,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_or_create(path: Path, make: Callable[[], str]) -> str:
-    """Give what the file says; where there is none, let `make` say it once and for all."""
+    """Return the text of a file. If it is missing, create it with what `make` returns."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
@@ -46,9 +60,8 @@ def read_or_create(path: Path, make: Callable[[], str]) -> str:
 def open_log(path: Path, *, append: bool = False) -> int:
     """Open a private log file for writing and return its descriptor; the caller closes it.
 
-    The file is created where it is missing, and emptied unless `append` is set.
-
-    A symbolic link in its place is refused (`OSError`): it would be somebody else's file.
+    The file is created if it is missing, and emptied unless `append` is set. A symbolic link in its
+    place is refused (`OSError`): the log would be written to another user's file.
     """
     make_private_folder(path.parent)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -56,12 +69,12 @@ def open_log(path: Path, *, append: bool = False) -> int:
 
 
 def last_line(path: Path) -> str:
-    """Return the last line of a text file that is not blank, or '' where there is none."""
+    """Return the last line of a text file that is not blank, or '' if there is none."""
     return next(iter(last_lines(path, 1)), "")
 
 
 def last_lines(path: Path, count: int, *, limit: int = 8192) -> list[str]:
-    """Return the last lines of a text file that are not blank, from its last `limit` bytes."""
+    """Return the last `count` lines that are not blank, from the last `limit` bytes of a file."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - limit))

@@ -1,13 +1,13 @@
-"""Remove for good what nobody can want any more.
+"""Permanently delete rows that are no longer needed.
 
-    purge             show how much would be removed
-    purge --execute   remove it
+    purge             show how many rows would be deleted
+    purge --execute   delete them
 
-Tasks that were deleted over 30 days ago can no longer be restored, replies kept under an
-Idempotency-Key are given again for 24 hours, and a revocation is kept for the lifetime of a session
-and two days more, counted from the last token that it refused.
-With AUTH_DATABASE_URL set, Better Auth's expired sessions go, too. Connects as PURGE_DATABASE_URL
-(a role that is given nothing but these rows), from the environment or .env.
+Deletes tasks that were deleted over 30 days ago (they can no longer be restored), replies stored
+under an Idempotency-Key over 24 hours ago, and revocations after the lifetime of a session plus two
+days, counted from the last token that each refused.
+If AUTH_DATABASE_URL is set, Better Auth's expired sessions are deleted, too. Connects as
+PURGE_DATABASE_URL (a role that can see these rows only), from the environment or .env.
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do.
 """
 
@@ -32,19 +32,18 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from scripts.operations.commands import DONE, FAILED, NOTHING_DUE, USAGE, Parser, UsageError, load
+from scripts.operations.commands import ONLY_SHOWN, Parser, UsageError, load
+from scripts.operations.exit_codes import DONE, NOTHING_DUE, USAGE, fail
+from service.database.command_connection import DatabaseError, connect
 from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
 from service.tasks.functions import REPLAYABLE, RESTORABLE
 from service.tasks.table import idempotency_keys, tasks
 
-# Short transactions: nobody waits for a long one, and one that is cut off loses little.
+# Short transactions block others only briefly, and an interrupted run loses little.
 BATCH: Final = 5_000
-_CONNECT_SECONDS: Final = 10
 _revocations: Final = Table(
     "token_revocations",
     MetaData(schema="public"),
@@ -53,7 +52,7 @@ _revocations: Final = Table(
     Column("refused_at", DateTime(timezone=True)),
     Column("session_lifetime", Interval),
 )
-# Better Auth's, in the schema that its role works in.
+# Better Auth's table, in the schema of its role.
 _sessions: Final = Table(
     "session",
     MetaData(),
@@ -67,7 +66,7 @@ _OURS: Final[_Due] = {
         idempotency_keys,
         idempotency_keys.c.created_at < func.now() - REPLAYABLE,
     ),
-    # No token lives for two days.
+    # Two days is longer than any token lives.
     "token_revocations": (
         _revocations,
         func.greatest(_revocations.c.at, _revocations.c.refused_at)
@@ -80,7 +79,7 @@ _BETTER_AUTHS: Final[_Due] = {
 
 
 class PurgeSettings(SettingsModel):
-    """Where to connect."""
+    """The databases to purge."""
 
     purge_database_url: DatabaseUrl
     """PostgreSQL as role `purge`, for `purge`. The role reaches only rows that can no longer be
@@ -89,14 +88,12 @@ class PurgeSettings(SettingsModel):
     auth_database_url: DatabaseUrl | None = None
 
 
-class PurgeError(Exception):
-    """The purge did not come to its end; the message is one line."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
+    """Run the command and return its exit code."""
     parser = Parser("purge", __doc__)
-    parser.add_argument("--execute", action="store_true", help="remove; without it, only show")
+    parser.add_argument(
+        "--execute", action="store_true", help="delete the rows (default: only count them)"
+    )
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     arguments = parser.parse_args(argv)
     try:
@@ -107,36 +104,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             url = settings.auth_database_url
             counts |= asyncio.run(_purge(url, _BETTER_AUTHS, execute=arguments.execute))
     except UsageError as error:
-        print(f"purge: {error}", file=sys.stderr)
-        return USAGE
-    except PurgeError as error:
-        print(f"purge: {error}", file=sys.stderr)
-        return FAILED
+        return fail("purge", error, USAGE)
+    except DatabaseError as error:
+        return fail("purge", error)
     if arguments.json:
         print(json.dumps({"executed": arguments.execute, **counts}))
     else:
-        _tell(counts, executed=arguments.execute)
+        _report(counts, executed=arguments.execute)
     return DONE if any(counts.values()) else NOTHING_DUE
 
 
 async def _purge(url: DatabaseUrl, what: _Due, *, execute: bool) -> dict[str, int]:
-    engine = create_async_engine(
-        url.url,
-        poolclass=NullPool,
-        hide_parameters=True,
-        connect_args={**url.connect_args(), "timeout": _CONNECT_SECONDS},
-    )
     work = _remove if execute else _count
-    try:
-        async with engine.connect() as connection:
-            return {name: await work(connection, name, *due) for name, due in what.items()}
-    except DBAPIError as error:
-        # The first line of what the server says; SQL and parameters stay out of it.
-        raise PurgeError(str(error.orig).partition("\n")[0].rpartition(">: ")[2]) from error
-    except (OSError, TimeoutError) as error:
-        raise PurgeError(f"cannot reach the database ({type(error).__name__})") from error
-    finally:
-        await engine.dispose()
+    async with connect(url) as connection:
+        return {name: await work(connection, name, *due) for name, due in what.items()}
 
 
 async def _count(
@@ -158,16 +139,16 @@ async def _remove(
         removed += done
         if done < BATCH:
             return removed
-        print(f"purge: {removed} {name} removed, more to come", file=sys.stderr)
+        print(f"purge: {removed} {name} removed so far", file=sys.stderr)
 
 
-def _tell(counts: Mapping[str, int], *, executed: bool) -> None:
+def _report(counts: Mapping[str, int], *, executed: bool) -> None:
     for name, number in counts.items():
         print(f"{'removed' if executed else 'due'}  {number} {name}")
     if not any(counts.values()):
         print("purge: nothing is due", file=sys.stderr)
     elif not executed:
-        print("purge: nothing was changed; add --execute to remove", file=sys.stderr)
+        print(f"purge: {ONLY_SHOWN}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Long proofs and measurements of the running system."""
+"""Proofs: programs that try the running system under load, and fail if a promise is broken."""

@@ -1,4 +1,4 @@
-"""The application in this process: started and stopped as a server would, called over httpx."""
+"""Run the application in this process: start and stop it like a server, and call it with httpx."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message
 
 @asynccontextmanager
 async def running(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the application's start-up and shutdown around a client of it.
+    """Start the application, yield a client for it, and shut it down.
 
     Raises `RuntimeError` if it does not start.
     """
@@ -22,7 +22,7 @@ async def running(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
     started = await from_app.get()
     if started["type"] != "lifespan.startup.complete":
         raise RuntimeError(started.get("message", "the application did not start"))
-    # As over a real connection, an error that was answered with a 500 is only that.
+    # As over a real connection, an unexpected error is a response with status 500.
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:

@@ -1,14 +1,14 @@
-"""Prove under load that no user meets another's tasks.
+"""Prove under load that no user gets another user's tasks.
 
     python -m scripts.proofs.isolation [--requests N] [--users N] [--pool N] [--pooler] [--json]
 
-Many users list, search, read, write and delete at once, over very few connections to the database;
-every answer is looked through for what is not theirs. With --pooler, PgBouncer in transaction mode
-stands between, with one connection to the server. Everything runs in this process and on loopback.
-Exit codes: 0 no user met another's tasks, 1 one did or it could not be tried, 2 usage.
+Many users list, search, read, write and delete at the same time, over very few connections to the
+database. Every response is checked for tasks of other users. With --pooler, connections go through
+PgBouncer in transaction mode, with one connection to the server. Everything runs in this process
+and on loopback.
+Exit codes: 0 no user got another user's tasks, 1 one did or the proof failed, 2 usage.
 """
 
-import argparse
 import asyncio
 import json
 import random
@@ -26,11 +26,13 @@ import httpx
 
 from better_auth_keys import Signer
 from scripts.devstack.postgres.embedded import EmbeddedPostgres, PostgresError
-from scripts.devstack.postgres.roles import DATABASE, RolePasswords, provide, url_as
+from scripts.devstack.postgres.roles import RolePasswords, provide
+from scripts.operations.commands import Parser
+from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.in_process import running
 from scripts.proofs.pgbouncer import PgbouncerError, pgbouncer
 from service.app import create_app
-from service.database.url import parse_database_url
+from service.database.command_connection import DatabaseError
 from service.migrations.runner import upgrade
 from service.settings.model import Settings
 
@@ -42,12 +44,12 @@ _SAY_EVERY: Final = 10_000
 
 
 class LeakError(Exception):
-    """A user got what is not theirs, or not what is; the message is one line."""
+    """A user got another user's task, or did not get their own. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """How much is tried."""
+    """The size of the load."""
 
     requests: int
     users: int
@@ -56,7 +58,7 @@ class Load:
 
 @dataclass
 class User:
-    """One user: their headers, and what they have."""
+    """One user: their headers, and the titles of their tasks by id."""
 
     name: str
     headers: dict[str, str]
@@ -69,7 +71,7 @@ async def prove(
     *,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Counter[str]:
-    """Send the load to a service on the database; give how many requests of each kind there were.
+    """Send the load to a service on the database, and return the number of requests by kind.
 
     Raises `LeakError`.
     """
@@ -84,11 +86,11 @@ async def prove(
             database_pool_size=load.pool,
             better_auth_url=ORIGIN,
             jwks_url=jwks.as_uri(),
-            # It is isolation that is tried here, and not how long people wait.
+            # This proves isolation. How long requests wait does not matter.
             request_seconds=60,
         )
         async with running(create_app(settings)) as client:
-            # Users of this run alone: the database may have been used before.
+            # New users, because the database may have been used before.
             run = secrets.token_hex(4)
             users = [_user(signer, f"user-{run}-{n:04}") for n in range(load.users)]
             return await _Run(client, users, load, say).all()
@@ -108,7 +110,7 @@ class _Run:
         self._began = time.monotonic()
 
     async def all(self) -> Counter[str]:
-        # Each user is one task's alone, so that what they have is known at any moment.
+        # Only one asyncio task works for a user, so it always knows what the user has.
         shares = (self._users[number::_AT_ONCE] for number in range(_AT_ONCE))
         tasks = [asyncio.create_task(self._work(share)) for share in shares]
         try:
@@ -131,7 +133,7 @@ class _Run:
         total = self._sent.total()
         if total % _SAY_EVERY == 0:
             rate = total / (time.monotonic() - self._began)
-            self._say(f"{total} requests, {rate:.0f} a second")
+            self._say(f"{total} requests, {rate:.0f} per second")
         mine = self._chance.choice([*user.own]) if user.own else ""
         match kind:
             case "list" | "search":
@@ -170,7 +172,9 @@ class _Run:
 
     def _same(self, user: User, seen: dict[str, str]) -> None:
         if seen != user.own:
-            raise LeakError(f"{user.name} has {len(user.own)} tasks and saw {len(seen)} others")
+            raise LeakError(
+                f"{user.name} has {len(user.own)} tasks, but got {len(seen)} different ones"
+            )
 
 
 def _user(signer: Signer, name: str) -> User:
@@ -180,16 +184,12 @@ def _user(signer: Signer, name: str) -> User:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
-        "scripts.proofs.isolation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Run the command and return its exit code."""
+    parser = Parser("scripts.proofs.isolation", __doc__)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--users", type=int, default=200)
-    parser.add_argument("--pool", type=int, default=2, help="connections of the service")
-    parser.add_argument("--pooler", action="store_true", help="with PgBouncer in between")
+    parser.add_argument("--pool", type=int, default=2, help="the service's database connections")
+    parser.add_argument("--pooler", action="store_true", help="connect through PgBouncer")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     arguments = parser.parse_args(argv)
     load = Load(arguments.requests, arguments.users, arguments.pool)
@@ -197,26 +197,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with EmbeddedPostgres.ephemeral(say=_say) as server:
             sent = asyncio.run(_on_server(server, load, pooler=arguments.pooler))
-    except (LeakError, PostgresError, PgbouncerError) as error:
-        print(f"scripts.proofs.isolation: {error}", file=sys.stderr)
-        return 1
+    except (LeakError, PostgresError, PgbouncerError, DatabaseError) as error:
+        return fail("scripts.proofs.isolation", error)
     seconds = time.monotonic() - began
     if arguments.json:
         print(json.dumps({"requests": sent, "users": load.users, "cross_reads": 0}))
     else:
         print(f"{sent.total()} requests of {load.users} users in {seconds:.0f} s, no cross-read:")
         print(", ".join(f"{number} {kind}" for kind, number in sent.most_common()))
-    return 0
+    return DONE
 
 
 async def _on_server(server: EmbeddedPostgres, load: Load, *, pooler: bool) -> Counter[str]:
     passwords = RolePasswords()
     await provide(server.url(), passwords)
-    owner, app = (
-        url_as(server.url(), user=role, password=password, database=DATABASE)
-        for role, password in passwords.items()[:2]
-    )
-    await upgrade(parse_database_url(owner))
+    urls = passwords.urls(server.url())
+    await upgrade(urls["owner"])
+    app = urls["app"].setting
     if not pooler:
         return await prove(app, load, say=_say)
     with pgbouncer(server.port, user="app", password=passwords.app, connections=1) as port:

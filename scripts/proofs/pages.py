@@ -1,16 +1,16 @@
-"""Measure whether deep and filtered pages cost what the first page costs.
+"""Prove that deep and filtered pages take about as long as the first page.
 
     python -m scripts.proofs.pages [--tasks N] [--others N] [--related] [--json]
 
-One user has a million tasks among five million. For each sort and each filter that matches about
-1.2 % of them, the first page (of 50) and the 1,000th page (of 10) are read over HTTP and compared
-with the unfiltered first page of the same size, in turns. Columns are independent of each other;
-with --related they depend on each other as in life (done tasks are old, changes come after
-creation), which no index can foresee. Everything runs in this process and on loopback.
-Exit codes: 0 within bounds, 1 not, 2 usage.
+One user has one million of five million tasks. For each sort, and for filters that match about 1.2
+% of the user's tasks, this reads the first page (of 50) and the 1,000th page (of 10) over HTTP, in
+turns with the unfiltered first page of the same size, and compares the times. Columns are
+independent of each other. With --related they correlate as in real data (completed tasks are old,
+changes come after creation), which no index can foresee. Everything runs in this process and on
+loopback.
+Exit codes: 0 within the limits, 1 not, 2 usage.
 """
 
-import argparse
 import asyncio
 import json
 import statistics
@@ -28,7 +28,9 @@ from sqlalchemy.pool import NullPool
 
 from better_auth_keys import Signer
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
-from scripts.devstack.postgres.roles import DATABASE, RolePasswords, provide, url_as
+from scripts.devstack.postgres.roles import DATABASE, RolePasswords, provide
+from scripts.operations.commands import Parser
+from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.database.url import parse_database_url
@@ -48,7 +50,7 @@ _THOUSAND_PAGES: Final = 10_000
 _NOW: Final = datetime(2030, 1, 1, tzinfo=UTC)
 _DAYS: Final = 1000
 _PART: Final = 0.0125
-"""Of the tasks, that a filter matches."""
+"""The part of the tasks that a filter matches."""
 
 _INDEPENDENT: Final = f"""
 INSERT INTO tasks (owner_id, id, title, description, completed, priority, due_at, created_at,
@@ -63,7 +65,7 @@ SELECT CASE WHEN n <= $1 THEN '{OWNER}' ELSE 'other-' || n % 400 END, gen_random
        $3::timestamptz - random() * interval '{_DAYS} days',
        1
 FROM generate_series(1, $2) AS n
-"""  # noqa: S608 - made of the constants above
+"""  # noqa: S608 - built from the constants above
 _RELATED: Final = f"""
 INSERT INTO tasks (owner_id, id, title, description, completed, priority, due_at, created_at,
                    updated_at, version)
@@ -78,25 +80,20 @@ SELECT CASE WHEN n <= $1 THEN '{OWNER}' ELSE 'other-' || n % 400 END, gen_random
        1
 FROM generate_series(1, $2) AS n, LATERAL (SELECT random() + n * 0 AS age) AS a,
      LATERAL (SELECT $3::timestamptz - age * interval '{_DAYS} days' AS created_at) AS c
-"""  # noqa: S608 - likewise
+"""  # noqa: S608 - built from the constants above
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
-        "scripts.proofs.pages",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--tasks", type=int, default=1_000_000, help="of the one user")
-    parser.add_argument("--others", type=int, default=4_000_000, help="of 400 others")
-    parser.add_argument("--related", action="store_true", help="columns depend on each other")
+    """Run the command and return its exit code."""
+    parser = Parser("scripts.proofs.pages", __doc__)
+    parser.add_argument("--tasks", type=int, default=1_000_000, help="the tasks of the user")
+    parser.add_argument("--others", type=int, default=4_000_000, help="the tasks of 400 others")
+    parser.add_argument("--related", action="store_true", help="columns correlate")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     arguments = parser.parse_args(argv)
     if arguments.tasks * _PART < _THOUSAND_PAGES:
-        parser.error(
-            f"--tasks: {_THOUSAND_PAGES / _PART:.0f} at least, for 1,000 pages of each filter"
-        )
+        least = f"{_THOUSAND_PAGES / _PART:.0f}"
+        parser.error(f"--tasks must be at least {least}, for 1,000 pages of each filter")
     with EmbeddedPostgres.ephemeral(say=_say) as server:
         measured = asyncio.run(
             _measure(server, arguments.tasks, arguments.others, related=arguments.related)
@@ -104,14 +101,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         print(json.dumps(measured, indent=2))
     else:
-        _tell(measured)
-    # No index answers a search: it reads the texts, and has a bound of its own.
+        _print_table(measured)
+    # A search reads the texts, not an index. It has its own limit.
     worst = max(row["ratio"] for row in measured["pages"] if row["filter"] != "q")
     slow = measured["search_ms"] > SEARCH_MILLISECONDS
     if worst > MAX_RATIO or slow:
-        print(f"scripts.proofs.pages: over its bound (worst ratio {worst:.2f})", file=sys.stderr)
-        return 1
-    return 0
+        return fail("scripts.proofs.pages", f"over the limit (the worst ratio is {worst:.2f})")
+    return DONE
 
 
 async def _measure(
@@ -119,11 +115,8 @@ async def _measure(
 ) -> dict[str, Any]:
     passwords = RolePasswords()
     await provide(server.url(), passwords)
-    urls = {
-        role: url_as(server.url(), user=role, password=password, database=DATABASE)
-        for role, password in passwords.items()
-    }
-    await upgrade(parse_database_url(urls["owner"]))
+    urls = passwords.urls(server.url())
+    await upgrade(urls["owner"])
     superuser = parse_database_url(server.url()).url.set(database=DATABASE)
     engine = create_async_engine(superuser, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     async with engine.connect() as admin:
@@ -136,7 +129,7 @@ async def _measure(
         settings = Settings(
             environment="development",
             rate_limits="tasks=1000000/second",
-            database_url=urls["app"],
+            database_url=urls["app"].setting,
             better_auth_url=ORIGIN,
             jwks_url=jwks.as_uri(),
         )
@@ -152,31 +145,31 @@ async def _measure(
 
 async def _fill(admin: AsyncConnection, own: int, others: int, *, related: bool) -> None:
     began = time.monotonic()
-    _say(f"making {own + others} tasks …")
+    _say(f"creating {own + others} tasks …")
     await admin.exec_driver_sql("SELECT setseed(0.5)")
     statement = _RELATED if related else _INDEPENDENT
     await admin.exec_driver_sql(statement, (own, own + others, _NOW))
     searched = _INDEPENDENT.replace(f"'{OWNER}'", f"'{SEARCHER}'")
     await admin.exec_driver_sql(searched, (SEARCH_TASKS, SEARCH_TASKS, _NOW))
-    # Until every page is known to be visible to all, as autovacuum has it in time: pages that were
-    # written while it looked are left to the next turn.
+    # Repeat until every page is marked as visible to all, as autovacuum would do in time. One run
+    # leaves out the pages that are written while it runs.
     while True:
         await admin.exec_driver_sql("VACUUM ANALYZE tasks")
         part = "SELECT relallvisible >= 0.999 * relpages FROM pg_class WHERE relname = 'tasks'"
         if (await admin.exec_driver_sql(part)).scalar_one():
             break
-    _say(f"made in {time.monotonic() - began:.0f} s")
+    _say(f"created in {time.monotonic() - began:.0f} s")
 
 
 async def _filters(admin: AsyncConnection) -> dict[str, dict[str, str]]:
-    """Give filters that each match about the same part of the one user's tasks."""
+    """Return filters that each match about the same part of the user's tasks."""
     bounds = (
         "SELECT percentile_disc($1::float8) WITHIN GROUP (ORDER BY due_at),"
         "       percentile_disc(1 - $1::float8) WITHIN GROUP (ORDER BY due_at),"
         "       percentile_disc(1 - $2::float8) WITHIN GROUP (ORDER BY updated_at)"
         " FROM tasks WHERE owner_id = $3"
     )
-    # Four in five have a date, so it takes a larger part of the dates for the same of the tasks.
+    # Four in five tasks have a date, so the same number of tasks is a larger part of the dates.
     row = (await admin.exec_driver_sql(bounds, (_PART / 0.8, _PART, OWNER))).one()
     early, late, recent = (moment.isoformat() for moment in row)
     return {
@@ -194,7 +187,7 @@ async def _filters(admin: AsyncConnection) -> dict[str, dict[str, str]]:
 async def _pages(
     client: httpx.AsyncClient, named: Mapping[str, Mapping[str, str]]
 ) -> list[dict[str, Any]]:
-    """Give a row for each sort, filter and page, with its time and its ratio to the baseline."""
+    """Return a row for each sort, filter and page, with its time and its ratio to the baseline."""
     rows = []
     for sort in get_args(Sort):
         for name, filters in named.items():
@@ -217,20 +210,20 @@ async def _pages(
 
 
 async def _thousandth(client: httpx.AsyncClient, query: Mapping[str, str]) -> str:
-    """Give the cursor of the 1,000th page of 10: behind 9,990 tasks."""
+    """Return the cursor of the 1,000th page of 10, which is after 9,990 tasks."""
     cursor: dict[str, str] = {}
     for limit in (*[100] * 99, 90):
         page = (await _get(client, {**query, **cursor, "limit": str(limit)})).json()
         cursor = {"cursor": page["next_cursor"]}
         if len(page["items"]) != limit:
-            raise AssertionError("a filter matches fewer tasks than were to be paged through")
+            raise AssertionError("a filter matches too few tasks for 1,000 pages")
     return cursor["cursor"]
 
 
 async def _compare(
     client: httpx.AsyncClient, query: Mapping[str, str], baseline: Mapping[str, str]
 ) -> tuple[float, float]:
-    """Give the median times of both, in seconds, asked in turns."""
+    """Return the median times of both queries in seconds, measured in turns."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(_ROUNDS):
         for asked, taken in zip((query, baseline), times, strict=True):
@@ -252,7 +245,7 @@ def _headers(signer: Signer, subject: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {signer.mint(claims)}"}
 
 
-def _tell(measured: Mapping[str, Any]) -> None:
+def _print_table(measured: Mapping[str, Any]) -> None:
     print("| filter | page | " + " | ".join(get_args(Sort)) + " |")
     print("|---|---|" + "---|" * len(get_args(Sort)))
     for name in dict.fromkeys(row["filter"] for row in measured["pages"]):

@@ -1,8 +1,7 @@
-"""PgBouncer in transaction mode in front of a PostgreSQL server, for proofs."""
+"""Run PgBouncer in transaction mode in front of a PostgreSQL server, for proofs."""
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,31 +11,31 @@ from pathlib import Path
 from typing import Final
 
 from scripts.devstack.leash import leashed
+from scripts.devstack.network import accepts, free_ports
 from scripts.devstack.postgres.cluster import let_go
 from scripts.devstack.postgres.files import give, make_temporary_base, server_account
 from scripts.operations.private_files import last_line, open_log, write_private
 
-# Debian installs it where only root looks.
+# Debian installs it in a folder that is in the PATH of root only.
 _PLACES: Final = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
 _START_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.02
 
 
 class PgbouncerError(Exception):
-    """It cannot be used; the message is one line."""
+    """PgBouncer cannot be used. The message is one line."""
 
 
 def find_pgbouncer() -> str | None:
-    """Give the program, if it is installed."""
+    """Return the path of the program, or None if it is not installed."""
     return shutil.which("pgbouncer", path=os.pathsep.join((os.environ.get("PATH", ""), *_PLACES)))
 
 
 @contextmanager
 def pgbouncer(server_port: int, *, user: str, password: str, connections: int) -> Iterator[int]:
-    """Run it in front of the server on 127.0.0.1 for one role; give its port.
+    """Run PgBouncer in front of a server on 127.0.0.1 for one role, and yield its port.
 
-    It shares `connections` connections to the server among all clients, a transaction at a time.
-    Raises `PgbouncerError`.
+    All clients share `connections` connections to the server. Raises `PgbouncerError`.
     """
     program = find_pgbouncer()
     if program is None:
@@ -44,9 +43,7 @@ def pgbouncer(server_port: int, *, user: str, password: str, connections: int) -
     account = server_account()
     base = make_temporary_base(account)
     try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        (port,) = free_ports(1)
         settings = {
             "listen_addr": "127.0.0.1",
             "listen_port": str(port),
@@ -94,10 +91,7 @@ def _start(
 def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(_POLL_SECONDS)
-        else:
+        if accepts(port):
             return
+        time.sleep(_POLL_SECONDS)
     raise PgbouncerError(f"pgbouncer did not start: {last_line(log) or 'no reason given'}")

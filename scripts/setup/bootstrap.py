@@ -1,7 +1,7 @@
-"""Set up what `./scripts/dev`, `./scripts/ops` and `./scripts/test` need, then become them.
+"""Set up what `./scripts/dev`, `./scripts/ops` and `./scripts/test` need, then run them.
 
-From nothing but this Python and a network that reaches the package registries: a virtual
-environment, the locked Python packages, Node (the system's, else one from a wheel), and the
+This needs only a Python and a network connection to the package registries. It creates a virtual
+environment and installs the locked Python packages, Node (unless the system has it) and the
 packages of web/. Standard library only. Exit codes: 0 done, 1 failed, 2 usage.
 """
 
@@ -17,15 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from scripts.operations.exit_codes import DONE, FAILED, fail
+from scripts.setup.checkout import CHECKOUT, PYTHON, VENV, WEB
 from scripts.setup.chromium import find_chromium
 from scripts.setup.node_runtime import OLDEST, NodeRuntime, find_node
 from scripts.setup.python_packages import install_locked, pip_install
 from scripts.setup.steps import SetUp, SetUpError, hash_of
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-VENV: Final = ROOT / ".venv"
-PYTHON: Final = VENV / "bin" / "python"
-WEB: Final = ROOT / "web"
 _STAMPS: Final = VENV / ".set-up"
 _UNFINISHED: Final = _STAMPS / "unfinished"
 _MODULES: Final = {
@@ -34,7 +32,7 @@ _MODULES: Final = {
     "ops": "scripts.devstack.ops_command",
     "test": "pytest",
 }
-# Debian's names for programs that tests run, and where it puts them.
+# The Debian packages of programs that tests run, and their paths.
 _PROGRAMS: Final = {
     "chromium": Path("/usr/bin/chromium"),
     "pgbouncer": Path("/usr/sbin/pgbouncer"),
@@ -44,35 +42,34 @@ _OLDEST_PYTHON: Final = (3, 11)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Set up, then hand over; only a failure comes back."""
+    """Set up, then replace this process with the command. Return only if that failed."""
     command, *arguments = argv
     if command == "dev" and {"-h", "--help"} & set(arguments):
-        source = (ROOT / "scripts" / "devstack" / "__main__.py").read_text(encoding="utf-8")
+        source = (CHECKOUT / "scripts" / "devstack" / "__main__.py").read_text(encoding="utf-8")
         print(ast.get_docstring(ast.parse(source)))
-        return 0
+        return DONE
     try:
         node = set_up(
             with_node=command == "test" or (command == "dev" and "--api" not in arguments),
             for_tests=command == "test",
         )
     except (SetUpError, OSError) as error:
-        print(f"{command}: {error}", file=sys.stderr)
-        return 1
-    if command == "test" and not arguments and node is not None and not check(node):
-        return 1
+        return fail(command, error)
     if command == "test" and not arguments:
-        # By file: tests of one file share what is dear to set up. Each worker has a PostgreSQL.
-        # In their order: end_to_end/ comes first, for it takes longest.
+        if node is not None and not check(node):
+            return FAILED
+        # By file, because tests in one file share fixtures that are slow to set up. Each worker has
+        # its own PostgreSQL. In the given order, because end_to_end/ takes longest and is first.
         arguments = ["-n", "auto", "--maxprocesses", "4"]
         arguments += ["--dist", "loadfile", "--no-loadscope-reorder"]
     return _become(_MODULES[command], arguments)
 
 
 def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
-    """Do the steps that are not done yet. Raises `SetUpError`."""
-    with SetUp(ROOT / ".dev") as steps:
+    """Do the steps that have not been done. Raises `SetUpError`."""
+    with SetUp(CHECKOUT / ".dev") as steps:
         version = _provide_venv(steps)
-        locks = [ROOT / f"requirements{name}.lock" for name in ("", "-uv")]
+        locks = [CHECKOUT / f"requirements{name}.lock" for name in ("", "-uv")]
         packages = hash_of(*locks, version)
         with steps.step("Python packages", _STAMPS / "python-packages", packages) as due:
             if due:
@@ -80,11 +77,11 @@ def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
                 try:
                     install_locked(steps, PYTHON, *locks)
                 except SetUpError:
-                    _UNFINISHED.unlink()  # pip itself gave up, and tidied up
+                    _UNFINISHED.unlink()  # pip failed by itself, and cleaned up
                     raise
                 _UNFINISHED.unlink()
-        projects = (ROOT / "keys", ROOT)
-        own = hash_of(*(folder / "pyproject.toml" for folder in projects), str(ROOT), version)
+        projects = (CHECKOUT / "keys", CHECKOUT)
+        own = hash_of(*(folder / "pyproject.toml" for folder in projects), str(CHECKOUT), version)
         with steps.step("these projects", _STAMPS / "these-projects", own) as due:
             if due:
                 options = ["--no-deps", "--no-build-isolation", "--no-index"]
@@ -96,13 +93,14 @@ def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
 
 
 def check(node: NodeRuntime) -> bool:
-    """Check style and types; what is wrong is printed."""
-    npm = [*node.npm, "run", "--silent", "typecheck"]
+    """Check style and types, and print the errors."""
+    npm = [*node.npm, "run", "--silent"]
     checks = {
-        "ruff check": ([str(PYTHON), "-m", "ruff", "check", "--quiet", "."], ROOT),
-        "ruff format": ([str(PYTHON), "-m", "ruff", "format", "--check", "--quiet", "."], ROOT),
-        "mypy": ([str(PYTHON), "-m", "mypy", "--no-error-summary"], ROOT),
-        "web typecheck": (npm, WEB),
+        "ruff check": ([str(PYTHON), "-m", "ruff", "check", "--quiet", "."], CHECKOUT),
+        "ruff format": ([str(PYTHON), "-m", "ruff", "format", "--check", "--quiet", "."], CHECKOUT),
+        "mypy": ([str(PYTHON), "-m", "mypy", "--no-error-summary"], CHECKOUT),
+        "web lint": ([*npm, "lint"], WEB),
+        "web typecheck": ([*npm, "typecheck"], WEB),
     }
     for title, (command, folder) in checks.items():
         sys.stderr.write(f"check   {title} … ")
@@ -126,25 +124,25 @@ def check(node: NodeRuntime) -> bool:
 
 
 def _provide_venv(steps: SetUp) -> str:
-    """Make or keep the virtual environment; give the version of its Python."""
+    """Create the virtual environment if needed, and return the version of its Python."""
     version = _venv_version()
     made_at = _STAMPS / "made-at"
-    moved = made_at.is_file() and made_at.read_text(encoding="utf-8") != str(ROOT)
-    # One that was made elsewhere, or in which pip was killed, cannot be mended.
+    moved = made_at.is_file() and made_at.read_text(encoding="utf-8") != str(CHECKOUT)
+    # An environment that was moved, or in which pip was killed, cannot be repaired.
     if version is None or moved or _UNFINISHED.exists():
         with steps.task("virtual environment"):
             _require_venv_module(steps)
             steps.run("virtual-environment", [sys.executable, "-m", "venv", "--clear", str(VENV)])
             version = _venv_version()
             if version is None:
-                raise SetUpError(f"{PYTHON} does not work, see .dev/logs/virtual-environment.log")
+                raise SetUpError(f"{PYTHON} does not run: see .dev/logs/virtual-environment.log")
     _STAMPS.mkdir(exist_ok=True)
-    made_at.write_text(str(ROOT), encoding="utf-8")
+    made_at.write_text(str(CHECKOUT), encoding="utf-8")
     return version
 
 
 def _venv_version() -> str | None:
-    """Ask the virtual environment's Python; None if there is none that works and fits."""
+    """Return the version of the virtual environment's Python, or None if it cannot be used."""
     question = (
         "import importlib.util, sys; importlib.util.find_spec('pip') or sys.exit(1);"
         " print(sys.prefix, '%d.%d.%d' % sys.version_info[:3], sep='\\n')"
@@ -164,29 +162,29 @@ def _venv_version() -> str | None:
 
 
 def _require_venv_module(steps: SetUp) -> None:
-    """See to it that this Python can make virtual environments: Debian packs that apart."""
+    """Make sure that this Python can create virtual environments; on Debian that is optional."""
     if importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv"):
         return
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     if not _may_install():
         raise SetUpError(
-            f"{sys.executable} cannot make virtual environments (no ensurepip):"
-            f" install python3-venv (apt-get install {package}), or name another Python in PYTHON"
+            f"{sys.executable} cannot create virtual environments (no ensurepip):"
+            f" install python3-venv (apt-get install {package}), or set PYTHON to another Python"
         )
     _install(steps, package)
 
 
 def _provide_programs(steps: SetUp) -> None:
-    """In CI, where no test may be skipped, install the programs that tests run.
+    """In CI, install the programs that tests run, so that no test is skipped.
 
-    Elsewhere only ask for a browser, without which nothing tests the web app as people see it.
+    Elsewhere, recommend installing a browser, which the browser tests need.
     """
     missing = [package for package, path in _PROGRAMS.items() if not path.exists()]
     if _may_install() and missing:
         with steps.task(f"{' and '.join(missing)} (apt-get)"):
             _install(steps, *missing)
     elif find_chromium() is None:
-        steps.tell("no Chromium: install it to run the browser tests (apt-get install chromium)")
+        steps.show("no Chromium: install it to run the browser tests (apt-get install chromium)")
 
 
 def _may_install() -> bool:
@@ -204,20 +202,22 @@ def _install(steps: SetUp, *packages: str) -> None:
 def _provide_node(steps: SetUp, version: str) -> NodeRuntime:
     node = find_node(VENV)
     if node is None:
-        lock = ROOT / "requirements-node.lock"
-        # No Node was found, so whatever a stamp may say is not so.
+        lock = CHECKOUT / "requirements-node.lock"
+        # There is no Node, so a stamp for it is out of date.
         (_STAMPS / "node").unlink(missing_ok=True)
         with steps.step("Node (from a wheel)", _STAMPS / "node", hash_of(lock, version)):
             steps.run("node", [*pip_install(PYTHON), "--require-hashes", "-r", str(lock)])
             node = find_node(VENV)
             if node is None:
                 wanted = ".".join(str(number) for number in OLDEST)
-                raise SetUpError(f"the Node of the wheel does not run here: install Node {wanted}+")
+                raise SetUpError(
+                    f"the Node of the wheel does not run here: install Node {wanted} or newer"
+                )
     files = [WEB / name for name in ("package-lock.json", "package.json", ".npmrc")]
     key = hash_of(*files, node.version.partition(".")[0])
     with steps.step("web packages", WEB / "node_modules" / ".set-up", key) as due:
         if due:
-            # No package of ours needs its install script; and those run anybody's code.
+            # Install scripts run code of any package, and we need none of them.
             options = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"]
             environment = node.environment(os.environ)
             steps.run("web-packages", [*node.npm, *options], cwd=WEB, env=environment)
@@ -228,11 +228,11 @@ def _become(module: str, arguments: Sequence[str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     command = [str(PYTHON), "-m", module, *arguments]
-    os.execv(PYTHON, command)  # noqa: S606 - a list, not a shell's line, and that is the point
+    os.execv(PYTHON, command)  # noqa: S606 - arguments, not a shell command
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
-    # Unlike the signal's own way, this lets the steps take their programs down with them.
+    # Unlike the signal's default action, this lets steps stop their programs.
     raise SystemExit(128 + number)
 
 

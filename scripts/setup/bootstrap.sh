@@ -1,5 +1,5 @@
 #!/bin/sh
-# Find a Python and hand over to scripts/setup/bootstrap.py, which sets up everything else.
+# Find a Python and run scripts/setup/bootstrap.py, which sets up everything else.
 set -eu
 
 command=$1
@@ -31,7 +31,7 @@ elif ! find_python; then
         echo "set-up  Python (apt-get)" >&2
         { apt-get update -qq && apt-get install -y -qq python3 python3-venv; } >&2
     fi
-    find_python || give_up "no Python 3.11 or newer found: install one, or name one in PYTHON"
+    find_python || give_up "no Python 3.11 or newer found: install one, or set PYTHON to one"
 fi
-# -E: what PYTHONPATH and the like say is not meant for the set-up.
+# -E: PYTHONPATH and similar variables are not meant for the set-up.
 exec "$python" -E -m scripts.setup.bootstrap "$@"

@@ -1,6 +1,6 @@
-"""Find the Chromium that the browser tests drive: the system's, never one that is downloaded.
+"""Find the Chromium for the browser tests. Only an installed one is used, never a download.
 
-Standard library only: the set-up asks before anything is installed.
+Standard library only, because the set-up uses it.
 """
 
 import shutil

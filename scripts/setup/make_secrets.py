@@ -1,11 +1,11 @@
-"""Make the secrets of the compose stack, as files that nobody but their owner may read.
+"""Create the secrets of the compose stack, as private files.
 
-    ./scripts/make_secrets          make what is missing in .secrets/
-    ./scripts/make_secrets --json   tell it in JSON
+    ./scripts/make_secrets          create the missing secrets in .secrets/
+    ./scripts/make_secrets --json   report what was created as JSON
 
-Nothing that is there is ever changed. The containers run as the owner of the files; who that is
-goes into .env as STACK_USER: you, or, where you are root, a user that no one logs in as.
-Exit codes: 0 all is there, 1 failed, 2 usage.
+Existing secrets are never changed. The containers run as the owner of the files, which is written
+to .env as STACK_USER: you or, if you are root, an unused user id.
+Exit codes: 0 all secrets exist, 1 failed, 2 usage.
 """
 
 import json
@@ -16,18 +16,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from scripts.operations.exit_codes import DONE, USAGE, fail
 from scripts.operations.private_files import PRIVATE_FILE, make_private_folder, write_private
+from scripts.setup.checkout import CHECKOUT
 
-DONE: Final = 0
-FAILED: Final = 1
-USAGE: Final = 2
-CHECKOUT: Final = Path(__file__).resolve().parents[2]
-# For root, whose containers must not be root too.
+# The owner of the secrets if we are root, because containers must not run as root.
 NOBODY: Final = 10_001
 
 
 class SecretsError(Exception):
-    """A secret cannot be made or used; the message is one line."""
+    """A secret cannot be created or used. The message is one line."""
 
 
 def _random() -> str:
@@ -35,7 +33,7 @@ def _random() -> str:
 
 
 def _url_of(role: str) -> Callable[[], str]:
-    # No TLS: it is the compose network's own. A password of this alphabet needs no escapes.
+    # No TLS, because only the compose network is used. These passwords need no escaping.
     return lambda: f"postgresql://{role}:{_random()}@postgres/resource_server?sslmode=disable"
 
 
@@ -48,34 +46,31 @@ SECRETS: Final[Mapping[str, Callable[[], str]]] = {
 
 
 def main(argv: Sequence[str] | None = None, checkout: Path = CHECKOUT) -> int:
-    """Run the command; give its exit code."""
+    """Run the command and return its exit code."""
     arguments = [*(sys.argv[1:] if argv is None else argv)]
     if arguments in (["-h"], ["--help"]):
         print(__doc__)
         return DONE
     if arguments not in ([], ["--json"]):
-        print("make_secrets: only --json is known; see --help", file=sys.stderr)
-        return USAGE
+        return fail("make_secrets", "the only option is --json; see --help", USAGE)
     folder = checkout / ".secrets"
     try:
         made = make_missing(folder, checkout / ".env")
     except (SecretsError, OSError) as error:
-        print(f"make_secrets: {error}", file=sys.stderr)
-        return FAILED
+        return fail("make_secrets", error)
     except UnicodeDecodeError:
-        print(f"make_secrets: .env, or a file in {folder}, is not UTF-8", file=sys.stderr)
-        return FAILED
+        return fail("make_secrets", f".env, or a file in {folder}, is not UTF-8")
     if arguments:
         print(json.dumps({"folder": str(folder), "made": made}))
     elif made:
-        print(f"made {', '.join(made)} ({folder}); now: docker compose up")
+        print(f"created {', '.join(made)} ({folder}); next: docker compose up")
     else:
         print(f"make_secrets: nothing is missing in {folder}", file=sys.stderr)
     return DONE
 
 
 def make_missing(folder: Path, dotenv: Path) -> list[str]:
-    """Make what is missing; give the names. Raises `SecretsError`, `OSError`."""
+    """Create what is missing, and return the names. Raises `SecretsError`, `OSError`."""
     make_private_folder(folder)
     owner = _owner()
     made = []
@@ -98,27 +93,27 @@ def _owner() -> tuple[int, int]:
 
 
 def _require_private(path: Path, owner: tuple[int, int]) -> None:
-    """Refuse what the containers could not read, and what others could."""
+    """Refuse a file that the containers cannot read, or that other users can."""
     found = path.stat()
     if path.is_symlink() or not path.is_file() or found.st_mode & 0o777 != PRIVATE_FILE:
-        raise SecretsError(f"{path} is no file of mode 0600; correct it (chmod 600), or remove it")
+        raise SecretsError(f"{path} must be a file with mode 0600; run chmod 600, or remove it")
     if found.st_uid != owner[0]:
         raise SecretsError(
-            f"{path} belongs to user {found.st_uid}, and the containers run as {owner[0]};"
-            f" give it to that user (chown {owner[0]}:{owner[1]}), or remove it"
+            f"{path} belongs to user {found.st_uid}, but the containers run as user {owner[0]};"
+            f" run chown {owner[0]}:{owner[1]}, or remove it"
         )
     if not path.read_text(encoding="utf-8").strip():
-        raise SecretsError(f"{path} is empty; remove it to have it made anew")
+        raise SecretsError(f"{path} is empty; remove it, and run make_secrets again")
 
 
 def _add_to(dotenv: Path, line: str) -> bool:
-    """Add a line to .env, unless that setting is there; keep all that is."""
+    """Add a line to .env unless it has the setting. Return whether it was added."""
     name = line.partition("=")[0]
     text = dotenv.read_text(encoding="utf-8") if dotenv.exists() else ""
     for present in text.splitlines():
         if present.strip().startswith(f"{name}="):
             if present.strip() != line:
-                raise SecretsError(f".env says {present.strip()}, and the secrets need {line}")
+                raise SecretsError(f".env has {present.strip()}, but the secrets need {line}")
             return False
     separator = "" if not text or text.endswith("\n") else "\n"
     if dotenv.exists():

@@ -1,6 +1,6 @@
-"""Find a Node.js to run web/ with: the system's, else the one that a Python wheel brings.
+"""Find a Node.js to run web/: the system's or, if it has none, the one from a Python wheel.
 
-Standard library only: this runs before anything is installed.
+Standard library only, because the set-up uses it.
 """
 
 import os
@@ -24,14 +24,15 @@ class NodeRuntime:
     version: str
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """Give the environment in which programs that call `node` find this one."""
+        """Return an environment in which programs that run `node` find this one."""
         path = f"{self.node.parent}{os.pathsep}{base.get('PATH', os.defpath)}"
-        # Node brings its own list of authorities; a company's proxy stands in the system's only.
+        # Node has its own list of certificate authorities. A company's proxy may be in the system's
+        # only.
         return {"NODE_USE_SYSTEM_CA": "1", **base, "PATH": path}
 
 
 def find_node(venv: Path) -> NodeRuntime | None:
-    """Give the system's Node if it is new enough and has npm, else the virtual environment's."""
+    """Return the system's Node if it is new enough and has npm, else the virtual environment's."""
     return _of_the_system() or _of_the_wheel(venv)
 
 

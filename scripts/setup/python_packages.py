@@ -1,8 +1,8 @@
-"""Install locked Python packages: with uv, which is quick, or with pip where uv cannot.
+"""Install locked Python packages with uv, which is fast, or with pip if uv fails.
 
-Both install the same versions and check the same hashes. People whose pip is configured (an index
-of a company, a proxy, certificates) need not configure uv: it is told what `pip config list` says.
-Standard library only: this runs before anything is installed.
+Both install the same versions and check the same hashes. uv gets the configuration of pip (such as
+a company's index, proxy or certificates) from `pip config list`, so users need not configure it.
+Standard library only, because the set-up uses it.
 """
 
 import ast
@@ -17,9 +17,9 @@ from scripts.setup.steps import SetUp, SetUpError
 
 _PIP_OPTIONS: Final = ("-m", "pip", "--disable-pip-version-check", "--no-input", "install")
 _SETTING: Final = re.compile(r"^([^.=]+)\.([^=]+)=(.*)$")
-# The later wins, as in pip.
+# Later sections override earlier ones, as in pip.
 _SECTIONS: Final = ("global", "install", ":env:")
-# Options of pip, the variables that say the same to uv, and what stands between several values.
+# Options of pip, the equivalent variables of uv, and the separator of several values.
 _FOR_UV: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "index-url": (("UV_DEFAULT_INDEX",), " "),
     "extra-index-url": (("UV_INDEX",), " "),
@@ -29,17 +29,17 @@ _FOR_UV: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "client-cert": (("SSL_CLIENT_CERT",), " "),
     "proxy": (("HTTP_PROXY", "HTTPS_PROXY"), " "),
 }
-# uv has no variable for these, and what they forbid must stay forbidden.
+# uv has no variable for these, so uv cannot be used if they are set.
 _PIP_ALONE: Final = frozenset({"no-index"})
 
 
 def pip_install(python: Path) -> list[str]:
-    """Return the beginning of a command that installs with the pip of a Python."""
+    """Return the start of a command that installs packages with pip."""
     return [str(python), *_PIP_OPTIONS]
 
 
 def install_locked(steps: SetUp, python: Path, lock: Path, uv_lock: Path) -> None:
-    """Install the packages of `lock`, with the uv of `uv_lock` if it can. Raises `SetUpError`."""
+    """Install the packages of `lock`, with the uv of `uv_lock` if possible. Raises `SetUpError`."""
     try:
         environment = uv_environment(_pip_settings(python))
         command = [*pip_install(python), "--only-binary=:all:", "--require-hashes", "-r"]
@@ -51,12 +51,12 @@ def install_locked(steps: SetUp, python: Path, lock: Path, uv_lock: Path) -> Non
             env={**environment, **os.environ},
         )
     except SetUpError as error:
-        steps.note(f"with pip, for uv cannot: {error}")
+        steps.note(f"with pip instead of uv: {error}")
         steps.run("python-packages", [*pip_install(python), "--require-hashes", "-r", str(lock)])
 
 
 def uv_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that tell uv what `settings` tell pip. Raises `SetUpError`."""
+    """Return the variables for uv that correspond to pip's settings. Raises `SetUpError`."""
     alone = _PIP_ALONE & {name for name, value in settings.items() if value not in {"0", "false"}}
     if alone:
         raise SetUpError(f"pip is configured with {', '.join(sorted(alone))}")
@@ -64,12 +64,12 @@ def uv_environment(settings: Mapping[str, str]) -> dict[str, str]:
     for option, (names, separator) in _FOR_UV.items():
         if option in settings:
             environment |= dict.fromkeys(names, separator.join(settings[option].split()))
-    # As pip does: from whichever index has the locked version. The hashes decide what is taken.
+    # Like pip, uv may use any index that has the locked version. The hashes are checked.
     return {**environment, "UV_INDEX_STRATEGY": "unsafe-best-match"}
 
 
 def parse_pip_settings(listing: str) -> dict[str, str]:
-    """Read what `pip config list` prints: options by name, without their sections."""
+    """Parse the output of `pip config list`: options by name, without their sections."""
     found: dict[str, dict[str, str]] = {section: {} for section in _SECTIONS}
     for line in listing.splitlines():
         setting = _SETTING.match(line)
@@ -84,4 +84,4 @@ def _pip_settings(python: Path) -> dict[str, str]:
     try:
         return parse_pip_settings(listing.stdout)
     except (ValueError, SyntaxError):
-        raise SetUpError("`pip config list` prints something unexpected") from None
+        raise SetUpError("the output of `pip config list` cannot be parsed") from None

@@ -1,8 +1,9 @@
-"""Set-up in steps, each done once: what a stamp says is done is skipped.
+"""Set-up in steps. A step that has a current stamp is skipped.
 
-A stamp is a small file inside what the step made, so that removing the one removes the other. It
-holds a hash of all that the step depends on, and it is taken away before the step is done again:
-a step that was interrupted has no stamp. Standard library only: this runs before anything else.
+A stamp is a small file inside the folder that the step creates, so both are removed together. It
+contains a hash of everything that the step depends on. It is removed before the step is repeated,
+so an interrupted step has no stamp. Standard library only, because this runs before the
+installation.
 """
 
 import contextlib
@@ -26,11 +27,11 @@ _SIGN_SECONDS: Final = 10.0
 
 
 class SetUpError(Exception):
-    """A step failed; the message is one line that says what to do."""
+    """A step failed. The message is one line that says what to do."""
 
 
 class SetUp:
-    """The steps of one start. Enter it as a context: no two starts set up at the same time."""
+    """The steps of one set-up. As a context manager, it locks out other set-ups."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -39,14 +40,14 @@ class SetUp:
         self._began = 0.0
 
     def __enter__(self) -> Self:
-        # Under root the database server's account must pass through to its data.
+        # As root, the database server's account must be able to enter the folder.
         make_private_folder(self._home, 0o711 if os.geteuid() == 0 else 0o700)
         path = self._home / "set-up.lock"
         self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _tell("another start is at it; waiting for its end\n")
+            _show("another set-up is running; waiting until it ends\n")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self
 
@@ -55,7 +56,7 @@ class SetUp:
 
     @contextlib.contextmanager
     def step(self, title: str, stamp: Path, key: str) -> Iterator[bool]:
-        """Give True where the step has to be done; it is stamped when the block ends well."""
+        """Yield whether the step is due. If the block succeeds, the step gets a stamp."""
         if _read(stamp) == key:
             yield False
             return
@@ -67,27 +68,27 @@ class SetUp:
 
     @contextlib.contextmanager
     def task(self, title: str) -> Iterator[None]:
-        """Say what is being done, and how long it took."""
+        """Show what is being done, and how long it took."""
         self._title, self._began = title, time.monotonic()
-        _tell(f"{title} … ")
+        _show(f"{title} … ")
         try:
             yield
         except BaseException:
             sys.stderr.write("failed\n")
             raise
         if sys.stderr.isatty():
-            _tell(f"{self._title} … ", again=True)
+            _show(f"{self._title} … ", again=True)
         sys.stderr.write(f"{time.monotonic() - self._began:.1f} s\n")
 
     def note(self, text: str) -> None:
-        """Add something that people should know to the line of the running task."""
+        """Add a note to the line of the current task."""
         self._title = f"{self._title} ({text})"
         sys.stderr.write(f"({text}) … ")
         sys.stderr.flush()
 
-    def tell(self, text: str) -> None:
-        """Write a line that belongs to no task."""
-        _tell(f"{text}\n")
+    def show(self, text: str) -> None:
+        """Show a line that belongs to no task."""
+        _show(f"{text}\n")
 
     def run(
         self,
@@ -97,10 +98,7 @@ class SetUp:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """Run a program of a step, its output going to a log, and show that it goes on.
-
-        Raises `SetUpError`.
-        """
+        """Run a program with its output in a log, and show progress. Raises `SetUpError`."""
         log = self._home / "logs" / f"{name}.log"
         descriptor = open_log(log)
         try:
@@ -111,7 +109,7 @@ class SetUp:
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,
-                # It holds the lock too: should we be killed, the next start waits for its end.
+                # It also holds the lock: if we are killed, the next set-up waits until it ends.
                 pass_fds=(self._lock,),
             )
         except OSError as error:
@@ -121,7 +119,7 @@ class SetUp:
         try:
             code = self._wait(process, log)
         except BaseException:
-            # Gently first: pip and npm then take their temporary folders with them.
+            # First SIGTERM, so that pip and npm can remove their temporary folders.
             process.terminate()
             try:
                 process.wait(5)
@@ -133,9 +131,9 @@ class SetUp:
             raise SetUpError(f"{name} failed: {_reason(log)} (all of it: {log})")
 
     def _wait(self, process: "subprocess.Popen[bytes]", log: Path) -> int:
-        """Wait for a program; a terminal shows its last line, anything else the time now and then.
+        """Wait for a program. A terminal shows its last line, a log the elapsed time.
 
-        Without that, a slow network looks like a program that hangs.
+        Without progress, a slow network would look like a program that hangs.
         """
         live = sys.stderr.isatty()
         while True:
@@ -145,14 +143,14 @@ class SetUp:
                 seconds = f"{time.monotonic() - self._began:.0f} s"
             if live:
                 room = shutil.get_terminal_size().columns - len(self._title) - len(seconds) - 16
-                _tell(f"{self._title} … {seconds}  {last_line(log)[: max(0, room)]}", again=True)
+                _show(f"{self._title} … {seconds}  {last_line(log)[: max(0, room)]}", again=True)
             else:
                 sys.stderr.write(f"{seconds} … ")
                 sys.stderr.flush()
 
 
 def hash_of(*parts: Path | str) -> str:
-    """Hash files (a missing one counts as such) and texts into one key."""
+    """Return one hash of files and strings. A missing file differs from an empty one."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
@@ -171,15 +169,15 @@ def _read(stamp: Path) -> str | None:
 
 
 def _reason(log: Path) -> str:
-    """Pick the line that tells most: the first error, else the last line."""
+    """Return the most useful line of a log: the first error, else the last line."""
     for line in log.read_text(errors="replace").splitlines():
         found = _ERROR_LINE.match(line.strip())
         if found:
             return found[1]
-    return last_line(log) or "it said nothing"
+    return last_line(log) or "it wrote nothing"
 
 
-def _tell(text: str, *, again: bool = False) -> None:
-    """Write the beginning of a line, or write over the one that a terminal shows."""
+def _show(text: str, *, again: bool = False) -> None:
+    """Start a line, or overwrite the current line of a terminal."""
     sys.stderr.write(f"\r\x1b[Kset-up  {text}" if again else f"set-up  {text}")
     sys.stderr.flush()

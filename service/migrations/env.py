@@ -1,4 +1,4 @@
-"""Alembic's entry: run the migrations on the connection that the runner hands over."""
+"""Alembic's entry point: run the migrations on the connection that the runner passes in."""
 
 from alembic import context
 

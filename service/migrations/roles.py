@@ -1,6 +1,7 @@
-"""The roles that the migrations grant to, made by the owner of the database where they are missing.
+"""Create the roles that the migrations grant rights to, if they are missing.
 
-The owner need not be a superuser: it may create roles, as a provider's owner may.
+The database's owner does this and need not be a superuser: `docker/postgres/cluster.sql` is for a
+superuser. A hosted database (Neon) only has an owner that may create roles.
 """
 
 import base64
@@ -14,18 +15,18 @@ from sqlalchemy import Connection, text
 
 AUTH: Final = "auth"
 ROLES: Final = ("app", AUTH, "purge")
-# Stated, even where they are defaults: an `app` that could bypass the policies is no second wall.
+# Stated explicitly, even where they are the defaults: row-level security depends on them.
 POWERLESS: Final = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT"
 _SCRAM_ITERATIONS: Final = 4096
-# Better Auth is at home in a schema of its own. Whoever makes a role may give it to itself, and
-# must (PostgreSQL 16 on) to make a schema for it; afterwards the owner has no part in it any more.
-_HOME_OF_AUTH: Final = (
+# Better Auth's tables have their own schema. Since PostgreSQL 16 the owner must be a member of the
+# role `auth` to create a schema for it. It leaves the role afterwards.
+_CREATE_AUTH_SCHEMA: Final = (
     "GRANT auth TO CURRENT_USER",
     "CREATE SCHEMA auth AUTHORIZATION auth",
     "REVOKE auth FROM CURRENT_USER",
 )
-# Before PostgreSQL 16 whoever may make roles may give any of them to itself.
-_LACKS_HOME: Final = """
+# Before PostgreSQL 16, a role that may create roles can grant itself any other.
+_NEEDS_AUTH_SCHEMA: Final = """
 SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'auth')
    AND coalesce((SELECT pg_has_role(oid, 'MEMBER WITH ADMIN OPTION')
                         OR current_setting('server_version_num')::int < 160000
@@ -35,13 +36,13 @@ SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'auth')
 
 
 def missing_roles(connection: Connection) -> list[str]:
-    """Give the roles that are not there."""
+    """Return the roles that do not exist."""
     there = connection.scalars(text("SELECT rolname FROM pg_roles")).all()
     return [role for role in ROLES if role not in there]
 
 
-def make_roles(connection: Connection, kept: Mapping[str, str]) -> None:
-    """Make roles; `kept` has what the server is to keep of their passwords."""
+def create_roles(connection: Connection, kept: Mapping[str, str]) -> None:
+    """Create roles; `kept` maps each to the form of its password that the server stores."""
     for role, secret in kept.items():
         quoted = connection.scalar(
             text("SELECT format(:statement, CAST(:role AS text), CAST(:secret AS text))"),
@@ -56,22 +57,22 @@ def make_roles(connection: Connection, kept: Mapping[str, str]) -> None:
             connection.exec_driver_sql("ALTER ROLE auth SET search_path = auth")
 
 
-def lacks_home_of_auth(connection: Connection) -> bool:
-    """Tell whether Better Auth's schema is missing, and whoever asks can make it.
+def needs_auth_schema(connection: Connection) -> bool:
+    """Return whether Better Auth's schema is missing and the connected role can create it.
 
-    The roles of a server outlive a database that is dropped, and serve the others.
+    It can be missing although the roles exist: roles belong to the server, a schema to a database.
     """
-    return bool(connection.scalar(text(_LACKS_HOME)))
+    return bool(connection.scalar(text(_NEEDS_AUTH_SCHEMA)))
 
 
-def make_home_of_auth(connection: Connection) -> None:
-    """Make Better Auth's schema for its role."""
-    for statement in _HOME_OF_AUTH:
+def create_auth_schema(connection: Connection) -> None:
+    """Create Better Auth's schema, owned by its role."""
+    for statement in _CREATE_AUTH_SCHEMA:
         connection.exec_driver_sql(statement)
 
 
 def scram_verifier(password: str, salt: bytes | None = None) -> str:
-    """Give what PostgreSQL keeps of a password (RFC 5803), so that its log never sees more."""
+    """Return what PostgreSQL stores for a password (RFC 5803), so that its log never has more."""
     salt = secrets.token_bytes(16) if salt is None else salt
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _SCRAM_ITERATIONS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()

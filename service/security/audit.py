@@ -10,7 +10,9 @@ import hmac
 import json
 import logging
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -52,11 +54,41 @@ _LEVELS: Final[Mapping[Event, int]] = {
 }
 
 
-class SecurityLog:
-    """Writes events. `secret` keys the hashes of subjects and is the same on every replica."""
+# Events that a client without a valid token can cause with every request.
+_CAN_FLOOD: Final = (Event.TOKEN_REFUSED, Event.RATE_LIMITED)
+MAX_A_SECOND: Final = 100
 
-    def __init__(self, secret: bytes) -> None:
+
+@dataclass(slots=True)
+class _Flood:
+    """The number of lines of an event written in the current second, and omitted since the last."""
+
+    second: int = 0
+    written: int = 0
+    left_out: int = 0
+
+    def let_pass(self, now: float) -> bool:
+        """Return whether to write another line, and count it."""
+        if int(now) != self.second:
+            self.second, self.written = int(now), 0
+        if self.written >= MAX_A_SECOND:
+            self.left_out += 1
+            return False
+        self.written += 1
+        return True
+
+
+class SecurityLog:
+    """Writes events. `secret` keys the hashes of subjects and is the same on every replica.
+
+    In a flood, only `MAX_A_SECOND` lines of a refusal's event are written. The next line of that
+    event has the number of omitted lines, and the metrics count them all.
+    """
+
+    def __init__(self, secret: bytes, clock: Callable[[], float] = time.monotonic) -> None:
         self._key = hmac.digest(secret, _PURPOSE, sha256)
+        self._clock = clock
+        self._floods = {event: _Flood() for event in _CAN_FLOOD}
 
     def write(
         self,
@@ -68,6 +100,11 @@ class SecurityLog:
         **details: str | float | Mapping[str, str] | None,
     ) -> None:
         """Write one event at `level`, or at its usual level. Details that are None are omitted."""
+        left_out = 0
+        if flood := self._floods.get(event):
+            if not flood.let_pass(self._clock()):
+                return
+            left_out, flood.left_out = flood.left_out, 0
         level = _LEVELS.get(event, logging.INFO) if level is None else level
         line: dict[str, object] = {
             "datetime": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -83,6 +120,8 @@ class SecurityLog:
             line["userid"] = self.hashed(subject)
         for name, value in details.items():
             line[name] = value[:_MAX_DETAIL] if isinstance(value, str) else value
+        if left_out:
+            line["left_out"] = left_out
         written = {name: value for name, value in line.items() if value is not None}
         logger.log(level, "%s", json.dumps(written))
 

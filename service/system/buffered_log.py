@@ -1,7 +1,7 @@
 """A log handler that writes the lines of several requests at once.
 
 Writing each line by itself takes about 15 % of a request's time (docs/performance.md). While the
-service handles requests (`buffering`), a line waits for at most `SECONDS`. A warning is written at
+service handles requests (`buffering`), a line waits for at most `SECONDS`. An error is written at
 once, after all lines that wait. During start-up and shutdown every line is written at once. A
 process that is killed loses the lines of its last `SECONDS`.
 """
@@ -34,7 +34,7 @@ class BufferedHandler(logging.StreamHandler[TextIO]):
         except Exception:  # noqa: BLE001 - as every handler of the standard library does
             self.handleError(record)
             return
-        urgent = record.levelno >= logging.WARNING or len(self._lines) >= MAX_LINES
+        urgent = record.levelno >= logging.ERROR or len(self._lines) >= MAX_LINES
         if urgent or not self.buffers:
             self.flush()
         elif len(self._lines) == 1:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
+import orjson
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -13,12 +14,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     StrictBool,
     StrictInt,
     StrictStr,
     StringConstraints,
-    TypeAdapter,
+    WithJsonSchema,
 )
 from pydantic.config import JsonDict
 
@@ -69,10 +69,6 @@ def _in_utc(moment: datetime) -> datetime:
     return in_utc
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 Title = Annotated[
     StrictStr,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TITLE),
@@ -83,10 +79,11 @@ Description = Annotated[
 ]
 Priority = Annotated[StrictInt, Field(ge=0, le=3, description="0 (none) to 3 (high).")]
 Moment = Annotated[AwareDatetime, BeforeValidator(_from_text), AfterValidator(_in_utc)]
-Stamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
+Stamp = Annotated[datetime, WithJsonSchema({"type": "string"})]
 
 
-@dataclass(frozen=True, slots=True)
+# Neither frozen nor with slots: a page has up to a hundred, and orjson encodes this form fastest.
+@dataclass
 class Task:
     """A task. Times are RFC 3339 in UTC. `version` increases by one with every change."""
 
@@ -104,7 +101,7 @@ class Task:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class TaskPage:
     """A page of tasks. `next_cursor` is null on the last page."""
 
@@ -148,6 +145,16 @@ class TaskPatch(BaseModel):
         return self.model_dump(include=self.model_fields_set)
 
 
-_TASK: Final = TypeAdapter(Task)
-task_json: Final = _TASK.dump_json
-page_json: Final = TypeAdapter(TaskPage).dump_json
+def task_json(task: Task) -> bytes:
+    """Return the JSON text of a task as the database returned it, with times in UTC."""
+    return _json(task)
+
+
+def page_json(page: TaskPage) -> bytes:
+    """Return the JSON text of a page of tasks."""
+    return _json(page)
+
+
+def _json(value: Task | TaskPage) -> bytes:
+    # `default` is for asyncpg's own class of UUIDs.
+    return orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z)

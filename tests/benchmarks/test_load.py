@@ -64,6 +64,13 @@ def test_load_ends_when_the_requests_run_out() -> None:
     assert outcome.seconds < 10
 
 
+def test_measurement_goes_on_until_there_is_an_answer() -> None:
+    with serving(lambda _: OK, delay=0.3) as port:
+        outcome = Load(port, repeat((REQUEST, 200)), connections=1).run(warm_up=0, seconds=0.05)
+    assert outcome.answers == 1
+    assert outcome.seconds > 0.2
+
+
 def test_unexpected_statuses_are_counted() -> None:
     refused = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
     with serving(lambda number: refused if number == 2 else OK) as port:

@@ -11,7 +11,7 @@ def test_service_and_the_floor_are_measured(
 ) -> None:
     file = tmp_path / "results.json"
     kinds = "list,create-once,put,delete,restore,mixed,cold,bad-signature"
-    run = ["--only", kinds, "--peers", "service,thin", "--rounds", "1", "--seconds", "0.25"]
+    run = ["--only", kinds, "--peers", "service,thin", "--rounds", "1", "--seconds", "0.1"]
     code = main([*run, "--users", "5", "--no-start", "--json", str(file)])
     written, progress = capsys.readouterr()
     assert code == 0, progress

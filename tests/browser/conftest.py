@@ -11,8 +11,12 @@ from scripts.setup.chromium import find_chromium
 MISSING = "Chromium is not installed (Debian: apt-get install chromium)"
 # Nothing of its own on the network: a test's browser talks to the stack alone.
 OPTIONS = (
-    *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
 )
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from playwright.async_api import Browser, expect
 from playwright.async_api import TimeoutError as BrowserTimeoutError
 
-from scripts.devstack.ports import free_ports
+from scripts.devstack.network import free_ports
 from tests.end_to_end.conftest import started, temporary_home
 
 # Another page first each time: the one that the server compiles first was the one that reloaded.

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.devstack.ports import free_ports
+from scripts.devstack.network import free_ports
 from scripts.devstack.postgres.files import short_hash
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -17,7 +17,7 @@ from better_auth_keys.key_sets.remote import RemoteKeySet
 from better_auth_keys.tokens.claims import AccessToken
 from better_auth_keys.tokens.policy import VerificationPolicy
 from better_auth_keys.tokens.verifier import AccessTokenVerifier
-from scripts.setup.bootstrap import VENV
+from scripts.setup.checkout import VENV
 from scripts.setup.node_runtime import find_node
 from tests.conftest import DatabaseUrls
 from tests.end_to_end.conftest import ROOT

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.devstack.ports import free_ports
+from scripts.devstack.network import free_ports
 from scripts.proofs.compose.visitors import client as visitor
 from tests.end_to_end.conftest import ROOT, Stack, started, temporary_home
 

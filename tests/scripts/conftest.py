@@ -18,7 +18,7 @@ def persistent(home: Path) -> EmbeddedPostgres:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy with owners and modes; cp is three times as fast as shutil with a thousand files."""
+    """Copy with owners and modes. With a thousand files, cp is three times as fast as shutil."""
     subprocess.run(["cp", "-a", source, target], check=True)
 
 
@@ -33,21 +33,21 @@ def temporary_folder(mode: int) -> Iterator[Path]:
 
 @pytest.fixture
 def open_path() -> Iterator[Path]:
-    """A temporary folder that other users may pass through; pytest's own is closed to them."""
+    """A temporary folder that other users can enter, unlike the ones of pytest."""
     with temporary_folder(0o711) as folder:
         yield folder
 
 
 @pytest.fixture
 def closed_path() -> Iterator[Path]:
-    """A temporary folder that is closed to other users, as /root is."""
+    """A temporary folder that other users cannot enter, like /root."""
     with temporary_folder(0o700) as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
 def made() -> Iterator[Path]:
-    """A home with a data folder and a table in it: making one takes a while, copying does not."""
+    """A home with a data folder and a table. Copying it is faster than creating another."""
 
     async def create_table(url: str) -> None:
         connection = await asyncpg.connect(url)
@@ -62,6 +62,6 @@ def made() -> Iterator[Path]:
 
 @pytest.fixture
 def home(made: Path, open_path: Path) -> Path:
-    """A copy of what was made, for one test."""
+    """A copy of that home for one test."""
     copy_folder(made / "pg", open_path / "pg")
     return open_path

@@ -1,4 +1,4 @@
-"""Waiting for what other processes do: for an event, with a deadline, never for a time."""
+"""Wait for events in other processes, with a deadline, and never for a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def eventually(condition: Callable[[], bool], *, within: float = PATIENCE_SECOND
 
 
 def alive(pid: int) -> bool:
-    """Tell whether the process runs; one that only waits to be reaped does not."""
+    """Return whether the process runs. A zombie does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):

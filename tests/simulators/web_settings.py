@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from scripts.setup.bootstrap import VENV
+from scripts.setup.checkout import VENV
 from scripts.setup.node_runtime import find_node
 
 _PROGRAM: Final = Path(__file__).with_suffix(".cjs")

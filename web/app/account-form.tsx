@@ -1,8 +1,8 @@
 "use client";
 
-import { useActionState, type ReactNode } from "react";
+import { type ReactNode, useActionState } from "react";
 
-/** What Better Auth's client answers with, as far as a form is concerned. */
+/** The part of a Better Auth client's result that a form needs. */
 interface Outcome {
   readonly error: { readonly message?: string | undefined; readonly status: number } | null;
 }
@@ -11,7 +11,7 @@ interface AccountFormProps {
   readonly submitLabel: string;
   /** Send the fields to Better Auth. */
   readonly submit: (fields: FormData) => Promise<Outcome>;
-  /** Draw the fields; after a failure `previous` holds what was typed. */
+  /** Render the fields. After a failure `previous` returns what was typed. */
   readonly children: (previous: (name: string) => string) => ReactNode;
 }
 
@@ -20,15 +20,15 @@ interface Failure {
   readonly fields: FormData;
 }
 
-/** A form that goes to the task list when `submit` succeeds and says why when it does not. */
+/** A form that opens the task list when `submit` succeeds, and shows the reason when it fails. */
 export function AccountForm({ submitLabel, submit, children }: AccountFormProps) {
   const [failure, action, pending] = useActionState<Failure | null, FormData>(async (_, fields) => {
     const { error } = await submit(fields).catch((): Outcome => ({ error: { status: 0 } }));
     if (error !== null) return { message: explain(error), fields };
-    // A full page load: the list is drawn for the new session, and nothing of an earlier account stays in memory.
-    // In place of this page, for going back to a form that is still pending would serve nobody.
+    // A full page load: the list is rendered for the new session, and no data of an earlier account stays in memory.
+    // It replaces this page in the history, because going back to a pending form would be useless.
     window.location.replace("/");
-    // Stays pending until the page is left, so that it cannot be sent twice.
+    // Stay pending until the page is left, so that the form cannot be sent twice.
     return new Promise<never>(() => {});
   }, null);
 
@@ -51,6 +51,6 @@ export function AccountForm({ submitLabel, submit, children }: AccountFormProps)
 
 function explain(error: NonNullable<Outcome["error"]>): string {
   if (error.status === 0) return "This site cannot be reached. Check your connection and try again.";
-  if (error.status === 429) return "Too many attempts. Wait a little, then try again.";
+  if (error.status === 429) return "Too many attempts. Wait a minute, then try again.";
   return error.message || "Something went wrong. Try again in a moment.";
 }

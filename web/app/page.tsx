@@ -8,11 +8,11 @@ import { SignOutButton } from "./sign-out-button";
 import { TaskList } from "./tasks/task-list";
 
 export default async function HomePage() {
-  // First, for it tells `next build` not to draw this page: there are no settings then.
+  // First, because it tells `next build` not to render this page: there are no settings at build time.
   const requestHeaders = await headers();
   const session = await auth().api.getSession({
     headers: requestHeaders,
-    // A page that is being rendered cannot set the cookie of a prolonged session; fetching a token prolongs it instead.
+    // A page cannot set the cookie of a renewed session while it renders. Fetching a token renews it instead.
     query: { disableRefresh: true },
   });
 

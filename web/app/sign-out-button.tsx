@@ -14,7 +14,7 @@ export function SignOutButton({ serviceOrigin }: { readonly serviceOrigin: strin
     } catch {
       return setState("failed");
     }
-    // A full page load in place of this page, so that nothing of this account stays in memory or comes back with "back".
+    // A full page load that replaces this page: no data of this account stays in memory or returns with "back".
     window.location.replace("/sign-in");
   }
 

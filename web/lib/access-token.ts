@@ -1,11 +1,11 @@
 /**
- * The access token of the signed-in person, for calls to the task service.
+ * The access token of the signed-in user, for calls to the task service.
  *
- * It lives in this module's memory only: never in storage, where any script could pick it up later, and never in a
- * cookie. The session cookie, which no script can read, fetches another whenever one is needed.
+ * It is kept in this module's memory only: never in storage, where any script could read it later, and never in a
+ * cookie. The session cookie, which no script can read, fetches a new token when one is needed.
  */
 
-/** Nobody is signed in any more. */
+/** The session has ended. */
 export class SignedOutError extends Error {
   constructor() {
     super("Your session has ended.");
@@ -13,12 +13,12 @@ export class SignedOutError extends Error {
   }
 }
 
-/** The token could not be fetched for a reason that passes. */
+/** The token could not be fetched, for a temporary reason. */
 export class AccessTokenError extends Error {}
 
 interface HeldToken {
   readonly token: string;
-  /** Milliseconds of this computer's clock. */
+  /** When to fetch the next one, in milliseconds of this computer's clock. */
   readonly refetchAt: number;
 }
 
@@ -27,14 +27,14 @@ const REFETCH_AHEAD_SECONDS = 30;
 let held: HeldToken | undefined;
 let fetching: Promise<HeldToken> | undefined;
 
-/** Return a token that has some life left; all callers that come while one is being fetched share it. */
+/** Return a token that does not expire soon. Concurrent callers share one fetch. */
 export async function accessToken(): Promise<string> {
   if (held !== undefined && Date.now() < held.refetchAt) return held.token;
   if (fetching === undefined) {
     const started = fetchAccessToken();
     fetching = started;
     const settle = (fetched?: HeldToken) => {
-      // Not if it was discarded meanwhile: someone has signed out, and this token is theirs.
+      // Not if it was discarded meanwhile: the user it belongs to has signed out.
       if (fetching !== started) return;
       fetching = undefined;
       held = fetched;
@@ -44,7 +44,7 @@ export async function accessToken(): Promise<string> {
   return (await fetching).token;
 }
 
-/** Forget the token; with `refused`, only if it is still the one held. */
+/** Forget the token. With `refused`, forget it only if it is that token. */
 export function discardAccessToken(refused?: string): void {
   if (refused !== undefined && held?.token !== refused) return;
   held = undefined;
@@ -67,10 +67,10 @@ async function fetchAccessToken(): Promise<HeldToken> {
 }
 
 /**
- * Tell how long to use a token: its lifetime, less what a call in flight may need.
+ * Return how long a token may be used: its lifetime, minus the time that a call in flight may need.
  *
- * Counted from when it was asked for, so that a computer whose clock is wrong does as well as any other. Its signature
- * is NOT checked: that is the task service's part.
+ * Counted from the moment of the request, so that it works on a computer whose clock is wrong. The signature is NOT
+ * checked here; the task service checks it.
  */
 function usableMilliseconds(token: string): number {
   const payload = token.split(".")[1] ?? "";

@@ -1,4 +1,4 @@
 import { createAuthClient } from "better-auth/react";
 
-/** Better Auth in the browser; it calls the origin that the page came from. */
+/** Better Auth's client for the browser. It calls the origin of the page. */
 export const authClient = createAuthClient();

@@ -13,34 +13,34 @@ function create() {
   return betterAuth({
     appName: "Tasks",
     baseURL: origin,
-    // Stated, so that nobody has to know that the base URL's origin is trusted anyway.
+    // Stated, although Better Auth trusts the base URL's origin anyway.
     trustedOrigins: [origin],
     ...(secret !== undefined && { secret }),
     ...(secrets !== undefined && { secrets: [...secrets] }),
     database: database(),
     emailAndPassword: { enabled: true },
     session: { expiresIn: sessionLifetime },
-    // In production, where Better Auth limits requests at all: counted in the database, so that instances count
-    // together. It takes the client's address from X-Forwarded-For, if that names one alone: the proxy's part.
+    // Better Auth limits requests in production only. They are counted in the database, so that instances count together.
+    // The client's address comes from X-Forwarded-For, if it has exactly one address; the proxy must see to that.
     rateLimit: { storage: "database" },
     plugins: [
       jwt({
-        // Issuer and audience stated rather than left to the defaults: the task service refuses any other.
+        // Issuer and audience are stated, not left to the defaults: the task service refuses any other.
         jwt: {
           issuer: origin,
           audience: origin,
           expirationTime: `${accessTokenLifetime}s`,
-          // The session's id, never its token: the task service refuses the tokens of a session that has ended.
+          // The session's id, never its token. The task service uses it to refuse the tokens of an ended session.
           definePayload: ({ user, session }) => ({ ...user, sid: session.id }),
         },
         // The first algorithm signs unless a resource asks for one of the others (signingAlgorithm).
-        // No rotationInterval: Better Auth would sign with a key that it never published before. rotate-keys does it.
+        // No rotationInterval: Better Auth would sign with a key before publishing it. rotate-keys rotates instead.
         jwks: { keyPairConfig, keyPairConfigs, gracePeriod },
-        // GET /token is the one way to a JWT; otherwise every look at the session would sign one too.
+        // Only GET /token issues a JWT. Otherwise every read of the session would sign one as well.
         disableSettingJwtHeader: true,
       }),
-      // For clients without a cookie jar: the task service signs people in on their behalf.
-      // Signed tokens only: a bare one stands in the table of sessions, and in every backup of it.
+      // For clients without cookies: the task service signs users in on their behalf.
+      // Signed tokens only: bare tokens are in the table of sessions, and in every backup of it.
       bearer({ requireSignature: true }),
       revokedSessions(database()),
     ],
@@ -50,12 +50,13 @@ function create() {
 
 let created: ReturnType<typeof create> | undefined;
 
-/** Return this application's Better Auth; made at first use, for `next build` loads routes without any settings. */
+/** Return this application's Better Auth. Created at first use, because `next build` loads routes without settings. */
 export function auth(): ReturnType<typeof create> {
-  return (created ??= create());
+  created ??= create();
+  return created;
 }
 
-/** Handle a request to Better Auth; 503 when the session could not be checked, which is no reason to sign anyone out. */
+/** Handle a request to Better Auth. Answer 503 if the session could not be checked, so that clients keep their session. */
 export function handle(request: Request): Promise<Response> {
   return refuseWhenUndecided(() => auth().handler(request));
 }

@@ -1,25 +1,25 @@
 import { readSetting, SettingError, type Source } from "./setting-reader";
 
 /**
- * Every setting of this application, read and checked in one place.
+ * All settings of this application, read and checked in one place.
  *
- * Values are read when the server runs, never at build time, and no message repeats a value: it could be a secret.
+ * Values are read when the server runs, never at build time. No message repeats a value, because it could be a secret.
  */
 
 export interface Environment {
   /** PostgreSQL, as the role whose search_path is the schema `auth`. */
   readonly authDatabase: DatabaseUrl;
-  /** This application's origin: what tokens carry as issuer and audience. */
+  /** This application's origin, which is the issuer and audience of its tokens. */
   readonly origin: string;
-  /** With versioned secrets: reads what was written before there were any. */
+  /** The secret. With versioned secrets it decrypts data from before there were versions. */
   readonly secret: string | undefined;
-  /** Versioned secrets, the current one first; undefined where there is one secret without a version. */
+  /** Versioned secrets, the current one first. Undefined if there is one secret without a version. */
   readonly secrets: readonly VersionedSecret[] | undefined;
-  /** The algorithm that tokens are signed with by default, then those that a pin may ask for. */
+  /** The default signing algorithm, followed by those that a resource may pin. */
   readonly signingAlgorithms: readonly [SigningAlgorithm, ...SigningAlgorithm[]];
-  /** For how long a retired key is served, in seconds. */
+  /** How long a retired key is still published, in seconds. */
   readonly gracePeriod: number;
-  /** In seconds. */
+  /** How long an access token is valid, in seconds. */
   readonly accessTokenLifetime: number;
   /** How long a session lives after its last use, in seconds. The task service has the same setting. */
   readonly sessionLifetime: number;
@@ -49,21 +49,21 @@ export class EnvironmentError extends Error {
 }
 
 const MINIMUM_SECRET_LENGTH = 32;
-// What Better Auth falls back to when it is given nothing: published, therefore no secret.
+// Better Auth's fallback when no secret is set. It is published, and therefore not a secret.
 const PUBLISHED_SECRET = "better-auth-secret-12345678901234567890";
 const SPAN = /^(\d{1,7}) ?(?:(s|secs?|seconds?)|(m|mins?|minutes?)|(h|hrs?|hours?)|(d|days?))$/;
 const UNIT_SECONDS = [1, 60, 3600, 86_400];
 const LONGEST_SECONDS = 3650 * 86_400;
-// Browsers keep no cookie for longer.
+// Browsers do not keep a cookie for longer.
 const LONGEST_SESSION_SECONDS = 400 * 86_400;
 const VERIFIED = ["require", "verify-ca", "verify-full"];
 const ALGORITHMS: readonly SigningAlgorithm[] = ["EdDSA", "ES256", "ES512", "RS256", "PS256"];
 
-/** Read and check `source`; raise EnvironmentError with all the problems at once. */
+/** Read and check `source`. Throw EnvironmentError with all problems at once. */
 export function readEnvironment(source: Source): Environment {
   const problems = new Map<string, string>();
 
-  /** Read a setting and parse it, once; undefined where it is not set, or wrong. */
+  /** Read and parse a setting, once. Return undefined if it is not set or invalid. */
   function setting<T>(name: string, parse: (text: string) => T): T | undefined {
     try {
       const text = readSetting(name, source);
@@ -79,7 +79,7 @@ export function readEnvironment(source: Source): Environment {
   function required<T>(name: string, parse: (text: string) => T): T {
     const value = setting(name, parse);
     if (value === undefined && !problems.has(name)) problems.set(name, `${name}: not set`);
-    return value as T; // it is undefined only where there are problems, which are raised below
+    return value as T; // undefined only if there are problems, which are thrown below
   }
 
   const secrets = setting("BETTER_AUTH_SECRETS", versionedSecrets);
@@ -99,7 +99,7 @@ export function readEnvironment(source: Source): Environment {
   return environment;
 }
 
-// Each of these raises RangeError, whose message does not repeat the text.
+// Each of these throws a RangeError whose message does not repeat the text.
 
 function origin(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -107,10 +107,11 @@ function origin(text: string): string {
   throw new RangeError("must be an http or https origin without a path, such as http://localhost:3000");
 }
 
-/** Read a PostgreSQL URL as `service/database/url.py` does: TLS is verified, and only this machine does without. */
+/** Parse a PostgreSQL URL as `service/database/url.py` does: verified TLS, except to this machine. */
 function databaseUrl(text: string): DatabaseUrl {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^postgres(ql)?:$/.test(url.protocol)) throw new RangeError("must begin with postgresql://");
+  if (url === undefined || !/^postgres(ql)?:$/.test(url.protocol))
+    throw new RangeError("must begin with postgresql://");
   if (!url.hostname || !url.username || url.pathname.length < 2 || url.hash) {
     throw new RangeError("must name a user, a host and a database");
   }
@@ -145,7 +146,10 @@ function versionedSecrets(text: string): readonly VersionedSecret[] {
 }
 
 function signingAlgorithms(text: string): readonly [SigningAlgorithm, ...SigningAlgorithm[]] {
-  const names = text.split(",").map((name) => name.trim()).filter(Boolean);
+  const names = text
+    .split(",")
+    .map((name) => name.trim())
+    .filter(Boolean);
   // Ed25519 is the same algorithm under the name of RFC 9864.
   const found = names.map((name) => ALGORITHMS.find((known) => known === (name === "Ed25519" ? "EdDSA" : name)));
   const [first, ...others] = found.filter((algorithm) => algorithm !== undefined);
@@ -156,7 +160,7 @@ function signingAlgorithms(text: string): readonly [SigningAlgorithm, ...Signing
   return [first, ...others];
 }
 
-/** Read a span of time such as `15m`: a bare number could be anything. */
+/** Parse a duration such as `15m`. A number without a unit is refused as ambiguous. */
 function seconds(text: string): number {
   const [, number, ...units] = SPAN.exec(text) ?? [];
   const length = UNIT_SECONDS[units.findIndex((unit) => unit !== undefined)];
@@ -178,5 +182,6 @@ let checked: Environment | undefined;
 
 /** Return the settings of this process. */
 export function environment(): Environment {
-  return (checked ??= readEnvironment(process.env));
+  checked ??= readEnvironment(process.env);
+  return checked;
 }

@@ -1,13 +1,13 @@
 /**
- * Better Auth plugin: a session that was revoked at the task service ends here, too.
+ * Better Auth plugin that ends sessions which were revoked at the task service.
  *
  * Every session that Better Auth reads from its table is looked up in `public.token_revocations`, in one query. A
- * revoked one is deleted and not returned, so whatever asked for it (`/token`, `/get-session`, any plugin) finds
- * nobody signed in. A session is revoked when its id is, or when its user was cut off after the session began. A
- * revocation of everyone's tokens ends no session, as documented at `revoke-tokens`.
+ * revoked session is deleted and not returned, so its caller (`/token`, `/get-session`, any plugin) finds no signed-in
+ * user. A session is revoked if its id is listed, or if its user was revoked after the session began. Revoking
+ * everyone's tokens ends no session, as `revoke-tokens` documents.
  *
- * When the lookup fails, the read fails: no session is used unchecked. NOT run for a session deleted here: the hooks
- * that a plugin may have for deleted sessions.
+ * If the lookup fails, the read fails: no session is used unchecked. NOT run for a session that is deleted here: the
+ * hooks that a plugin may have for deleted sessions.
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -35,9 +35,9 @@ const UNDECIDED = { message: "Sessions cannot be checked at the moment. Try agai
 const attempts = new AsyncLocalStorage<{ failed: boolean }>();
 
 /**
- * Return what `handle` returns, or 503 if a session could not be read on the way.
+ * Return the response of `handle`, or 503 if a session could not be read meanwhile.
  *
- * Better Auth itself takes that for "not signed in" on most paths, and clients would give their session up.
+ * On most paths Better Auth itself would answer "not signed in", and clients would discard their session.
  */
 export async function refuseWhenUndecided(handle: () => Promise<Response>): Promise<Response> {
   const attempt = { failed: false };
@@ -101,7 +101,7 @@ function guard(adapter: Reader, database: Pool): void {
   }
 }
 
-/** Return what tells whether a session is revoked; raise an error if a query left some of it out. */
+/** Return the columns that decide whether a session is revoked. Throw an error if a query left one out. */
 function asSession(row: unknown): SessionRow {
   const { id, userId, createdAt } = row as Partial<SessionRow>;
   if (typeof id === "string" && typeof userId === "string" && createdAt instanceof Date) {

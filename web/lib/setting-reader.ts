@@ -1,30 +1,30 @@
 import { closeSync, openSync, readSync } from "node:fs";
 
 /**
- * Read the text of settings, by the rules of `service/settings/reader.py`.
+ * Read settings as text, by the rules of `service/settings/reader.py`.
  *
- * 1. This application reads its environment alone. A name whose text is empty or blank is not set.
+ * 1. This application reads its environment only. A name with an empty or blank value is not set.
  * 2. `NAME_FILE` names a file that holds the value of `NAME`. Setting both is a mistake.
- * 3. ASCII whitespace around a value is not part of it, wherever the value is from.
- * 4. A file holds at most 64 KiB of UTF-8; a byte order mark is skipped. A file that is empty or cannot be read is a
- *    mistake: a secret that is missing must not look like one that was never configured.
- * 5. Messages name the setting and never repeat what it was set to, not even a path.
+ * 3. ASCII whitespace around a value is removed, whatever its source.
+ * 4. A file holds at most 64 KiB of UTF-8. A byte order mark is skipped. A file that is empty or cannot be read is a
+ *    mistake: a missing secret must not look like one that was never configured.
+ * 5. Messages name the setting and never repeat its value, not even a path.
  */
 
 export type Source = Readonly<Record<string, string | undefined>>;
 
-/** A setting that cannot be used; the message is one line that begins with its name. */
+/** A setting that cannot be used. The message is one line that begins with its name. */
 export class SettingError extends Error {}
 
 const MAXIMUM_BYTES = 64 * 1024;
-// Not trim(): what JavaScript and Python take for whitespace beyond ASCII differs.
+// Not trim(): beyond ASCII, JavaScript and Python disagree about what is whitespace.
 const TRIMMED = /[^ \t\r\n\f\v](?:.*[^ \t\r\n\f\v])?/s;
 
-/** Return the text of a setting, or undefined where it is not set. Raises SettingError. */
+/** Return the text of a setting, or undefined if it is not set. Throws SettingError. */
 export function readSetting(name: string, source: Source): string | undefined {
   const [text, path] = [name, `${name}_FILE`].map((key) => trimmed(source[key] ?? ""));
   if (text && path) throw new SettingError(`${name}: ${name}_FILE is set as well; keep one of them`);
-  // What Node makes of bytes that are not UTF-8.
+  // Node replaces bytes that are not UTF-8 with this character.
   if (text?.includes("\uFFFD")) throw new SettingError(`${name}: is not UTF-8`);
   return text || (path ? readFile(path, `${name}_FILE: the file`) : undefined);
 }
@@ -52,13 +52,14 @@ function readFile(path: string, what: string): string {
   return text;
 }
 
-/** Read a file, but no more than one byte over the limit of it. */
+/** Read a file, but at most one byte more than the limit. */
 function readBounded(path: string): Buffer {
   const file = openSync(path, "r");
   try {
     const buffer = Buffer.alloc(MAXIMUM_BYTES + 1);
     let length = 0;
-    for (let count = -1; count !== 0; length += count) count = readSync(file, buffer, length, buffer.length - length, null);
+    for (let count = -1; count !== 0; length += count)
+      count = readSync(file, buffer, length, buffer.length - length, null);
     return buffer.subarray(0, length);
   } finally {
     closeSync(file);

@@ -3,7 +3,7 @@ import { authClient } from "./auth-client";
 
 const PATIENCE_MILLISECONDS = 3_000;
 
-/** Sign out: at the task service, which refuses this session's tokens from now on, and at Better Auth. */
+/** Sign out at the task service, which then refuses this session's tokens, and at Better Auth. */
 export async function signOut(serviceOrigin: string): Promise<void> {
   await endAtService(serviceOrigin);
   const { error } = await authClient.signOut().catch((error: unknown) => ({ error }));
@@ -12,10 +12,10 @@ export async function signOut(serviceOrigin: string): Promise<void> {
 }
 
 /**
- * Have the service refuse the tokens of this session before they expire.
+ * Make the service refuse this session's tokens before they expire.
  *
- * That it cannot be reached must keep nobody signed in: the session ends at Better Auth, and what tokens there are
- * live for minutes.
+ * A service that cannot be reached must not stop a sign-out: the session ends at Better Auth, and its remaining tokens
+ * expire within minutes.
  */
 async function endAtService(serviceOrigin: string): Promise<void> {
   try {
@@ -26,6 +26,6 @@ async function endAtService(serviceOrigin: string): Promise<void> {
       signal: AbortSignal.timeout(PATIENCE_MILLISECONDS),
     });
   } catch {
-    console.warn("The task service could not be told of the sign-out.");
+    console.warn("Could not report the sign-out to the task service.");
   }
 }

@@ -3,12 +3,12 @@ import type { PoolClient } from "pg";
 
 import { auth } from "./auth";
 import { database } from "./database";
-import { environment, EnvironmentError } from "./environment";
+import { EnvironmentError, environment } from "./environment";
 
 const DATABASE_PATIENCE_SECONDS = 30;
 const LOCK_PATIENCE_SECONDS = 60;
 
-/** A reason not to start: each line says what is wrong and what to do. */
+/** A reason not to start. Each line says what is wrong and what to do. */
 class StartUpError extends Error {
   constructor(readonly lines: readonly string[]) {
     super(lines.join("\n"));
@@ -16,9 +16,9 @@ class StartUpError extends Error {
 }
 
 /**
- * Check the settings, bring Better Auth's tables up to date and see to it that there is a signing key.
+ * Check the settings, migrate Better Auth's tables, and make sure that a signing key exists.
  *
- * Ends the process with status 1 when it cannot: a server that stayed up would answer every request with an error.
+ * On failure, end the process with status 1: a server that stayed up would answer every request with an error.
  */
 export async function startUp(): Promise<void> {
   try {
@@ -44,22 +44,22 @@ async function prepareDatabase(): Promise<void> {
   try {
     await checkSchema(connection);
     await checkRevocations(connection);
-    // In a transaction, for a lock held by the session would outlive its use behind a transaction pooler.
+    // A transaction-level lock, because behind a transaction pooler a session-level lock would never be released.
     await connection.query("BEGIN");
     await connection.query(`SET LOCAL lock_timeout = '${LOCK_PATIENCE_SECONDS}s'`);
     await connection.query("SELECT pg_advisory_xact_lock(hashtextextended('better-auth start-up', 0))");
     const { runMigrations } = await getMigrations(auth().options);
     await runMigrations();
-    // Mints the first key when there is none. Instances that started together would otherwise mint one each.
+    // Creates the first key if there is none. Without the lock, instances that start together would create one each.
     await auth().api.getJwks();
     await connection.query("COMMIT");
   } finally {
-    // true: closed rather than given back, so that a failed transaction cannot linger in the pool.
+    // true: close the connection instead of reusing it, so that a failed transaction cannot stay in the pool.
     connection.release(true);
   }
 }
 
-/** Connect, waiting a while for a database that is still starting; a refusal is final at once. */
+/** Connect. Wait for a database that is still starting, but give up at once if it refuses the connection. */
 async function connectPatiently(): Promise<PoolClient> {
   const deadline = Date.now() + DATABASE_PATIENCE_SECONDS * 1000;
   for (let attempt = 1; ; attempt++) {
@@ -92,7 +92,7 @@ async function checkSchema(connection: PoolClient): Promise<void> {
   ]);
 }
 
-/** Check that revoked sessions can be looked up: Better Auth would otherwise refuse every session. */
+/** Check that revoked sessions can be looked up. Otherwise Better Auth would refuse every session. */
 async function checkRevocations(connection: PoolClient): Promise<void> {
   const { rows } = await connection.query<{ readable: boolean | null }>(
     "SELECT has_table_privilege(to_regclass('public.token_revocations'), 'SELECT') AS readable",
@@ -103,13 +103,13 @@ async function checkRevocations(connection: PoolClient): Promise<void> {
   ]);
 }
 
-/** Tell a wrong password, role or database name from a server that cannot be reached yet. */
+/** Return whether the server refused the password, role or database name, as opposed to being unreachable. */
 function isRefusal(error: unknown): boolean {
   const code = codeOf(error);
   return code !== undefined && (code.startsWith("28") || code === "3D000");
 }
 
-/** Name an error without its stack or the connection string. */
+/** Describe an error without its stack or the connection string. */
 function describe(error: unknown): string {
   const code = codeOf(error);
   const message = error instanceof Error ? error.message.split("\n", 1)[0] : "";

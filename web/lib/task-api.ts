@@ -1,9 +1,9 @@
-/** The task service over HTTP: one function for each thing the page does. */
+/** A client of the task service, with one function per action of the page. */
 
 import { accessToken, discardAccessToken, SignedOutError } from "./access-token";
 import type { components, operations } from "./service";
 
-/** As the service describes them; `python -m scripts.documents.openapi` keeps the types up to date. */
+/** Types from the service's OpenAPI document; `python -m scripts.documents.openapi` regenerates them. */
 export type Task = components["schemas"]["Task"];
 export type TaskPage = components["schemas"]["TaskPage"];
 type TaskWrite = components["schemas"]["TaskWrite"];
@@ -11,14 +11,14 @@ type TaskPatch = components["schemas"]["TaskPatch"];
 type ListQuery = NonNullable<operations["listTasks"]["parameters"]["query"]>;
 type Problem = components["schemas"]["Problem"];
 
-/** The service answered that it will not, or did not answer; the message is for the person at the screen. */
+/** The service refused a request or did not answer. The message is meant for the user. */
 export class TaskServiceError extends Error {
   override readonly name = "TaskServiceError";
 }
 
 const PAGE_SIZE = 20;
 
-/** Bind the calls to the service at `origin`; each raises TaskServiceError, AccessTokenError or SignedOutError. */
+/** Return a client of the service at `origin`. Its functions throw TaskServiceError, AccessTokenError or SignedOutError. */
 export function taskApi(origin: string) {
   const tasks = `${origin}/api/tasks`;
   const at = (id: string) => `${tasks}/${encodeURIComponent(id)}`;
@@ -49,7 +49,7 @@ async function call(method: string, url: string, body?: object): Promise<Respons
   let token = await accessToken();
   let response = await send(method, url, token, body);
   if (response.status === 401) {
-    // The key behind the token may just have been revoked: one fresh token decides.
+    // The token's key may have been revoked a moment ago. Try once more with a new token.
     discardAccessToken(token);
     token = await accessToken();
     response = await send(method, url, token, body);
@@ -71,7 +71,7 @@ async function send(method: string, url: string, token: string, body?: object): 
       headers,
       body: body && JSON.stringify(body),
       cache: "no-store",
-      // The service knows people by their token alone.
+      // The service identifies users by their token alone.
       credentials: "omit",
       signal: AbortSignal.timeout(15_000),
     });
@@ -80,12 +80,12 @@ async function send(method: string, url: string, token: string, body?: object): 
   }
 }
 
-/** Say in one sentence what a refusal means, from its problem document (RFC 9457). */
+/** Return a one-sentence explanation of a refusal, from its problem document (RFC 9457). */
 async function explain(response: Response): Promise<string> {
   if (response.status === 503) {
-    // A date is as valid a Retry-After as seconds; and the header shows only where the service exposes it.
+    // Retry-After may also be a date, and it is readable only if the service exposes the header.
     const seconds = Number(response.headers.get("Retry-After"));
-    return `The task service is unavailable just now. Try again ${seconds > 0 ? `in ${seconds} s` : "in a moment"}.`;
+    return `The task service is unavailable. Try again ${seconds > 0 ? `in ${seconds} s` : "in a moment"}.`;
   }
   const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
   for (const text of [problem.detail, problem.title]) {

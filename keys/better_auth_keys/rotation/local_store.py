@@ -157,10 +157,11 @@ class InMemorySigningKeys:
         return self.contents.listed()
 
     @asynccontextmanager
-    async def changing(self, reason: str) -> AsyncIterator[LocalKeys]:
+    async def changing(self, reason: str, *, execute: bool = True) -> AsyncIterator[LocalKeys]:
         """Begin a transaction: what was done is kept only if the block ends without an error."""
         del reason  # there is no audit log
         async with self._lock:
             transaction = self.contents.copy()
             yield transaction
-            self.contents = transaction
+            if execute:
+                self.contents = transaction

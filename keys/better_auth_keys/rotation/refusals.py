@@ -93,6 +93,15 @@ def _refuse_pinned(key: SigningKey, policy: RotationPolicy, instead: str) -> Non
         )
 
 
+def refuse_unusable(key: SigningKey) -> None:
+    """Raise `RotationRefusedError` if the given secret does not decrypt the signing key."""
+    if not key.usable:
+        raise RotationRefusedError(
+            f"key {key.kid} signs, but the given secret does not decrypt it, so a new key would be"
+            " of no use to the issuer: give the secret that the issuer uses"
+        )
+
+
 def _refuse_publication(
     algorithm: str, keys: Collection[SigningKey], policy: RotationPolicy
 ) -> None:
@@ -106,11 +115,7 @@ def _refuse_publication(
             f"there are {len(keys)} keys, and Better Auth reads at most {READ_LIMIT}: prune first"
         )
     for key in active.values():
-        if not key.usable:
-            raise RotationRefusedError(
-                f"key {key.kid} signs, and does not open with the secret given here: a new key"
-                " would be of no use to the issuer"
-            )
+        refuse_unusable(key)
     if algorithm not in active and policy.grace_period < max(
         2 * policy.publish_ahead, policy.keep_verifying
     ):

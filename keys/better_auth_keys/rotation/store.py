@@ -164,10 +164,13 @@ class SigningKeyStore(Protocol):
         """Return all keys that are not destroyed, oldest first. Raises `KeyStoreError`."""
         ...
 
-    def changing(self, reason: str) -> AbstractAsyncContextManager[KeyTransaction]:
+    def changing(
+        self, reason: str, *, execute: bool = True
+    ) -> AbstractAsyncContextManager[KeyTransaction]:
         """Begin a transaction; `reason` goes into the audit log.
 
-        All changes are undone if the block raises an error. Raises `KeyStoreError`.
+        All changes are undone if the block raises an error, and in a preview (`execute=False`).
+        Raises `KeyStoreError`.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL data folder: made by `initdb` once and to the end, and the programs run on it."""
+"""A PostgreSQL data folder: create it with `initdb`, and run programs on it."""
 
 import hashlib
 import os
@@ -12,23 +12,19 @@ from typing import Final
 
 from scripts.devstack.leash import leashed
 from scripts.devstack.postgres.files import Account, give
-from scripts.devstack.postgres.recovery import FAST_SHUTDOWN
+from scripts.devstack.postgres.recovery import FAST_SHUTDOWN, PostgresError
 from scripts.operations.private_files import last_line, make_private_folder, open_log, write_private
 
 SUPERUSER: Final = "postgres"
 INIT_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 20.0
-# The programs need no more, and their messages shall be in one language.
+# The programs need nothing else. LC_ALL keeps their messages in English.
 _ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
-
-
-class PostgresError(Exception):
-    """The server cannot be used; the message is one line that says what to do or where to look."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where programs, data and log lie. A temporary one goes when its server is let go."""
+    """The folders of programs and data, and the log. A temporary one is removed with its server."""
 
     programs: Path
     account: Account | None
@@ -36,21 +32,21 @@ class Cluster:
     log: Path
     temporary: bool
     held: tuple[int, ...] = ()
-    """Descriptors that the leash holds open too, such as a lock that outlives a killed starter."""
+    """Descriptors that the leash keeps open, too, such as a lock."""
 
     @property
     def data(self) -> Path:
-        """The data folder itself."""
+        """The data folder."""
         return self.base / "data"
 
     def prepare(self, password: str) -> None:
-        """Create the data folder, unless it was created to the end and with this password.
+        """Create the data folder, unless it is complete and has this password.
 
-        So a start that was killed half-way is done again, and data whose password is gone, with
-        the folder that kept it, is gone too. Raises `PostgresError`.
+        A folder that was left incomplete, or whose password was lost, is created again. Raises
+        `PostgresError`.
         """
         marker = self.base / "initialised"
-        # A hash, so that the marker may lie beside the data.
+        # A hash, so that the marker can be next to the data.
         fingerprint = hashlib.sha256(password.encode()).hexdigest()
         if marker.is_file() and marker.read_text().strip() == fingerprint:
             self._check_version()
@@ -68,7 +64,7 @@ class Cluster:
     def run(
         self, program: str, arguments: Sequence[str], *, append: bool = False
     ) -> subprocess.Popen[bytes]:
-        """Start one of the programs, on a leash, its output going to the log.
+        """Start one of the programs on a leash. Its output goes to the log.
 
         The log is emptied first, unless `append` is set.
         """
@@ -83,7 +79,7 @@ class Cluster:
         try:
             return subprocess.Popen(
                 command,
-                cwd="/",  # the checkout may be closed to the account
+                cwd="/",  # the account may not be able to enter the checkout
                 env=_ENVIRONMENT,
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -95,9 +91,9 @@ class Cluster:
             os.close(log)
 
     def complain(self, what: str) -> str:
-        """Say what went wrong, with the last line of the log as the reason."""
+        """Return an error message, with the last line of the log as the reason."""
         reason = f"{what}: {last_line(self.log) or 'no reason given'}"
-        # A temporary log goes with its server.
+        # A temporary log is removed with its server.
         return reason if self.temporary else f"{reason} (all of it: {self.log})"
 
     def _initialise(self, password: str) -> None:
@@ -122,7 +118,7 @@ class Cluster:
             f"--pwfile={password_file}",
             "--auth=scram-sha-256",
             "--encoding=UTF8",
-            # Built in, so the same on every system, whatever locales are installed there.
+            # Built in, so it does not depend on the locales of the system.
             "--locale=C",
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
@@ -143,7 +139,7 @@ class Cluster:
 
 
 def let_go(process: subprocess.Popen[bytes]) -> None:
-    """Drop the leash and wait for its end; it has a deadline of its own, then it kills."""
+    """Release the leash and wait until it has ended. It kills the program after its grace time."""
     if process.stdin is not None:
         process.stdin.close()
     try:

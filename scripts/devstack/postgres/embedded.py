@@ -1,9 +1,9 @@
-"""A real PostgreSQL server from a Python wheel, on 127.0.0.1, for development and for tests.
+"""A real PostgreSQL server from a Python wheel, on 127.0.0.1, for development and tests.
 
-Two kinds: `EmbeddedPostgres.ephemeral()` lives in a temporary folder and trades safety for speed;
-`EmbeddedPostgres.persistent(home)` keeps its data, its password and its port below `home`. The
-server is on a leash: it ends with this process, however this process ends. We call `initdb` and
-`postgres` ourselves: the wheel's Python layer creates system users and opens folders under root.
+`EmbeddedPostgres.ephemeral()` uses a temporary folder and is fast but not durable.
+`EmbeddedPostgres.persistent(home)` keeps its data, password and port in `home`. The server is on a
+leash, so it stops when this process ends in any way. We run `initdb` and `postgres` directly,
+because as root the wheel's Python code creates system users and changes the modes of folders.
 """
 
 import secrets
@@ -16,24 +16,26 @@ from typing import Final, Self
 from urllib.parse import quote
 
 from scripts.devstack.leash import kill_at_once
+from scripts.devstack.network import accepts
 from scripts.devstack.postgres import files as postgres_files
-from scripts.devstack.postgres import recovery as postgres_recovery
-from scripts.devstack.postgres.cluster import SUPERUSER, Cluster, PostgresError, let_go
-from scripts.devstack.postgres.files import CHECKOUT, PostgresFilesError, Say
+from scripts.devstack.postgres.cluster import SUPERUSER, Cluster, let_go
+from scripts.devstack.postgres.files import Say
+from scripts.devstack.postgres.recovery import PostgresError, is_ready, stop_orphan
 from scripts.operations.private_files import (
     PRIVATE_FOLDER,
     make_private_folder,
     read_or_create,
     write_private,
 )
+from scripts.setup.checkout import CHECKOUT
 
 __all__ = ["EmbeddedPostgres", "PostgresError"]
 
 START_SECONDS: Final = 60.0
 _ATTEMPTS: Final = 20
-# Both pass: a port can be taken between our look and the server's, and the last processes of a
-# server that was killed take a moment to notice.
-_PASSING: Final = ("Address already in use", "pre-existing shared memory block")
+# Both are temporary: another program can take the port before the server does, and the processes of
+# a killed server take a moment to end.
+_TEMPORARY: Final = ("Address already in use", "pre-existing shared memory block")
 _BETWEEN_ATTEMPTS_SECONDS: Final = 0.1
 _POLL_SECONDS: Final = 0.01
 _ALWAYS: Final = {
@@ -43,7 +45,7 @@ _ALWAYS: Final = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-_FAST_AND_FORGETFUL: Final = {
+_FAST_NOT_DURABLE: Final = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
@@ -64,13 +66,13 @@ class EmbeddedPostgres:
 
     @classmethod
     def ephemeral(cls, *, say: Say = lambda _line: None, checkout: Path = CHECKOUT) -> Self:
-        """Prepare a server in a temporary folder, which goes with it. Raises `PostgresError`."""
+        """Prepare a server in a temporary folder, removed with it. Raises `PostgresError`."""
         try:
             account = postgres_files.server_account()
             shelter = postgres_files.shelter_of(checkout)
             programs = postgres_files.find_programs(account, shelter, say)
             base = postgres_files.make_temporary_base(account)
-        except (PostgresFilesError, OSError) as error:
+        except OSError as error:
             raise PostgresError(_one_line(error)) from error
         cluster = Cluster(programs, account, base, log=base / "postgres.log", temporary=True)
         return cls(cluster, password=secrets.token_urlsafe(24))
@@ -90,12 +92,12 @@ class EmbeddedPostgres:
         try:
             account = postgres_files.server_account()
             shelter = postgres_files.shelter_of(checkout)
-            # Under root the server's account must get through this folder to its data.
+            # As root, the server's account must be able to enter this folder.
             make_private_folder(home, 0o711 if account else PRIVATE_FOLDER)
             programs = postgres_files.find_programs(account, shelter, say)
             base = postgres_files.find_base(home, account, shelter, say)
             password = read_or_create(home / "password", lambda: secrets.token_urlsafe(24))
-        except (PostgresFilesError, OSError) as error:
+        except OSError as error:
             raise PostgresError(_one_line(error)) from error
         cluster = Cluster(programs, account, base, log=log, temporary=False, held=held)
         return cls(cluster, password=password, port_file=home / "port")
@@ -114,13 +116,13 @@ class EmbeddedPostgres:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process is there."""
+        """Whether the server's process runs."""
         return self._process is not None and self._process.poll() is None
 
     def url(
         self, database: str = SUPERUSER, *, user: str = SUPERUSER, password: str | None = None
     ) -> str:
-        """Give the URL of a database, for the superuser or for another role. It is a secret."""
+        """Return the URL of a database for a role (the superuser). It contains a password."""
         secret = quote(self.password if password is None else password, safe="")
         return f"postgresql://{quote(user, safe='')}:{secret}@127.0.0.1:{self.port}/{database}"
 
@@ -130,16 +132,16 @@ class EmbeddedPostgres:
             self._process.wait()
 
     def start(self) -> None:
-        """Start the server and wait until it takes connections. Raises `PostgresError`.
+        """Start the server and wait until it accepts connections. Raises `PostgresError`.
 
-        It can be started again once it has ended; its log is then appended to.
+        A server that has ended can be started again, which appends to its log.
         """
         try:
             if not self._cluster.temporary:
-                postgres_recovery.stop_orphan(self.data)
+                stop_orphan(self.data)
             self._cluster.prepare(self.password)
             self._start()
-        except (OSError, postgres_recovery.RecoveryError) as error:
+        except OSError as error:
             self.stop()
             raise PostgresError(_one_line(error)) from error
         except BaseException:
@@ -147,7 +149,7 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Shut the server down; what a client has not committed is rolled back."""
+        """Shut the server down. Open transactions are rolled back."""
         if self._process is not None:
             let_go(self._process)
             self._process = None
@@ -155,7 +157,7 @@ class EmbeddedPostgres:
             shutil.rmtree(self._cluster.base, ignore_errors=True)
 
     def kill(self) -> None:
-        """Kill the server and keep its data: what a power cut does."""
+        """Kill the server and keep its data, like a power failure."""
         if self._process is not None:
             kill_at_once(self._process)
             self._process = None
@@ -163,7 +165,7 @@ class EmbeddedPostgres:
     def _start(self) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
             self.port = self._choose_port()
-            settings = _ALWAYS | (_FAST_AND_FORGETFUL if self._cluster.temporary else {})
+            settings = _ALWAYS | (_FAST_NOT_DURABLE if self._cluster.temporary else {})
             options = [part for item in settings.items() for part in ("-c", "=".join(item))]
             self._process = self._cluster.run(
                 "postgres",
@@ -177,12 +179,12 @@ class EmbeddedPostgres:
                 return
             let_go(self._process)
             log = self._cluster.log.read_text(errors="replace")
-            if attempt == _ATTEMPTS or not any(reason in log for reason in _PASSING):
+            if attempt == _ATTEMPTS or not any(reason in log for reason in _TEMPORARY):
                 raise PostgresError(self._cluster.complain("PostgreSQL did not start"))
             time.sleep(_BETWEEN_ATTEMPTS_SECONDS)
 
     def _choose_port(self) -> int:
-        """Take the port of last time, if it is free, for the sake of what people have noted."""
+        """Choose the port of the last run if it is free, so that saved URLs stay valid."""
         wanted = 0
         if self._port_file is not None and self._port_file.is_file():
             text = self._port_file.read_text().strip()
@@ -195,24 +197,16 @@ class EmbeddedPostgres:
                 except (OSError, OverflowError):
                     continue
                 return int(probe.getsockname()[1])
-        raise PostgresError("no free port on 127.0.0.1")
+        raise PostgresError("there is no free port on 127.0.0.1")
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
-        """Wait for the server's own word (its pid file) and for its port; False if it ended."""
+        """Wait until the pid file says ready and the port answers. Return False if it ended."""
         deadline = time.monotonic() + START_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
-            if postgres_recovery.is_ready(self.data, self.port) and _answers(self.port):
+            if is_ready(self.data, self.port) and accepts(self.port):
                 return True
             time.sleep(_POLL_SECONDS)
         return False
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _one_line(error: BaseException) -> str:

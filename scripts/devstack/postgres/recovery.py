@@ -1,4 +1,4 @@
-"""What the server's pid file tells, and how to stop a server that an earlier run left behind."""
+"""Read the server's pid file, and stop a server that an earlier run left behind."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ FAST_SECONDS: Final = 10.0
 IMMEDIATE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
 _PROGRAM: Final = "postgres"
-# postmaster.pid, line by line: pid, data folder, start time, port, socket folder, address, shared
-# memory, status. The later lines come as the server gets on with its start.
+# The lines of postmaster.pid: pid, data folder, start time, port, socket folder, address, shared
+# memory, status. The server writes the later lines while it starts.
 _PORT_LINE: Final = 3
 _STATUS_LINE: Final = 7
 
 
-class RecoveryError(Exception):
-    """A server that was left behind does not go away; the message is one line."""
+class PostgresError(Exception):
+    """The server cannot be used. The message is one line that says what to do or where to look."""
 
 
 class _PidFile(NamedTuple):
@@ -30,7 +30,7 @@ class _PidFile(NamedTuple):
 
 
 def is_ready(data: Path, port: int) -> bool:
-    """Tell whether a living server on this data folder says that it takes connections."""
+    """Return whether a running server on this data folder reports that it is ready."""
     found = _read(data)
     if found is None or found.port != port or found.status != "ready":
         return False
@@ -38,16 +38,16 @@ def is_ready(data: Path, port: int) -> bool:
 
 
 def is_running(data: Path) -> bool:
-    """Tell whether a server runs on this data folder."""
+    """Return whether a server runs on this data folder."""
     found = _read(data)
     return found is not None and _is_server_of(found.pid, data)
 
 
 def stop_orphan(data: Path) -> None:
-    """Stop the server that runs on this data folder, if there is one. Raises `RecoveryError`.
+    """Stop the server that runs on this data folder, if there is one. Raises `PostgresError`.
 
-    A pid file alone proves nothing: after a reboot its number can be anybody's process. Only what
-    really is a server on this folder gets a signal; a stale file is left to PostgreSQL itself.
+    A pid file alone proves nothing: after a reboot its number can belong to any process. Only a
+    process that is a server on this folder gets a signal. PostgreSQL itself handles a stale file.
     """
     for number, seconds in (
         (FAST_SHUTDOWN, FAST_SECONDS),
@@ -65,8 +65,8 @@ def stop_orphan(data: Path) -> None:
         if _gone_within(found.pid, data, seconds):
             return
     if is_running(data):
-        raise RecoveryError(
-            f"a PostgreSQL server of an earlier run still holds {data}; stop it, then start again"
+        raise PostgresError(
+            f"a PostgreSQL server of an earlier run still uses {data}; stop it, then start again"
         )
 
 
@@ -83,10 +83,10 @@ def _read(data: Path) -> _PidFile | None:
 
 
 def _is_server_of(pid: int, data: Path) -> bool:
-    """Tell whether the process is a PostgreSQL server that was started on this data folder.
+    """Return whether the process is a PostgreSQL server that was started on this data folder.
 
-    Its command line tells, which everybody may read; to read where it stands (`/proc/<pid>/cwd`)
-    takes a right that root does not have in most containers.
+    This looks at its command line, which every user may read. In most containers, even root may not
+    read its working directory (`/proc/<pid>/cwd`).
     """
     if Path("/proc/self/cmdline").exists():
         try:

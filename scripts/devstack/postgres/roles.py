@@ -1,27 +1,24 @@
 """The database's roles, and databases for tests.
 
 - `owner` owns the database and runs the migrations.
-- `app` is the service: bound by row-level security, without any right on Better Auth's tables.
-- `auth` is Better Auth and the operators of its keys: at home in a schema of its own, without any
-  right on users' rows.
-- `purge` is the operators' purge: it sees and deletes what is past restoring, and nothing else.
+- `app` is the service: row-level security binds it, and it has no right on Better Auth's tables.
+- `auth` is Better Auth and the operators of its keys: it has its own schema, and no right on users'
+  rows.
+- `purge` is the command `purge`: it can see and delete expired rows, and nothing else.
 """
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from scripts.devstack.postgres.files import CHECKOUT
-from service.database.url import parse_database_url
+from scripts.setup.checkout import CHECKOUT
+from service.database.command_connection import connect
+from service.database.url import DatabaseUrl, parse_database_url
 from service.migrations.roles import scram_verifier
 
 DATABASE: Final = "resource_server"
@@ -30,14 +27,9 @@ APP: Final = "app"
 AUTH: Final = "auth"
 PURGE: Final = "purge"
 ROLES: Final = (OWNER, APP, AUTH, PURGE)
-_CONNECT_SECONDS: Final = 10
-# The same files that make the roles and rights of the compose stack's database.
-_OF_THE_SERVER: Final = CHECKOUT / "docker" / "postgres" / "cluster.sql"
-_OF_A_DATABASE: Final = CHECKOUT / "docker" / "postgres" / "database.sql"
-
-
-class RolesError(Exception):
-    """Roles or databases could not be made; the message is one line, without the URL."""
+# The compose stack's database runs these files, too.
+_SERVER_SQL: Final = CHECKOUT / "docker" / "postgres" / "cluster.sql"
+_DATABASE_SQL: Final = CHECKOUT / "docker" / "postgres" / "database.sql"
 
 
 def _password() -> str:
@@ -46,7 +38,7 @@ def _password() -> str:
 
 @dataclass(frozen=True)
 class RolePasswords:
-    """A password for each role; random where not given."""
+    """A password for each role; random by default."""
 
     owner: str = field(default_factory=_password, repr=False)
     app: str = field(default_factory=_password, repr=False)
@@ -54,12 +46,21 @@ class RolePasswords:
     purge: str = field(default_factory=_password, repr=False)
 
     def items(self) -> tuple[tuple[str, str], ...]:
-        """Give (role, password) for each role."""
+        """Return (role, password) for each role."""
         return tuple(zip(ROLES, (self.owner, self.app, self.auth, self.purge), strict=True))
+
+    def urls(self, server_url: str, database: str = DATABASE) -> dict[str, DatabaseUrl]:
+        """Return the URL of the database for each role."""
+        return {
+            role: parse_database_url(
+                url_as(server_url, user=role, password=password, database=database)
+            )
+            for role, password in self.items()
+        }
 
 
 def url_as(url: str, *, user: str, password: str, database: str = DATABASE) -> str:
-    """Turn a server's URL into that of another role and database on the same server."""
+    """Return the URL of another role and database on the same server."""
     parts = urlsplit(url)
     where = parts.netloc.rpartition("@")[2]
     netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{where}"
@@ -69,86 +70,54 @@ def url_as(url: str, *, user: str, password: str, database: str = DATABASE) -> s
 async def provide(
     superuser_url: str, passwords: RolePasswords, *, database: str = DATABASE
 ) -> None:
-    """Create or correct the four roles and the database; doing it again changes nothing.
+    """Create or correct the four roles and the database. It can be repeated.
 
-    `superuser_url` names a database that is there already, usually `postgres`. Raises `RolesError`.
+    `superuser_url` names an existing database, usually `postgres`. Raises `DatabaseError`.
     """
-    async with _connected(superuser_url) as connection:
-        await _run(connection, _OF_THE_SERVER)
+    async with connect(parse_database_url(superuser_url), autocommit=True) as connection:
+        await _run(connection, _SERVER_SQL)
         for role, password in passwords.items():
             await _execute(connection, "ALTER ROLE %I PASSWORD %L", role, scram_verifier(password))
-        if not await _exists(connection, "pg_database", "datname", database):
+        exists = text("SELECT EXISTS (SELECT FROM pg_database WHERE datname = :name)")
+        if not await connection.scalar(exists, {"name": database}):
             await _execute(connection, f"CREATE DATABASE %I OWNER {OWNER}", database)
     await _restrict_database(superuser_url, database)
 
 
 async def create_database(superuser_url: str, name: str, *, template: str = DATABASE) -> None:
-    """Create a database as a copy of `template`, tables, policies and grants included.
+    """Create a database as a copy of `template`, with its tables, policies and grants.
 
-    Nobody may be connected to the template meanwhile. An existing database of that name goes.
-    Raises `RolesError`.
+    An existing database with the name is dropped. The template must have no connections. Raises
+    `DatabaseError`.
     """
-    async with _connected(superuser_url) as connection:
+    async with connect(parse_database_url(superuser_url), autocommit=True) as connection:
         await _execute(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", name)
         statement = f"CREATE DATABASE %I OWNER {OWNER} TEMPLATE %I"
         await _execute(connection, statement, name, template)
-    # A copy does not take over what was granted on its template itself.
+    # A copy does not include the grants on the database itself.
     await _restrict_database(superuser_url, name)
 
 
 async def drop_database(superuser_url: str, name: str) -> None:
-    """Drop a database, whoever is still connected to it. Raises `RolesError`."""
-    async with _connected(superuser_url) as connection:
+    """Drop a database, even if it has connections. Raises `DatabaseError`."""
+    async with connect(parse_database_url(superuser_url), autocommit=True) as connection:
         await _execute(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", name)
 
 
 async def _restrict_database(superuser_url: str, database: str) -> None:
-    async with _connected(_same_user(superuser_url, database)) as connection:
-        await _run(connection, _OF_A_DATABASE)
+    url = urlsplit(superuser_url)._replace(path=f"/{quote(database, safe='')}").geturl()
+    async with connect(parse_database_url(url), autocommit=True) as connection:
+        await _run(connection, _DATABASE_SQL)
 
 
 async def _run(connection: AsyncConnection, file: Path) -> None:
-    """Run a file that holds one statement."""
-    await connection.exec_driver_sql(_text_of(file))
-
-
-def _text_of(file: Path) -> str:
-    return file.read_text(encoding="utf-8")
-
-
-async def _exists(connection: AsyncConnection, catalog: str, column: str, name: str) -> bool:
-    query = text(f"SELECT EXISTS (SELECT FROM {catalog} WHERE {column} = :name)")  # noqa: S608 - ours
-    return bool(await connection.scalar(query, {"name": name}))
+    """Run a file that contains one statement."""
+    await connection.exec_driver_sql(file.read_text(encoding="utf-8"))  # noqa: ASYNC240 - small
 
 
 async def _execute(connection: AsyncConnection, statement: str, *values: str) -> None:
-    """Run a statement that takes no parameters; the server itself quotes names (%I), texts (%L)."""
+    """Run a statement that takes no parameters; the server quotes names (%I) and literals (%L)."""
     quote_it = text("SELECT format(:statement, VARIADIC CAST(:values AS text[]))")
     quoted = await connection.scalar(quote_it, {"statement": statement, "values": list(values)})
-    # Not as text(): it would take a colon in a quoted value for a parameter.
+    # Not text(), which would read a colon in a quoted value as a parameter.
     await connection.exec_driver_sql(str(quoted))
-
-
-@asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
-    parsed = parse_database_url(url)
-    engine = create_async_engine(
-        parsed.url,
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",  # databases are not made in transactions
-        hide_parameters=True,
-        connect_args={**parsed.connect_args(), "timeout": _CONNECT_SECONDS},
-    )
-    try:
-        async with engine.connect() as connection:
-            yield connection
-    except DBAPIError as error:
-        raise RolesError(str(error.orig).partition("\n")[0]) from error
-    except (OSError, TimeoutError) as error:
-        raise RolesError(f"cannot reach the database ({type(error).__name__})") from error
-    finally:
-        await engine.dispose()
-
-
-def _same_user(url: str, database: str) -> str:
-    return urlsplit(url)._replace(path=f"/{quote(database, safe='')}").geturl()

@@ -25,7 +25,8 @@ from sqlalchemy.exc import ArgumentError
 
 from scripts.operations.check_config.checks import findings, notes
 from scripts.operations.check_config.finding import Finding
-from scripts.operations.commands import DONE, FAILED, USAGE, Parser
+from scripts.operations.commands import Parser
+from scripts.operations.exit_codes import DONE, FAILED, USAGE
 from service.database.url import DatabaseUrl
 from service.settings.base import shown
 from service.settings.model import Settings

@@ -1,1 +1,1 @@
-"""What `rotate-keys` is made of."""
+"""The command `rotate-keys`."""

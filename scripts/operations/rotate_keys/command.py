@@ -1,30 +1,30 @@
-"""Rotate the signing keys of Better Auth without anyone noticing.
+"""Rotate Better Auth's signing keys without interrupting users.
 
-    rotate-keys status              every key: its state, who knows it, its next step and when
-    rotate-keys publish             add a key that is served and does not sign yet
-    rotate-keys activate [KID]      have a key sign, once every replica of the service knows it;
+    rotate-keys status              show each key's state, which replicas know it, and its next step
+    rotate-keys publish             add a key that is served but does not sign yet
+    rotate-keys activate [KID]      sign with a key, once every replica of the service knows it;
                                     with --replaces ALG, retire every key of another algorithm
-    rotate-keys retire [KID]        have a superseded key leave the served ones in its time
-    rotate-keys prune [KID]         remove what no good token needs any more
+    rotate-keys retire [KID]        stop serving a superseded key after the grace period
+    rotate-keys prune [KID]         delete keys that no valid token needs
     rotate-keys revoke KID --reason WHY
-                                    remove a key at once; its tokens are refused from now on
-    rotate-keys reencrypt           encrypt every private key with the present secret
-    rotate-keys run                 do what is due now and nothing else: for a timer
+                                    delete a key at once and refuse all of its tokens
+    rotate-keys reencrypt           encrypt every private key with the current secret
+    rotate-keys run                 do what is due now (for a timer)
 
-Without --execute nothing is changed: what would happen is shown. Without KID it is the key, or the
-keys, whose turn it is. Each algorithm has its own keys: publish and activate without KID take the
-first algorithm of SIGNING_ALGORITHM, unless --algorithm names another; run rotates all of them.
---json writes for machines. --force --reason WHY does what is refused because it would lock users
-out. --file PATH, or SIGNING_KEYS_URL, works on keys in a file instead (./scripts/dev --api).
+Without --execute the command only shows what would happen. Without KID it works on the key, or the
+keys, that are due. Each algorithm has its own keys: publish and activate without KID use the first
+algorithm of SIGNING_ALGORITHM, unless --algorithm names another; run rotates all of them.
+--json writes JSON. --force --reason WHY does what would otherwise be refused because it would lock
+users out. --file PATH, or SIGNING_KEYS_URL, works on keys in a file (./scripts/dev --api).
 
 From the environment or .env: AUTH_DATABASE_URL (Better Auth's tables); BETTER_AUTH_SECRET and
-BETTER_AUTH_SECRETS as web/ has them, and for reencrypt OLD_BETTER_AUTH_SECRET and
-OLD_BETTER_AUTH_SECRETS where these no longer open what is there; SIGNING_ALGORITHM (EdDSA; several
-with commas, the default first), ACCESS_TOKEN_LIFETIME (15m) and JWKS_GRACE_PERIOD (Better Auth's
-jwks.gracePeriod); PINNED_KEYS (the kids that Better Auth's signingKeyId names, which are neither
-retired nor revoked without --force); BETTER_AUTH_URL or JWKS_URL (the issuer, to see what it
-serves); DATABASE_URL (to see that the service hears of it).
-Exit codes: 0 done, or done already; 1 failed or refused; 2 usage; 3 nothing due.
+BETTER_AUTH_SECRETS as in web/ and, if these no longer decrypt the keys, OLD_BETTER_AUTH_SECRET and
+OLD_BETTER_AUTH_SECRETS for reencrypt; SIGNING_ALGORITHM (EdDSA; several separated by commas, the
+default first); ACCESS_TOKEN_LIFETIME (15m); JWKS_GRACE_PERIOD (Better Auth's jwks.gracePeriod);
+PINNED_KEYS (kids in Better Auth's signingKeyId, which are retired and revoked with --force only);
+BETTER_AUTH_URL or JWKS_URL (the issuer, to check what it serves); DATABASE_URL (to check that the
+service is notified).
+Exit codes: 0 done, or already done; 1 failed or refused; 2 usage; 3 nothing due.
 """
 
 import argparse
@@ -40,24 +40,13 @@ from typing import Final
 from better_auth_keys import SigningKeyError
 from better_auth_keys.rotation.plan import RotationRefusedError
 from better_auth_keys.rotation.policy import RotationPolicy, signing_algorithms
-from scripts.operations.commands import (
-    DONE,
-    FAILED,
-    NOTHING_DUE,
-    USAGE,
-    Parser,
-    UsageError,
-    duration,
-)
+from scripts.operations.commands import ONLY_SHOWN, Parser, UsageError, check_reason, duration
+from scripts.operations.exit_codes import DONE, NOTHING_DUE, USAGE, fail
 from scripts.operations.rotate_keys.report import Status
 from scripts.operations.rotate_keys.steps import Outcome, Rotation
 from scripts.operations.rotate_keys.target import POLICY_OPTIONS, Target
 from service.settings.durations import brief
 
-_COMMANDS: Final = (
-    *("status", "publish", "activate", "retire", "prune", "revoke", "reencrypt", "run"),
-)
-_MAX_REASON: Final = 500
 _WORDS: Final = {
     "publish": ("publish", "published"),
     "activate": ("activate", "activated"),
@@ -66,30 +55,31 @@ _WORDS: Final = {
     "revoke": ("revoke", "revoked"),
     "reencrypt": ("re-encrypt", "re-encrypted"),
 }
+_COMMANDS: Final = ("status", *_WORDS, "run")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
+    """Run the command and return its exit code."""
     options = _parser().parse_args(argv)
     try:
         _check(options)
         return asyncio.run(_run(options))
     except UsageError as error:
-        return _refuse(str(error), USAGE)
+        return fail("rotate-keys", error, USAGE)
     except (SigningKeyError, RotationRefusedError) as error:
-        return _refuse(str(error), FAILED)
+        return fail("rotate-keys", error)
     except KeyboardInterrupt:
-        return _refuse("interrupted; a step is done whole or not at all: see status", FAILED)
+        return fail("rotate-keys", "interrupted; each step is atomic: see rotate-keys status")
 
 
 async def _run(options: argparse.Namespace) -> int:
     target = Target.read(options)
     if options.command == "status":
-        status = await Status.look(target)
-        status.tell_machine() if options.json else status.tell()
+        status = await Status.read(target)
+        status.print_json() if options.json else status.print_table()
         return DONE
     replaces = _replaced(options, target)
-    await _require_hearing(target, options)
+    await _check_notification(target, options)
     rotation = Rotation(
         target,
         reason=options.reason or "routine",
@@ -101,12 +91,12 @@ async def _run(options: argparse.Namespace) -> int:
     try:
         await _carry_out(rotation, options, replaces)
     except (SigningKeyError, RotationRefusedError) as error:
-        # Of a timer's run, steps may have been done before this one: they stay, and are told.
+        # Earlier steps of a `run` are committed, so they are reported.
         if not (options.execute and rotation.outcomes):
-            return _refuse(f"{error}; nothing was changed", FAILED)
-        _tell(rotation.outcomes, options)
-        return _refuse(str(error), FAILED)
-    _tell(rotation.outcomes, options)
+            return fail("rotate-keys", f"{error}; nothing was changed")
+        _report(rotation.outcomes, options)
+        return fail("rotate-keys", error)
+    _report(rotation.outcomes, options)
     return DONE if rotation.outcomes else NOTHING_DUE
 
 
@@ -131,18 +121,20 @@ async def _carry_out(
             await rotation.run()
 
 
-async def _require_hearing(target: Target, options: argparse.Namespace) -> None:
-    """Say what keeps the service from hearing of it; a revocation that it misses is none."""
-    reason = await target.why_service_hears_nothing()
+async def _check_notification(target: Target, options: argparse.Namespace) -> None:
+    """Warn if the service is not notified of the change. Refuse a revocation that it would miss."""
+    reason = await target.why_not_notified()
     if reason is None:
         return
     if options.command == "revoke" and "different databases" in reason and not options.force:
-        raise RotationRefusedError(f"{reason} (--force removes it from the issuer all the same)")
+        raise RotationRefusedError(
+            f"{reason} (add --force to remove the key from the issuer anyway)"
+        )
     print(f"rotate-keys: warning: {reason}", file=sys.stderr)
 
 
 def _replaced(options: argparse.Namespace, target: Target) -> tuple[str, ...]:
-    """Return the algorithms whose keys are to be retired. Raises `UsageError`."""
+    """Return the algorithms whose keys are retired. Raises `UsageError`."""
     if options.replaces is None:
         return ()
     try:
@@ -152,30 +144,30 @@ def _replaced(options: argparse.Namespace, target: Target) -> tuple[str, ...]:
     for algorithm in replaces:
         if algorithm in target.algorithms:
             raise UsageError(
-                f"--replaces {algorithm}: SIGNING_ALGORITHM still lists it, so its keys would be"
-                " made again; take it out there first, for web/ as well"
+                f"--replaces {algorithm}: SIGNING_ALGORITHM still lists it, so new keys would be"
+                " published; remove it there first, for web/ as well"
             )
     return replaces
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Raise `UsageError` for options that do not go together."""
+    """Raise `UsageError` for options that cannot be combined."""
     most = {"activate": 1, "retire": 1, "prune": 1, "revoke": 100}.get(options.command, 0)
     if len(options.kids) > most:
         raise UsageError(f"{options.command} takes {'no' if most == 0 else 'one'} KID")
     if options.replaces is not None and options.command != "activate":
-        raise UsageError("--replaces goes with activate")
+        raise UsageError("--replaces can only be used with activate")
     reason = options.reason
     if options.command == "revoke" and not (options.kids and reason):
-        raise UsageError("revoke needs a KID and --reason WHY")
+        raise UsageError("revoke requires a KID and --reason WHY")
     if options.force and not reason:
-        raise UsageError("--force needs --reason WHY: it is written down")
-    if reason is not None and not (reason.isprintable() and 0 < len(reason) <= _MAX_REASON):
-        raise UsageError(f"--reason is one line of at most {_MAX_REASON} characters")
+        raise UsageError("--force requires --reason WHY: it is recorded with the change")
+    if reason is not None:
+        check_reason(reason)
 
 
-def _tell(outcomes: Sequence[Outcome], options: argparse.Namespace) -> None:
-    # A preview's new key is not the one that there will be.
+def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> None:
+    # A preview generates a key as well, but not the one that --execute will publish.
     made_up = {o.kid for o in outcomes if o.verb == "publish" and not options.execute}
     if options.json:
         steps = [
@@ -200,28 +192,32 @@ def _tell(outcomes: Sequence[Outcome], options: argparse.Namespace) -> None:
     if not outcomes:
         print("rotate-keys: nothing is due", file=sys.stderr)
     elif not options.execute:
-        print("rotate-keys: nothing was changed; add --execute to do it", file=sys.stderr)
+        print(f"rotate-keys: {ONLY_SHOWN}", file=sys.stderr)
 
 
 def _parser() -> Parser:
     parser = Parser("rotate-keys", __doc__)
     parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND")
     parser.add_argument("kids", nargs="*", metavar="KID")
-    parser.add_argument("--execute", action="store_true", help="do it; without it, only show")
-    parser.add_argument("--json", action="store_true", help="write JSON for machines")
-    parser.add_argument("--reason", metavar="WHY", help="what to write down")
-    parser.add_argument("--force", action="store_true", help="do what would lock users out")
-    parser.add_argument("--file", type=Path, metavar="PATH", help="keys in a file")
     parser.add_argument(
-        "--wait", type=duration, default="2m", help="for replicas to learn a key (2m)"
+        "--execute", action="store_true", help="apply the change (default: only show it)"
+    )
+    parser.add_argument("--json", action="store_true", help="write JSON for machines")
+    parser.add_argument("--reason", metavar="WHY", help="the reason to record")
+    parser.add_argument("--force", action="store_true", help="do what would be refused")
+    parser.add_argument("--file", type=Path, metavar="PATH", help="use the keys in a file")
+    parser.add_argument(
+        "--wait", type=duration, default="2m", help="wait for replicas to learn a key (2m)"
     )
     parser.add_argument("--algorithm", help="EdDSA, ES256, ES512, RS256 or PS256")
     parser.add_argument("--replaces", metavar="ALG", help="retire every key of this algorithm")
     parser.add_argument("--rsa-bits", type=int, choices=(2048, 3072, 4096), default=2048)
     parser.add_argument(
-        "--unencrypted", action="store_true", help="the issuer has disablePrivateKeyEncryption"
+        "--unencrypted", action="store_true", help="the issuer uses disablePrivateKeyEncryption"
     )
-    parser.add_argument("--old-unencrypted", action="store_true", help="it had, until now")
+    parser.add_argument(
+        "--old-unencrypted", action="store_true", help="the issuer used it until now"
+    )
     defaults = {span.name: span.default for span in fields(RotationPolicy)}
     for name, variable in POLICY_OPTIONS.items():
         default = defaults[name]
@@ -230,11 +226,6 @@ def _parser() -> Parser:
             f"--{name.replace('_', '-')}", type=duration, metavar="SPAN", help=f"({said})"
         )
     return parser
-
-
-def _refuse(text: str, code: int) -> int:
-    print(f"rotate-keys: {text}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Signing keys in a file, for `./scripts/dev --api`: rotation without a Better Auth.
+"""Signing keys in a file, for `./scripts/dev --api`: key rotation without Better Auth.
 
-Beside the file of private keys (mode 0600) stands `jwks.json`, what an issuer would publish. Both
-are replaced whole, the latter last: a key never signs before it is served.
+Next to the file with the private keys (mode 0600) is `jwks.json`, the key set that an issuer would
+publish. Both are replaced atomically.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 class FileSigningKeys:
-    """The store behind `path`; made at its first change. `algorithm` signs by default."""
+    """The keys in the file `path`, created by the first change. `algorithm` is the default."""
 
     def __init__(self, path: Path, *, algorithm: str = "EdDSA") -> None:
         self.path = path
@@ -35,7 +35,7 @@ class FileSigningKeys:
 
     @property
     def contents(self) -> LocalKeys:
-        """The keys as the file has them now. Raises `KeyStoreError`."""
+        """The keys that are in the file now. Raises `KeyStoreError`."""
         try:
             held = json.loads(self.path.read_text(encoding="utf-8"))
             entries = {entry["kid"]: _read(entry) for entry in held["keys"]}
@@ -45,34 +45,34 @@ class FileSigningKeys:
         except OSError as error:
             raise KeyStoreError(f"{self.path}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError, SigningKeyError):
-            # Neither the text nor an error that quotes it may be shown: it holds private keys.
-            raise KeyStoreError(f"{self.path} is damaged: remove it to have another made") from None
+            # Neither the text nor an error that quotes it may be shown: it contains private keys.
+            raise KeyStoreError(f"{self.path} is damaged: remove it, and start again") from None
 
     async def keys(self) -> list[SigningKey]:
-        """Give every key that is not destroyed, the oldest first."""
+        """Return every key that is not destroyed, the oldest first."""
         return self.contents.listed()
 
     @asynccontextmanager
-    async def changing(self, reason: str) -> AsyncIterator[LocalKeys]:
-        """Hold the keys for a change."""
-        del reason  # a development store is not audited
+    async def changing(self, reason: str, *, execute: bool = True) -> AsyncIterator[LocalKeys]:
+        """Begin a transaction under the lock."""
+        del reason  # a development store has no audit log
         with _file(self.path.with_name(f"{self.path.name}.lock")) as lock:
             await _lock(lock)
             before = self.contents
-            ring = before.copy()
-            yield ring
-            if ring != before:
-                self._write(ring)
+            transaction = before.copy()
+            yield transaction
+            if execute and transaction != before:
+                self._write(transaction)
 
     def publish_again(self) -> None:
-        """Write `jwks.json` anew from the keys, in case it was lost. Raises `KeyStoreError`."""
+        """Write `jwks.json` again, in case it was lost. Raises `KeyStoreError`."""
         served = [signer.public_jwk() for signer in self.contents.served()]
         write_private(self.published, json.dumps({"keys": served}))
 
-    def _write(self, ring: LocalKeys) -> None:
+    def _write(self, transaction: LocalKeys) -> None:
         held = {
-            "keys": [_write(*ring.entries[key.kid]) for key in ring.listed()],
-            "revoked": sorted(ring.revoked),
+            "keys": [_write(*transaction.entries[key.kid]) for key in transaction.listed()],
+            "revoked": sorted(transaction.revoked),
         }
         try:
             write_private(self.path, json.dumps(held))
@@ -123,4 +123,4 @@ async def _lock(descriptor: int) -> None:
                 else:
                     return
     except TimeoutError:
-        raise KeyStoreError("another operator is at the keys: try again") from None
+        raise KeyStoreError("another operator is changing the keys: try again") from None

@@ -1,4 +1,4 @@
-"""`rotate-keys status`: what there is to know of each key, for a person or for a machine."""
+"""`rotate-keys status`: the state of each key, as a table or as JSON."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ _COLUMNS: Final = ("KID", "ALGORITHM", "STATE", "AGE", "OPENS", "SERVED", "KNOWN
 
 @dataclass(frozen=True)
 class Status:
-    """The keys and what all sides say of them, at one moment."""
+    """The keys, what the issuer serves and what the replicas know, at one moment."""
 
     keys: Sequence[SigningKey]
     steps: Sequence[Step]
@@ -36,10 +36,10 @@ class Status:
     target: Target
 
     @classmethod
-    async def look(cls, target: Target) -> "Status":
-        """Ask everybody. Raises `KeyStoreError`; who else cannot be asked is a warning."""
-        async with target.store.changing("looking") as ring:
-            keys, now = await ring.keys(), await ring.now()
+    async def read(cls, target: Target) -> "Status":
+        """Read the status. Raises `KeyStoreError`; other errors become warnings."""
+        async with target.store.changing("status", execute=False) as transaction:
+            keys, now = await transaction.keys(), await transaction.now()
         warnings = []
         try:
             steps = plan(keys, target.policy, now)
@@ -47,21 +47,21 @@ class Status:
             warnings.append(str(error))
             steps = []
         served = None
-        if keys:  # an issuer without keys would make one on being asked
+        if keys:  # an issuer without keys would create one for this request
             try:
                 found = await target.served()
                 served = found.kids
-                warnings += [f"the issuer serves a key of no use: {key}" for key in found.left_out]
+                warnings += [f"the issuer serves an unusable key: {key}" for key in found.left_out]
             except UnservedError as error:
-                warnings.append(f"not known what the issuer serves: {error}")
-        reason = await target.why_service_hears_nothing()
+                warnings.append(f"cannot check what the issuer serves: {error}")
+        reason = await target.why_not_notified()
         warnings += [] if reason is None else [reason]
         replicas = await target.replicas()
         warnings += _alarms(keys, target)
         return cls(keys, steps, served, replicas, now, warnings, target)
 
-    def tell(self) -> None:
-        """Write a table for a person, the keys of one algorithm after those of another."""
+    def print_table(self) -> None:
+        """Print a table, grouped by algorithm."""
         rows = {key.kid: self._row(key) for key in self.keys}
         table = [_COLUMNS, *rows.values()]
         widths = [max(len(row[n]) for row in table) for n in range(len(_COLUMNS))]
@@ -77,12 +77,12 @@ class Status:
                     print(f"{step.verb} a key of {algorithm} {self._when(step)}")
         for replica in self.replicas:
             how = "listening" if replica.listening else "not listening"
-            print(f"replica {replica.name}: {how}, heard of {self._ago(replica.seen_at)}")
+            print(f"replica {replica.name}: {how}, last seen {self._ago(replica.seen_at)}")
         for warning in self.warnings:
             print(f"rotate-keys: warning: {warning}", file=sys.stderr)
 
-    def tell_machine(self) -> None:
-        """Write the same as JSON."""
+    def print_json(self) -> None:
+        """Print the same as JSON."""
         print(
             json.dumps(
                 {
@@ -113,7 +113,7 @@ class Status:
         )
 
     def _algorithms(self) -> Sequence[str]:
-        """Return the algorithms that there is anything to say of, the issuer's default first."""
+        """Return the algorithms that have a key or a step, the issuer's default first."""
         found = {key.algorithm for key in self.keys} | {step.algorithm for step in self.steps}
         known = dict.fromkeys([*self.target.algorithms, *sorted(found)])
         return [algorithm for algorithm in known if algorithm in found]
@@ -161,7 +161,7 @@ class Status:
         return next((step for step in self.steps if step.kid == key.kid), None)
 
     def _removable(self, key: SigningKey) -> datetime | None:
-        """Return from when on nobody needs the key, going on as planned."""
+        """Return when the key will no longer be needed, if the plan is followed."""
         if key.state is not KeyState.DEACTIVATED or key.kid in self.target.policy.pinned:
             return None
         if key.retired_at is not None:
@@ -187,36 +187,37 @@ def _write(row: Sequence[str], widths: Sequence[int]) -> None:
 def _alarms(keys: Sequence[SigningKey], target: Target) -> list[str]:
     active = active_keys(keys)
     alarms = [
-        f"key {key.kid} signs, and does not open with the secret given here: if the issuer"
-        " has the same, it answers every sign-in with an error; run reencrypt"
+        f"key {key.kid} signs, but the given secret does not decrypt it: if the issuer has the"
+        " same secret, every sign-in fails; run reencrypt"
         for key in active.values()
         if not key.usable
     ]
     alarms += [
-        f"{algorithm} keys sign for whoever asks for that algorithm, and are not rotated: add"
-        f" {algorithm} to SIGNING_ALGORITHM, or end it with activate --replaces {algorithm}"
+        f"{algorithm} keys sign where that algorithm is asked for, but are not rotated: add"
+        f" {algorithm} to SIGNING_ALGORITHM, or retire them with activate --replaces {algorithm}"
         for algorithm in sorted(active)
         if algorithm not in {*target.algorithms, *target.policy.algorithms}
     ]
     able = {key.kid for key in keys if key.retired_at is None and not key.dormant}
     alarms += [
-        f"key {kid} is pinned (PINNED_KEYS) and cannot sign: Better Auth issues no token for what"
-        " is pinned to it"
+        f"key {kid} is pinned (PINNED_KEYS) but cannot sign: Better Auth issues no token where"
+        " signingKeyId names it"
         for kid in sorted(target.policy.pinned - able)
     ]
     alarms += [
-        f"key {key.kid} was revoked and is in the table again: revoke it"
+        f"key {key.kid} was revoked but is in the table again: revoke it again"
         for key in keys
         if key.state is KeyState.COMPROMISED
     ]
     if len(keys) > READ_LIMIT:
         alarms.append(
-            f"{len(keys)} keys, of which Better Auth reads an unknown {READ_LIMIT}: prune now"
+            f"there are {len(keys)} keys, and Better Auth reads only {READ_LIMIT} of them, in no"
+            " order: prune now"
         )
     return alarms
 
 
-def _yes(value: bool) -> str:  # noqa: FBT001 - it says what the value is
+def _yes(value: bool) -> str:  # noqa: FBT001 - the value to show
     return "yes" if value else "NO"
 
 

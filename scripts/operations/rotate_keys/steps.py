@@ -1,18 +1,21 @@
-"""Carry out steps of a rotation: each asked about again under the lock, each whole or not at all.
+"""Carry out the steps of a rotation. Each is checked again under the lock and is atomic.
 
-A preview does the same within a transaction that is given up, so it says what would happen, and is
-refused what would be refused.
+A preview does the same in a transaction that is rolled back. So it shows exactly what would happen,
+and is refused if the change would be refused.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from better_auth_keys import KeysError, Signer
 from better_auth_keys.rotation.plan import RotationRefusedError, Step, Verb, plan, standby
-from better_auth_keys.rotation.refusals import refuse_end_of_algorithm, refuse_lock_out
+from better_auth_keys.rotation.refusals import (
+    refuse_end_of_algorithm,
+    refuse_lock_out,
+    refuse_unusable,
+)
 from better_auth_keys.rotation.store import (
     KeyInUseError,
     KeyState,
@@ -22,13 +25,13 @@ from better_auth_keys.rotation.store import (
     UnknownKeyError,
     active_keys,
 )
-from scripts.operations.rotate_keys.known import narrate, require_served, until_known
+from scripts.operations.rotate_keys.known import report, require_served, until_known
 from scripts.operations.rotate_keys.target import Target
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one step. `already`: it had been done before."""
+    """The result of one step. `already`: it had been done before."""
 
     verb: Verb | Literal["reencrypt"]
     kid: str
@@ -39,15 +42,11 @@ class Outcome:
 Work = Callable[[KeyTransaction], Awaitable[list[Outcome]]]
 
 
-class _GiveUpError(Exception):
-    """Ends a preview's transaction."""
-
-
 @dataclass
 class Rotation:
-    """Changes one target's keys. `force` does what would lock users out all the same.
+    """Changes the keys of one target. `force` also does what would lock users out.
 
-    `outcomes` has what was done, or would be; also where a later step was refused.
+    `outcomes` has what was done, or would be done, even if a later step was refused.
     """
 
     target: Target
@@ -59,32 +58,32 @@ class Rotation:
     outcomes: list[Outcome] = field(default_factory=list)
 
     async def publish(self, algorithm: str | None = None) -> None:
-        """Add a key that waits: of the first of the algorithms, unless another is named."""
+        """Add a key that does not sign yet. The policy's first algorithm is the default."""
         chosen = algorithm or self.target.policy.algorithms[0]
         signer = Signer.generate(chosen, rsa_bits=self.rsa_bits)
 
-        async def work(ring: KeyTransaction) -> list[Outcome]:
-            await self._check(ring, "publish", None, chosen)
-            await ring.publish(signer)
+        async def work(transaction: KeyTransaction) -> list[Outcome]:
+            await self._check(transaction, "publish", None, chosen)
+            await transaction.publish(signer)
             return [Outcome("publish", signer.kid, signer.algorithm)]
 
         await self._change(work)
 
     async def activate(self, kid: str | None, *, replaces: Collection[str] = ()) -> None:
-        """Have a key sign, once every replica of the service knows it.
+        """Make a key sign as soon as every replica of the service knows it.
 
-        Every key of the algorithms that it `replaces` is retired in the same transaction.
+        Every key of the algorithms in `replaces` is retired in the same transaction.
         """
         key = self._to_activate(await self.target.store.keys(), kid, replaces)
 
-        async def work(ring: KeyTransaction) -> list[Outcome]:
-            outcomes = await self._activation(ring, key)
+        async def work(transaction: KeyTransaction) -> list[Outcome]:
+            outcomes = await self._activation(transaction, key)
             for algorithm in replaces:
-                outcomes += await self._end(ring, algorithm, key)
+                outcomes += await self._end(transaction, algorithm, key)
             return outcomes
 
         if replaces or key.state is KeyState.PRE_ACTIVATION:
-            # Asked first: what time alone forbids is not worth waiting for.
+            # Checked first: there is no use in waiting for replicas if the plan forbids the step.
             await self._attempt(work, execute=False)
             if not self.force:
                 await require_served(self.target, key)
@@ -93,41 +92,43 @@ class Rotation:
         await self._change(work)
 
     async def retire(self, kid: str | None) -> None:
-        """Have one key, or every superseded one that may, sign no more."""
+        """Retire one key, or every superseded key that is due."""
         await self._each("retire", kid)
 
     async def prune(self, kid: str | None) -> None:
-        """Remove one key, or every one that nobody needs."""
+        """Delete one key, or every key that is no longer needed."""
         await self._each("prune", kid)
 
     async def revoke(self, kids: Sequence[str]) -> None:
-        """Remove keys at once, and have every replica refuse them. Another signs in their place."""
+        """Delete keys at once and refuse their tokens. Another key signs in their place."""
 
-        async def work(ring: KeyTransaction) -> list[Outcome]:
-            keys = await ring.keys()
+        async def work(transaction: KeyTransaction) -> list[Outcome]:
+            keys = await transaction.keys()
             known = {key.kid: key for key in keys}
             outcomes: list[Outcome] = []
             for lost in _lost(keys, kids):
-                outcomes += await self._succeed(ring, keys, lost, kids)
+                outcomes += await self._succeed(transaction, keys, lost, kids)
             for kid in kids:
                 if kid not in known and not self.force:
                     raise RotationRefusedError(
-                        f"there is no key {kid}; --force revokes it all the same"
+                        f"there is no key {kid}; add --force to revoke it anyway"
                     )
                 algorithm = known[kid].algorithm if kid in known else ""
-                await self._check(ring, "revoke", kid, algorithm)
-                outcomes.append(Outcome("revoke", kid, algorithm, not await ring.revoke(kid)))
+                await self._check(transaction, "revoke", kid, algorithm)
+                outcomes.append(
+                    Outcome("revoke", kid, algorithm, not await transaction.revoke(kid))
+                )
             return outcomes
 
         await self._change(work)
         for kid in sorted(self.target.policy.pinned.intersection(kids)):
-            narrate(
-                f"key {kid} is pinned (PINNED_KEYS): Better Auth issues no token for what is pinned"
-                " to it until the pin names another key"
+            report(
+                f"key {kid} is pinned (PINNED_KEYS): Better Auth issues no token where signingKeyId"
+                " names it, until you change it to another key"
             )
 
     async def reencrypt(self) -> None:
-        """Encrypt what is not encrypted with the present secret."""
+        """Encrypt the keys that are not encrypted with the current secret."""
         store = self.target.better_auth
         if store is None:
             raise KeyStoreError("keys in a file are not encrypted")
@@ -136,14 +137,14 @@ class Rotation:
         self.outcomes += [Outcome("reencrypt", kid, "") for kid in kids]
 
     async def run(self) -> None:
-        """Do what is due now and nothing else.
+        """Do what is due now.
 
-        What is refused for one algorithm holds up no other; it is raised in the end.
+        A refusal for one algorithm does not stop the others; it is raised at the end.
         """
         refused: dict[str, KeysError] = {}
         while due := [step for step in await self._due() if step.algorithm not in refused]:
             before = len(self.outcomes)
-            # A preview changes nothing, so what would come after these steps it cannot tell.
+            # A preview changes nothing, so it cannot show what would be due after these steps.
             for step in due[:1] if self.execute else due:
                 try:
                     await self._take(step)
@@ -156,8 +157,8 @@ class Rotation:
             raise RotationRefusedError("; ".join(map(str, refused.values())))
 
     async def _due(self) -> list[Step]:
-        async with self.target.store.changing(self.reason) as ring:
-            keys, now = await ring.keys(), await ring.now()
+        async with self.target.store.changing(self.reason, execute=False) as transaction:
+            keys, now = await transaction.keys(), await transaction.now()
         return [step for step in plan(keys, self.target.policy, now) if step.due_at <= now]
 
     async def _take(self, step: Step) -> None:
@@ -179,46 +180,49 @@ class Rotation:
                 raise UnknownKeyError(kid)
         else:
             algorithm = self.target.policy.algorithms[0]
-            # One that signs already may replace the keys of another algorithm.
+            # A key that already signs can replace the keys of another algorithm.
             active = active_keys(keys).get(algorithm) if replaces else None
             key = active or standby(keys, algorithm)
             if key is None:
-                raise RotationRefusedError(f"no key of {algorithm} waits to sign: publish one")
+                raise RotationRefusedError(
+                    f"no {algorithm} key is waiting to sign: publish one first"
+                )
         if key.algorithm in replaces:
             raise RotationRefusedError(
-                f"key {key.kid} is of {key.algorithm} itself: --replaces names another algorithm"
+                f"key {key.kid} is itself a key of {key.algorithm}: --replaces must name another"
+                " algorithm"
             )
         return key
 
-    async def _activation(self, ring: KeyTransaction, key: SigningKey) -> list[Outcome]:
-        await self._check(ring, "activate", key.kid, key.algorithm)
-        done = await ring.activate(key.kid)
+    async def _activation(self, transaction: KeyTransaction, key: SigningKey) -> list[Outcome]:
+        await self._check(transaction, "activate", key.kid, key.algorithm)
+        done = await transaction.activate(key.kid)
         return [Outcome("activate", key.kid, key.algorithm, not done)]
 
     async def _end(
-        self, ring: KeyTransaction, algorithm: str, successor: SigningKey
+        self, transaction: KeyTransaction, algorithm: str, successor: SigningKey
     ) -> list[Outcome]:
-        """Retire the keys of an algorithm that `successor` replaces."""
+        """Retire the keys of the algorithm that `successor` replaces."""
         if not self.force:
-            keys, now = await ring.keys(), await ring.now()
+            keys, now = await transaction.keys(), await transaction.now()
             refuse_end_of_algorithm(algorithm, successor, keys, self.target.policy, now)
-        kids = await ring.retire_algorithm(algorithm)
+        kids = await transaction.retire_algorithm(algorithm)
         return [Outcome("retire", kid, algorithm) for kid in kids]
 
     async def _each(self, verb: Literal["retire", "prune"], kid: str | None) -> None:
-        async def work(ring: KeyTransaction) -> list[Outcome]:
-            keys, now = await ring.keys(), await ring.now()
+        async def work(transaction: KeyTransaction) -> list[Outcome]:
+            keys, now = await transaction.keys(), await transaction.now()
             names = {key.kid: key.algorithm for key in keys}
             steps = [Step(verb, kid, names.get(kid or "", ""), now, self.reason)]
             if kid is None:
-                # Whoever asks for it need not wait until a row has been kept for long enough.
+                # An explicit prune need not wait until a row has been kept for `prune_after`.
                 soon = replace(self.target.policy, prune_after=timedelta(0))
                 steps = [s for s in plan(keys, soon, now) if s.verb == verb and s.due_at <= now]
             outcomes = []
             for step in steps:
                 name = str(step.kid)
                 self._refuse(step, keys, now)
-                done = await (ring.retire if verb == "retire" else ring.prune)(name)
+                done = await (transaction.retire if verb == "retire" else transaction.prune)(name)
                 outcomes.append(Outcome(verb, name, step.algorithm, not done))
             return outcomes
 
@@ -226,38 +230,36 @@ class Rotation:
 
     async def _succeed(
         self,
-        ring: KeyTransaction,
+        transaction: KeyTransaction,
         keys: Sequence[SigningKey],
         lost: SigningKey,
         excluded: Collection[str],
     ) -> list[Outcome]:
-        """Have another key sign: one that waits already or, where there is none, a new one.
+        """Make another key sign: one that is waiting to or, if there is none, a new one.
 
-        Of the same algorithm: whoever asks for it goes on getting tokens, and verifiers take it.
+        It has the same algorithm, so that clients that ask for it still get tokens, and replicas
+        accept them.
         """
-        if not lost.usable and not self.force:
-            raise RotationRefusedError(
-                f"key {lost.kid} signs, and does not open with the secret given here: a new key"
-                " would be of no use to the issuer"
-            )
+        if not self.force:
+            refuse_unusable(lost)
         outcomes = []
         waiting = standby(keys, lost.algorithm, excluded=excluded)
         if waiting is None:
             signer = Signer.generate(lost.algorithm, rsa_bits=self.rsa_bits)
-            await ring.publish(signer)
+            await transaction.publish(signer)
             outcomes.append(Outcome("publish", signer.kid, signer.algorithm))
             kid, algorithm = signer.kid, signer.algorithm
         else:
             kid, algorithm = waiting.kid, waiting.algorithm
-        if await ring.activate(kid):
+        if await transaction.activate(kid):
             outcomes.append(Outcome("activate", kid, algorithm))
         return outcomes
 
     async def _check(
-        self, ring: KeyTransaction, verb: Verb, kid: str | None, algorithm: str
+        self, transaction: KeyTransaction, verb: Verb, kid: str | None, algorithm: str
     ) -> None:
-        now = await ring.now()
-        self._refuse(Step(verb, kid, algorithm, now, self.reason), await ring.keys(), now)
+        now = await transaction.now()
+        self._refuse(Step(verb, kid, algorithm, now, self.reason), await transaction.keys(), now)
 
     def _refuse(self, step: Step, keys: Sequence[SigningKey], now: datetime) -> None:
         if not self.force:
@@ -267,19 +269,14 @@ class Rotation:
         self.outcomes += await self._attempt(work, execute=self.execute)
 
     async def _attempt(self, work: Work, *, execute: bool) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        with suppress(_GiveUpError):
-            async with self.target.store.changing(self.reason) as ring:
-                outcomes = await work(ring)
-                if not execute:
-                    raise _GiveUpError
-        return outcomes
+        async with self.target.store.changing(self.reason, execute=execute) as transaction:
+            return await work(transaction)
 
 
 def _lost(keys: Sequence[SigningKey], kids: Collection[str]) -> list[SigningKey]:
-    """Return the keys that others have to sign in place of, once `kids` are revoked.
+    """Return the keys that need a successor once `kids` are revoked.
 
-    Where no key signs at all, that is any one: otherwise the issuer would make a key by itself.
+    If no key signs at all, this is any key: without a successor the issuer would create a key.
     """
     lost = [key for key in keys if key.signs and key.kid in kids]
     if not lost and keys and not any(key.signs for key in keys):

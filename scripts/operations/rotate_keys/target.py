@@ -1,4 +1,4 @@
-"""Whose keys are rotated, under which policy: read from the environment, `.env` and options."""
+"""Which keys are rotated, and by which policy: from the environment, `.env` and options."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ from service.settings.types import (
     parsed,
 )
 
-# A key in a file is served until it is pruned.
+# Keys in a file are served until they are pruned.
 _FOR_EVER: Final = timedelta(days=36_500)
 _FETCH_SECONDS: Final = 5.0
-# The spans of the policy, and where each comes from if no option says it: a setting of web/, or the
-# policy's own default.
+# The durations of the policy, and the setting of web/ for each that has one. The others have a
+# default in the policy.
 POLICY_OPTIONS: Final[Mapping[str, str]] = {
     "publish_ahead": "",
     "sign_for": "",
@@ -106,7 +106,7 @@ class RotationSettings(SettingsModel):
 
     @property
     def key_url(self) -> str | None:
-        """Where the issuer publishes its keys, if a setting says so.
+        """The URL of the issuer's key set, if a setting names it.
 
         A `file:` URL does not count: it names the service's copy.
         """
@@ -117,36 +117,36 @@ class RotationSettings(SettingsModel):
 
 @dataclass(frozen=True)
 class Served:
-    """What the issuer serves: keys that can be used, by kid, and others."""
+    """What the issuer serves: the kids of usable keys, and the keys that were left out."""
 
     kids: frozenset[str]
     left_out: tuple[LeftOutKey, ...] = ()
 
 
 class UnservedError(Exception):
-    """What the issuer serves could not be asked; the message is one line."""
+    """The issuer's key set could not be fetched. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """The keys, the policy, and whom to ask about both."""
+    """The keys, the policy, and where both can be checked."""
 
     store: SigningKeyStore
     policy: RotationPolicy
     algorithms: tuple[str, ...]
-    """The issuer's (SIGNING_ALGORITHM), its default first; the policy may be about others."""
+    """The issuer's algorithms (SIGNING_ALGORITHM), the default first. The policy's may differ."""
     better_auth: BetterAuthSigningKeys | None
-    """The store again, where it is Better Auth's table and not a file."""
+    """The same store, if it is Better Auth's table and not a file."""
     service_database: DatabaseAddress | None
     key_url: str | None
     plain_http_hosts: tuple[str, ...] = ()
     ca_file: str | None = None
     old_secrets: IssuerSecrets | None = None
-    """What private keys were encrypted with before, if that is said."""
+    """The secrets that private keys were encrypted with before, if they are set."""
 
     @classmethod
     def read(cls, options: Namespace) -> "Target":
-        """Read where the keys are. Raises `UsageError`."""
+        """Read the target from settings and options. Raises `UsageError`."""
         settings = load(RotationSettings)
         algorithms = settings.signing_algorithm
         path = options.file or settings.signing_keys_url
@@ -178,11 +178,11 @@ class Target:
         )
 
     async def served(self) -> Served:
-        """Ask the issuer for the keys that it serves. Raises `UnservedError`."""
+        """Return the keys that the issuer serves. Raises `UnservedError`."""
         if isinstance(self.store, FileSigningKeys):
             return Served(frozenset(signer.kid for signer in self.store.contents.served()))
         if self.key_url is None:
-            raise UnservedError("BETTER_AUTH_URL: not set; it names the issuer to ask")
+            raise UnservedError("BETTER_AUTH_URL: not set; it names the issuer")
         try:
             fetcher = JwksFetcher(
                 self.key_url,
@@ -200,28 +200,28 @@ class Target:
             raise UnservedError(f"{self.key_url}: {error}") from None
         finally:
             await fetcher.close()
-        assert snapshot is not None  # noqa: S101 - nothing was fetched before, so it is all new
+        assert snapshot is not None  # noqa: S101 - a first fetch always has one
         return Served(frozenset(snapshot.keys), snapshot.left_out)
 
     async def replicas(self) -> list[Replica]:
-        """Give the replicas of the service that have been heard of lately."""
+        """Return the replicas of the service that reported recently."""
         return [] if self.better_auth is None else await self.better_auth.replicas()
 
-    async def why_service_hears_nothing(self) -> str | None:
-        """Say what keeps the service from hearing of changes, if its database is another one."""
+    async def why_not_notified(self) -> str | None:
+        """Return why the service is not notified of changes, or None if it is."""
         if self.better_auth is None:
             return None
         if self.service_database is None:
-            return "DATABASE_URL is not set: not checked whether the service hears of this"
+            return "DATABASE_URL is not set: cannot check whether the service is notified"
         try:
             shared = await self.better_auth.shares_database_with(self.service_database)
         except KeyStoreError as error:
-            return f"DATABASE_URL: {error}: not checked whether the service hears of this"
+            return f"DATABASE_URL: {error}: cannot check whether the service is notified"
         if shared:
             return None
         return (
-            "AUTH_DATABASE_URL and DATABASE_URL name different databases: the service learns of"
-            " keys by its own refreshes only, and never of revoked ones"
+            "AUTH_DATABASE_URL and DATABASE_URL name different databases, so the service is not"
+            " notified: it learns of new keys at its next refresh, and never of revoked keys"
         )
 
 
@@ -230,8 +230,8 @@ def _issuer_secrets(settings: RotationSettings, *, unencrypted: bool) -> IssuerS
     secrets = _secrets("BETTER_AUTH_SECRET", plain, versioned, unencrypted=unencrypted)
     if secrets is None:
         raise UsageError(
-            "BETTER_AUTH_SECRET (or BETTER_AUTH_SECRETS): not set; the issuer's private keys are"
-            " encrypted with it"
+            "BETTER_AUTH_SECRET (or BETTER_AUTH_SECRETS): not set; it decrypts the issuer's private"
+            " keys"
         )
     return secrets
 
@@ -246,7 +246,7 @@ def _secrets(
 ) -> IssuerSecrets | None:
     given = plain is not None or versioned is not None
     if unencrypted and given:
-        raise UsageError(f"{name} is set, and you say that there is none")
+        raise UsageError(f"{name} is set, but the options say that private keys are not encrypted")
     if not (unencrypted or given):
         return None
     return IssuerSecrets(
@@ -269,8 +269,8 @@ def _policy(
         given["grace_period"] = grace
     if "grace_period" not in given:
         raise UsageError(
-            "JWKS_GRACE_PERIOD: not set; it is Better Auth's jwks.gracePeriod (30d unless web/ sets"
-            " it), for how long a retired key is served"
+            "JWKS_GRACE_PERIOD: not set; it is how long Better Auth serves a retired key"
+            " (jwks.gracePeriod, 30d unless web/ sets it)"
         )
     chosen = (options.algorithm,) if options.algorithm else settings.signing_algorithm
     try:

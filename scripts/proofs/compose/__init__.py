@@ -1,1 +1,1 @@
-"""The proof behind `scripts.proofs.compose`: docker-compose.yml run, used and looked into."""
+"""The proof `scripts.proofs.compose`."""

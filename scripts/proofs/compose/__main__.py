@@ -1,13 +1,13 @@
 """Prove the compose stack: build it, use it over HTTPS, rotate its keys, stop its replicas.
 
     python -m scripts.proofs.compose          everything, about six minutes the first time
-    python -m scripts.proofs.compose --json   the same for machines
+    python -m scripts.proofs.compose --json   write JSON for machines
 
-With Docker, the base images are the real ones. With Podman (as root, podman-compose beside it; also
-on a machine without systemd), those that cannot be pulled are made of Debian's packages by
-mmdebstrap; the report says so. Works on a copy of this checkout, with a project name, secrets and
-ports of its own; containers, volumes and secrets go at the end, the images stay.
-Exit codes: 0 all of it is so, 1 something is not (which, on stderr), 2 usage.
+Docker uses the real base images. Podman (as root, with podman-compose; systemd is not needed)
+builds stand-ins from Debian packages with mmdebstrap for images that cannot be pulled, and the
+report lists them. The proof uses a copy of this checkout with its own project name, secrets and
+ports. At the end it removes containers, volumes and secrets, but not the images.
+Exit codes: 0 everything was as promised, 1 something was not (see stderr), 2 usage.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.operations.commands import DONE, FAILED, Parser
+from scripts.operations.commands import Parser
+from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.compose import stand_ins
 from scripts.proofs.compose.drills import Drills, Report
 from scripts.proofs.compose.engine import ComposeError, Engine, HealthTicker
@@ -25,7 +26,7 @@ from scripts.proofs.compose.stack import PROJECT, ComposeStack
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the proof; give the exit code."""
+    """Run the proof and return the exit code."""
     parser = Parser("scripts.proofs.compose", __doc__)
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     options = parser.parse_args(argv)
@@ -33,13 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="compose-") as folder:
             made, reports = _prove(Path(folder))
     except ComposeError as error:
-        _say(str(error))
-        return FAILED
+        return fail("scripts.proofs.compose", error)
     if options.json:
         drills = [vars(report) for report in reports]
         print(json.dumps({"stand_ins": made, "drills": drills}))
     else:
-        _tell(made, reports)
+        _print(made, reports)
     return DONE
 
 
@@ -48,7 +48,7 @@ def _prove(folder: Path) -> tuple[list[str], list[Report]]:
     made = stand_ins.provide(engine, folder, _say)
     stack = ComposeStack(engine, folder, _say)
     stack.prepare()
-    stack.down()  # of a run that was cut off
+    stack.down()  # of an interrupted run
     stack.build()
     try:
         with HealthTicker(engine, PROJECT):
@@ -59,7 +59,7 @@ def _prove(folder: Path) -> tuple[list[str], list[Report]]:
     return made, reports
 
 
-def _tell(made: Sequence[str], reports: Sequence[Report]) -> None:
+def _print(made: Sequence[str], reports: Sequence[Report]) -> None:
     for name in made:
         print(f"stand-in  {name}")
     for report in reports:

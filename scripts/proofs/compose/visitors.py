@@ -1,4 +1,4 @@
-"""Clients of the stack: over HTTPS, through the proxy, by the names that browsers use."""
+"""Clients of the stack: over HTTPS, through the proxy, with the host names of browsers."""
 
 import asyncio
 import ssl
@@ -21,7 +21,7 @@ _MAX_TRIES: Final = 30
 
 
 class _Loopback(httpx.AsyncHTTPTransport):
-    """Reaches any name at 127.0.0.1, as browsers reach `*.localhost` (RFC 6761 section 6.3)."""
+    """Connects any name to 127.0.0.1, like browsers do `*.localhost` (RFC 6761 section 6.3)."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         request.extensions = {**request.extensions, "sni_hostname": request.url.host}
@@ -30,15 +30,15 @@ class _Loopback(httpx.AsyncHTTPTransport):
 
 
 def client(authority: Path) -> httpx.AsyncClient:
-    """Give a client that trusts the stack's authority and no other."""
+    """Return a client that trusts only the stack's certificate authority."""
     tls = ssl.create_default_context(cafile=authority)
     transport = _Loopback(verify=tls, limits=httpx.Limits(max_connections=50))
     return httpx.AsyncClient(transport=transport, timeout=_TIMEOUT)
 
 
 async def sign_up(name: str, *, web: str, api: str, authority: Path) -> Person:
-    """Make an account at Better Auth and get a first token. Raises `ComposeError`."""
-    # A client for each: a shared one would send the first one's cookie for all.
+    """Create an account at Better Auth and get a first token. Raises `ComposeError`."""
+    # One client each, because a shared client would share the session cookie.
     own = client(authority)
     person = Person(name, web, [api], own, own)
     for _ in range(_MAX_TRIES):
@@ -47,17 +47,17 @@ async def sign_up(name: str, *, web: str, api: str, authority: Path) -> Person:
         except httpx.HTTPStatusError as error:
             if error.response.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 raise ComposeError(f"sign-up: status {error.response.status_code}") from None
-            # Better Auth lets few people at once sign up from one address: so the limit works.
+            # Better Auth limits sign-ups per address.
             await asyncio.sleep(float(error.response.headers.get("X-Retry-After", 1)))
         else:
             own.cookies.clear()
             return person
-    raise ComposeError("sign-up: still refused")
+    raise ComposeError("sign-up: refused too often by the rate limit")
 
 
 @dataclass
 class Writer:
-    """Somebody who writes and reads tasks without a pause, and counts what became of it."""
+    """A user who writes and reads tasks all the time, and counts the results."""
 
     person: Person
     api: str
@@ -73,7 +73,7 @@ class Writer:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def listed(self) -> set[str]:
-        """Give the titles of all tasks that the service has of this person."""
+        """Return the titles of all tasks of this user."""
         titles: set[str] = set()
         query: dict[str, str] = {"limit": "100"}
         while True:
@@ -121,7 +121,7 @@ class Writer:
 
 
 async def statuses(people: Sequence[tuple[Person, str]], api: str, path: str) -> list[int]:
-    """Ask once with each token; give the statuses."""
+    """Send one request with each token, and return the statuses."""
     return [
         (
             await person.service_client.get(
@@ -133,7 +133,7 @@ async def statuses(people: Sequence[tuple[Person, str]], api: str, path: str) ->
 
 
 async def until_refused(person: Person, token: str, api: str, *, in_a_row: int) -> float:
-    """Use a token until it has been refused so often in a row; give the moment of the first."""
+    """Use a token until it is refused `in_a_row` times; return the time of the first refusal."""
     since, count = 0.0, 0
     while count < in_a_row:
         (status,) = await statuses([(person, token)], api, "/api/auth/me")

@@ -1,1 +1,1 @@
-"""What `python -m scripts.proofs.rotation` is made of."""
+"""The proof `scripts.proofs.rotation`."""

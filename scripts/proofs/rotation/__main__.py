@@ -1,15 +1,15 @@
-"""Show that nobody notices a rotation: the real Better Auth, two services, people who use them.
+"""Prove that users do not notice a key rotation, with the real Better Auth and two services.
 
     python -m scripts.proofs.rotation          all drills, about four minutes
-    python -m scripts.proofs.rotation --short  prune a retired key by force instead of waiting
-    python -m scripts.proofs.rotation --json   the same for machines
+    python -m scripts.proofs.rotation --short  prune a retired key with --force instead of waiting
+    python -m scripts.proofs.rotation --json   write JSON for machines
 
-While five people use the services and fetch new tokens, an operator rotates the signing key
+While five simulated users call the services and fetch new tokens, this rotates the signing key
 (publish, activate, retire, prune), adds ES256 to EdDSA and then ends EdDSA, changes Better Auth's
-secret, and revokes a key of which somebody forges tokens. No good token may be refused, or left
-undecided; after the revocation the forged token must be refused by both services within a second,
-and the others are refused until they have fetched one new token each. Loopback only.
-Exit codes: 0 all of it is so, 1 something is not (which, on stderr), 2 usage.
+secret, and revokes a key that is used to forge tokens. No valid token may get a 401 or a 503. After
+the revocation both services must refuse the forged token within a second. The users' tokens of that
+key are refused, too, until each user has fetched one new token. Loopback only.
+Exit codes: 0 everything was as promised, 1 something was not (see stderr), 2 usage.
 """
 
 import asyncio
@@ -22,42 +22,46 @@ from typing import Final
 
 import httpx
 
-from scripts.operations.commands import DONE, FAILED, Parser
+from scripts.devstack.home import DevHome
+from scripts.operations.commands import Parser
+from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.rotation.drills import Drills, Report
 from scripts.proofs.rotation.people import Person
-from scripts.proofs.rotation.system import ProofError, System, home_in
+from scripts.proofs.rotation.system import ProofError, System
 
 PEOPLE: Final = 5
 LIFETIME: Final = "30s"
 KEEP_VERIFYING: Final = "90s"
 _TIMEOUT: Final = httpx.Timeout(30)
-# The service closes an idle connection after 5 s; one used just then would be a failed request.
+# The service closes an idle connection after 5 s. A request sent at that moment would fail.
 _LIMITS: Final = httpx.Limits(keepalive_expiry=2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the proof; give the exit code."""
+    """Run the proof and return the exit code."""
     parser = Parser("scripts.proofs.rotation", __doc__)
-    parser.add_argument("--short", action="store_true", help="do not wait for a key to be prunable")
+    parser.add_argument(
+        "--short", action="store_true", help="prune with --force instead of waiting"
+    )
     parser.add_argument("--json", action="store_true", help="write JSON for machines")
     options = parser.parse_args(argv)
     try:
         reports = asyncio.run(_prove(short=options.short))
     except ProofError as error:
-        return _fail(str(error))
+        return fail("scripts.proofs.rotation", error)
     except TimeoutError:
-        return _fail("people did not get on with their new tokens in time")
+        return fail("scripts.proofs.rotation", "the users did not get and use new tokens in time")
     if options.json:
         print(json.dumps([{**vars(report)} for report in reports]))
     else:
         for report in reports:
-            _tell(report)
+            _print(report)
     return DONE
 
 
 async def _prove(*, short: bool) -> list[Report]:
     with tempfile.TemporaryDirectory(prefix="rotation-") as folder:
-        system = System(home_in(Path(folder)), LIFETIME)
+        system = System(DevHome(Path(folder)), LIFETIME)
         try:
             _say("starting PostgreSQL, web/ and two services")
             await system.start()
@@ -78,7 +82,7 @@ async def _prove(*, short: bool) -> list[Report]:
 async def _people(system: System, service_client: httpx.AsyncClient) -> list[Person]:
     people = []
     for number in range(PEOPLE):
-        # A client for each: a shared one would send the first one's cookie for all.
+        # One client each, because a shared client would share the session cookie.
         client = httpx.AsyncClient(trust_env=False, timeout=_TIMEOUT)
         person = Person(
             f"person-{number}", system.web_origin, system.services, client, service_client
@@ -88,7 +92,7 @@ async def _people(system: System, service_client: httpx.AsyncClient) -> list[Per
     return people
 
 
-def _tell(report: Report) -> None:
+def _print(report: Report) -> None:
     print(f"{report.drill} ({report.seconds:.0f} s)")
     for kind in ("good tokens refused", "token refreshes failed"):
         report.counts.setdefault(kind, 0)
@@ -96,11 +100,6 @@ def _tell(report: Report) -> None:
         print(f"  {count:>6}  {kind}")
     for what, value in report.measured.items():
         print(f"  {value:>6.2f}  {what}")
-
-
-def _fail(text: str) -> int:
-    _say(text)
-    return FAILED
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The drills: a rotation, a change of algorithm, a changed secret, a stolen key."""
+"""The drills: a rotation, a change of algorithm, a changed secret, and a stolen key."""
 
 import asyncio
 import secrets
@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import httpx
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from better_auth_keys import Signer
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
 from scripts.proofs.rotation.people import Person, header_of
 from scripts.proofs.rotation.system import ProofError, System
+from service.database.command_connection import connect
 
 LEARNING: Final = ("--learning-time", "2s", "--publish-ahead", "2s")
 REVOKED_WITHIN_SECONDS: Final = 1.0
@@ -25,7 +25,7 @@ _PATIENCE_SECONDS: Final = 30.0
 
 @dataclass
 class Report:
-    """What the people ran into during one drill."""
+    """What happened to the users during one drill."""
 
     drill: str
     seconds: float
@@ -35,18 +35,18 @@ class Report:
 
 @dataclass
 class Drills:
-    """Runs each drill under the load of the same people."""
+    """Runs each drill under the load of the same users."""
 
     system: System
     people: Sequence[Person]
     keep_verifying: str
     wait_until_prunable: float
-    """How long to wait for a retired key to be needed no more; 0 prunes by force."""
+    """Seconds until a retired key is no longer needed; 0 prunes with --force."""
     say: Callable[[str], None]
     reports: list[Report] = field(default_factory=list)
 
     async def run(self) -> list[Report]:
-        """Run all of them; raises `ProofError` where something is not as it should be."""
+        """Run all drills. Raises `ProofError`."""
         lives = [asyncio.create_task(person.live()) for person in self.people]
         try:
             await self._drill("rotation", self._rotation)
@@ -81,7 +81,7 @@ class Drills:
             if kind.startswith(wrong) and not (refusals_allowed and kind == "good tokens refused"):
                 raise ProofError(f"{name}: {kind}: {count}")
         if report.counts["good tokens taken"] == 0:
-            raise ProofError(f"{name}: nobody has used a token")
+            raise ProofError(f"{name}: no token was used")
 
     async def _rotation(self, _report: Report) -> None:
         old = await self._signing()
@@ -95,7 +95,7 @@ class Drills:
         old = await self._signing()
         self.system.issuer["SIGNING_ALGORITHM"] = "ES256,EdDSA"
         new = await self._publish_and_activate()
-        # web/ has not been told yet: what it signs with has not changed.
+        # web/ still has the old setting, so it signs with the same key as before.
         await self._all_use(old)
         report.measured["restart of web/, s"] = await self._restart_web()
         await self._all_use(new)
@@ -107,7 +107,7 @@ class Drills:
 
     async def _secret(self, report: Report) -> None:
         issuer, fresh = self.system.issuer, secrets.token_urlsafe(32)
-        # First both: the new secret encrypts, the one before it still reads.
+        # First both: the new secret encrypts, the old one still decrypts.
         issuer["BETTER_AUTH_SECRETS"] = f"2:{fresh}"
         report.measured["restart of web/, s"] = await self._restart_web()
         await self._refreshed()
@@ -123,7 +123,7 @@ class Drills:
         stolen = await self._steal()
         forged = stolen.mint(self._claims())
         if set(await self._statuses(forged)) != {httpx.codes.OK}:
-            raise ProofError("a token of the stolen key is not taken before it is revoked")
+            raise ProofError("a token of the stolen key is refused before the key is revoked")
         for person in self.people:
             person.longest_logout = 0
         watch = asyncio.create_task(self._until_refused(forged))
@@ -132,10 +132,10 @@ class Drills:
         refused = await watch
         report.measured["refused everywhere after the command, s"] = max(0.0, refused - done)
         if refused - done > REVOKED_WITHIN_SECONDS:
-            raise ProofError(f"the stolen key was taken for {refused - done:.1f} s longer")
+            raise ProofError(f"the stolen key was accepted for {refused - done:.1f} s longer")
         await self._refreshed()
         out = max(person.longest_logout for person in self.people)
-        report.measured["longest anybody was logged out, s"] = out
+        report.measured["longest that a user was logged out, s"] = out
 
     async def _publish_and_activate(self) -> str:
         kid = str((await self._rotate("publish", *LEARNING))["steps"][0]["kid"])
@@ -146,17 +146,19 @@ class Drills:
                 if key["served"] and len(key["known_by"]) == len(self.system.services):
                     break
                 await asyncio.sleep(_POLL_SECONDS)
-        await asyncio.sleep(2)  # publish-ahead, which is the shortest that the policy takes here
+        await asyncio.sleep(2)  # publish-ahead, the shortest that the policy allows here
         await self._rotate("activate", *LEARNING)
         return kid
 
     async def _prune(self, kid: str) -> None:
         if self.wait_until_prunable:
-            self.say(f"waiting {self.wait_until_prunable:.0f} s until nobody needs the old key")
+            self.say(
+                f"waiting {self.wait_until_prunable:.0f} s until the old key is no longer needed"
+            )
             await asyncio.sleep(self.wait_until_prunable)
             await self._rotate("prune", kid)
         else:
-            await self._rotate("prune", kid, "--force", "--reason", "everybody has a new token")
+            await self._rotate("prune", kid, "--force", "--reason", "every user has a new token")
 
     async def _rotate(self, *arguments: str) -> Any:
         return await self.system.rotate(
@@ -175,7 +177,7 @@ class Drills:
         return time.monotonic() - began
 
     async def _all_use(self, kid: str) -> None:
-        """Wait until everybody has a token of the key, and has used it."""
+        """Wait until every user has a token of the key, and has used it."""
         await self._refreshed(lambda person: header_of(person.token)["kid"] == kid)
 
     async def _refreshed(self, fits: Callable[[Person], bool] = lambda _: True) -> None:
@@ -195,17 +197,13 @@ class Drills:
         return sum(person.counts["good tokens taken"] for person in self.people)
 
     async def _steal(self) -> Signer:
-        """Take the private key that signs, as somebody who has the database and the secret."""
+        """Return the private key that signs, read with the database and the secret."""
         kid = await self._signing()
         auth = self.system.urls.auth
         assert auth is not None  # noqa: S101 - the system has web/
-        engine = create_async_engine(auth.url, connect_args=auth.connect_args())
-        try:
-            async with engine.connect() as connection:
-                query = text("SELECT * FROM jwks WHERE id = :kid")
-                row = (await connection.execute(query, {"kid": kid})).mappings().one()
-        finally:
-            await engine.dispose()
+        async with connect(auth) as connection:
+            query = text("SELECT * FROM jwks WHERE id = :kid")
+            row = (await connection.execute(query, {"kid": kid})).mappings().one()
         issuer = self.system.issuer
         opened = IssuerSecrets.parse(
             issuer.get("BETTER_AUTH_SECRET"), issuer.get("BETTER_AUTH_SECRETS")
@@ -225,7 +223,7 @@ class Drills:
         ]
 
     async def _until_refused(self, token: str) -> float:
-        """Use the token until each service has refused it; give the moment of the last one."""
+        """Use the token until every service refuses it, and return the time."""
         while True:
             if set(await self._statuses(token)) == {httpx.codes.UNAUTHORIZED}:
                 return time.monotonic()
@@ -234,5 +232,5 @@ class Drills:
 
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(_PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what people run into is counted, not announced
+        while not condition():  # noqa: ASYNC110 - the condition is about counters, which send no event
             await asyncio.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""People who use the system while it is changed under them, and what they run into."""
+"""Simulated users, who use the system while it is changed, and count what happens."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ _PAUSE_SECONDS: Final = 0.02
 
 @dataclass
 class Person:
-    """Somebody with an account: calls both services in turn, and fetches a new token in time."""
+    """A user with an account, who calls the services in turn and fetches new tokens in time."""
 
     name: str
     web: str
@@ -33,7 +33,7 @@ class Person:
     _refused_since: float | None = None
 
     async def sign_up(self) -> None:
-        """Make the account and get a first token."""
+        """Create the account and get a first token."""
         await self._enter("sign-up", name=self.name)
         if not await self.refresh():
             raise RuntimeError("no first token")
@@ -44,7 +44,7 @@ class Person:
             f"{self.web}/api/auth/{how}/email",
             json={"email": f"{self.name}@example.com", "password": "correct horse", **further},
         )
-        # A cookie without an origin is refused, and the signed token is enough.
+        # A cookie without an Origin header would be refused. The signed token is enough.
         self.web_client.cookies.clear()
         answer.raise_for_status()
         self._session = answer.headers["set-auth-token"]
@@ -61,17 +61,17 @@ class Person:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def keep_token(self) -> None:
-        """Fetch another token where this one is getting old."""
+        """Fetch a new token if the current one is getting old."""
         if time.monotonic() - self._fetched_at > REFRESH_SECONDS:
             await self.refresh()
 
     async def refresh(self) -> bool:
-        """Fetch a token; count it if there is none to be had."""
+        """Fetch a token. Count a failure."""
         reason = ""
         try:
             answer = await self._fetch()
             if answer.status_code == httpx.codes.UNAUTHORIZED:
-                # Sessions are signed with the issuer's secret, and it may have been changed.
+                # Sessions are signed with the issuer's secret, which may have been changed.
                 await self._enter("sign-in")
                 self.counts["signed in again"] += 1
                 answer = await self._fetch()
@@ -80,7 +80,7 @@ class Person:
         except (httpx.HTTPError, ValueError, KeyError) as error:
             self.counts["token refreshes failed"] += 1
             self.counts[f"... ({reason or type(error).__name__})"] += 1
-            # Not at once again: web/ may be starting.
+            # Do not retry at once: web/ may be starting.
             self._fetched_at = time.monotonic() - REFRESH_SECONDS + 0.2
             return False
         self.counts["token refreshes"] += 1
@@ -110,13 +110,13 @@ class Person:
         kind = "refused" if answer.status_code == httpx.codes.UNAUTHORIZED else "not decided"
         self.counts[f"good tokens {kind}"] += 1
         if kind == "refused":
-            # As any client would: perhaps the key is gone, so ask for a new token.
+            # Like any client, get a new token, because the key may have been revoked.
             self._refused_since = self._refused_since or time.monotonic()
             await self.refresh()
 
 
 def header_of(token: str) -> dict[str, str]:
-    """Give a token's header, unverified: it is our own."""
+    """Return the header of a token without verification: it is our own token."""
     found: dict[str, str] = json.loads(_decoded(token.split(".", maxsplit=1)[0]))
     return found
 

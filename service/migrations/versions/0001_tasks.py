@@ -1,6 +1,6 @@
 """The table of tasks and its row-level security.
 
-There is no way down: taking a users' table away is no migration.
+There is no downgrade, because it would delete the users' tasks.
 """
 
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Create the table; bind every role, its owner included, to the policy; let `app` use it."""
+    """Create the table, its policy for every role (also the owner), and the rights of `app`."""
     op.execute(
         """
         CREATE TABLE public.tasks (
@@ -34,10 +34,10 @@ def upgrade() -> None:
         """
     )
     op.execute("ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY")
-    # Without FORCE the table's owner would be above its own policies.
+    # Without FORCE, policies do not apply to the table's owner.
     op.execute("ALTER TABLE public.tasks FORCE ROW LEVEL SECURITY")
-    # An identity that was set and has ended reads as '', not NULL; neither is anybody. The
-    # sub-select has it evaluated once a statement and not once a row.
+    # After a transaction-local identity has ended, the setting is '' and not NULL; neither is a
+    # user. The sub-select is evaluated once per statement instead of once per row.
     op.execute(
         """
         CREATE POLICY tasks_of_their_owner ON public.tasks
@@ -46,7 +46,7 @@ def upgrade() -> None:
         """
     )
     op.execute("GRANT SELECT, INSERT, DELETE ON public.tasks TO app")
-    # Not owner_id, nor id: a task never changes hands.
+    # Not owner_id and id, because the owner of a task never changes.
     op.execute(
         """
         GRANT UPDATE (title, description, completed, priority, due_at, updated_at, completed_at,

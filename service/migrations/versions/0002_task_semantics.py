@@ -1,7 +1,7 @@
-"""Deleted tasks, kept replies, an index behind each sort, and the operators' purge.
+"""Deleted tasks, stored replies, an index for each sort, and the command `purge`.
 
-`app` no longer deletes anything: it marks tasks as deleted, and `purge` removes what has been
-marked for longer than it can be restored.
+`app` no longer deletes rows: it marks tasks as deleted, and `purge` removes tasks that can no
+longer be restored.
 """
 
 from alembic import op
@@ -13,9 +13,9 @@ _SORT_KEYS = {
     "created": "created_at",
     "updated": "updated_at",
     "priority": "priority",
-    # Without a date a task comes last in either direction, so each direction has its own key. Not
-    # by coalesce(): under row-level security PostgreSQL holds that for leaky (CASE it does not),
-    # and would not look conditions on it up in the index.
+    # Tasks without a date are last in both directions, so each direction has its own key. We use
+    # CASE, because PostgreSQL regards coalesce() as leaky: under row-level security, conditions on
+    # it would not use the index.
     "due": "CASE WHEN due_at IS NULL THEN 'infinity'::timestamptz ELSE due_at END",
     "due_desc": "CASE WHEN due_at IS NULL THEN '-infinity'::timestamptz ELSE due_at END",
 }
@@ -23,13 +23,13 @@ _OWN_ROWS = "owner_id = (SELECT nullif(current_setting('app.user_id', true), '')
 
 
 def upgrade() -> None:
-    """Add what the task API's semantics need."""
+    """Add the columns, tables, indexes and rights."""
     op.execute("ALTER TABLE public.tasks ADD COLUMN deleted_at timestamptz")
     op.execute("GRANT UPDATE (deleted_at) ON public.tasks TO app")
     op.execute("REVOKE DELETE ON public.tasks FROM app")
     for name, key in _SORT_KEYS.items():
-        # The columns of the filters come along: rows that do not match are passed over in the
-        # index, without a look at the table.
+        # The index includes the columns of the filters, so rows that do not match are skipped
+        # without reading the table.
         op.execute(
             f"""
             CREATE INDEX tasks_by_{name} ON public.tasks (owner_id, ({key}), id)
@@ -66,7 +66,7 @@ def upgrade() -> None:
     )
     op.execute("GRANT SELECT, INSERT ON public.idempotency_keys TO app")
     op.execute("GRANT UPDATE (request_hash, reply, created_at) ON public.idempotency_keys TO app")
-    # Whatever `purge` asks for, it is given no row that somebody may still want.
+    # Whatever the role `purge` runs, it cannot see rows that are still needed.
     op.execute(
         """
         CREATE POLICY tasks_past_restoring ON public.tasks TO purge

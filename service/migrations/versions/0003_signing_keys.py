@@ -1,7 +1,7 @@
-"""What operators did to the issuer's signing keys, what they revoked, and who knows which key.
+"""The audit log of signing keys, revoked keys, and the keys that each replica knows.
 
-`auth` writes the first two, for it owns the keys; it can take nothing back. `app` reads what is
-revoked, and each replica of the service says what it knows.
+`auth` adds rows to the first two and cannot change them. `app` reads revoked keys, and each replica
+of the service records the keys that it knows.
 """
 
 from alembic import op
@@ -13,7 +13,7 @@ down_revision = "0002"
 def upgrade() -> None:
     """Add the three tables."""
     op.execute("GRANT USAGE ON SCHEMA public TO auth")
-    # Append-only: columns that are not granted (the moment above all) nobody can forge.
+    # Append-only. Columns without a grant, such as the time, cannot be forged.
     op.execute(
         """
         CREATE TABLE public.signing_key_events (

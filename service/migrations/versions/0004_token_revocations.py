@@ -1,7 +1,7 @@
-"""Tokens that are refused before they expire: of a subject, of a session, of everyone.
+"""Revocations of tokens before they expire: of a user, of a session, or of everyone.
 
-The service writes what ends with a sign-out, operators (as `auth`) what they cut off, and `purge`
-removes what no token can meet any more.
+The service adds a row at a sign-out, operators (as `auth`) with `revoke-tokens`, and `purge`
+removes rows that no longer affect any token.
 """
 
 from alembic import op
@@ -30,7 +30,7 @@ def upgrade() -> None:
     op.execute(
         "GRANT INSERT (kind, value, operator, reason) ON public.token_revocations TO app, auth"
     )
-    # Whatever `purge` asks for, it takes back nothing that a token can still meet.
+    # Whatever the role `purge` runs, it cannot remove a revocation that is still needed.
     op.execute("ALTER TABLE public.token_revocations ENABLE ROW LEVEL SECURITY")
     op.execute(
         """

@@ -1,8 +1,8 @@
-"""Revocations are kept for as long as the session they ended could get new access tokens.
+"""Keep revocations as long as the revoked session could get new access tokens.
 
 A session lives for `session_lifetime` after its last use, and an issuer that does not know of the
-revocation goes on issuing tokens for it. So an entry counts from the last token it refused, and
-`purge` removes it after the session's and the longest token's lifetime.
+revocation keeps issuing tokens for it. So the time counts from the last token that was refused, and
+`purge` removes the row after the lifetime of the session plus that of the longest token.
 """
 
 from alembic import op
@@ -21,13 +21,13 @@ def upgrade() -> None:
             ADD COLUMN refused_at timestamptz
         """
     )
-    # web/ looks up each session that it uses.
+    # web/ looks up every session that it uses.
     op.execute("CREATE INDEX token_revocations_value ON public.token_revocations (kind, value, at)")
     op.execute("GRANT INSERT (session_lifetime) ON public.token_revocations TO app, auth")
-    # It can only prolong an entry: `at` cannot be changed, and the later of the two counts.
+    # This can only extend a revocation: `at` cannot be changed, and the later of the two counts.
     op.execute("GRANT UPDATE (refused_at) ON public.token_revocations TO app")
     op.execute("DROP POLICY token_revocations_past_meeting ON public.token_revocations")
-    # No token lives for two days.
+    # Two days is longer than any token lives.
     op.execute(
         """
         CREATE POLICY token_revocations_past_meeting ON public.token_revocations TO purge

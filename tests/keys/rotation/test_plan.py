@@ -272,7 +272,7 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         [replace(active(), usable=False)],
         "publish",
         None,
-        "does not open with the secret",
+        "the given secret does not decrypt it",
     ),
     "activating one of too many keys": ([*many(101), standby()], "activate", "s", "prune first"),
     "retiring one of too many keys": (many(101), "retire", "000", "prune first"),

@@ -5,7 +5,6 @@ import asyncpg
 import pytest
 
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
-from scripts.devstack.postgres.files import CHECKOUT
 from scripts.devstack.postgres.roles import (
     APP,
     AUTH,
@@ -18,6 +17,7 @@ from scripts.devstack.postgres.roles import (
     provide,
     url_as,
 )
+from scripts.setup.checkout import CHECKOUT
 from service.migrations import roles as migrations
 from service.migrations.roles import POWERLESS
 
@@ -75,7 +75,7 @@ async def test_better_auths_tables_are_closed_to_the_other_roles(
     server: EmbeddedPostgres, role: str
 ) -> None:
     async with connected(server, AUTH) as connection:
-        # In its own schema without naming it, for Better Auth names none.
+        # Without naming the schema, like Better Auth.
         await connection.execute("CREATE TABLE IF NOT EXISTS account (secret text)")
         assert await connection.fetchval("SHOW search_path") == "auth"
     async with connected(server, role) as connection:
@@ -116,8 +116,14 @@ async def test_role_app_cannot_create_or_open_large_objects(
         await create_database(server.url(), database)
     async with connected(server, APP, database=database) as connection:
         for call in (
-            *("lo_create(0)", "lo_creat(-1)", "lo_from_bytea(0, 'text')", "lo_get(1)"),
-            *("lo_put(1, 0, 'text')", "lo_open(1, 131072)", "lo_unlink(1)", "lowrite(0, 'text')"),
+            "lo_create(0)",
+            "lo_creat(-1)",
+            "lo_from_bytea(0, 'text')",
+            "lo_get(1)",
+            "lo_put(1, 0, 'text')",
+            "lo_open(1, 131072)",
+            "lo_unlink(1)",
+            "lowrite(0, 'text')",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.fetch(f"SELECT {call}")

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from scripts.devstack import __main__ as dev_stack
-from scripts.devstack import ports
+from scripts.devstack import network
 from scripts.devstack.home import DevHome
-from scripts.devstack.postgres.files import CHECKOUT
+from scripts.setup.checkout import CHECKOUT
 from tests.scripts.conftest import copy_folder
 from tests.scripts.waiting import PATIENCE_SECONDS, alive, eventually
 
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def environment_of(port: int, more: Mapping[str, str]) -> dict[str, str]:
-    """Give an environment without a developer's own database."""
+    """Return an environment without a developer's own database."""
     names = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "AUTH_DATABASE_URL", "SERVICE_SECRET")
     ports = {"PORT": str(port), "WEB_PORT": str(free_port())}
     return {**os.environ, **dict.fromkeys(names, ""), **ports, **more}
@@ -54,7 +54,7 @@ def run_to_the_end(home: Path, port: int, **more: str) -> tuple[int, str, str]:
 
 
 def below(pid: int) -> set[int]:
-    """Give the numbers of all processes below this one."""
+    """Return the ids of all descendants of a process."""
     lists = Path(f"/proc/{pid}/task").glob("*/children")  # each thread has children of its own
     own = {int(word) for children in lists for word in children.read_text().split()}
     return own.union(*(below(child) for child in own))
@@ -66,20 +66,20 @@ def is_service(pid: int) -> bool:
 
 
 def is_postgres(pid: int) -> bool:
-    """Tell whether it is the server itself; its own children go by titles."""
+    """Return whether it is the server itself; its children have other titles."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     return words[0].endswith(b"/postgres") and words[1:2] == [b"-D"]
 
 
 def run_line(line: str, lines: list[str]) -> str:
-    """Run a line as the person does who copies it, with the line that sets TOKEN before it."""
+    """Run a line like a user who copies it, after the line that sets TOKEN."""
     token = next(line for line in lines if line.startswith("TOKEN="))
     command = ["sh", "-c", f"{token}\n{line}"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def operate(home: Path, *command: str) -> str:
-    """Run an operators' command on the stack, as ./scripts/ops does."""
+    """Run an operators' command on the stack, like ./scripts/ops."""
     ops = [sys.executable, "-m", "scripts.devstack.ops_command", "--home", str(home)]
     return subprocess.run(
         [*ops, *command], cwd=CHECKOUT, check=True, capture_output=True, text=True
@@ -91,7 +91,7 @@ def published(home: Path) -> set[str]:
 
 
 def asked_by(home: Path, port: int, subject: str) -> str:
-    """Mint a token, ask the service whom it speaks for, and wait until it knows the key."""
+    """Mint a token, ask the service for its user, and wait until the service knows the key."""
     token = operate(home, "mint-token", "--subject", subject).strip()
     bearer = {"Authorization": f"Bearer {token}"}
     deadline = time.monotonic() + 10
@@ -110,7 +110,7 @@ def ready_stack(home: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], 
     try:
         for line in process.stdout:
             lines.append(line.rstrip())
-            # What follows `ready` are the token and two lines that use it.
+            # After `ready` come the token and two lines that use it.
             if sum(text.startswith("curl ") for text in lines) == 2:
                 break
         else:
@@ -124,7 +124,7 @@ def ready_stack(home: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], 
 
 @pytest.fixture
 def stack_home(made: Path, open_path: Path) -> Path:
-    """A stack's folder whose database server need not be made first."""
+    """A stack's folder with an existing database server, which saves time."""
     home = open_path / "home"
     home.mkdir()
     home.chmod(0o711)
@@ -133,7 +133,7 @@ def stack_home(made: Path, open_path: Path) -> Path:
 
 
 def kill_one(process: subprocess.Popen[str], wanted: Callable[[int], bool]) -> str:
-    """Kill a program of the stack, and return what the stack says of it."""
+    """Kill a program of the stack, and return the line that the stack prints."""
     os.kill(next(pid for pid in below(process.pid) if wanted(pid)), signal.SIGKILL)
     assert process.stdout is not None
     return next(line for line in process.stdout if line.startswith("dev: "))
@@ -157,7 +157,7 @@ def test_api_stack_takes_its_own_token_starts_dead_parts_again_and_stops_cleanly
             if line.startswith("curl "):
                 assert "Try the API" in run_line(line, lines)
         assert asked_by(stack_home, port, "ada") == "ada"
-        # Keys in a file are rotated like an issuer's, and the service takes the new one's tokens.
+        # Keys in a file are rotated like an issuer's, and the service accepts the new key's tokens.
         first = published(stack_home)
         operate(stack_home, "rotate-keys", "publish", "--execute")
         forced = ("--execute", "--force", "--reason", "a test")
@@ -173,7 +173,7 @@ def test_api_stack_takes_its_own_token_starts_dead_parts_again_and_stops_cleanly
         line = kill_one(process, is_postgres)
         assert line.startswith("dev: database ended; starting it again (log: ")
         assert eventually(lambda: is_ready(port))
-        # What it was given before is still good: the database kept its port.
+        # The URLs are still valid, because the database kept its port.
         assert asked_by(stack_home, port, "ada") == "ada"
         children |= below(process.pid)
         process.send_signal(signal.SIGTERM)
@@ -192,7 +192,7 @@ def test_part_that_dies_twice_within_a_minute_ends_the_stack_with_its_last_lines
         line = kill_one(process, is_service)
         log = stack_home / "logs" / "service.log"
         assert line == f"dev: the last lines of {log}:\n"
-        # Not by communicate: what was read ahead with that line would be lost.
+        # Not communicate(), which would lose the output that was read ahead with that line.
         assert process.stdout is not None
         out = process.stdout.read()
         error = process.communicate(timeout=60)[1]
@@ -201,8 +201,8 @@ def test_part_that_dies_twice_within_a_minute_ends_the_stack_with_its_last_lines
         assert shown
         assert set(shown) <= set(log.read_text().splitlines())
         assert error == (
-            "dev: service ended with exit code 137, for the second time within a minute;"
-            " the stack was stopped\n"
+            "dev: service ended with exit code 137, for the second time within a minute,"
+            " so the stack was stopped\n"
         )
         assert not any(alive(child) for child in children)
 
@@ -221,7 +221,7 @@ def test_stack_killed_leaves_nobody_and_starts_again_at_once(stack_home: Path) -
     with ready_stack(stack_home, port) as (process, _):
         children = below(process.pid)
         process.kill()
-        # At once: this start waits until what the first had started is gone.
+        # At once: this start waits until the programs of the first one are gone.
         with ready_stack(stack_home, port) as (second, _):
             assert not any(alive(child) for child in children)
             assert httpx.get(f"http://localhost:{port}/readyz").status_code == 200
@@ -257,7 +257,7 @@ def test_taken_port_is_told_before_anything_is_started(tmp_path: Path) -> None:
         code, _, error = run_to_the_end(tmp_path / "home", port)
     assert code == 1
     assert error == (
-        f"dev: port {port} is taken by another program; stop that, or choose another with PORT\n"
+        f"dev: port {port} is taken by another program; stop it, or set PORT to another port\n"
     )
     assert not (tmp_path / "home" / "postgres").exists()
 
@@ -268,8 +268,8 @@ def test_port_is_taken_by_a_server_on_any_address_that_localhost_may_mean(addres
         other.bind((address, 0))
         other.listen()
         port = other.getsockname()[1]
-        assert ports.why_not(port) == "is taken by another program"
-    assert ports.why_not(port) is None
+        assert network.why_not(port) == "is taken by another program"
+    assert network.why_not(port) is None
 
 
 def test_second_start_on_the_same_home_is_refused(tmp_path: Path) -> None:
@@ -281,8 +281,8 @@ def test_second_start_on_the_same_home_is_refused(tmp_path: Path) -> None:
         home.release()
     assert code == 1
     assert error == (
-        f"dev: already running on {home.folder} (process {os.getpid()});"
-        " --home DIR runs another one beside it\n"
+        f"dev: a stack is already running on {home.folder} (process {os.getpid()});"
+        " stop it, or use --home DIR to run another one\n"
     )
 
 
@@ -290,7 +290,9 @@ def test_second_start_on_the_same_home_is_refused(tmp_path: Path) -> None:
 def test_command_line_that_is_wrong_is_told_in_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert dev_stack.main(arguments) == 2
+    with pytest.raises(SystemExit) as caught:
+        dev_stack.main(arguments)
+    assert caught.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("dev: ")
     assert error.endswith("; see ./scripts/dev --help\n")
@@ -305,7 +307,7 @@ def test_help_is_the_modules_docstring(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_processes_below_are_found() -> None:
-    # The tests above count on it.
+    # The tests above rely on this.
     with subprocess.Popen(["sh", "-c", "sleep 300 & wait"]) as process:
         assert eventually(lambda: len(below(os.getpid()) & below(process.pid)) == 1)
         for pid in below(process.pid):

@@ -20,7 +20,7 @@ sys.stdin.readline()
 
 @pytest.fixture
 def leftover(tmp_path: Path) -> subprocess.Popen[str]:
-    """A program that an earlier, dead stack on this folder has left, and that holds its lock."""
+    """A program that a killed stack left behind on this folder, and that holds its lock."""
     (tmp_path / "programs.lock").touch()
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / "programs.lock")],
@@ -55,7 +55,7 @@ def test_what_a_dead_stack_has_left_for_good_is_told(
 ) -> None:
     monkeypatch.setattr(dev_home, "LEFTOVER_SECONDS", 0.0)
     home = DevHome(tmp_path)
-    with pytest.raises(HomeError, match=r"programs of an earlier run on .* have not ended"):
+    with pytest.raises(HomeError, match=r"programs of an earlier run on .* did not end"):
         home.acquire()
     home.release()
     leftover.communicate("end\n")

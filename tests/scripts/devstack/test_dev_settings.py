@@ -264,12 +264,12 @@ def test_two_servers_cannot_have_one_port(
 
 
 def test_proxy_without_a_web_app_is_a_matter_of_usage(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="leave --api away"):
+    with pytest.raises(UsageError, match="cannot be combined with --api"):
         read_settings(home=tmp_path, api_only=True, https=True, dotenv=tmp_path / ".env")
 
 
 def by_files(folder: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
-    """Set these by NAME_FILE alone."""
+    """Set these only by NAME_FILE."""
     for name, text in settings.items():
         (folder / name).write_text(f"{text}\n")
         monkeypatch.delenv(name, raising=False)

@@ -5,7 +5,7 @@ import pytest
 
 from better_auth_keys import AccessTokenVerifier, StaticKeySet, VerificationPolicy
 from better_auth_keys.errors import SigningKeyError
-from scripts.devstack.first_token import LIFETIME, USER, mint, provide_signer
+from scripts.devstack.mint_token import LIFETIME, USER, mint, provide_signer
 
 ORIGIN = "http://localhost:3000"
 

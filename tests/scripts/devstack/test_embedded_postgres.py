@@ -14,13 +14,16 @@ import pytest
 from scripts.devstack.postgres import files as postgres_files
 from scripts.devstack.postgres.cluster import Cluster
 from scripts.devstack.postgres.embedded import EmbeddedPostgres, PostgresError
-from scripts.devstack.postgres.files import CHECKOUT, shelter_of
+from scripts.devstack.postgres.files import shelter_of
 from scripts.devstack.postgres.recovery import stop_orphan
 from scripts.operations.private_files import open_log
+from scripts.setup.checkout import CHECKOUT
 from tests.scripts.conftest import persistent
 from tests.scripts.waiting import alive, eventually
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="nothing is closed but to root's nobody")
+as_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only for root, whose server runs as the user nobody"
+)
 
 STARTER = """
 import json, os, sys
@@ -54,7 +57,7 @@ def postmaster_of(data: Path) -> int:
 
 
 class Starter:
-    """Another process that starts a server, to be killed."""
+    """Another process, which starts a server and is killed."""
 
     def __init__(self, home: Path, kind: str) -> None:
         self.process = subprocess.Popen(
@@ -229,10 +232,11 @@ def test_home_closed_to_the_servers_account_puts_the_data_under_var_lib(closed_p
         assert run(server.url(), "SELECT 1") == 1
     assert server.data.is_relative_to(shelter_of(closed_path))
     assert server.data.stat().st_mode & 0o777 == 0o700
-    assert said[-1].endswith(
-        f"is closed to the user nobody: the database is kept in {server.data.parent}"
+    assert said[-1] == (
+        f"the user nobody cannot enter {closed_path / 'pg'}:"
+        f" the database is in {server.data.parent}"
     )
-    # With its home its data goes: at the next start of another home of this checkout.
+    # Data without its home is removed at the next start of another home of this checkout.
     (closed_path / "pg").rename(closed_path / "moved")
     EmbeddedPostgres.persistent(
         closed_path / "other", log=closed_path / "pg.log", checkout=closed_path

@@ -1,4 +1,4 @@
-"""Parts that die or whose code changes, with time and ends that the test decides."""
+"""Parts that die or whose code changes. The test controls the clock and when parts end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -165,7 +165,7 @@ async def test_change_of_a_python_file_is_noticed_and_of_another_is_not(tmp_path
     following = asyncio.create_task(code.follow())
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            # Until watching has begun a change is not noticed, so it is made again and again.
+            # A change before the start of watching is not noticed, so the change is repeated.
             while code.changed.empty():
                 (tmp_path / "notes.txt").write_text("x")
                 (tmp_path / "module.py").write_text("x = 1\n")

@@ -10,7 +10,7 @@ import pytest
 from scripts.devstack.leash import CANNOT_START, kill_at_once, leashed
 from tests.scripts.waiting import PATIENCE_SECONDS, alive, eventually
 
-# Both members of the group write their number, then stay.
+# Both processes of the group print their ids and keep running.
 FAMILY = "sleep 300 & echo $! $$; wait"
 DEAF = "trap '' TERM; echo ready; while :; do sleep 0.01; done"
 STARTER = """
@@ -32,7 +32,7 @@ def first_line(process: subprocess.Popen[bytes]) -> str:
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the end and close our ends of the pipes."""
+    """Wait until the process has ended, and close our ends of the pipes."""
     try:
         return process.wait(PATIENCE_SECONDS)
     finally:

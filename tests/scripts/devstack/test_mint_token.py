@@ -1,4 +1,4 @@
-"""`mint-token`: a token of a local key, and when there is none."""
+"""`mint-token`: sign a token with a local key, and refuse to."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from better_auth_keys import AccessTokenVerifier, StaticKeySet, VerificationPolicy
-from scripts.devstack.first_token import provide_signer
-from scripts.devstack.mint_token import main
+from scripts.devstack.mint_token import main, provide_signer
 
 ORIGIN = "http://localhost:3000"
 
@@ -56,8 +55,8 @@ async def test_file_is_made_for_us_alone_and_never_overwritten(
 
 
 REFUSED: dict[str, tuple[dict[str, str], list[str], int, str]] = {
-    "production": ({"ENVIRONMENT": "production"}, [], 2, "only with ENVIRONMENT=development"),
-    "production, unsaid": ({"ENVIRONMENT": ""}, [], 2, "only with ENVIRONMENT=development"),
+    "production": ({"ENVIRONMENT": "production"}, [], 2, "only for ENVIRONMENT=development"),
+    "production, unsaid": ({"ENVIRONMENT": ""}, [], 2, "only for ENVIRONMENT=development"),
     "no file named": ({"SIGNING_KEYS_URL": ""}, [], 2, "SIGNING_KEYS_URL: not set"),
     "no file there": ({"SIGNING_KEYS_URL": "file:///nowhere"}, [], 1, "no key signs"),
     "no lifetime": ({}, ["--lifetime", "0s"], 2, "positive"),

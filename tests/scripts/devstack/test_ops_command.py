@@ -1,4 +1,4 @@
-"""`./scripts/ops`: an operators' command with the settings of a development stack."""
+"""`./scripts/ops`: run an operators' command with the settings of a development stack."""
 
 import asyncio
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.devstack.first_token import provide_signer
 from scripts.devstack.home import DevHome
+from scripts.devstack.mint_token import provide_signer
 from scripts.devstack.ops_command import main
 from scripts.devstack.settings import EMBEDDED
 

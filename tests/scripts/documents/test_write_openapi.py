@@ -1,4 +1,4 @@
-"""What is committed of the OpenAPI document is what the service says today."""
+"""The committed OpenAPI document matches the service."""
 
 from pathlib import Path
 

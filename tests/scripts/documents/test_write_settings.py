@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.documents import settings as documents
-from scripts.setup.bootstrap import ROOT, WEB
+from scripts.setup.checkout import CHECKOUT, WEB
 from service.settings.durations import parse_duration
 from service.settings.renamed import RENAMED
 from tests.service.settings.test_values import COMPLETE
@@ -14,8 +14,11 @@ from tests.simulators.web_settings import ask_web
 
 # How web/ is built and started; its own programs set these.
 OF_THE_BUILD = {
-    *("NODE_ENV", "NEXT_RUNTIME", "NEXT_TELEMETRY_DISABLED"),
-    *("NEXT_DIST_DIR", "NEXT_STANDALONE"),
+    "NODE_ENV",
+    "NEXT_RUNTIME",
+    "NEXT_TELEMETRY_DISABLED",
+    "NEXT_DIST_DIR",
+    "NEXT_STANDALONE",
 }
 SECTIONS = documents.read_sections()
 ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
@@ -34,7 +37,7 @@ def test_document_is_the_one_that_the_code_describes(path: Path, text: str) -> N
 
 
 def test_every_model_of_settings_is_documented() -> None:
-    files = (*ROOT.glob("service/**/*.py"), *ROOT.glob("scripts/**/*.py"))
+    files = (*CHECKOUT.glob("service/**/*.py"), *CHECKOUT.glob("scripts/**/*.py"))
     models = {
         name
         for file in files

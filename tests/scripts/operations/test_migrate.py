@@ -1,4 +1,4 @@
-"""`migrate`: shows by default, applies when told to, and says what to do when it cannot."""
+"""`migrate`: show the migrations by default, apply them with --execute, and report errors."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.conftest import DatabaseUrls, PostgresServer
 def empty(
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> DatabaseUrls:
-    """A database with its roles and no tables, which the command is pointed at."""
+    """A database with roles and without tables, which the command's settings name."""
     urls = asyncio.run(postgres.make_database(f"empty_{secrets.token_hex(4)}"))
     monkeypatch.setenv("MIGRATION_DATABASE_URL", urls.owner)
     monkeypatch.chdir(tmp_path)
@@ -97,7 +97,7 @@ def test_two_at_once_apply_everything_once(empty: DatabaseUrls) -> None:
 def test_schema_of_better_auth_is_left_to_those_who_made_its_role(
     empty: DatabaseUrls, postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The owner here makes no roles, and Better Auth's tables may be anywhere."""
+    """The owner cannot create roles here, and Better Auth's tables may be in any schema."""
     superusers = make_url(postgres.superuser_url).set(database=make_url(empty.owner).database)
 
     async def drop() -> None:

@@ -1,4 +1,4 @@
-"""`migrate` on a database as Neon hands it out: roles are made, and their URLs handed over once."""
+"""`migrate` on a database like one of Neon: create roles, and show their URLs once."""
 
 import errno
 import re
@@ -29,7 +29,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neon]:
 
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Neon, dict[str, str]]]:
-    """A database after `migrate --execute --out`, and what that wrote."""
+    """A database after `migrate --execute --out`, and the file that it wrote."""
     folder = tmp_path_factory.mktemp("migrated")
     with provider(folder) as neon, pytest.MonkeyPatch.context() as patch:
         neon.use(patch)
@@ -41,7 +41,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Neon, d
 
 @pytest.fixture(autouse=True)
 def using(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Use the server that the test names."""
+    """Run the command on the server of the test."""
     if "migrated" in request.fixturenames:
         request.getfixturevalue("migrated")[0].use(monkeypatch)
     elif "untouched" in request.fixturenames:
@@ -114,7 +114,7 @@ def test_refusal_at_commit_leaves_neither_roles_nor_a_file(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    """Neon hands roles on to its control plane when they are committed."""
+    """Neon passes roles on to its control plane when they are committed."""
 
     def refused(config: Config, _: str) -> None:
         for statement in REFUSED_AT_THE_END.split(";\n"):

@@ -1,4 +1,4 @@
-"""`purge`: what nobody can want any more goes, and nothing else can."""
+"""`purge` deletes rows that are no longer needed, and cannot delete others."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ FROM (VALUES (interval '1 h', NULL::interval, 'session', interval '7 d'),
 
 @pytest.fixture
 def filled(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[DatabaseUrls]:
-    """Two users' live, deleted and long deleted tasks, and keys of each age."""
+    """Tasks of two users (live, deleted, and deleted long ago), and keys of each age."""
     name = f"purge_{secrets.token_hex(4)}"
     urls = asyncio.run(postgres.make_database(name))
     asyncio.run(upgrade(parse_database_url(urls.owner)))

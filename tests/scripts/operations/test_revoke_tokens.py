@@ -1,4 +1,4 @@
-"""`revoke-tokens`: cut off here and at Better Auth, and written down."""
+"""`revoke-tokens`: revoke here and at Better Auth, and record it."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`rotate-keys` as an operator uses it, on Better Auth's table."""
+"""`rotate-keys`, used like an operator does, on Better Auth's table."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 class Said:
-    """What a run of the command came to."""
+    """The result of a run of the command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -53,9 +53,15 @@ def rotate(
 ) -> Rotate:
     monkeypatch.chdir(tmp_path)
     for name in (
-        *("BETTER_AUTH_SECRETS", "OLD_BETTER_AUTH_SECRET", "OLD_BETTER_AUTH_SECRETS"),
-        *("SIGNING_ALGORITHM", "ACCESS_TOKEN_LIFETIME", "BETTER_AUTH_URL", "JWKS_URL"),
-        *("SIGNING_KEYS_URL", "PINNED_KEYS"),
+        "BETTER_AUTH_SECRETS",
+        "OLD_BETTER_AUTH_SECRET",
+        "OLD_BETTER_AUTH_SECRETS",
+        "SIGNING_ALGORITHM",
+        "ACCESS_TOKEN_LIFETIME",
+        "BETTER_AUTH_URL",
+        "JWKS_URL",
+        "SIGNING_KEYS_URL",
+        "PINNED_KEYS",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AUTH_DATABASE_URL", issuer_database.auth)
@@ -179,13 +185,17 @@ def test_change_of_algorithm_is_asked_for_and_holds_whatever_the_issuer_is_set_t
     )
     assert do(issuer.signs_with()) == do(changed.signs_with()) == new
     assert do(issuer.serves()) == {old, waiting, new}
-    # Run again, it is done already; and the timer brings nothing back.
+    # A second run has nothing to do, and the timer does not publish the old algorithm again.
     assert rotate(*replace, *FORCE).out == f"already activated  {new} (ES256)\n"
     assert rotate("run", "--execute").code == 3
     assert [verb for verb, _, _ in do(events(issuer_database.auth))] == [
-        *("publish", "publish", "activate", "retire", "retire"),
+        "publish",
+        "publish",
+        "activate",
+        "retire",
+        "retire",
     ]
-    # And back.
+    # Change the algorithm back.
     monkeypatch.setenv("SIGNING_ALGORITHM", "EdDSA")
     back = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
     assert do(issuer.signs_with()) == do(changed.signs_with()) == new
@@ -210,13 +220,13 @@ def test_replica_that_does_not_take_the_algorithm_keeps_another_from_being_ended
     rotate: Rotate, issuer: Issuer, issuer_database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, es256 = do(issuer.mint_key(age=DAY)), Issuer(issuer.url, algorithm="ES256")
-    # Made by the issuer itself, for a pin.
+    # Created by the issuer itself, for a pin.
     new = do(es256.mint_key(age=HOUR))
     do(report(issuer_database.app, old, new))
     monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
     replace = ["activate", "--replaces", "EdDSA", "--execute", "--wait", "0s"]
     said = rotate(*replace)
-    assert (said.code, "takes no ES256 tokens" in said.err) == (1, True)
+    assert (said.code, "accepts no ES256 tokens" in said.err) == (1, True)
     assert do(issuer.signs_with()) == old
     do(report(issuer_database.app, old, new, algorithms="{EdDSA,ES256}"))
     assert rotate(*replace).code == 0
@@ -233,9 +243,7 @@ def test_routine_rotation_leaves_the_keys_of_other_algorithms_alone(
         assert do(issuer.signs_with()) == do(issuer.signs_with("EdDSA")) == new
         assert do(issuer.signs_with("ES256")) == other
     assert do(issuer.serves()) == {new, other}
-    assert (
-        "ES256 keys sign for whoever asks for that algorithm, and are not" in rotate("status").err
-    )
+    assert "ES256 keys sign where that algorithm is asked for, but are not" in rotate("status").err
 
 
 def test_timer_rotates_every_algorithm_of_the_setting(
@@ -248,7 +256,8 @@ def test_timer_rotates_every_algorithm_of_the_setting(
     spans = ["--learning-time", "1s", "--publish-ahead", "1s", "--json"]
     steps = rotate("run", "--execute", *spans).json["steps"]
     assert sorted((step["verb"], step["algorithm"]) for step in steps) == [
-        *(("publish", "ES256"), ("publish", "EdDSA")),
+        ("publish", "ES256"),
+        ("publish", "EdDSA"),
     ]
     new = {step["algorithm"]: step["kid"] for step in steps}
 
@@ -281,7 +290,7 @@ def test_algorithm_that_is_refused_holds_up_no_other(
         return [await asyncio.to_thread(rotate, "run", "--execute", *spans) for _ in range(2)]
 
     first, second = do(until_due())
-    assert (first.code, "takes no ES256 tokens" in first.err) == (1, True)
+    assert (first.code, "accepts no ES256 tokens" in first.err) == (1, True)
     assert [step["kid"] for step in first.json["steps"]] == [new["EdDSA"], old]
     assert (second.code, second.out, "nothing was changed" in second.err) == (1, "", True)
     assert do(issuer.signs_with("EdDSA")) == new["EdDSA"]
@@ -331,9 +340,9 @@ def test_leaked_pinned_key_is_revoked_by_force_and_what_that_means_is_said(
     assert (refused.code, "or revoke this one at once with --force" in refused.err) == (1, True)
     said = rotate("revoke", pinned, "--reason", "leaked", "--execute", "--force")
     assert (said.code, f"revoked  {pinned} (EdDSA)" in said.out) == (0, True)
-    assert "issues no token for what is pinned to it until the pin names another" in said.err
+    assert "issues no token where signingKeyId names it, until you change it" in said.err
     assert not do(issuer.can_sign(pinned))
-    assert "is pinned (PINNED_KEYS) and cannot sign" in rotate("status").err
+    assert "is pinned (PINNED_KEYS) but cannot sign" in rotate("status").err
 
 
 def test_revoking_the_active_key_of_one_algorithm_has_another_of_it_sign(
@@ -355,7 +364,14 @@ def test_status_groups_keys_by_algorithm(
     monkeypatch.setenv("SIGNING_ALGORITHM", "ES256,EdDSA,RS256")
     lines = rotate("status").out.splitlines()
     assert [line.split()[0] if line else "" for line in lines] == [
-        *("KID", other, "publish", "", first, waiting, "", "publish"),
+        "KID",
+        other,
+        "publish",
+        "",
+        first,
+        waiting,
+        "",
+        "publish",
     ]
     assert lines[2].startswith("publish a key of ES256 from")
     assert lines[-1] == "publish a key of RS256 now"
@@ -393,13 +409,17 @@ def test_revoking_the_key_that_signs_has_another_sign(
     assert do(issuer.signs_with()) == standby
     again = rotate("revoke", stolen, "--reason", "leaked", "--execute", "--force")
     assert (again.code, again.out) == (0, f"already revoked  {stolen}\n")
-    # Nothing waits now: a new key is made, published and activated in the same transaction.
+    # No key is waiting now: a new key is published and activated in the same transaction.
     assert rotate("revoke", standby, "--reason", "leaked", "--execute").code == 0
     fresh = do(issuer.signs_with())
     assert do(issuer.serves()) == {fresh}
     assert [verb for verb, _, _ in do(events(issuer_database.auth))] == [
-        *("publish", "activate", "revoke"),
-        *("publish", "activate", "revoke"),
+        "publish",
+        "activate",
+        "revoke",
+        "publish",
+        "activate",
+        "revoke",
     ]
 
 
@@ -407,7 +427,7 @@ def test_successor_of_a_revoked_key_has_the_algorithm_that_everybody_takes(
     rotate: Rotate, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stolen = do(issuer.mint_key(age=DAY))
-    # In the middle of a change of algorithm: the new key waits, and not every replica takes it.
+    # During a change of algorithm: the new key is waiting, and not every replica accepts it.
     monkeypatch.setenv("SIGNING_ALGORITHM", "ES256")
     rotate("publish", "--execute")
     rotate("revoke", stolen, "--reason", "leaked", "--execute")
@@ -471,7 +491,7 @@ def test_key_that_a_replica_does_not_take_is_not_activated(
     assert (said.code, "replica has not fetched it" in said.err) == (1, True)
     do(report(app, old, new, algorithms="{RS256}"))
     said = rotate("activate", *spans, "--execute")
-    assert (said.code, "replica takes no EdDSA tokens" in said.err) == (1, True)
+    assert (said.code, "replica accepts no EdDSA tokens" in said.err) == (1, True)
     assert do(issuer.signs_with()) == old
     do(report(app, old, new))
     assert rotate("activate", *spans, "--execute").code == 0
@@ -508,7 +528,7 @@ async def test_served_key_that_no_verifier_takes_is_in_the_status(
         monkeypatch.setenv("JWKS_URL", server.url)
         said = await asyncio.to_thread(rotate, "status", "--json")
     assert [(key["kid"], key["served"]) for key in said.json["keys"]] == [(usual, True)]
-    assert "the issuer serves a key of no use: weak (weak)" in said.json["warnings"]
+    assert "the issuer serves an unusable key: weak (weak)" in said.json["warnings"]
 
 
 def test_mistyped_kid_is_not_revoked_unless_forced(rotate: Rotate, issuer: Issuer) -> None:
@@ -535,7 +555,7 @@ def test_revoked_key_from_a_backup_is_taken_out_again(rotate: Rotate, issuer: Is
     assert do(issuer.signs_with()) == stolen
     said = rotate("status")
     assert "compromised" in said.out
-    assert "was revoked and is in the table again" in said.err
+    assert "was revoked but is in the table again" in said.err
     assert rotate("run", "--execute").code == 0
     assert do(issuer.signs_with()) not in {stolen, None}
     assert stolen not in do(issuer.serves())
@@ -552,14 +572,14 @@ def test_table_of_over_a_hundred_rows_is_made_to_fit(
     signed_with = do(issuer.signs_with())
     assert signed_with != kids[-1], "the trap: the newest is not even read"
     said = rotate("status")
-    assert f"{count} keys, of which Better Auth reads an unknown 100: prune now" in said.err
+    assert f"there are {count} keys, and Better Auth reads only 100 of them" in said.err
     assert "prune first" in rotate("publish", "--execute").err
     assert rotate("prune", "--execute").code == 0
     served = do(issuer.serves())
     assert len(served) == 80
     assert signed_with in served, "its tokens may be good"
     assert do(issuer.signs_with()) == kids[-1]
-    # The rest goes the usual way: retired now, and pruned when its tokens have expired.
+    # The other keys follow the plan: retired now, and pruned when their tokens have expired.
     assert rotate("run", "--execute").code == 0
     assert signed_with in do(issuer.serves())
     assert list(states(rotate).values()) == ["deactivated"] * 79 + ["active"]
@@ -569,15 +589,15 @@ def test_changed_secret(rotate: Rotate, issuer: Issuer, monkeypatch: pytest.Monk
     kid = do(issuer.mint_key(age=DAY))
     new = "another-secret-of-the-issuer-01234567"
     monkeypatch.setenv("BETTER_AUTH_SECRETS", f"2:{new}")
-    # Versioned secrets read what was written before them with the plain one.
+    # Versioned secrets also decrypt what was encrypted with the plain one before.
     said = rotate("reencrypt", "--execute")
     assert (said.code, said.out) == (0, f"re-encrypted  {kid}\n")
     assert rotate("reencrypt", "--execute").code == 3
     changed = Issuer(issuer.url, secrets=IssuerSecrets.parse(None, f"2:{new}"))
     assert do(changed.signs_with()) == kid
-    # A plain swap, back: what is there opens with the old secrets only.
+    # Change back to a plain secret: the keys can only be decrypted with the old secrets.
     monkeypatch.delenv("BETTER_AUTH_SECRETS")
-    assert "does not open with the secret given here" in rotate("status").err
+    assert "the given secret does not decrypt it" in rotate("status").err
     refused = rotate("reencrypt", "--execute")
     assert (refused.code, "opens with neither" in refused.err) == (1, True)
     monkeypatch.setenv("OLD_BETTER_AUTH_SECRETS", f"2:{new}")
@@ -607,7 +627,7 @@ FAILURES: dict[str, tuple[dict[str, str], int, str]] = {
     ),
     "no URL": ({"AUTH_DATABASE_URL": ""}, 2, "AUTH_DATABASE_URL: not set"),
     "no secret": ({"BETTER_AUTH_SECRET": ""}, 2, "BETTER_AUTH_SECRET (or"),
-    "wrong secret": ({"BETTER_AUTH_SECRET": "x" * 40}, 1, "does not open with the secret"),
+    "wrong secret": ({"BETTER_AUTH_SECRET": "x" * 40}, 1, "the given secret does not decrypt it"),
     "versions that are none": ({"BETTER_AUTH_SECRETS": "hunter2"}, 2, "entry 1 is not"),
     "no grace period": ({"JWKS_GRACE_PERIOD": ""}, 2, "JWKS_GRACE_PERIOD: not set"),
     "a span without unit": ({"JWKS_GRACE_PERIOD": "30"}, 2, "such as 90s"),

@@ -1,4 +1,4 @@
-"""`rotate-keys` killed in the middle of a step: it has happened, or it has not."""
+"""`rotate-keys` killed during a step: the step is complete, or nothing has happened."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 OLD_SECRET = "the-secret-before-this-one-0123456789"
 DAY = timedelta(days=1)
 ES256 = ["--algorithm", "ES256"]
-# What has been done before, and the command that is killed.
+# The commands that run first, and the command that is killed.
 STEPS: dict[str, tuple[list[list[str]], list[str]]] = {
     "publish": ([], ["publish"]),
     "activate": ([["publish"]], ["activate"]),
@@ -64,7 +64,7 @@ def arguments(command: list[str], first: str) -> list[str]:
 
 
 async def contents(url: str) -> list[tuple[Any, ...]]:
-    """Give all that a step may change."""
+    """Return everything that a step can change."""
     async with connected(url) as connection:
         return [
             tuple(row.values())
@@ -88,7 +88,7 @@ def waiting(superuser_url: str, database: str) -> list[int]:
 
 @contextmanager
 def held(superuser_url: str, database: str) -> Iterator[None]:
-    """Keep the audit table locked: each step changes the keys first, and then writes it down."""
+    """Lock the audit table, because each step changes the keys first and then writes to it."""
     url = make_url(superuser_url).set(database=database).render_as_string(hide_password=False)
     with asyncio.Runner() as runner:
         manager = connected(url)

@@ -1,4 +1,4 @@
-"""The look for secrets in images finds them, compressed or not, and wherever a chunk ends."""
+"""The search finds secrets in images, compressed or not, also across the ends of chunks."""
 
 import gzip
 import io

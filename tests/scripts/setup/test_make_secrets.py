@@ -1,4 +1,4 @@
-"""`make_secrets`: makes what is missing, readable by its owner alone, and changes nothing else."""
+"""`make_secrets`: create missing secrets as private files, and change nothing else."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.devstack.postgres.files import CHECKOUT
+from scripts.setup.checkout import CHECKOUT
 from scripts.setup.make_secrets import NOBODY, SECRETS, main
 from service.database.url import parse_database_url
 
@@ -82,10 +82,16 @@ def test_unknown_option_is_a_matter_of_usage(tmp_path: Path) -> None:
 
 
 def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
-    """Whoever has containers only has not run our set-up."""
+    """Users who only run containers have not run our set-up."""
     for name in (
-        *("make_secrets", "__init__.py", "setup/__init__.py", "setup/make_secrets.py"),
-        *("operations/__init__.py", "operations/private_files.py"),
+        "make_secrets",
+        "__init__.py",
+        "setup/__init__.py",
+        "setup/checkout.py",
+        "setup/make_secrets.py",
+        "operations/__init__.py",
+        "operations/exit_codes.py",
+        "operations/private_files.py",
     ):
         target = tmp_path / "scripts" / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,5 +105,5 @@ def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout.endswith("now: docker compose up\n")
+    assert done.stdout.endswith("next: docker compose up\n")
     assert contents(tmp_path).keys() == SECRETS.keys()

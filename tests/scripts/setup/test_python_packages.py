@@ -1,4 +1,4 @@
-"""Locked packages: uv is told what pip is, and where it cannot install them pip does."""
+"""Locked packages: uv gets the configuration of pip, and if uv fails, pip installs them."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from scripts.setup.steps import SetUp, SetUpError
 
 STRATEGY = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
 PIP_INSTALL = "pip -m pip --disable-pip-version-check --no-input install"
-# Stand-ins that write down how they were called; the real ones need a registry.
+# Stand-ins that record their arguments, because the real programs need a registry.
 PIP = """#!/bin/sh
 case "$*" in
     *"config list") cat "$0.config" ;;
@@ -113,7 +113,7 @@ def test_packages_are_installed_by_uv_from_the_index_of_pip(
     ("failure", "reason"),
     [
         ({"uv_ends": 2}, "python-packages failed: no such index"),
-        ({"uv_is_installed": 1}, "uv failed: it said nothing"),
+        ({"uv_is_installed": 1}, "uv failed: it wrote nothing"),
     ],
 )
 def test_pip_installs_them_where_uv_cannot_and_one_line_says_why(
@@ -127,5 +127,5 @@ def test_pip_installs_them_where_uv_cannot_and_one_line_says_why(
     assert calls.splitlines()[-1] == f"{PIP_INSTALL} --require-hashes -r all.lock"
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert re.match(r"set-up  Python packages … \(with pip, for uv cannot: ", said)
+    assert re.match(r"set-up  Python packages … \(with pip instead of uv: ", said)
     assert reason in said

@@ -70,7 +70,7 @@ def test_interrupted_step_is_done_again_even_with_the_old_key(steps: SetUp, tmp_
         ("line\nERROR: Could not find a version\nERROR: No match", "Could not find a version"),
         ("npm error code ENOTFOUND\nnpm error network is down\nnpm error log", "network is down"),
         ("something\nlast words\n\n", "last words"),
-        ("", "it said nothing"),
+        ("", "it wrote nothing"),
     ],
 )
 def test_failed_program_is_told_with_its_reason_and_its_log(
@@ -84,7 +84,7 @@ def test_failed_program_is_told_with_its_reason_and_its_log(
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-# Starting Python alone takes longer than the time between two signs of life.
+# Just starting Python takes longer than the time between two updates.
 SLOW = [sys.executable, "-c", "print('Downloading something')"]
 
 
@@ -117,7 +117,7 @@ def test_program_that_is_missing_is_told(steps: SetUp) -> None:
 def test_second_start_waits_until_the_first_and_its_programs_have_ended(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with SetUp(home) as first:
-        # As a program that goes on although its start was killed: it has the lock, too.
+        # Like a program that survives its killed set-up: it also holds the lock.
         survivor = subprocess.Popen(
             ["sh", "-c", "read line"], stdin=subprocess.PIPE, pass_fds=(first._lock,)
         )
@@ -128,7 +128,7 @@ def test_second_start_waits_until_the_first_and_its_programs_have_ended(tmp_path
         text=True,
     )
     assert second.stderr is not None
-    assert second.stderr.readline() == "set-up  another start is at it; waiting for its end\n"
+    assert second.stderr.readline() == "set-up  another set-up is running; waiting until it ends\n"
     assert second.poll() is None
     survivor.communicate(b"\n")
     assert second.communicate(timeout=PATIENCE_SECONDS)[0] == "in\n"
@@ -154,7 +154,7 @@ def test_hash_tells_contents_apart_and_missing_from_empty(tmp_path: Path) -> Non
 
 @pytest.fixture
 def bare_path(tmp_path: Path) -> Path:
-    """A folder of programs with no Python among them."""
+    """A folder with some programs, but no Python."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("sh", "dirname", "id"):
@@ -171,7 +171,7 @@ def test_machine_without_python_is_told_in_one_line(bare_path: Path, command: st
     )
     assert result.returncode == 1
     assert result.stderr == (
-        f"{command}: no Python 3.11 or newer found: install one, or name one in PYTHON\n"
+        f"{command}: no Python 3.11 or newer found: install one, or set PYTHON to one\n"
     )
 
 

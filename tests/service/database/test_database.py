@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import fields
 from pathlib import Path
 from uuid import uuid4
 
@@ -58,7 +59,7 @@ def owner() -> Owner:
 
 
 def test_columns_and_task_name_the_same_things_in_the_same_order() -> None:
-    assert [column.name for column in COLUMNS] == list(Task.__slots__)
+    assert [column.name for column in COLUMNS] == [field.name for field in fields(Task)]
 
 
 async def test_operations_take_as_few_round_trips_as_promised(

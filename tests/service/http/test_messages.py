@@ -37,8 +37,27 @@ UNCLEAR = {
     **{
         f"Host {value!r}": b"GET /livez HTTP/1.1\r\nHost: %s\r\n\r\n" % value.encode()
         for value in (
-            *("", " ", ":80", "x y", "x, y", "x,y", "x/", "http://x", "u@x", "x?", "x#"),
-            *("x:port", "x:80:80", "x:-1", "[::1", "::1", "[x]", "[::1]x", "x:123456", "%zz", "é"),
+            "",
+            " ",
+            ":80",
+            "x y",
+            "x, y",
+            "x,y",
+            "x/",
+            "http://x",
+            "u@x",
+            "x?",
+            "x#",
+            "x:port",
+            "x:80:80",
+            "x:-1",
+            "[::1",
+            "::1",
+            "[x]",
+            "[::1]x",
+            "x:123456",
+            "%zz",
+            "é",
         )
     },
     "Host with a NUL": b"GET /livez HTTP/1.1\r\nHost: x\0\r\n\r\n",
@@ -65,8 +84,17 @@ UNCLEAR = {
     **{
         f"Transfer-Encoding {value}": post(f"Transfer-Encoding: {value}\r\n".encode())
         for value in (
-            *("gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked", "identity", "xchunked"),
-            *("chunked;a=b", "chunked\t", "\x0bchunked", '"chunked"', ""),
+            "gzip",
+            "gzip, chunked",
+            "chunked, gzip",
+            "chunked, chunked",
+            "identity",
+            "xchunked",
+            "chunked;a=b",
+            "chunked\t",
+            "\x0bchunked",
+            '"chunked"',
+            "",
         )
     },
     "Transfer-Encoding twice": post(b"Transfer-Encoding: chunked\r\n" * 2),
@@ -75,8 +103,15 @@ UNCLEAR = {
     **{
         f"chunk {chunk!r}": CHUNKED + chunk
         for chunk in (
-            *(b"ZZZ\r\n", b"-3\r\nabc\r\n", b"0x3\r\nabc\r\n", b"3 \r\nabc\r\n", b"\r\n"),
-            *(b"3\nabc\r\n", b"3\r\nabcd\r\n", b"3\r\nabc\n", b"f" * 17 + b"\r\n"),
+            b"ZZZ\r\n",
+            b"-3\r\nabc\r\n",
+            b"0x3\r\nabc\r\n",
+            b"3 \r\nabc\r\n",
+            b"\r\n",
+            b"3\nabc\r\n",
+            b"3\r\nabcd\r\n",
+            b"3\r\nabc\n",
+            b"f" * 17 + b"\r\n",
         )
     },
 }
@@ -106,8 +141,17 @@ async def test_fault40_message_that_is_not_clear_is_400_and_ends_the_connection(
         *(
             b"GET /livez HTTP/1.1\r\nHost: %s\r\n\r\n" % value
             for value in (
-                *(b"x", b"x:", b"x:8000", b"EXAMPLE.com.", b"a_b-c~d", b" \t x \t", b"127.0.0.1:1"),
-                *(b"[::1]", b"[2001:db8::1]:80", b"[::ffff:10.0.0.1]", b"xn--bcher-kva.example"),
+                b"x",
+                b"x:",
+                b"x:8000",
+                b"EXAMPLE.com.",
+                b"a_b-c~d",
+                b" \t x \t",
+                b"127.0.0.1:1",
+                b"[::1]",
+                b"[2001:db8::1]:80",
+                b"[::ffff:10.0.0.1]",
+                b"xn--bcher-kva.example",
             )
         ),
         b"GET /livez HTTP/1.0\r\n\r\n",

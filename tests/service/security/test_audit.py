@@ -15,7 +15,7 @@ import pytest
 from better_auth_keys import Signer
 from scripts.proofs.in_process import running
 from service.app import create_app
-from service.security.audit import Event, NotFoundWatch, SecurityLog, claimed
+from service.security.audit import MAX_A_SECOND, Event, NotFoundWatch, SecurityLog, claimed
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import rates, settings_for
 from tests.simulators.better_auth_accounts import SIGN_IN, SIGN_UP, signed_in
@@ -186,9 +186,18 @@ async def test_nothing_secret_is_in_any_log_line_or_refusal(
         PASSWORD,
     ]
     paths = [
-        *("/api/tasks", f"/api/tasks/{uuid4()}", f"/api/tasks/{uuid4()}/restore", "/api/auth/me"),
-        *("/api/auth/register", "/api/auth/login", "/api/auth/refresh", "/api/auth/logout"),
-        *("/livez", "/readyz", "/.well-known/oauth-protected-resource", "/nowhere"),
+        "/api/tasks",
+        f"/api/tasks/{uuid4()}",
+        f"/api/tasks/{uuid4()}/restore",
+        "/api/auth/me",
+        "/api/auth/register",
+        "/api/auth/login",
+        "/api/auth/refresh",
+        "/api/auth/logout",
+        "/livez",
+        "/readyz",
+        "/.well-known/oauth-protected-resource",
+        "/nowhere",
         f"/api/tasks?q={PASSWORD}&access_token={good}&email={EMAIL}",
     ]
     failures = [
@@ -254,3 +263,21 @@ def of_requests(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def key_set_lines(lines: Lines) -> list[dict[str, Any]]:
     return [line for line in lines() if line["event"] == "sys_key_set"]
+
+
+def test_in_a_flood_some_refusals_are_written_and_the_next_line_says_how_many_were_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="security")
+    now = 1000.0
+    log = SecurityLog(b"k" * 32, clock=lambda: now)
+    for _ in range(MAX_A_SECOND + 7):
+        log.write(Event.TOKEN_REFUSED, reason="expired")
+    log.write(Event.LOGIN_FAILED)
+    assert len(caplog.records) == MAX_A_SECOND + 1
+    now = 1001.0
+    log.write(Event.TOKEN_REFUSED, reason="expired")
+    log.write(Event.TOKEN_REFUSED, reason="expired")
+    lines = [json.loads(record.getMessage()) for record in caplog.records[-2:]]
+    assert lines[0]["left_out"] == 7
+    assert "left_out" not in lines[1]

@@ -38,8 +38,15 @@ class Redis:
     def __init__(self, port: int, folder: Path) -> None:
         self.url = f"redis://127.0.0.1:{port}/0"
         self._command = [
-            *(str(SERVER), "--port", str(port), "--bind", "127.0.0.1", "--save", ""),
-            *("--dir", str(folder)),
+            str(SERVER),
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(folder),
         ]
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None

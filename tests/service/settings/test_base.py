@@ -19,8 +19,13 @@ from tests.service.settings.test_settings import DATABASE, PRODUCTION, SECRET, c
 
 __all__ = ["clean_environment"]
 MODELS: list[type[SettingsModel]] = [
-    *(Settings, StackSettings, RotationSettings),
-    *(MigrateSettings, MintSettings, PurgeSettings, RevokeSettings),
+    Settings,
+    StackSettings,
+    RotationSettings,
+    MigrateSettings,
+    MintSettings,
+    PurgeSettings,
+    RevokeSettings,
 ]
 
 

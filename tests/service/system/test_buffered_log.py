@@ -1,4 +1,4 @@
-"""Lines that wait for a moment: none is lost, none waits long, and a warning does not wait."""
+"""Lines that wait for a moment: none is lost, none waits long, and an error does not wait."""
 
 import asyncio
 import io
@@ -62,12 +62,12 @@ async def test_lines_wait_and_are_written_together(
         assert stream.writes == 1
 
 
-async def test_warning_is_written_at_once_after_what_came_before_it(
+async def test_error_is_written_at_once_after_what_came_before_it(
     logger: logging.Logger, stream: Written
 ) -> None:
     with buffering():
-        logger.info("before")
-        logger.warning("now")
+        logger.warning("before")
+        logger.error("now")
         assert stream.getvalue() == "before\nnow\n"
 
 

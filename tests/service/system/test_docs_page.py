@@ -60,9 +60,16 @@ def test_docs_page_shows_every_operation_in_a_browser_that_obeys_its_policy(
         raise FileNotFoundError("chromium")
     done = subprocess.run(
         [
-            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"),
-            *("--disable-background-networking", "--enable-logging=stderr"),
-            *(f"--user-data-dir={tmp_path}", "--virtual-time-budget=20000", f"{url}/docs"),
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--dump-dom",
+            "--disable-background-networking",
+            "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path}",
+            "--virtual-time-budget=20000",
+            f"{url}/docs",
         ],
         capture_output=True,
         text=True,

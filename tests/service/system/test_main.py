@@ -86,6 +86,34 @@ def test_start_that_cannot_be_is_one_line_and_exit_code_1(
     assert "hunter2" not in done.stderr
 
 
+@pytest.mark.parametrize("cause", ["settings", "database"])
+def test_start_of_several_workers_that_cannot_be_is_one_line_too(
+    database: DatabaseUrls, tmp_path: Path, cause: str
+) -> None:
+    changes = {"settings": {"REQUEST_SECONDS": "0"}, "database": {"DATABASE_URL": database.owner}}
+    done = run(
+        environment(database.app, free_port(), WEB_CONCURRENCY="2", **changes[cause]), tmp_path
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("service: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_parent_of_the_workers_is_small(database: DatabaseUrls, tmp_path: Path) -> None:
+    port = free_port()
+    env = environment(database.app, port, WEB_CONCURRENCY="2")
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"], cwd=tmp_path, env=env, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+            assert psutil.Process(process.pid).memory_info().rss < 40 * 1024 * 1024
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
 def ask(port: int, path: str) -> bytes:
     """Send one request as soon as somebody listens: that is a moment after the start-up."""
     deadline = time.monotonic() + 10

@@ -148,7 +148,7 @@ async def test_migration_counts_the_live_tasks_there_are(postgres: PostgresServe
         command.upgrade(config, "0005")
         return []
 
-    await runner._with_connection(parse_database_url(urls.owner), half_way)
+    await runner._run(parse_database_url(urls.owner), half_way)
     as_app = await asyncpg.connect(urls.app)
     for owner, number in (("alice", 3), ("bob", 1), ("carol", 1)):
         await as_app.execute("SELECT set_config('app.user_id', $1, false)", owner)

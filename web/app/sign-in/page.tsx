@@ -9,7 +9,7 @@ interface SignInPageProps {
   readonly searchParams: Promise<Record<string, string | string[] | undefined>>;
 }
 
-// Shown to those who are signed in as well: sent back to a list that the service refuses, they would go round for ever.
+// Also shown to signed-in users: if the service refuses their tokens, sending them back to the list would loop forever.
 export default async function SignInPage({ searchParams }: SignInPageProps) {
   const { ended } = await searchParams;
   return (

@@ -28,14 +28,7 @@ export function SignUpForm() {
           </label>
           <label>
             Password <small>8 to 128 characters</small>
-            <input
-              name="password"
-              type="password"
-              autoComplete="new-password"
-              required
-              minLength={8}
-              maxLength={128}
-            />
+            <input name="password" type="password" autoComplete="new-password" required minLength={8} maxLength={128} />
           </label>
         </>
       )}

@@ -1,11 +1,11 @@
 "use client";
 
-import { useState, type FormEvent } from "react";
+import { type FormEvent, useState } from "react";
 
 import { TITLE_LIMIT } from "./title";
 
 interface NewTaskFormProps {
-  /** Add a task; resolves to whether that succeeded. */
+  /** Add a task. Resolves to true if it was added. */
   readonly onAdd: (title: string) => Promise<boolean>;
 }
 
@@ -16,7 +16,7 @@ export function NewTaskForm({ onAdd }: NewTaskFormProps) {
   async function submit(event: FormEvent) {
     event.preventDefault();
     setPending(true);
-    // What was typed stays in the field until it is safe with the service.
+    // Keep the text in the field until the service has stored it.
     if (await onAdd(title.trim())) setTitle("");
     setPending(false);
   }

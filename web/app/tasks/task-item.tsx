@@ -1,6 +1,6 @@
 "use client";
 
-import { useState, type FormEvent } from "react";
+import { type FormEvent, useState } from "react";
 
 import type { Task } from "@/lib/task-api";
 
@@ -8,13 +8,13 @@ import { TITLE_LIMIT } from "./title";
 
 interface TaskItemProps {
   readonly task: Task;
-  /** Change a task; resolves to whether that succeeded. */
+  /** Change a task. Resolves to true if it was changed. */
   readonly onChange: (id: string, changes: { title?: string; completed?: boolean }) => Promise<boolean>;
   readonly onRemove: (id: string) => Promise<boolean>;
 }
 
 export function TaskItem({ task, onChange, onRemove }: TaskItemProps) {
-  /** The title being typed, or null when it is not being changed. */
+  /** The title being edited, or null while it is not edited. */
   const [draft, setDraft] = useState<string | null>(null);
   const [pending, setPending] = useState(false);
 
@@ -47,6 +47,7 @@ export function TaskItem({ task, onChange, onRemove }: TaskItemProps) {
             onChange={(event) => setDraft(event.target.value)}
             maxLength={TITLE_LIMIT}
             required
+            // biome-ignore lint/a11y/noAutofocus: the button that had the focus is replaced by this field
             autoFocus
           />
           <button type="submit" className="primary" disabled={pending || draft.trim() === ""}>

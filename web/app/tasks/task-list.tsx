@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 
 import { SignedOutError } from "@/lib/access-token";
-import { taskApi, type Task } from "@/lib/task-api";
+import { type Task, taskApi } from "@/lib/task-api";
 
 import { NewTaskForm } from "./new-task-form";
 import { TaskItem } from "./task-item";
@@ -16,7 +16,7 @@ export function TaskList({ serviceOrigin }: { serviceOrigin: string }) {
   const [problem, setProblem] = useState<string | null>(null);
   const heading = useRef<HTMLHeadingElement>(null);
 
-  /** Do one thing with the service; return whether it succeeded, and show the reason when it did not. */
+  /** Call the service. Return whether it succeeded, and show the reason if it did not. */
   async function attempt(work: () => Promise<void>): Promise<boolean> {
     setBusy(true);
     setProblem(null);
@@ -38,7 +38,7 @@ export function TaskList({ serviceOrigin }: { serviceOrigin: string }) {
       setNextCursor(page.next_cursor);
       setTasks((before) => {
         if (cursor === undefined || before === null) return page.items;
-        // A task added here is on screen already, wherever the service puts it in its order.
+        // A task that was added here is already on screen, whatever its place in the service's order.
         const shown = new Set(before.map((task) => task.id));
         return [...before, ...page.items.filter((task) => !shown.has(task.id))];
       });
@@ -60,13 +60,13 @@ export function TaskList({ serviceOrigin }: { serviceOrigin: string }) {
     attempt(async () => {
       await api.remove(id);
       setTasks((before) => before?.filter((task) => task.id !== id) ?? null);
-      // The button that had the focus is gone; without this the keyboard would start again from the top of the page.
+      // The focused button is gone. Without this the keyboard would start again at the top of the page.
       heading.current?.focus();
     });
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once per service; `load` is a new function at every render
   useEffect(() => {
     void load();
-    // Once for each service: `load` itself is made anew at every render.
   }, [api]);
 
   return (

@@ -1,2 +1,2 @@
-/** Characters the service takes in a task's title. */
+/** The maximum length of a task's title, in characters. */
 export const TITLE_LIMIT = 200;

@@ -18,7 +18,7 @@ The audit log, the revoked keys and the list of replicas are tables of `service/
 
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -62,10 +62,6 @@ class DatabaseAddress:
 
     dsn: str
     tls: ssl.SSLContext | bool
-
-
-class _GiveUpError(Exception):
-    """Rolls a transaction back."""
 
 
 class BetterAuthSigningKeys:
@@ -116,7 +112,9 @@ class BetterAuthSigningKeys:
             return await ours.fetchrow(query) == await theirs.fetchrow(query)
 
     @asynccontextmanager
-    async def changing(self, reason: str) -> AsyncIterator[BetterAuthKeyTransaction]:
+    async def changing(
+        self, reason: str, *, execute: bool = True
+    ) -> AsyncIterator[BetterAuthKeyTransaction]:
         """Begin a transaction under the lock; `reason` goes into the audit log."""
         async with _connected(self._database) as connection:
             database_transaction = connection.transaction()
@@ -126,8 +124,9 @@ class BetterAuthSigningKeys:
             yield transaction
             if transaction.changed:
                 await connection.execute(f"NOTIFY {CHANNEL}")
-            # After an error the connection is closed, which rolls the transaction back.
-            await database_transaction.commit()
+            # In a preview, or after an error, closing the connection rolls the transaction back.
+            if execute:
+                await database_transaction.commit()
 
     async def reencrypt(
         self, old: IssuerSecrets | None, reason: str, *, execute: bool
@@ -138,16 +137,13 @@ class BetterAuthSigningKeys:
         Raises `UndecryptableKeyError` for a key that neither the current secret nor `old` opens.
         """
         changed = []
-        with suppress(_GiveUpError):
-            async with self.changing(reason) as transaction:
-                for row in await transaction.rows():
-                    current = self._secrets.is_current(row.private_key)
-                    if current and opens(row, self._secrets, self._algorithm):
-                        continue
-                    await transaction.seal_again(row, self._signer(row, old))
-                    changed.append(row.kid)
-                if not execute:
-                    raise _GiveUpError
+        async with self.changing(reason, execute=execute) as transaction:
+            for row in await transaction.rows():
+                current = self._secrets.is_current(row.private_key)
+                if current and opens(row, self._secrets, self._algorithm):
+                    continue
+                await transaction.seal_again(row, self._signer(row, old))
+                changed.append(row.kid)
         return changed
 
     def _signer(self, row: Row, old: IssuerSecrets | None) -> Signer:

@@ -1,8 +1,8 @@
-"""The proof of isolation under load, in short; the program itself sends 100,000 requests."""
+"""A short run of the proof of isolation, which itself sends 100,000 requests."""
 
 import pytest
 
-from scripts.proofs import isolation as check_isolation
+from scripts.proofs import isolation
 from scripts.proofs.isolation import LeakError, Load, prove
 from tests.conftest import DatabaseUrls
 from tests.simulators.pooler import needs_pgbouncer, pooled
@@ -28,7 +28,7 @@ async def test_fault17_nor_do_they_on_one_connection_of_a_transaction_pooler(
 async def test_proof_notices_a_user_who_meets_anothers_tasks(
     database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = check_isolation._user
-    monkeypatch.setattr(check_isolation, "_user", lambda signer, name: make(signer, name[:-1]))
+    make = isolation._user
+    monkeypatch.setattr(isolation, "_user", lambda signer, name: make(signer, name[:-1]))
     with pytest.raises(LeakError, match="user-"):
         await prove(database.app, Load(requests=500, users=14, pool=2))
