@@ -87,9 +87,9 @@ class Revocations:
         rows = await self._database.execute(_ALL, self._parameters)
         if len(rows) == self._most:
             logger.error(
-                "there are at least %d revocations, the most that are kept in memory: for the"
-                " sessions that ended first, only the issuer still refuses to issue tokens;"
-                " shorten SESSION_LIFETIME",
+                "at least %d revocations are in force, the most that are kept in memory: the oldest"
+                " sessions are left out, and only the issuer still refuses them; shorten"
+                " SESSION_LIFETIME",
                 self._most,
             )
         self._last = last
