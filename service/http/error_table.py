@@ -81,8 +81,8 @@ class Row:
     """The level at which the error's message is logged."""
 
 
-_TRY_LATER: Final = "The service is temporarily unavailable. Try again shortly."
-_UNEXPECTED_FORM: Final = "The request is not valid. See errors for each problem."
+_TRY_LATER: Final = "The service cannot answer just now. Try again shortly."
+_UNEXPECTED_FORM: Final = "The request does not have the expected form; see errors."
 
 TABLE: Final[Mapping[type[Exception], Row]] = {
     # Tasks
@@ -92,8 +92,7 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     ),
     TaskLimitError: Row(HTTPStatus.CONFLICT, "Task limit reached. Delete tasks to make room."),
     IdempotencyMismatchError: Row(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "This Idempotency-Key was already used for a different request. Use a new key.",
+        HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request."
     ),
     IdempotencyInFlightError: Row(
         HTTPStatus.CONFLICT,
@@ -134,12 +133,12 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     ),
     IssuerUnavailableError: Row(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Accounts are temporarily unavailable. Try again shortly.",
+        "Sign-in is unavailable just now. Try again shortly.",
         level=logging.WARNING,
     ),
     IssuerAnswerError: Row(
         HTTPStatus.BAD_GATEWAY,
-        "Better Auth returned an invalid response. The error has been logged.",
+        "Sign-in does not work at the moment. The error has been logged.",
         level=logging.WARNING,
     ),
     # Authentication and rate limits
