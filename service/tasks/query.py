@@ -79,29 +79,29 @@ class TaskQuery(BaseModel):
     completed: Annotated[
         bool | None,
         BeforeValidator(_boolean),
-        Field(description="Only tasks that are completed (`true`) or not (`false`)."),
+        Field(description="List tasks that are completed (`true`) or not (`false`)."),
     ] = None
     priority: Annotated[
-        int | None, _Number, Field(ge=0, le=3, description="Only tasks with this priority.")
+        int | None, _Number, Field(ge=0, le=3, description="List tasks with this priority.")
     ] = None
     due_before: Annotated[
         Moment | None,
         Field(
-            description="Only tasks that are due before this time.",
+            description="List tasks that are due before this time.",
             examples=["2030-01-31T17:00:00Z"],
         ),
     ] = None
     due_after: Annotated[
         Moment | None,
         Field(
-            description="Only tasks that are due at this time or later.",
+            description="List tasks that are due at this time or later.",
             examples=["2030-01-01T00:00:00Z"],
         ),
     ] = None
     updated_since: Annotated[
         Moment | None,
         Field(
-            description="Only tasks that changed at this time or later. Deleted tasks are not"
+            description="List tasks that changed at this time or later. Deleted tasks are not"
             " listed.",
             examples=["2030-01-01T09:00:00Z"],
         ),
@@ -114,7 +114,7 @@ class TaskQuery(BaseModel):
         ]
         | None,
         Field(
-            description="Only tasks with this text in the title or description, ignoring case.",
+            description="List tasks with this text in the title or description, ignoring case.",
             examples=["signing keys"],
         ),
     ] = None

@@ -1289,23 +1289,23 @@ export interface operations {
     readonly listTasks: {
         readonly parameters: {
             readonly query?: {
-                /** @description Only tasks that are completed (`true`) or not (`false`). */
+                /** @description List tasks that are completed (`true`) or not (`false`). */
                 readonly completed?: boolean | null;
                 /** @description The `next_cursor` of the previous page. Use the same filters and sort. */
                 readonly cursor?: string | null;
-                /** @description Only tasks that are due at this time or later. */
+                /** @description List tasks that are due at this time or later. */
                 readonly due_after?: string | null;
-                /** @description Only tasks that are due before this time. */
+                /** @description List tasks that are due before this time. */
                 readonly due_before?: string | null;
                 /** @description The most tasks to return. */
                 readonly limit?: number;
-                /** @description Only tasks with this priority. */
+                /** @description List tasks with this priority. */
                 readonly priority?: number | null;
-                /** @description Only tasks with this text in the title or description, ignoring case. */
+                /** @description List tasks with this text in the title or description, ignoring case. */
                 readonly q?: string | null;
                 /** @description `-` means descending. Tasks without a due date come last in both directions. */
                 readonly sort?: "created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_at" | "-due_at" | "priority" | "-priority";
-                /** @description Only tasks that changed at this time or later. Deleted tasks are not listed. */
+                /** @description List tasks that changed at this time or later. Deleted tasks are not listed. */
                 readonly updated_since?: string | null;
             };
             readonly header?: never;
