@@ -34,6 +34,7 @@ MAY_IMPORT_A_DRIVER = {
 MAY_QUERY_TASKS = {
     "service/tasks/repository.py",
     "service/tasks/functions.py",
+    "service/tasks/counting.py",
     "scripts/operations/purge.py",
 }
 # They make the tasks that they measure on, as superusers of their own servers; or they are what the
@@ -121,11 +122,13 @@ def test_law2_nobody_writes_sql_on_tasks_by_hand(path: Path) -> None:
     assert [text for text in texts if SQL_ON_TASKS.search(text)] == []
 
 
-@pytest.mark.parametrize(("module", "least"), [("repository", 2), ("functions", 7)])
+@pytest.mark.parametrize(
+    ("module", "least"), [("repository", 2), ("functions", 5), ("counting", 2)]
+)
 def test_law2_every_statement_on_tasks_starts_from_the_owner(module: str, least: int) -> None:
     tree = ast.parse((ROOT / f"service/tasks/{module}.py").read_text())
     statements = [node for node in tree.body if QUERIES & calls_in(node)]
-    owners = {"owned", "_expected_mine", "_MINE", "_MY_KEY", "_ME", "_new_task"}
+    owners = {"owned", "_expected_mine", "_MINE", "_MY_KEY", "ME", "_new_task"}
     assert len(statements) >= least
     assert [ast.unparse(node) for node in statements if not owners & names_in(node)] == []
 

@@ -89,8 +89,9 @@ class HttpsFront:
 
 
 _INSTRUCTIONS: Final = """\
-The certificate authority of this stack: {file} Anyone who has its key (in the same folder, mode
-0600) can impersonate any site to those who trust it.
+The certificate authority of this stack: {file}
+Anyone who has its key (in the same folder, mode 0600) can impersonate any site to those who trust
+it.
 
 one curl            curl --cacert {file} https://...
 Node, Python        NODE_EXTRA_CA_CERTS={file}  SSL_CERT_FILE={file}

@@ -37,16 +37,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
+from service.tasks.counting import LIVE, ME, count_one_less, count_one_more
 from service.tasks.schemas import Task, TaskWrite
 from service.tasks.stored_function import StoredFunction, block, condition, type_of, written
-from service.tasks.table import idempotency_keys, owned, task_counts, tasks
+from service.tasks.table import idempotency_keys, owned, tasks
 
 RESTORABLE: Final = timedelta(days=30)
 REPLAYABLE: Final = timedelta(hours=24)
 
 COLUMNS: Final = tuple(tasks.c[field.name] for field in fields(Task))
 WRITABLE: Final = tuple(tasks.c[name] for name in TaskWrite.model_fields)
-LIVE: Final = tasks.c.deleted_at.is_(None)
 
 _TYPES: Final = {each.name: type_of(each.type) for each in COLUMNS}
 _TASK: Final = ", ".join(_TYPES)
@@ -54,15 +54,13 @@ _TASK_ARGUMENTS: Final = {f"new_{each.name}": _TYPES[each.name] for each in WRIT
 _RESULTS: Final = {"outcome": "TEXT", **_TYPES}
 
 # Variables and arguments of the functions.
-_ME: Final[ColumnElement[str]] = literal_column("me", tasks.c.owner_id.type)
 _WANTED: Final = literal_column("wanted", tasks.c.id.type)
 _VERSIONS: Final[ColumnElement[Any]] = literal_column("versions")
-_MAX_TASKS: Final = literal_column("max_tasks", task_counts.c.live.type)
 _KEY: Final = literal_column("new_key", idempotency_keys.c.key.type)
 _HASH: Final = literal_column("new_hash", idempotency_keys.c.request_hash.type)
 
-_MINE: Final = and_(owned(tasks, _ME), tasks.c.id == _WANTED)
-_MY_KEY: Final = and_(owned(idempotency_keys, _ME), idempotency_keys.c.key == _KEY)
+_MINE: Final = and_(owned(tasks, ME), tasks.c.id == _WANTED)
+_MY_KEY: Final = and_(owned(idempotency_keys, ME), idempotency_keys.c.key == _KEY)
 
 
 def _new(name: str) -> ColumnElement[Any]:
@@ -94,30 +92,9 @@ def _outcome(done: str) -> str:
     )
 
 
-def _count(number: ColumnElement[Any]) -> Any:
-    return update(task_counts).where(owned(task_counts, _ME)).values(live=number)
-
-
-def _count_one_more(full: str) -> str:
-    """Count one more task, or execute `full` if the limit is reached.
-
-    The count is corrected before the limit applies: an older version of the service, which does not
-    count, may have added and deleted tasks. An owner's first task is counted in the same way.
-    """
-    live = task_counts.c.live
-    one_more = written(_count(live + 1).where(live < _MAX_TASKS))
-    row = insert_or_update(task_counts).values(owner_id=_ME, live=literal_column("0")).inline()
-    # Lock the row before counting: a statement only sees what was committed before it began.
-    locked = row.on_conflict_do_update(index_elements=[task_counts.c.owner_id], set_={"live": live})
-    number = select(func.count()).select_from(tasks).where(owned(tasks, _ME), LIVE)
-    counted = written(locked) + written(_count(number.scalar_subquery())) + one_more
-    counted += f"IF NOT FOUND THEN\n{block(full)}END IF;\n"
-    return f"{one_more}IF NOT FOUND THEN\n{block(counted)}END IF;\n"
-
-
 def _new_task() -> dict[str, ColumnElement[Any]]:
     return {
-        "owner_id": _ME,
+        "owner_id": ME,
         "id": _WANTED,
         **{each.name: _new(each.name) for each in WRITABLE},
         "created_at": func.now(),
@@ -155,14 +132,12 @@ def _change() -> StoredFunction:
 def _delete() -> StoredFunction:
     delete = update(tasks).where(_expected_mine())
     delete = delete.values(deleted_at=func.now(), version=tasks.c.version + literal_column("1"))
-    # Never below zero: an older version of the service may have added tasks without counting them.
-    one_less = func.greatest(task_counts.c.live - literal_column("1"), literal_column("0"))
     return StoredFunction(
         "delete_task",
         {"wanted": "UUID", "versions": "INTEGER[]"},
         {"outcome": "TEXT"},
         f"{written(delete)}{_outcome('deleted')}"
-        f"IF outcome = 'deleted' THEN\n{block(written(_count(one_less)))}END IF;\n",
+        f"IF outcome = 'deleted' THEN\n{block(count_one_less())}END IF;\n",
         {},
     )
 
@@ -174,7 +149,7 @@ def _restore() -> StoredFunction:
     restore = restore.values(
         deleted_at=None, updated_at=func.now(), version=tasks.c.version + literal_column("1")
     )
-    restored = _count_one_more("outcome := 'limit';\nRETURN;")
+    restored = count_one_more("outcome := 'limit';\nRETURN;")
     restored += written(restore.returning(*COLUMNS), into=_TASK) + "outcome := 'restored';"
     return StoredFunction(
         "restore_task",
@@ -194,7 +169,7 @@ def _create() -> StoredFunction:
         "create_task",
         {"wanted": "UUID", "max_tasks": "INTEGER", **_TASK_ARGUMENTS},
         _RESULTS,
-        _count_one_more(full) + _insert() + "outcome := 'created';\n",
+        count_one_more(full) + _insert() + "outcome := 'created';\n",
         {},
     )
 
@@ -206,7 +181,7 @@ def _create_once() -> StoredFunction:
     the limit is reached, the claim is rolled back, so that the key stays free.
     """
     full = "RAISE SQLSTATE 'TFULL';"
-    created = _count_one_more(full) + _insert() + "outcome := 'created';"
+    created = count_one_more(full) + _insert() + "outcome := 'created';"
     kept = written(_kept(), into=f"is_same, {_TASK}")
     kept += "outcome := CASE WHEN is_same THEN 'replayed' ELSE 'mismatch' END;"
     attempt = (
@@ -241,7 +216,7 @@ def _claim() -> Any:
     claim = (
         insert_or_update(idempotency_keys)
         .values(
-            owner_id=_ME,
+            owner_id=ME,
             key=_KEY,
             request_hash=_HASH,
             reply=func.jsonb_build_object(*chain.from_iterable(pairs)),
@@ -253,7 +228,7 @@ def _claim() -> Any:
         index_elements=[idempotency_keys.c.owner_id, idempotency_keys.c.key],
         set_={name: claim.excluded[name] for name in ("request_hash", "reply", "created_at")},
         where=and_(
-            owned(idempotency_keys, _ME),
+            owned(idempotency_keys, ME),
             idempotency_keys.c.created_at < _before(REPLAYABLE),
         ),
     )

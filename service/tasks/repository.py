@@ -21,6 +21,7 @@ from service.database.execution import Database
 from service.database.identity import IDENTITY, as_owner
 from service.security.owner import Owner
 from service.tasks.conditions import conditions_of, sort_key
+from service.tasks.counting import LIVE
 from service.tasks.cursor import Position
 from service.tasks.errors import (
     IdempotencyInFlightError,
@@ -35,7 +36,6 @@ from service.tasks.functions import (
     CREATE,
     CREATE_ONCE,
     DELETE,
-    LIVE,
     RESTORE,
     WRITABLE,
 )

@@ -139,4 +139,7 @@ def test_trust_before_there_is_an_authority_is_one_line(tmp_path: Path) -> None:
         text=True,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "dev: there is no authority yet: ./scripts/dev --https makes it\n"
+    assert (
+        done.stderr
+        == "dev: there is no certificate authority yet: run ./scripts/dev --https once\n"
+    )
