@@ -1,4 +1,4 @@
-"""The bound on a request's body."""
+"""The limit on the size of a request's body."""
 
 from typing import Final
 
@@ -10,9 +10,9 @@ _MANY_DIGITS: Final = 16
 
 
 def declared_length(scope: Scope) -> int:
-    """Return the length in bytes that a request's head declares for its body; 0 without one."""
+    """Return the body length in bytes that a request's headers declare, or 0."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
-            # However many digits there are: int() would refuse thousands of them.
+            # int() raises ValueError for thousands of digits.
             return int(value) if len(value) < _MANY_DIGITS else MAX_BODY_BYTES + 1
-    return 0  # none, or one that the server has refused before us
+    return 0  # there is none, or the server has already refused it

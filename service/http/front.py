@@ -1,8 +1,9 @@
-"""The front: the one pass that every request makes, before and after it is handled.
+"""`Front`: what happens to every request before and after it is handled.
 
-It settles the client's address and scheme, the request id, CORS, HTTPS and the bound on bodies,
-completes the answer's headers, and writes the log line and the metrics. One pass and pure ASGI:
-five middlewares of one subject each cost a request about 60 us more (docs/performance.md).
+It finds the client's address and scheme and the request id, handles CORS, HTTPS and the limit on
+bodies, completes the response's headers, and writes the log line and the metrics. All of this is
+one pure ASGI application: five separate middlewares cost a request about 60 us more
+(docs/performance.md).
 """
 
 import logging
@@ -30,9 +31,9 @@ _CLOSE: Final = (b"connection", b"close")
 
 
 class Front:
-    """Wraps the application. With `https_only`, requests over plain HTTP are turned away."""
+    """Wraps the application. With `https_only`, requests over plain HTTP are refused."""
 
-    def __init__(  # noqa: PLR0913 - the parts of it by name
+    def __init__(  # noqa: PLR0913 - its parts, each passed by name
         self,
         app: FastAPI,
         services: Services,
@@ -50,7 +51,7 @@ class Front:
         self._https_only = https_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request. No answer leaves without its request id and a line in the log."""
+        """Handle one request. Every response has a request id and a line in the log."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -59,7 +60,7 @@ class Front:
         names_scheme = await self._proxies.apply(scope, receive, send)
         request_id = scope["request_id"] = request_id_of(scope["headers"])
         method = scope["method"]
-        # HEAD is answered as GET is (RFC 9110 section 9.3.2); the server leaves the body out.
+        # HEAD is handled as GET (RFC 9110 section 9.3.2); the server omits the body.
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
         further = self._further_headers(scope)
 
@@ -82,7 +83,7 @@ class Front:
             seconds = time.perf_counter() - started_at
             count_request(method, getattr(inner.get("route"), "path", "none"), status, seconds)
             if LOGGED not in inner:
-                # The path without its query: people put secrets into queries.
+                # The path without its query, which may contain secrets.
                 path = scope["path"].encode("unicode_escape").decode()
                 milliseconds = seconds * 1000
                 logger.info(
@@ -92,7 +93,7 @@ class Front:
     async def _respond(
         self, scope: Scope, receive: Receive, *, names_scheme: bool
     ) -> Response | None:
-        """Return the answer; None if FastAPI is to find it."""
+        """Return the response, or None if FastAPI must handle the request."""
         if _is_preflight(scope):
             return self._cors.preflight(scope)
         if declared_length(scope) > MAX_BODY_BYTES:
@@ -102,9 +103,9 @@ class Front:
         return await self._operations.respond(scope, receive)
 
     def _further_headers(self, scope: Scope) -> RawHeaders:
-        # The answer to a preflight has its own.
+        # The response to a preflight has its own CORS headers.
         further = () if _is_preflight(scope) else self._cors.headers(_field(scope, b"origin"))
-        # HSTS means something over HTTPS only (RFC 6797 section 7.2).
+        # Browsers ignore HSTS over plain HTTP (RFC 6797 section 7.2).
         if self._https_only and scope["scheme"] == "https":
             further = (*further, HSTS)
         return (*further, _CLOSE) if self._services.draining.begun else further

@@ -1,4 +1,4 @@
-"""An answer whose body is JSON already, and whose headers are known bytes."""
+"""A response whose body is encoded JSON, and whose headers are known bytes."""
 
 from http import HTTPStatus
 
@@ -8,7 +8,7 @@ from service.http.answer_headers import RawHeaders
 
 
 class JsonResponse(Response):
-    """Skips what Starlette does for bodies and headers of any kind: a tenth of a short request."""
+    """Skips Starlette's general handling of bodies and headers, a tenth of a short request."""
 
     media_type = "application/json"
 

@@ -1,9 +1,9 @@
 """A log handler that writes the lines of several requests at once.
 
-Writing each line by itself costs a request about 15 % of its time (docs/performance.md). While the
-service serves (`buffering`), lines wait for at most `SECONDS`; an error is written at once, with
-everything before it. Before and after, every line is. A process that is killed loses the lines of
-its last `SECONDS`.
+Writing each line by itself takes about 15 % of a request's time (docs/performance.md). While the
+service handles requests (`buffering`), a line waits for at most `SECONDS`. An error is written at
+once, after all lines that wait. During start-up and shutdown every line is written at once. A
+process that is killed loses the lines of its last `SECONDS`.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _LOOKED_UP: Final = ("_srcfile", "logThreads", "logProcesses", "logMultiprocessi
 
 
 class BufferedHandler(logging.StreamHandler[TextIO]):
-    """Writes lines to standard error, several at a time."""
+    """Writes lines to standard error, several at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class BufferedHandler(logging.StreamHandler[TextIO]):
         _handlers.add(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one record."""
+        """Format one record, and write it now or within `SECONDS`."""
         try:
             self._lines.append(self.format(record))
         except Exception:  # noqa: BLE001 - as every handler of the standard library does
@@ -41,7 +41,7 @@ class BufferedHandler(logging.StreamHandler[TextIO]):
             asyncio.get_running_loop().call_later(SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Write the lines that wait."""
+        """Write the waiting lines."""
         self.acquire()
         try:
             lines, self._lines = self._lines, []
@@ -57,12 +57,12 @@ _handlers: Final[WeakSet[BufferedHandler]] = WeakSet()
 
 @contextmanager
 def buffering() -> Iterator[None]:
-    """Hold lines back for a moment inside of the block, in which an event loop must run."""
+    """Buffer lines while the block runs. It must run in an event loop."""
     handlers = list(_handlers)
     for handler in handlers:
         handler.buffers = True
-    # No format here shows the caller, the thread or the process. These are the switches that the
-    # standard library's "Logging HOWTO" names for not looking them up.
+    # None of our formats shows the caller, the thread or the process. The standard library's
+    # "Logging HOWTO" names these switches to avoid looking them up.
     kept = {name: getattr(logging, name) for name in _LOOKED_UP}
     for name in _LOOKED_UP:
         setattr(logging, name, None)

@@ -1,4 +1,4 @@
-"""The service on a database as Neon hands it out: TLS, a pooler for requests, none to listen."""
+"""The service on a database like Neon's: TLS, a pooler for requests, none for listening."""
 
 import asyncio
 import json
@@ -65,7 +65,7 @@ async def test_requests_go_through_the_pooler_and_changes_are_heard_past_it(
                 while not (await client.get("/readyz")).json()["keys"]["listening"]:
                     pass
             assert {*neon.front.names} == {POOLED, DIRECT}
-            assert neon.front.names.count(DIRECT) == 1  # the connection that listens
+            assert neon.front.names.count(DIRECT) == 1  # the listening connection
             assert neon.front.plain == 0
             operators = await asyncpg.connect(urls["AUTH_DATABASE_URL"])
             await operators.execute("INSERT INTO public.revoked_keys (kid) VALUES ($1)", signer.kid)

@@ -1,4 +1,4 @@
-"""Lines that wait for a moment: none is lost, none waits long, and an error does not wait."""
+"""Buffered log lines: no line is lost or waits long, and errors do not wait."""
 
 import asyncio
 import io
@@ -14,7 +14,7 @@ from service.system.buffered_log import MAX_LINES, BufferedHandler, buffering
 
 
 class Written(io.StringIO):
-    """Counts how often something is written."""
+    """Counts the writes."""
 
     writes = 0
 
@@ -56,7 +56,7 @@ async def test_lines_wait_and_are_written_together(
         for number in range(3):
             logger.info("line %d", number)
         assert stream.getvalue() == ""
-        await asyncio.sleep(0)  # one turn of the loop is the moment
+        await asyncio.sleep(0)  # one turn of the event loop is enough
         await asyncio.sleep(0)
         assert stream.getvalue() == "line 0\nline 1\nline 2\n"
         assert stream.writes == 1
