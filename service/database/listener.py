@@ -49,12 +49,15 @@ class Listener:
                 if not silent:
                     # Logged once, not for every attempt while the database is gone.
                     logger.warning(
-                        "not listening for changes (%s); looking for them from time to time",
+                        "not listening for changed keys and revocations (%s); polling for them"
+                        " until DIRECT_DATABASE_URL can be reached again",
                         type(error).__name__,
                     )
                     silent = True
             except Exception:  # no error may end the background task
-                logger.exception("listening for changes failed unexpectedly")
+                logger.exception(
+                    "unexpected error while listening for changed keys and revocations; retrying"
+                )
             finally:
                 self.listening = False
             await asyncio.sleep(pause)

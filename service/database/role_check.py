@@ -60,8 +60,8 @@ LEFT JOIN LATERAL (
 """  # noqa: S608 - made of the constants above
 
 _CURE: Final = (
-    "connect as role app: where it is missing, migrate --execute --out FILE makes it and writes its"
-    " DATABASE_URL"
+    "connect as role app; if it does not exist, migrate --execute --out FILE creates it and writes"
+    " its DATABASE_URL"
 )
 
 
@@ -74,12 +74,12 @@ def explain_role(row: Mapping[str, object]) -> str | None:
         return f"the table {missing} is missing; run: migrate --execute"
     if owned:
         return (
-            f"DATABASE_URL: role {role} owns the table {owned} or its schema and could lift its"
-            f" policies; {_CURE}"
+            f"DATABASE_URL: role {role} owns the table {owned} or its schema and could disable its"
+            f" row-level security; {_CURE}"
         )
     if unsecured:
         return (
-            f"row-level security on the table {unsecured} is not what the migrations made it;"
-            " restore its policy from service/migrations"
+            f"row-level security of the table {unsecured} differs from the migrations; restore its"
+            " policies from service/migrations"
         )
     return None

@@ -119,17 +119,17 @@ def parse_database_url(text: str, *, pooler_options: bool = False) -> DatabaseUr
     try:
         url.host.encode("idna")
     except UnicodeError:
-        raise ValueError("the host is no host name") from None
+        raise ValueError("the host is not a valid host name") from None
     query = dict(url.query)
     sslmode = query.pop("sslmode", None)
     cache_size = query.pop(_CACHE_SIZE, None) if pooler_options else None
     if query.pop("channel_binding", None) not in (None, "disable"):
-        logger.info("channel_binding in a database URL is not honoured: asyncpg has none")
+        logger.info("channel_binding in the database URL is ignored: asyncpg does not support it")
     if query:
         raise ValueError(f"unknown parameters: {', '.join(sorted(query))}")
     if sslmode is not None and sslmode not in _VERIFIED | _PLAIN:
         raise ValueError("sslmode must be require, verify-ca, verify-full or disable")
     if cache_size not in (None, "0"):
-        raise ValueError(f"{_CACHE_SIZE} must be 0, which switches prepared statements off")
+        raise ValueError(f"{_CACHE_SIZE} must be 0, which disables prepared statements")
     url = url.set(drivername="postgresql+asyncpg", query={})
     return DatabaseUrl(url, sslmode, prepared_statements=cache_size is None)

@@ -81,8 +81,8 @@ class Row:
     """The level at which the error's message is logged."""
 
 
-_TRY_LATER: Final = "The service cannot answer just now. Try again shortly."
-_UNEXPECTED_FORM: Final = "The request does not have the expected form; see errors."
+_TRY_LATER: Final = "The service is temporarily unavailable. Try again shortly."
+_UNEXPECTED_FORM: Final = "The request is not valid. See errors for each problem."
 
 TABLE: Final[Mapping[type[Exception], Row]] = {
     # Tasks
@@ -92,7 +92,8 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     ),
     TaskLimitError: Row(HTTPStatus.CONFLICT, "Task limit reached. Delete tasks to make room."),
     IdempotencyMismatchError: Row(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request."
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "This Idempotency-Key was already used for a different request. Use a new key.",
     ),
     IdempotencyInFlightError: Row(
         HTTPStatus.CONFLICT,
@@ -133,12 +134,12 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     ),
     IssuerUnavailableError: Row(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Sign-in is unavailable just now. Try again shortly.",
+        "Accounts are temporarily unavailable. Try again shortly.",
         level=logging.WARNING,
     ),
     IssuerAnswerError: Row(
         HTTPStatus.BAD_GATEWAY,
-        "Sign-in does not work at the moment. The error has been logged.",
+        "Better Auth returned an invalid response. The error has been logged.",
         level=logging.WARNING,
     ),
     # Authentication and rate limits

@@ -96,7 +96,8 @@ class BearerAuthentication(SecurityBase):
     def __init__(self) -> None:
         self.model = HTTPBearerModel(
             bearerFormat="JWT",
-            description="A JWT from Better Auth: `GET /api/auth/token` of the web app.",
+            description="A JWT from Better Auth. Get one with `GET /api/auth/token` of the web app,"
+            " or by signing in with `POST /api/auth/login`.",
         )
         self.scheme_name = "AccessToken"
 

@@ -293,12 +293,12 @@ async def test_fault13_table_whose_policies_are_not_ours_is_refused(
     await as_owner.execute(change)
     await as_owner.close()
     # The existing connection is closed too.
-    with pytest.raises(DatabaseRefusedError, match="row-level security on the table tasks"):
+    with pytest.raises(DatabaseRefusedError, match="row-level security of the table tasks"):
         await pool.check()
     with pytest.raises(DatabaseRefusedError):
         await TaskRepository(pool, owner()).list_page(TaskQuery(), limit=1)
     await pool.close()
-    await refused(urls.app, "row-level security on the table tasks")
+    await refused(urls.app, "row-level security of the table tasks")
 
 
 async def test_policies_that_narrow_or_bind_others_are_no_harm(postgres: PostgresServer) -> None:
@@ -355,7 +355,7 @@ async def test_fault13_settings_of_a_role_hide_no_policy_and_make_none_up(
         """
     )
     await admin.close()
-    await refused(urls.app, "row-level security on the table tasks")
+    await refused(urls.app, "row-level security of the table tasks")
 
 
 async def test_database_without_the_tables_is_refused(

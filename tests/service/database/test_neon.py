@@ -82,8 +82,8 @@ async def test_consoles_own_url_is_refused(neon: Neon) -> None:
         await database.check()
     await database.close()
     assert str(caught.value) == (
-        "DATABASE_URL: role neondb_owner can bypass row-level security; connect as role app: where"
-        " it is missing, migrate --execute --out FILE makes it and writes its DATABASE_URL"
+        "DATABASE_URL: role neondb_owner can bypass row-level security; connect as role app; if"
+        " it does not exist, migrate --execute --out FILE creates it and writes its DATABASE_URL"
     )
 
 
