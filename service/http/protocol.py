@@ -28,6 +28,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from service.http.answer_headers import request_id_of
 from service.http.body_limit import MAX_BODY_BYTES
+from service.http.joined_writes import JoinedWrites
 from service.http.refusal import Refusal, flaw_of, malformed
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -91,7 +92,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Start the time limit of the first request."""
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))
         self._expect_within(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -116,7 +116,7 @@ def test_parent_of_the_workers_is_small(database: DatabaseUrls, tmp_path: Path) 
 
 def ask(port: int, path: str) -> bytes:
     """Send one request as soon as the service listens, a moment after its start-up message."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while True:
         try:
             with socket.create_connection(("127.0.0.1", port)) as connection:
