@@ -23,13 +23,10 @@ _ALWAYS: Final = (
 _NO_PAGE: Final = (*_ALWAYS, (_POLICY, b"default-src 'none'; frame-ancestors 'none'"))
 
 
-def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Return the request id from the header that a proxy may have set, or a new id."""
-    for name, value in headers:
-        if name == b"x-request-id":
-            if _REQUEST_ID.fullmatch(value):
-                return value.decode("ascii")
-            break
+def request_id_of(offered: bytes | None) -> str:
+    """Return the request id that a proxy in front offers, if it is one, or a new one."""
+    if offered is not None and _REQUEST_ID.fullmatch(offered):
+        return offered.decode("ascii")
     return secrets.token_hex(8)
 
 

@@ -1,7 +1,7 @@
 """Trusted proxies: the client's address and scheme behind them, and HTTPS only in production.
 
-Only proxies in TRUSTED_PROXIES are trusted. After `TrustedProxies.apply`, the scope has the
-client's normalized address and the scheme that the client used.
+Only proxies in TRUSTED_PROXIES are trusted; `X-Forwarded-*` headers of others are ignored. In both
+cases the scope has the client's normalized address afterwards.
 """
 
 from http import HTTPStatus
@@ -27,24 +27,24 @@ class TrustedProxies:
     def __init__(self, trusted: Networks) -> None:
         # A proxy that listens on IPv6 and IPv4 at once reports IPv4 addresses in the mapped form.
         hosts = with_mapped_forms(trusted)
-        self._believing = ProxyHeadersMiddleware(_nothing, hosts)  # type: ignore[arg-type] # uvicorn's own names for the ASGI types
+        self._trusted = ProxyHeadersMiddleware(_nothing, hosts)  # type: ignore[arg-type] # uvicorn's own names for the ASGI types
         self._any = bool(hosts)
 
-    async def apply(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Set the client's address and scheme in `scope`. Return whether a proxy named the scheme.
-
-        Untrusted `X-Forwarded-*` headers are ignored.
-        """
+    def are_trusted(self, scope: Scope) -> bool:
+        """Return whether the request comes from a trusted proxy; else normalize its address."""
         client = scope.get("client")
         if not client:
             return False
-        names_scheme = False
-        if self._any and client[0] in self._believing.trusted_hosts:
-            names_scheme = any(name == b"x-forwarded-proto" for name, _ in scope["headers"])
-            await self._believing(scope, receive, send)  # type: ignore[arg-type] # as above
-            client = scope["client"]
+        if self._any and client[0] in self._trusted.trusted_hosts:
+            return True
         scope["client"] = (normalized(client[0]), client[1])
-        return names_scheme
+        return False
+
+    async def apply(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Set the client's address and scheme to those that the trusted proxy sent."""
+        await self._trusted(scope, receive, send)  # type: ignore[arg-type] # as above
+        client = scope["client"]
+        scope["client"] = (normalized(client[0]), client[1])
 
 
 async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:

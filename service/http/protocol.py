@@ -240,7 +240,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         in_message = self._in_head or self._in_body
-        request_id = request_id_of(self.headers) if in_message else request_id_of(())
+        offered = dict(self.headers).get(b"x-request-id") if in_message else None
+        request_id = request_id_of(offered)
         if self._in_body:
             # The id that the application logs, if it has been called for this request.
             request_id = str(self.cycle.scope.get("request_id", request_id))

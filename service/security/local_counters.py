@@ -9,14 +9,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_NAMES: Final = 200_000
 """The most names that a window counts. Beyond it, the oldest are forgotten to bound memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """The outcome of a hit: whether it is allowed, how many remain, and `reset` in seconds."""
 
     allowed: bool

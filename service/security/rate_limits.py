@@ -9,11 +9,11 @@ password guessing. RATE_LIMIT_FAIL_OPEN changes that.
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from limits import RateLimitItem, parse
 
+from service.http.answer_headers import RawHeaders
 from service.http.client_address import counted_as
 from service.security.local_counters import Count, LocalCounters
 
@@ -30,8 +30,7 @@ _PAUSE_SECONDS: Final = 5.0
 _STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://")
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What is left of a limit. `window` and `reset` are in seconds."""
 
     limit: int
@@ -46,9 +45,12 @@ class Allowance:
             "ratelimit-policy": f'"default";q={self.limit};w={self.window}',
         }
 
-    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+    def raw_headers(self) -> RawHeaders:
         """Return the same fields in ASGI's form."""
-        return [(name.encode(), value.encode()) for name, value in self.headers().items()]
+        return (
+            (b"ratelimit", b'"default";r=%d;t=%d' % (self.remaining, self.reset)),
+            (b"ratelimit-policy", b'"default";q=%d;w=%d' % (self.limit, self.window)),
+        )
 
 
 class RateLimitedError(Exception):

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from service.tasks.query import TaskQuery
+
 PATH = "/api/tasks"
 Task = dict[str, Any]
 
