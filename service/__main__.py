@@ -15,15 +15,16 @@ from typing import Any, Final
 import uvicorn
 
 from service.settings.reader import SettingsError, read
+from service.system.buffered_log import LINE_FORMAT
 
-# Nothing else of the service is imported here, because with several workers this process only
+# Nothing large of the service is imported here, because with several workers this process only
 # supervises them.
 
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "%(levelname)s %(name)s: %(message)s"},
+        "line": {"format": LINE_FORMAT},
         "json": {"format": "%(message)s"},
     },
     "handlers": {

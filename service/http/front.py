@@ -24,9 +24,11 @@ from service.http.forwarded import HSTS, TrustedProxies, https_required
 from service.http.operations import Operations
 from service.http.problem_document import ContentTooLargeError, internal_error
 from service.services import SCOPE_KEY, Services
+from service.system.buffered_log import LineLogger
 from service.system.metrics import count_request
 
 logger: Final = logging.getLogger("service.requests")
+access_log: Final = LineLogger(logger.name)
 
 _CLOSE: Final = (b"connection", b"close")
 _SCHEME_NAMED: Final = "scheme_named_by_proxy"
@@ -92,10 +94,8 @@ class Front:
             if LOGGED not in inner:
                 # The path without its query, which may contain secrets.
                 path = scope["path"].encode("unicode_escape").decode()
-                milliseconds = seconds * 1000
-                logger.info(
-                    "%s %s %d %.1f ms (request %s)", method, path, status, milliseconds, request_id
-                )
+                took = f"{seconds * 1000:.1f} ms"
+                access_log.info(f"{method} {path} {status} {took} (request {request_id})")
 
     async def _respond(self, scope: Scope, receive: Receive, fields: _Fields) -> Response | None:
         """Return the response, or None if FastAPI must handle the request."""

@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 SECONDS: Final = 0.05
 MAX_LINES: Final = 500
+LINE_FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
 _LOOKED_UP: Final = ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing")
 
 
@@ -30,15 +31,24 @@ class BufferedHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Format one record, and write it now or within `SECONDS`."""
         try:
-            self._lines.append(self.format(record))
+            line = self.format(record)
         except Exception:  # noqa: BLE001 - as every handler of the standard library does
             self.handleError(record)
             return
-        urgent = record.levelno >= logging.ERROR or len(self._lines) >= MAX_LINES
-        if urgent or not self.buffers:
+        self.add(line)
+        if record.levelno >= logging.ERROR:
+            self.flush()
+
+    def add(self, line: str) -> None:
+        """Write one line now or within `SECONDS`."""
+        self._lines.append(line)
+        if not self.buffers or len(self._lines) >= MAX_LINES:
             self.flush()
         elif len(self._lines) == 1:
-            asyncio.get_running_loop().call_later(SECONDS, self.flush)
+            try:
+                asyncio.get_running_loop().call_later(SECONDS, self.flush)
+            except RuntimeError:  # another thread's line
+                self.flush()
 
     def flush(self) -> None:
         """Write the waiting lines."""
@@ -50,6 +60,28 @@ class BufferedHandler(logging.StreamHandler[TextIO]):
             super().flush()
         finally:
             self.release()
+
+
+class LineLogger:
+    """A logger for lines at INFO that are complete, such as one line a request.
+
+    Where the root logger has a `BufferedHandler` and no other handler, a line goes straight to it:
+    a record for each line takes another 10 % of a short request.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+        self._prefix = LINE_FORMAT % {"levelname": "INFO", "name": name, "message": ""}
+
+    def info(self, line: str) -> None:
+        """Write one line."""
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
+        match logging.getLogger().handlers:
+            case [BufferedHandler() as handler]:
+                handler.add(self._prefix + line)
+            case _:
+                self._logger.info("%s", line)
 
 
 _handlers: Final[WeakSet[BufferedHandler]] = WeakSet()
