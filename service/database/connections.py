@@ -12,12 +12,18 @@ The driver is not imported here: `connect` opens and checks the connections.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeVar
 
 MAX_AGE_SECONDS: Final = 1800.0
 """The most seconds that a connection is used. Servers, and the addresses of names, change."""
 _CLOSE_SECONDS: Final = 1.0
+
+
+def _give_up(turn: "asyncio.Future[None]") -> None:
+    if not turn.done():
+        turn.set_exception(TimeoutError("no connection became free in time"))
 
 
 class Closable(Protocol):
@@ -56,8 +62,8 @@ class Connections(Generic[ConnectionT]):
         self._connect = connect
         self._wait_seconds = wait_seconds
         self._clock = clock
-        # A semaphore is fair: a released turn goes to the longest waiter.
-        self._turns = asyncio.Semaphore(size)
+        self._free_turns = size
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: list[ConnectionT] = []
         # Every open connection, idle or in use, and the time until which it may be used.
         self._good_until: dict[ConnectionT, float] = {}
@@ -72,15 +78,14 @@ class Connections(Generic[ConnectionT]):
 
         Raises `TimeoutError` after `wait_seconds` without a turn, and what `connect` raises.
         """
-        if self._turns.locked():
-            async with asyncio.timeout(self._wait_seconds):
-                await self._turns.acquire()
+        if self._free_turns:
+            self._free_turns -= 1
         else:
-            await self._turns.acquire()
+            await self._turn()
         try:
             return self._used_last() or await self._new()
         except BaseException:
-            self._turns.release()
+            self._pass_turn_on()
             raise
 
     def give_back(self, connection: ConnectionT) -> None:
@@ -89,12 +94,12 @@ class Connections(Generic[ConnectionT]):
             self._idle.append(connection)
         else:
             self._drop(connection)
-        self._turns.release()
+        self._pass_turn_on()
 
     def discard(self, connection: ConnectionT) -> None:
         """Close a connection that is in an unknown state."""
         self._drop(connection)
-        self._turns.release()
+        self._pass_turn_on()
 
     async def close(self) -> None:
         """Close every idle connection now, and each connection in use when it is given back."""
@@ -105,6 +110,30 @@ class Connections(Generic[ConnectionT]):
         closing = (connection.close(timeout=_CLOSE_SECONDS) for connection in idle)
         # The driver terminates a connection that the server does not close in time.
         await asyncio.gather(*closing, return_exceptions=True)
+
+    async def _turn(self) -> None:
+        """Wait for a turn. A semaphore with a timeout around it costs a waiter twice as much."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        giving_up = loop.call_later(self._wait_seconds, _give_up, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._pass_turn_on()  # it came at the moment of the cancellation
+            raise
+        finally:
+            giving_up.cancel()
+
+    def _pass_turn_on(self) -> None:
+        """Give a turn that has become free to the task that has waited longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free_turns += 1
 
     def _used_last(self) -> ConnectionT | None:
         while self._idle:
