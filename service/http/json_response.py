@@ -10,14 +10,18 @@ from service.http.answer_headers import RawHeaders
 class JsonResponse(Response):
     """Skips Starlette's general handling of bodies and headers, a tenth of a short request."""
 
-    media_type = "application/json"
-
-    def __init__(self, body: bytes, status: HTTPStatus, headers: RawHeaders) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        status: HTTPStatus,
+        headers: RawHeaders,
+        content_type: bytes = b"application/json",
+    ) -> None:
         self.status_code = int(status)
         self.body = body
         self.background = None
         self.raw_headers = [
             (b"content-length", b"%d" % len(body)),
-            (b"content-type", b"application/json"),
+            (b"content-type", content_type),
             *headers,
         ]

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+import orjson
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from service.http import challenges
 from service.http.challenges import Challenge
+from service.http.json_response import JsonResponse
 
 MEDIA_TYPE: Final = "application/problem+json"
+_CONTENT_TYPE: Final = MEDIA_TYPE.encode()
 
 # The phrases of RFC 9110. Python 3.11 has older ones; titles must not depend on Python's version.
 _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -156,20 +159,25 @@ def problem_response(  # noqa: PLR0913 - a problem document has these parts
     errors: list[FieldProblem] | None = None,
 ) -> Response:
     """Return a response with a problem document."""
-    document = Problem(
-        title=title_of(status),
-        status=status,
-        detail=detail,
-        code=code,
-        request_id=request_id,
-        errors=errors,
-    )
-    return Response(
-        document.model_dump_json(exclude_none=True),
+    # The members of `Problem`, which describes them in the OpenAPI document.
+    document: dict[str, object] = {
+        "type": "about:blank",
+        "title": title_of(status),
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+    }
+    if request_id is not None:
+        document["request_id"] = request_id
+    if errors is not None:
+        document["errors"] = [error.model_dump() for error in errors]
+    # Errors are about this request only; a cache must not answer the next one with them.
+    raw_headers = {"cache-control": "no-store", **(headers or {})}
+    return JsonResponse(
+        orjson.dumps(document),
         status,
-        # An error is about this request alone, so caches must not store it.
-        {"Cache-Control": "no-store", **(headers or {})},
-        MEDIA_TYPE,
+        tuple((name.lower().encode(), value.encode()) for name, value in raw_headers.items()),
+        content_type=_CONTENT_TYPE,
     )
 
 
