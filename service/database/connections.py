@@ -127,7 +127,7 @@ class Connections(Generic[ConnectionT]):
             giving_up.cancel()
 
     def _pass_turn_on(self) -> None:
-        """Give a turn that has become free to the task that has waited longest."""
+        """Pass a turn that has become free to the task that has waited longest."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
