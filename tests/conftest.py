@@ -63,7 +63,7 @@ def postgres() -> Iterator[PostgresServer]:
     if given:
         yield PostgresServer(given, RolePasswords())
         return
-    with EmbeddedPostgres.ephemeral() as server:
+    with EmbeddedPostgres.ephemeral(in_memory=True) as server:
         yield PostgresServer(server.url(), RolePasswords())
 
 

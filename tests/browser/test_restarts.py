@@ -2,11 +2,14 @@
 
 from contextlib import suppress
 
+import pytest
 from playwright.async_api import Browser, expect
 from playwright.async_api import TimeoutError as BrowserTimeoutError
 
 from scripts.devstack.network import free_ports
 from tests.end_to_end.conftest import started, temporary_home
+
+pytestmark = pytest.mark.slow
 
 # Each run starts with another page: the page that the server compiled first used to reload.
 PAGES = {"/": "Tasks", "/sign-in": "Sign in", "/sign-up": "Create an account", "/?again": "Tasks"}

@@ -23,6 +23,8 @@ from tests.conftest import DatabaseUrls
 from tests.end_to_end.conftest import ROOT
 from tests.simulators.jwks_table import SECRET, connected
 
+pytestmark = pytest.mark.slow
+
 ALGORITHMS = ("EdDSA", "ES256", "RS256")
 
 

@@ -13,6 +13,8 @@ from scripts.devstack.network import free_ports
 from scripts.proofs.compose.visitors import client as visitor
 from tests.end_to_end.conftest import ROOT, Stack, started, temporary_home
 
+pytestmark = pytest.mark.slow
+
 FROM_TLS = {"X-Forwarded-Proto": "https"}
 
 

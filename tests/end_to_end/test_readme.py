@@ -6,8 +6,11 @@ import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.end_to_end.conftest import Stack
+
+pytestmark = pytest.mark.slow
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
 OPS = re.compile(r"<!-- ops:.*?-->\n```sh\n(.*?)```", re.DOTALL)

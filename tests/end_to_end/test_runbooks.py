@@ -26,6 +26,8 @@ from tests.service.conftest import settings_for
 from tests.simulators.jwks_server import JwksServer, Reply
 from tests.simulators.jwks_table import SECRET, Issuer, connected
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 BOOKS = sorted(path for path in (ROOT / "docs/runbooks").glob("*.md") if path.name != "README.md")
 BLOCK = re.compile(r"```console\n(.*?)```|<!-- (\w+)(?:: (.*?))? -->", re.DOTALL)

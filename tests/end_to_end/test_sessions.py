@@ -20,6 +20,8 @@ from service.database.url import parse_database_url
 from tests.end_to_end.conftest import Stack
 from tests.scripts.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct horse battery"
 WAYS = ("service", "get-session", "cookie", "list-sessions", "token")
 REVOKE = """

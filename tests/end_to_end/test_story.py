@@ -20,6 +20,8 @@ from joserfc import jws
 from better_auth_keys import Signer
 from tests.end_to_end.conftest import ROOT, Stack
 
+pytestmark = pytest.mark.slow
+
 PATH = "/api/tasks"
 REQUEST_SECONDS = 30
 

@@ -16,6 +16,8 @@ from better_auth_keys import Signer
 from tests.conftest import DatabaseUrls
 from tests.service.system.test_main import ask, environment, free_port
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def service(

@@ -30,6 +30,8 @@ from service.http.protocol import BoundedHttpProtocol
 from service.settings.model import Settings
 from tests.service.conftest import Person
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = schemathesis.openapi.from_path(DOCUMENT)
 CHECKS = [
     not_a_server_error,

@@ -41,8 +41,8 @@ def store_of(database: DatabaseUrls) -> BetterAuthSigningKeys:
 
 
 async def revoke(database: DatabaseUrls, kid: str) -> None:
-    async with store_of(database).changing("a test") as ring:
-        await ring.revoke(kid)
+    async with store_of(database).changing("a test") as transaction:
+        await transaction.revoke(kid)
 
 
 async def replicas(database: DatabaseUrls) -> list[Replica]:
@@ -134,8 +134,8 @@ async def test_row41_fetch_that_hangs_keeps_nobody_from_hearing_of_a_revoked_key
         assert await answer(client, stolen) == 200
         server.reply = Reply(released=asyncio.Event())
         asked = len(server.requests)
-        async with store_of(issuer_database).changing("a test") as ring:
-            await ring.publish(Signer.generate())
+        async with store_of(issuer_database).changing("a test") as transaction:
+            await transaction.publish(Signer.generate())
         await until_true(lambda: len(server.requests) > asked)
         await revoke(issuer_database, signer.kid)
         async with asyncio.timeout(1):
@@ -149,8 +149,8 @@ async def test_change_of_the_keys_is_fetched_at_once_and_reported(
         taken, fresh = headers_of("alice"), Signer.generate()
         assert await answer(clients[0], taken) == 200
         server.publish(fresh)
-        async with store_of(issuer_database).changing("a test") as ring:
-            await ring.publish(Signer.generate())
+        async with store_of(issuer_database).changing("a test") as transaction:
+            await transaction.publish(Signer.generate())
         async with asyncio.timeout(10):
             while [v.kids for v in await replicas(issuer_database)] != [{fresh.kid}] * 2:
                 pass

@@ -17,6 +17,8 @@ from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.simulators.pooler import needs_pgbouncer, pooled
 
+pytestmark = pytest.mark.slow
+
 
 def environment(database_url: str, port: int, **changes: str) -> dict[str, str]:
     own = {
