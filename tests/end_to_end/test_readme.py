@@ -1,4 +1,4 @@
-"""The README's own story, run as it stands there, with this run's ports."""
+"""The commands of the README, run as they are written, with this run's ports."""
 
 import json
 import re

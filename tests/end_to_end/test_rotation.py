@@ -1,4 +1,4 @@
-"""The proof that nobody notices a rotation, in its short form, on the real Better Auth."""
+"""The short form of the proof that a rotation refuses no request, with the real Better Auth."""
 
 import json
 import subprocess

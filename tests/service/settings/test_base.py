@@ -31,7 +31,7 @@ MODELS: list[type[SettingsModel]] = [
 
 @pytest.fixture
 def production(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Set everything, the database's URL by a file; return that file."""
+    """Set everything, with the database's URL in a file. Return that file."""
     for name, text in PRODUCTION.items():
         monkeypatch.setenv(name, text)
     file = tmp_path / "database-url"

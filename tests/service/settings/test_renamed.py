@@ -1,4 +1,4 @@
-"""Old names of settings: each program that reads the new one refuses them, and says what to do."""
+"""Old names of settings: programs that read the new name refuse the old one and say why."""
 
 import re
 from pathlib import Path
