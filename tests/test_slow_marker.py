@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.setup.bootstrap import main, pytest_arguments
+from scripts.setup.bootstrap import main
 from scripts.setup.checkout import CHECKOUT
+from scripts.setup.suite import pytest_arguments
 
 TESTS = CHECKOUT / "tests"
 FILES = {str(path.relative_to(TESTS)): path for path in sorted(TESTS.rglob("test_*.py"))}

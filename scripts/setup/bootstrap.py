@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
@@ -23,6 +22,7 @@ from scripts.setup.chromium import find_chromium
 from scripts.setup.node_runtime import OLDEST, NodeRuntime, find_node
 from scripts.setup.python_packages import install_locked, pip_install
 from scripts.setup.steps import SetUp, SetUpError, hash_of
+from scripts.setup.suite import check, pytest_arguments
 
 _STAMPS: Final = VENV / ".set-up"
 _UNFINISHED: Final = _STAMPS / "unfinished"
@@ -65,25 +65,6 @@ def main(argv: Sequence[str]) -> int:
     return _become(_MODULES[command], arguments)
 
 
-def pytest_arguments(*, quick: bool) -> list[str]:
-    """Return the arguments that run the whole suite, or without the tests marked `slow`."""
-    # By file, because tests in one file share fixtures that are slow to set up. Each worker has its
-    # own PostgreSQL. In the given order, because end_to_end/ takes longest and is first.
-    arguments = [
-        "-n",
-        "auto",
-        "--maxprocesses",
-        "4",
-        "--dist",
-        "loadfile",
-        "--no-loadscope-reorder",
-    ]
-    if quick:
-        # Show tests that take long without the mark.
-        arguments += ["-m", "not slow", "--durations", "10", "--durations-min", "5"]
-    return arguments
-
-
 def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
     """Do the steps that have not been done. Raises `SetUpError`."""
     with SetUp(CHECKOUT / ".dev") as steps:
@@ -109,37 +90,6 @@ def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
         if for_tests:
             _provide_programs(steps)
         return _provide_node(steps, version) if with_node else None
-
-
-def check(node: NodeRuntime) -> bool:
-    """Check style and types, and print the errors."""
-    npm = [*node.npm, "run", "--silent"]
-    checks = {
-        "ruff check": ([str(PYTHON), "-m", "ruff", "check", "--quiet", "."], CHECKOUT),
-        "ruff format": ([str(PYTHON), "-m", "ruff", "format", "--check", "--quiet", "."], CHECKOUT),
-        "mypy": ([str(PYTHON), "-m", "mypy", "--no-error-summary"], CHECKOUT),
-        "web lint": ([*npm, "lint"], WEB),
-        "web typecheck": ([*npm, "typecheck"], WEB),
-    }
-    for title, (command, folder) in checks.items():
-        sys.stderr.write(f"check   {title} … ")
-        sys.stderr.flush()
-        began = time.monotonic()
-        result = subprocess.run(
-            command,
-            cwd=folder,
-            env=node.environment(os.environ),
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if result.returncode != 0:
-            sys.stderr.write(f"failed\n{result.stdout}test: {title} failed, see above\n")
-            return False
-        sys.stderr.write(f"{time.monotonic() - began:.1f} s\n")
-    return True
 
 
 def _provide_venv(steps: SetUp) -> str:
