@@ -255,7 +255,7 @@ class RemoteKeySet:
         except FetchError as error:
             self._failed(fetch, str(error), error.retry_after)
         except Exception:  # the task must survive whatever a peer can cause
-            logger.exception("fetching the key set failed unexpectedly")
+            logger.exception("fetching the key set from %s failed unexpectedly", self._fetcher.url)
             self._failed(fetch, "unexpected error", None)
         else:
             fetch.error = None
@@ -290,5 +290,5 @@ class RemoteKeySet:
         if retry_after is not None:
             self._not_before = now + min(retry_after, policy.max_pause)
         if error != self._last_error:
-            logger.warning("fetching the key set failed: %s", error)
+            logger.warning("fetching the key set from %s failed: %s", self._fetcher.url, error)
         fetch.error = self._last_error = error
