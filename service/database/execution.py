@@ -4,21 +4,16 @@ SQLAlchemy describes and compiles statements (`statements.py`); asyncpg executes
 connections (`connections.py`).
 
 Row-level security is the second wall. Its policies compare `owner_id` with the setting
-`app.user_id`, which every unit of work sets for itself and for nothing after it:
-
-- `run` executes one statement in one round trip. The statement sets the identity itself: in the
-  shape that `identity.py` makes, or by calling a function that begins with it.
-- `transaction`, for work of several statements, opens with `BEGIN; SELECT set_config(...)` sent as
-  one simple query. That protocol takes no parameters, so the identity travels hex-encoded and is
-  decoded by the server: nothing that a user chose becomes SQL.
+`app.user_id`, which every statement sets for itself and for nothing after it: in the shape that
+`identity.py` makes, or by calling a function that begins with it. Work of several statements is a
+function in the database, so that it takes one round trip as well.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import asyncpg
 from sqlalchemy import Executable
@@ -70,16 +65,6 @@ class DatabaseRefusedError(DatabaseUnavailableError):
     """The database answers, but not to us, or without row-level security: nothing is served."""
 
     code = "database_refused"
-
-
-class OwnerTransaction(Protocol):
-    """A transaction under an owner's identity."""
-
-    async def execute(
-        self, statement: Executable, parameters: Mapping[str, object]
-    ) -> Sequence[AnyRow]:
-        """Execute one statement; `IDENTITY_PARAMETER` is bound to the owner."""
-        ...
 
 
 class Database:
@@ -152,42 +137,6 @@ class Database:
         made = compiled(statement)
         return await self._fetch(made.sql, made.arguments(parameters))
 
-    @asynccontextmanager
-    async def transaction(self, owner: Owner) -> AsyncIterator[OwnerTransaction]:
-        """Open a transaction as `owner`: two round trips besides its statements.
-
-        It commits at the end of the block and is rolled back if the block raises.
-
-        Raises `DatabaseUnavailableError`.
-        """
-        identity = owner.id.encode().hex()
-        begin = (
-            "BEGIN; SELECT set_config('app.user_id', "
-            f"convert_from(decode('{identity}', 'hex'), 'UTF8'), true), "
-            f"set_config('lock_timeout', '{LOCK_SECONDS * 1000:.0f}', true)"
-        )
-        with _PASSING_TROUBLE:
-            connection = await self._take()
-            ended = False
-            try:
-                async with asyncio.timeout(self._budget):
-                    await connection.execute(begin)
-                    try:
-                        yield _Transaction(connection, owner)
-                    except Exception:
-                        await connection.execute("ROLLBACK")
-                        ended = True
-                        raise
-                    await connection.execute("COMMIT")
-                    ended = True
-            finally:
-                # Cut off anywhere, there is no attempt to save the connection: the transaction and
-                # the identity go with it.
-                if ended:
-                    self._connections.give_back(connection)
-                else:
-                    self._connections.discard(connection)
-
     async def _fetch(self, sql: str, arguments: Sequence[object]) -> Sequence[AnyRow]:
         with _PASSING_TROUBLE:
             connection = await self._take()
@@ -228,19 +177,6 @@ class Database:
                 connection.terminate()
                 raise
             return connection
-
-
-class _Transaction:
-    def __init__(self, connection: _Connection, owner: Owner) -> None:
-        self._connection = connection
-        self._owner = owner
-
-    async def execute(
-        self, statement: Executable, parameters: Mapping[str, object]
-    ) -> Sequence[AnyRow]:
-        made = compiled(statement)
-        values = made.arguments({**parameters, IDENTITY_PARAMETER: self._owner.id})
-        return await self._connection.fetch(made.sql, *values)
 
 
 class _PassingTrouble:

@@ -7,9 +7,10 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select
 
 from service.database.execution import Database
+from service.database.identity import IDENTITY, as_owner
 from service.database.role_check import PROTECTED
 from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
@@ -19,6 +20,7 @@ from service.tasks.cursor import Position
 from service.tasks.errors import StaleVersionError, TaskLimitError
 from service.tasks.query import TaskQuery
 from service.tasks.schemas import Task, TaskWrite
+from service.tasks.table import task_counts
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.service.tasks.filters import without_filter
 
@@ -97,12 +99,11 @@ async def leaks(  # noqa: C901 - one attempt after the other
     return found
 
 
-COUNT = text("SELECT live FROM public.task_counts WHERE owner_id = :identity")
+COUNT = as_owner(select(task_counts.c.live).where(task_counts.c.owner_id == IDENTITY.c.id).limit(1))
 
 
 async def count_of(pool: Database, name: str) -> int:
-    async with pool.transaction(Owner(name)) as transaction:
-        ((live,),) = await transaction.execute(COUNT, {})
+    ((live,),) = await pool.run(Owner(name), COUNT, {})
     number: int = live
     return number
 
