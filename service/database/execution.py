@@ -22,6 +22,7 @@ from service.database.connections import Connections
 from service.database.identity import IDENTITY_PARAMETER
 from service.database.role_check import ROLE_QUERY, explain_role
 from service.database.statements import compiled
+from service.database.turns import Turns
 from service.database.url import DatabaseUrl
 from service.security.owner import Owner
 
@@ -33,6 +34,8 @@ REQUEST_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 10.0
 LOCK_SECONDS: Final = 2.0
 POOL_WAIT_SECONDS: Final = 1.0
+_EXPENSIVE_PART: Final = 4
+"""Expensive statements use at most one connection in so many (but at least one)."""
 _STATEMENTS_KEPT: Final = 100
 
 # Connection trouble, resources exhausted, operator intervention, system error, read-only server,
@@ -96,6 +99,9 @@ class Database:
         self._connections = Connections(
             self._connect, size=pool_size, wait_seconds=POOL_WAIT_SECONDS
         )
+        self._turns = Turns(
+            size=max(1, pool_size // _EXPENSIVE_PART), wait_seconds=POOL_WAIT_SECONDS
+        )
 
     async def check(self) -> None:
         """Check the role again, as every new connection does.
@@ -126,6 +132,17 @@ class Database:
         Raises `DatabaseUnavailableError`.
         """
         return await self.execute(statement, {**parameters, IDENTITY_PARAMETER: owner.id})
+
+    async def run_in_turn(
+        self, owner: Owner, statement: Executable, parameters: Mapping[str, object]
+    ) -> Sequence[AnyRow]:
+        """Execute one statement like `run`, but an expensive one: never two of an owner at a time.
+
+        Raises `OwnerBusyError` (see `turns.py`) or `DatabaseUnavailableError`.
+        """
+        with _PASSING_TROUBLE:
+            async with self._turns.turn(owner.id):
+                return await self.run(owner, statement, parameters)
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, object]

@@ -1,4 +1,4 @@
-"""What a list filters and sorts by. There is no query in here: the repository makes those.
+"""What a list filters and sorts by. There is no query in here: `listing.py` makes those.
 
 A new filter is a member of `TaskQuery` and a line in `_FILTERS`; a new sort a name in `Sort`, a
 line in `_SORTED` and an index in a migration.
@@ -12,29 +12,51 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     DateTime,
+    FromClause,
     SmallInteger,
     Text,
     and_,
     bindparam,
     case,
-    false,
     literal_column,
     or_,
-    true,
 )
 
 from service.tasks.table import tasks
 
 _MOMENT: Final = DateTime(timezone=True)
 _Q: Final = bindparam("q", type_=Text)  # a LIKE pattern
+_INFINITY: Final = literal_column("'infinity'::timestamptz", _MOMENT)
+_MINUS_INFINITY: Final = literal_column("'-infinity'::timestamptz", _MOMENT)
 
-_FILTERS: Final[Mapping[str, ColumnElement[bool]]] = {
-    "completed": tasks.c.completed == bindparam("completed", type_=Boolean),
-    "priority": tasks.c.priority == bindparam("priority", type_=SmallInteger),
-    "due_before": tasks.c.due_at < bindparam("due_before", type_=_MOMENT),
-    "due_after": tasks.c.due_at >= bindparam("due_after", type_=_MOMENT),
-    "updated_since": tasks.c.updated_at >= bindparam("updated_since", type_=_MOMENT),
-    "q": or_(tasks.c.title.ilike(_Q), tasks.c.description.ilike(_Q)),
+# The columns that a filter reads, and its condition on them.
+_FILTERS: Final[
+    Mapping[str, tuple[tuple[str, ...], Callable[[FromClause], ColumnElement[bool]]]]
+] = {
+    "completed": (
+        ("completed",),
+        lambda rows: rows.c.completed == bindparam("completed", type_=Boolean),
+    ),
+    "priority": (
+        ("priority",),
+        lambda rows: rows.c.priority == bindparam("priority", type_=SmallInteger),
+    ),
+    "due_before": (
+        ("due_at",),
+        lambda rows: rows.c.due_at < bindparam("due_before", type_=_MOMENT),
+    ),
+    "due_after": (
+        ("due_at",),
+        lambda rows: rows.c.due_at >= bindparam("due_after", type_=_MOMENT),
+    ),
+    "updated_since": (
+        ("updated_at",),
+        lambda rows: rows.c.updated_at >= bindparam("updated_since", type_=_MOMENT),
+    ),
+    "q": (
+        ("title", "description"),
+        lambda rows: or_(rows.c.title.ilike(_Q), rows.c.description.ilike(_Q)),
+    ),
 }
 _SORTED: Final[Mapping[str, ColumnElement[Any]]] = {
     "created_at": tasks.c.created_at,
@@ -43,11 +65,22 @@ _SORTED: Final[Mapping[str, ColumnElement[Any]]] = {
     "priority": tasks.c.priority,
 }
 # Where there may be no value, what it counts as: the task comes last in either direction.
-_MISSING: Final = {"due_at": ("'infinity'::timestamptz", "'-infinity'::timestamptz")}
+_MISSING: Final = {"due_at": (_INFINITY, _MINUS_INFINITY)}
+
+
+def _due_before(key: ColumnElement[Any], moment: ColumnElement[Any]) -> ColumnElement[bool]:
+    return and_(key < moment, key > _MINUS_INFINITY)
+
+
+def _due_after(key: ColumnElement[Any], moment: ColumnElement[Any]) -> ColumnElement[bool]:
+    return and_(key >= moment, key < _INFINITY)
+
+
 # Filters on what is sorted by are bounds as well: only the part within them is read of the index.
 _BOUNDS: Final[Mapping[str, Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]]] = {
     "updated_at": {"updated_since": operator.ge},
-    "due_at": {"due_before": operator.lt, "due_after": operator.ge},
+    # Without the tasks that have no date: they are at the end of the index, and would all be read.
+    "due_at": {"due_before": _due_before, "due_after": _due_after},
     "priority": {"priority": operator.eq},
 }
 
@@ -55,34 +88,34 @@ _BOUNDS: Final[Mapping[str, Mapping[str, Callable[[Any, Any], ColumnElement[bool
 def sort_key(
     column: str, *, descending: bool, value: ColumnElement[Any] | None = None
 ) -> ColumnElement[Any]:
-    """Give what a sort compares: the column's expression, or that of a value of it.
+    """Return what a sort compares: the column's expression, or that of a value of it.
 
-    To the letter the expression of the index behind the sort. A CASE and no coalesce(): under
-    row-level security PostgreSQL holds that for leaky, and would not look conditions on it up in
-    the index.
+    It is the exact expression of the sort's index. It is a CASE because PostgreSQL regards
+    coalesce() as leaky: under row-level security, conditions on it would not use the index.
     """
     compared = _SORTED[column] if value is None else value
     if column not in _MISSING:
         return compared
-    missing = literal_column(_MISSING[column][descending], _MOMENT)
-    return case((compared.is_(None), missing), else_=compared)
+    return case((compared.is_(None), _MISSING[column][descending]), else_=compared)
 
 
-def conditions_of(
+def bounds_of(
     filters: frozenset[str], column: str, key: ColumnElement[Any]
 ) -> list[ColumnElement[bool]]:
-    """Give the conditions of the named filters on a list that is sorted by `key` of `column`.
-
-    The planner knows how many tasks an owner has on average, and it is the one with a thousand
-    times as many that it has to serve. Told that a filter passes few of few, it reads and sorts
-    all of the owner's tasks; of a CASE it knows nothing, and reads in order until a page is full.
-    """
-    if not filters:
-        return []
-    passes = and_(*(_FILTERS[name] for name in sorted(filters)))
-    bounds = [
-        compare(key, bindparam(name, type_=key.type))
-        for name, compare in _BOUNDS.get(column, {}).items()
-        if name in filters
+    """Return the conditions of the filters on what the list is sorted by: `key` of `column`."""
+    bounds = _BOUNDS.get(column, {})
+    return [
+        bounds[name](key, bindparam(name, type_=key.type))
+        for name in sorted(filters)
+        if name in bounds
     ]
-    return [case((passes, true()), else_=false()), *bounds]
+
+
+def columns_of(filters: frozenset[str]) -> list[str]:
+    """Return the names of the columns that the filters read."""
+    return sorted({column for name in filters for column in _FILTERS[name][0]})
+
+
+def passes(filters: frozenset[str], rows: FromClause) -> ColumnElement[bool]:
+    """Return the condition of all filters on rows that have `columns_of` them."""
+    return and_(*(_FILTERS[name][1](rows) for name in sorted(filters)))

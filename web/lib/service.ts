@@ -138,6 +138,10 @@ export interface paths {
         /**
          * List your tasks
          * @description Return your tasks page by page, newest first unless you ask for another sort.
+         *
+         *     Request pages until `next_cursor` is null. With filters, a page examines up to 2,000 tasks
+         *     (with `q` up to 1,000 tasks and about 1 MB of text). It can have fewer tasks than `limit`, or
+         *     none, and still a `next_cursor`.
          */
         readonly get: operations["listTasks"];
         readonly put?: never;
@@ -1334,6 +1338,17 @@ export interface operations {
             /** @description The request does not have the expected form. */
             readonly 422: {
                 headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts. */
+            readonly 429: {
+                headers: {
+                    /** @description Seconds to wait before trying again. */
+                    readonly "Retry-After"?: string;
                     readonly [name: string]: unknown;
                 };
                 content: {

@@ -139,7 +139,7 @@ async def test_fault16_cancelled_statement_leaves_nothing_behind(pool: Database)
     with pytest.raises(asyncio.CancelledError):
         await running_task
     assert await identity_on(pool) in (None, "")
-    assert await TaskRepository(pool, bob).list_page(TaskQuery(), limit=10) == []
+    assert (await TaskRepository(pool, bob).list_page(TaskQuery(), limit=10)).tasks == []
     assert await TaskRepository(pool, alice).get(task.id) == task
 
 
@@ -218,7 +218,8 @@ async def test_many_owners_on_one_connection_never_meet(pool: Database) -> None:
 
     async def see(number: int) -> None:
         for _ in range(5):
-            assert await repositories[number].list_page(TaskQuery(), limit=9) == [made[number]]
+            page = await repositories[number].list_page(TaskQuery(), limit=9)
+            assert page.tasks == [made[number]]
 
     await asyncio.gather(*(see(number) for number in range(10)))
 
@@ -414,7 +415,7 @@ async def test_fault52_exhausted_pool_is_unavailable_within_a_second(pool: Datab
         async with asyncio.timeout(3):
             await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1)
     pool._connections.give_back(taken)
-    assert await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1) == []
+    assert (await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1)).tasks == []
 
 
 async def test_connections_go_to_those_who_have_waited_longest(database: DatabaseUrls) -> None:

@@ -56,7 +56,8 @@ async def leaks(  # noqa: C901 - one attempt after the other
     found = []
 
     async def seen(what: str, query: TaskQuery, after: Position | None = None) -> None:
-        titles = {task.title for task in await bob.list_page(query, limit=9, after=after)}
+        page = await bob.list_page(query, limit=9, after=after)
+        titles = {task.title for task in page.tasks}
         if titles - {"His own"}:
             found.append(what)
 
@@ -89,7 +90,7 @@ async def leaks(  # noqa: C901 - one attempt after the other
         await bob.create(TaskWrite(title="His own"))  # his third: hers must not count
     except TaskLimitError:
         found.append("limit")
-    if [task.title for task in await alice.list_page(TaskQuery(), limit=9)] != [
+    if [task.title for task in (await alice.list_page(TaskQuery(), limit=9)).tasks] != [
         "Private too",
         "Private",
     ]:
