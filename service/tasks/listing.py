@@ -33,9 +33,9 @@ from sqlalchemy import (
 )
 
 from service.database.identity import IDENTITY, as_owner
+from service.tasks.columns import COLUMNS
 from service.tasks.conditions import bounds_of, columns_of, passes, sort_key
 from service.tasks.counting import LIVE
-from service.tasks.functions import COLUMNS
 from service.tasks.table import owned, tasks
 
 MAX_EXAMINED: Final = 2_000

@@ -21,7 +21,9 @@ from service.database.execution import Database
 from service.database.identity import IDENTITY, as_owner
 from service.database.turns import OwnerBusyError
 from service.security.owner import Owner
+from service.tasks.columns import COLUMNS, WRITABLE
 from service.tasks.counting import LIVE
+from service.tasks.creation import CREATE, CREATE_ONCE
 from service.tasks.cursor import Position
 from service.tasks.errors import (
     IdempotencyInFlightError,
@@ -31,15 +33,7 @@ from service.tasks.errors import (
     TaskError,
     TaskLimitError,
 )
-from service.tasks.functions import (
-    CHANGE,
-    COLUMNS,
-    CREATE,
-    CREATE_ONCE,
-    DELETE,
-    RESTORE,
-    WRITABLE,
-)
+from service.tasks.functions import CHANGE, DELETE, RESTORE
 from service.tasks.listing import page_statement
 from service.tasks.query import TaskQuery
 from service.tasks.schemas import Task, TaskWrite

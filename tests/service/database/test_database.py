@@ -20,8 +20,8 @@ from service.database.execution import Database, DatabaseRefusedError, DatabaseU
 from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from service.security.owner import Owner
+from service.tasks.columns import COLUMNS
 from service.tasks.cursor import Position
-from service.tasks.functions import COLUMNS
 from service.tasks.query import TaskQuery
 from service.tasks.repository import TaskRepository
 from service.tasks.schemas import Task, TaskWrite
