@@ -68,20 +68,27 @@ _SORTED: Final[Mapping[str, ColumnElement[Any]]] = {
 _MISSING: Final = {"due_at": (_INFINITY, _MINUS_INFINITY)}
 
 
-def _due_before(key: ColumnElement[Any], moment: ColumnElement[Any]) -> ColumnElement[bool]:
-    return and_(key < moment, key > _MINUS_INFINITY)
+_Compare = Callable[[Any, Any], ColumnElement[bool]]
 
 
-def _due_after(key: ColumnElement[Any], moment: ColumnElement[Any]) -> ColumnElement[bool]:
-    return and_(key >= moment, key < _INFINITY)
+def _is_after_no_date(key: ColumnElement[Any], _: ColumnElement[Any]) -> ColumnElement[bool]:
+    return key > _MINUS_INFINITY
 
 
-# Filters on what is sorted by are bounds as well: only the part within them is read of the index.
-_BOUNDS: Final[Mapping[str, Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]]] = {
-    "updated_at": {"updated_since": operator.ge},
-    # Without the tasks that have no date: they are at the end of the index, and would all be read.
-    "due_at": {"due_before": _due_before, "due_after": _due_after},
-    "priority": {"priority": operator.eq},
+def _is_before_no_date(key: ColumnElement[Any], _: ColumnElement[Any]) -> ColumnElement[bool]:
+    return key < _INFINITY
+
+
+# Filters on what is sorted by are bounds as well, a lower one and an upper one: only the part of
+# the index within them is read. Tasks without a date are outside: they are at the end of the index,
+# and would all be examined.
+_BOUNDS: Final[Mapping[str, Mapping[str, tuple[_Compare, _Compare | None]]]] = {
+    "updated_at": {"updated_since": (operator.ge, None)},
+    "due_at": {
+        "due_before": (_is_after_no_date, operator.lt),
+        "due_after": (operator.ge, _is_before_no_date),
+    },
+    "priority": {"priority": (operator.ge, operator.le)},
 }
 
 
@@ -100,15 +107,26 @@ def sort_key(
 
 
 def bounds_of(
-    filters: frozenset[str], column: str, key: ColumnElement[Any]
+    filters: frozenset[str],
+    column: str,
+    key: ColumnElement[Any],
+    *,
+    descending: bool,
+    further: bool,
 ) -> list[ColumnElement[bool]]:
-    """Return the conditions of the filters on what the list is sorted by: `key` of `column`."""
-    bounds = _BOUNDS.get(column, {})
-    return [
-        bounds[name](key, bindparam(name, type_=key.type))
-        for name in sorted(filters)
-        if name in bounds
-    ]
+    """Return the bounds that the filters set to what the list is sorted by: `key` of `column`.
+
+    A further page begins at its cursor, which is within the bounds, and has the bound at the end
+    only: with two beginnings PostgreSQL may take the bound, and read all that is before the cursor.
+    """
+    bounds = []
+    for name in sorted(filters & _BOUNDS.get(column, {}).keys()):
+        lower, upper = _BOUNDS[column][name]
+        begin, end = (upper, lower) if descending else (lower, upper)
+        used = (end,) if further else (begin, end)
+        value = bindparam(name, type_=key.type)
+        bounds += [compare(key, value) for compare in used if compare is not None]
+    return bounds
 
 
 def columns_of(filters: frozenset[str]) -> list[str]:

@@ -57,10 +57,11 @@ def page_statement(sort: str, filters: frozenset[str], *, further: bool) -> Sele
     descending = sort.startswith("-")
     column = sort.removeprefix("-")
     key = sort_key(column, descending=descending)
+    bounds = bounds_of(filters, column, key, descending=descending, further=further)
     owned_part = (
         select(tasks.c.id, key.label("key"))
         .correlate(IDENTITY)
-        .where(owned(tasks, IDENTITY.c.id), LIVE, *bounds_of(filters, column, key))
+        .where(owned(tasks, IDENTITY.c.id), LIVE, *bounds)
         .order_by(*_order(key, tasks.c.id, descending=descending))
     )
     if further:

@@ -1,6 +1,7 @@
 """Lists with filters: how much one page examines, and where the next one begins."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -14,11 +15,12 @@ from scripts.proofs.in_process import running
 from service.app import create_app
 from service.database import execution
 from service.database.execution import Database
+from service.database.statements import compiled
 from service.database.url import parse_database_url
 from service.security.owner import Owner
 from service.settings.model import Settings
-from service.tasks.listing import MAX_EXAMINED, MAX_SEARCHED
-from service.tasks.query import TaskQuery
+from service.tasks.listing import MAX_EXAMINED, MAX_SEARCHED, page_statement
+from service.tasks.query import Sort, TaskQuery
 from service.tasks.repository import FoundPage, TaskRepository
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import settings_for
@@ -136,6 +138,29 @@ async def test_tasks_without_a_date_are_not_examined_after_those_with_one(
     query = TaskQuery.model_validate({"sort": sort, **filters})
     (page,) = await all_pages(TaskRepository(pool, Owner(name)), query, limit=50)
     assert {task.title for task in page.tasks} == {"Task 1", "Task 2", "Task 3"}
+
+
+@pytest.mark.parametrize("sort", ["priority", "-priority"])
+async def test_deep_page_within_a_bound_begins_at_its_cursor_and_not_at_the_bound(
+    pool: Database, database: DatabaseUrls, name: str, sort: Sort
+) -> None:
+    await fill(database, name, 5_000)
+    tasks = TaskRepository(pool, Owner(name))
+    query = TaskQuery(sort=sort, priority=0)
+    after = (await tasks.list_page(query, limit=1_900)).next
+    after = (await tasks.list_page(query, limit=1_900, after=after)).next
+    assert after is not None
+    made = compiled(page_statement(sort, frozenset(query.filters()), further=True))
+    position = {"after_key": after.key, "after_id": after.id}
+    values = {"identity": name, "priority": 0, "limit": 2, **position}
+    connection = await pool._take()
+    explained = await connection.fetchval(
+        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {made.sql}", *made.arguments(values)
+    )
+    pool._connections.give_back(connection)
+    plan = json.loads(explained)[0]["Plan"]
+    # The 3,800 tasks before the cursor are on some 50 pages of the index.
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 30
 
 
 @pytest.fixture
