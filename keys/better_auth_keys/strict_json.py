@@ -33,9 +33,10 @@ class StrictDecoder:
             raise ValueError("nested too deeply") from None
 
     def _unique_members(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
-        members = dict(pairs)
         if shared := self._shared_names:
             members = {shared.get(name, name): value for name, value in pairs}
+        else:
+            members = dict(pairs)
         if len(members) != len(pairs):
             raise ValueError("duplicate member")
         return members

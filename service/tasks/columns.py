@@ -24,7 +24,7 @@ WANTED: Final = literal_column("wanted", tasks.c.id.type)
 
 
 def new(name: str) -> ColumnElement[Any]:
-    """Return the argument that is a column's new value."""
+    """Return the argument that has the new value of a column."""
     return literal_column(f"new_{name}", tasks.c[name].type)
 
 

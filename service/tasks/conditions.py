@@ -1,6 +1,6 @@
-"""What a list filters and sorts by. There is no query in here: `listing.py` makes those.
+"""The filter conditions and sort keys of the task list. `listing.py` builds the queries.
 
-A new filter is a member of `TaskQuery` and a line in `_FILTERS`; a new sort a name in `Sort`, a
+A new filter is a member of `TaskQuery` and a line in `_FILTERS`. A new sort is a name in `Sort`, a
 line in `_SORTED` and an index in a migration.
 """
 
@@ -64,7 +64,7 @@ _SORTED: Final[Mapping[str, ColumnElement[Any]]] = {
     "due_at": tasks.c.due_at,
     "priority": tasks.c.priority,
 }
-# Where there may be no value, what it counts as: the task comes last in either direction.
+# What a missing value counts as (ascending, descending): the task comes last in both directions.
 _MISSING: Final = {"due_at": (_INFINITY, _MINUS_INFINITY)}
 
 
@@ -79,8 +79,8 @@ def _is_before_no_date(key: ColumnElement[Any], _: ColumnElement[Any]) -> Column
     return key < _INFINITY
 
 
-# Filters on what is sorted by are bounds as well, a lower one and an upper one: only the part of
-# the index within them is read. Tasks without a date are outside: they are at the end of the index,
+# Filters on the sorted column are also bounds, a lower one and an upper one: only the part of the
+# index between them is read. Tasks without a date are outside: they are at the end of the index,
 # and would all be examined.
 _BOUNDS: Final[Mapping[str, Mapping[str, tuple[_Compare, _Compare | None]]]] = {
     "updated_at": {"updated_since": (operator.ge, None)},
@@ -95,10 +95,10 @@ _BOUNDS: Final[Mapping[str, Mapping[str, tuple[_Compare, _Compare | None]]]] = {
 def sort_key(
     column: str, *, descending: bool, value: ColumnElement[Any] | None = None
 ) -> ColumnElement[Any]:
-    """Return what a sort compares: the column's expression, or that of a value of it.
+    """Return the expression that a sort compares, for the column or for a given value of it.
 
-    It is the exact expression of the sort's index. It is a CASE because PostgreSQL regards
-    coalesce() as leaky: under row-level security, conditions on it would not use the index.
+    It must equal the expression of the sort's index. It is a CASE because PostgreSQL considers
+    coalesce() leaky: under row-level security it would not use the index for conditions on it.
     """
     compared = _SORTED[column] if value is None else value
     if column not in _MISSING:
@@ -116,8 +116,8 @@ def bounds_of(
 ) -> list[ColumnElement[bool]]:
     """Return the bounds that the filters set to what the list is sorted by: `key` of `column`.
 
-    A further page begins at its cursor, which is within the bounds, and has the bound at the end
-    only: with two beginnings PostgreSQL may take the bound, and read all that is before the cursor.
+    A further page starts at its cursor, which is within the bounds, and needs the bound at the end
+    only. With both, PostgreSQL may start at the bound and read everything before the cursor.
     """
     bounds = []
     for name in sorted(filters & _BOUNDS.get(column, {}).keys()):

@@ -68,10 +68,10 @@ def _create() -> StoredFunction:
 
 
 def _create_once() -> StoredFunction:
-    """Claim an idempotency key and create a task with it, or return what the key was used for.
+    """Claim an idempotency key and create a task, or return the task that the key was used for.
 
-    The claim holds the reply already. A key that a transaction under way has claimed is waited
-    for. Where the limit is reached, the claim is rolled back, so that the key stays free.
+    The claim already holds the reply. A key that another transaction is claiming is waited for. If
+    the limit is reached, the claim is rolled back, so that the key stays free.
     """
     full = "RAISE SQLSTATE 'TFULL';"
     created = count_one_more(full) + _insert() + "outcome := 'created';"
@@ -101,7 +101,7 @@ def _create_once() -> StoredFunction:
 
 
 def _claim() -> Any:
-    """Claim a key that is free: not used, or used so long ago that its reply is not kept."""
+    """Claim a key that was never used, or whose reply has expired."""
     task = _new_task()
     pairs: Iterator[tuple[ColumnElement[Any], ColumnElement[Any]]] = (
         (literal_column(f"'{each.name}'"), cast(task[each.name], each.type)) for each in COLUMNS
@@ -128,7 +128,7 @@ def _claim() -> Any:
 
 
 def _kept() -> Select[Any]:
-    """Read what a key was used for: whether for the same request, and the task as it was then."""
+    """Read whether a key was used for the same request, and the task as it was created."""
     kept = func.jsonb_populate_record(
         literal_column("NULL::public.tasks"), idempotency_keys.c.reply
     ).table_valued(*(column(each.name) for each in COLUMNS), name="kept")

@@ -1,17 +1,17 @@
-"""The functions that change tasks: made from the tables here, and frozen in a migration.
+"""The database functions that change tasks: built from the tables here, frozen in a migration.
 
-A change in one round trip is a function in the database. One UPDATE that sets the identity itself
+A change in one round trip needs a function in the database. An UPDATE that sets the identity itself
 is not reliable: a plan may look for the row before the identity is set, and not find it. A function
-has an order: it sets the identity, and then executes its statements.
+runs in order: it sets the identity, and then executes its statements.
 
 - They run as role `app`, so row-level security binds each statement (the second wall), and each
   statement starts from the owner (`owned`, the first wall).
-- `outcome` says what was found, so that 404, 409 and 412 need no second question.
-- Locks are taken in one order: an idempotency key, a task, the owner's count. The count stays
-  locked until the end, so that creations at the same moment never pass the limit together.
+- `outcome` tells the result, so that 404, 409 and 412 need no second query.
+- Locks are taken in a fixed order: an idempotency key, a task, the owner's count. The count stays
+  locked until the end, so that concurrent creations cannot exceed the limit together.
 
-A test compares the functions in the database with what `FUNCTIONS` are today. After a change to a
-table here, a new migration replaces them: with each `definition`, and its `rights` if it is new.
+A test compares the functions in the database with `FUNCTIONS`. After a change to a table, a new
+migration must replace the functions: with each `definition`, and `rights` for a new function.
 """
 
 from datetime import timedelta
@@ -56,13 +56,13 @@ def _is_sent(name: str) -> ColumnElement[bool]:
 
 
 def _expected_mine() -> ColumnElement[bool]:
-    """Return the condition on the wanted task, in one of the versions that are expected."""
+    """Return the condition for the wanted task in one of the expected versions."""
     expected = or_(_VERSIONS.is_(None), tasks.c.version == func.any(_VERSIONS))
     return and_(_MINE, LIVE, expected)
 
 
 def _outcome(done: str) -> str:
-    """Tell a change from a task in another version, and both from no task."""
+    """Set `outcome`: the change was made, the task has another version, or there is no task."""
     is_there = condition(and_(_VERSIONS.is_not(None), exists().where(_MINE, LIVE)))
     return (
         f"IF FOUND THEN\n    outcome := '{done}';\n"

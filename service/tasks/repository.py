@@ -1,8 +1,8 @@
-"""`TaskRepository`: the tasks of one owner. Every task query there is starts from its owner.
+"""`TaskRepository`: the tasks of one owner. Every task query starts from its owner.
 
-Each operation is one statement and one round trip: lists and gets are queries, changes are
-calls of the functions in `functions.py`. Another user's task, a deleted one and no task at all
-are the same here: None.
+Each operation is one statement and one round trip. Lists and gets are queries, changes call the
+functions in `functions.py` and `creation.py`. The result is None for another user's task, a deleted
+task and a task that does not exist.
 
 The statements of lists are in `listing.py`.
 """
@@ -62,9 +62,9 @@ _REFUSALS: Final[Mapping[str, type[TaskError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class FoundPage:
-    """The tasks of a page, and the position after which the next one begins; None on the last one.
+    """The tasks of a page, and the position after which the next page starts (None on the last).
 
-    A page with filters may have fewer tasks than asked for, or none, and a next one all the same.
+    A page with filters can have fewer tasks than requested, or none, and still a next page.
     """
 
     tasks: list[Task]
@@ -72,7 +72,7 @@ class FoundPage:
 
 
 class TaskRepository:
-    """The tasks of one owner, who may have `max_tasks` live ones at a time."""
+    """The tasks of one owner, who may have up to `max_tasks` live tasks."""
 
     def __init__(
         self, database: Database, owner: Owner, *, max_tasks: int = DEFAULT_MAX_TASKS
@@ -84,7 +84,7 @@ class TaskRepository:
     async def list_page(
         self, query: TaskQuery, *, limit: int, after: Position | None = None
     ) -> FoundPage:
-        """Return up to `limit` tasks that match the query, beginning after `after`.
+        """Return up to `limit` tasks that match the query, starting after `after`.
 
         Raises `SearchBusyError`.
         """
@@ -94,7 +94,7 @@ class TaskRepository:
         if is_search:
             filters["q"] = _containing(filters["q"])
         position = {} if after is None else {"after_key": after.key, "after_id": after.id}
-        # One more than asked for shows whether there is a next page.
+        # Request one more task to find out whether there is a next page.
         parameters = {**filters, **position, "limit": limit + 1}
         run = self._database.run_in_turn if is_search else self._database.run
         try:
@@ -117,14 +117,14 @@ class TaskRepository:
         return Task(*rows[0]) if rows else None
 
     async def create(self, task: TaskWrite) -> Task:
-        """Add a task under a new version-7 id. Raises `TaskLimitError`."""
+        """Create a task with a new version-7 id. Raises `TaskLimitError`."""
         _, columns = await self._call(_CREATE, self._new(task))
         return Task(*columns)
 
     async def create_once(self, task: TaskWrite, key: str) -> tuple[Task, bool]:
-        """Add a task, or return the one that the same request has added under the same key.
+        """Create a task, or return the one that the same request created with the same key.
 
-        The second item tells whether it was added now. Raises `TaskLimitError`,
+        The second item is whether it was created now. Raises `TaskLimitError`,
         `IdempotencyMismatchError`, `IdempotencyInFlightError`.
         """
         request_hash = sha256(task.model_dump_json().encode()).digest()
@@ -135,9 +135,9 @@ class TaskRepository:
     async def change(
         self, task_id: UUID, changes: Mapping[str, Any], *, versions: frozenset[int] | None = None
     ) -> Task | None:
-        """Set the given columns of one task, if it is in one of `versions` (None: in any).
+        """Change the given columns of one task if its version is in `versions` (None: any).
 
-        With nothing to set, leave it as it is. Raises `StaleVersionError`.
+        Without changes, the task stays as it is. Raises `StaleVersionError`.
         """
         if not changes:
             task = await self.get(task_id)
@@ -154,7 +154,7 @@ class TaskRepository:
         return outcome == "deleted"
 
     async def restore(self, task_id: UUID) -> Task | None:
-        """Take a deletion back, for as long as that can be done; a live task stays as it is.
+        """Restore a deleted task while that is possible. A live task stays as it is.
 
         Raises `TaskLimitError`.
         """
@@ -165,7 +165,7 @@ class TaskRepository:
     async def _call(
         self, function: TextClause, parameters: Mapping[str, object]
     ) -> tuple[str, Iterable[Any]]:
-        """Call a function; return its outcome and the columns of the task, and raise refusals."""
+        """Call a function and return its outcome and the task's columns. Raises `TaskError`."""
         ((outcome, *columns),) = await self._database.run(self._owner, function, parameters)
         if outcome in _REFUSALS:
             raise _REFUSALS[outcome]
@@ -188,11 +188,11 @@ def _wanted(task_id: UUID, versions: frozenset[int] | None) -> dict[str, object]
 
 
 def _arguments(columns: Mapping[str, object]) -> dict[str, object]:
-    """Return the functions' arguments for columns; what is not given is NULL."""
+    """Return the functions' arguments for columns. Columns that are missing become NULL."""
     return {f"new_{column.name}": columns.get(column.name) for column in WRITABLE}
 
 
 def _containing(text: str) -> str:
-    """Write a LIKE pattern that takes every character of `text` as itself."""
+    """Return a LIKE pattern that matches text containing `text` literally."""
     escaped = re.sub(r"[%_\\]", lambda found: f"\\{found[0]}", text)
     return f"%{escaped}%"

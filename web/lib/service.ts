@@ -13,7 +13,9 @@ export interface paths {
         };
         /**
          * Get protected resource metadata
-         * @description Return how to get a token for this service; 404 where SERVICE_URL is not set.
+         * @description Return how to get a token for this service (RFC 9728).
+         *
+         *     The response is 404 if the service does not know its own URL (setting `SERVICE_URL`).
          */
         readonly get: operations["getResourceMetadata"];
         readonly put?: never;
@@ -35,7 +37,9 @@ export interface paths {
         readonly put?: never;
         /**
          * Sign in
-         * @description Sign in at Better Auth; the access token is its JWT, the refresh token its session's.
+         * @description Sign in with an e-mail address and a password.
+         *
+         *     The access token is a JWT that Better Auth issued. Use the refresh token to get the next one.
          */
         readonly post: operations["login"];
         readonly delete?: never;
@@ -55,11 +59,11 @@ export interface paths {
         readonly put?: never;
         /**
          * Sign out
-         * @description End a session: its access tokens are refused from now on.
+         * @description End a session. Its access tokens are refused from now on.
          *
-         *     Send the access token, or the refresh token, or both of the same session. The refresh token
-         *     ends the session at Better Auth at once; with the access token alone it ends there at its next
-         *     use.
+         *     Send the access token, the refresh token, or both tokens of the same session. With the refresh
+         *     token, the session ends at Better Auth at once. With the access token alone, Better Auth ends it
+         *     when it is used next.
          */
         readonly post: operations["logout"];
         readonly delete?: never;
@@ -77,7 +81,7 @@ export interface paths {
         };
         /**
          * Get the current user
-         * @description Return the user whose access token you sent, as its claims describe them.
+         * @description Return the user of the access token, as described by its claims.
          */
         readonly get: operations["getMe"];
         readonly put?: never;
@@ -98,8 +102,10 @@ export interface paths {
         readonly get?: never;
         readonly put?: never;
         /**
-         * Get another access token
-         * @description Get another access token of a session.
+         * Refresh the access token
+         * @description Return a new access token for the session of a refresh token.
+         *
+         *     The refresh token stays the same until the session ends.
          */
         readonly post: operations["refresh"];
         readonly delete?: never;
@@ -120,6 +126,8 @@ export interface paths {
         /**
          * Create an account
          * @description Create an account at Better Auth and sign in.
+         *
+         *     If Better Auth requires a verified e-mail address, the response is 202 and has no tokens.
          */
         readonly post: operations["register"];
         readonly delete?: never;
@@ -137,17 +145,17 @@ export interface paths {
         };
         /**
          * List your tasks
-         * @description Return your tasks page by page, newest first unless you ask for another sort.
+         * @description Return your tasks, one page at a time. The newest come first unless you set `sort`.
          *
-         *     Request pages until `next_cursor` is null. With filters, a page examines up to 2,000 tasks
-         *     (with `q` up to 1,000 tasks and about 1 MB of text). It can have fewer tasks than `limit`, or
-         *     none, and still a `next_cursor`.
+         *     Send `next_cursor` as `cursor` to get the next page, until `next_cursor` is null. With filters,
+         *     a page examines up to 2,000 tasks (with `q` up to 1,000 tasks and about 1 MB of text), so it
+         *     can have fewer tasks than `limit`, or none, and still a `next_cursor`.
          */
         readonly get: operations["listTasks"];
         readonly put?: never;
         /**
          * Create a task
-         * @description Add a task. Only the title is required.
+         * @description Create a task. Only the title is required.
          */
         readonly post: operations["createTask"];
         readonly delete?: never;
@@ -164,26 +172,26 @@ export interface paths {
             readonly cookie?: never;
         };
         /**
-         * Read a task
-         * @description Give one of your tasks.
+         * Get a task
+         * @description Return one of your tasks.
          */
         readonly get: operations["getTask"];
         /**
          * Replace a task
-         * @description Replace one of your tasks whole: a member that is not sent goes back to its default.
+         * @description Replace one of your tasks. Members that are not sent are reset to their defaults.
          */
         readonly put: operations["replaceTask"];
         readonly post?: never;
         /**
          * Delete a task
-         * @description Delete one of your tasks. For 30 days it can be restored.
+         * @description Delete one of your tasks. It can be restored for 30 days.
          */
         readonly delete: operations["deleteTask"];
         readonly options?: never;
         readonly head?: never;
         /**
-         * Change parts of a task
-         * @description Change the members that are sent (RFC 7396): null empties a member, absence keeps it.
+         * Update a task
+         * @description Change only the members that are sent (RFC 7396). null removes a value.
          */
         readonly patch: operations["changeTask"];
         readonly trace?: never;
@@ -199,7 +207,7 @@ export interface paths {
         readonly put?: never;
         /**
          * Restore a deleted task
-         * @description Take the deletion of one of your tasks back, within 30 days of it.
+         * @description Restore one of your tasks within 30 days of its deletion.
          */
         readonly post: operations["restoreTask"];
         readonly delete?: never;
@@ -217,7 +225,7 @@ export interface paths {
         };
         /**
          * Check liveness
-         * @description Answer without a look at anything else, so that nothing outside can make this fail.
+         * @description Return 200 if the process is running. Nothing else is checked.
          */
         readonly get: operations["getLiveness"];
         readonly put?: never;
@@ -237,7 +245,9 @@ export interface paths {
         };
         /**
          * Get metrics for Prometheus
-         * @description Return the metrics of this service. Decide at your proxy who may read them.
+         * @description Return the metrics in Prometheus' text format.
+         *
+         *     This endpoint asks for no token: restrict access to it at your proxy.
          */
         readonly get: operations["getMetrics"];
         readonly put?: never;
@@ -257,7 +267,9 @@ export interface paths {
         };
         /**
          * Check readiness
-         * @description Check the database and the keys. Stale keys still verify tokens, so they count as ready.
+         * @description Check the database, the issuer's keys and the revocations.
+         *
+         *     Stale keys can still verify tokens, so they count as ready.
          */
         readonly get: operations["getReadiness"];
         readonly put?: never;
@@ -279,12 +291,12 @@ export interface components {
         readonly AccessTokenAnswer: {
             /**
              * Access Token
-             * @description A JWT of Better Auth; send it as Bearer.
+             * @description A JWT from Better Auth. Send it as `Authorization: Bearer <token>`.
              */
             readonly access_token: string;
             /**
              * Expires In
-             * @description Seconds.
+             * @description The lifetime of the access token in seconds.
              */
             readonly expires_in: number;
             /**
@@ -296,7 +308,7 @@ export interface components {
         };
         /**
          * Account
-         * @description The account of a session.
+         * @description An account at Better Auth.
          */
         readonly Account: {
             /** Email */
@@ -310,52 +322,57 @@ export interface components {
         };
         /**
          * FieldProblem
-         * @description One thing that is wrong with the request.
+         * @description One problem with a part of the request.
          */
         readonly FieldProblem: {
             /**
              * Code
+             * @description The kind of problem, for programs.
              * @example string_too_short
              */
             readonly code: string;
             /**
              * Location
-             * @description Where: body, query, path, header.
+             * @description The part of the request: `body`, `query`, `path` or `header`, and a name.
              * @example body.title
              */
             readonly location: string;
             /**
              * Message
+             * @description What is wrong, for people.
              * @example String should have at least 1 character
              */
             readonly message: string;
         };
         /**
          * Keys
-         * @description What this process knows of the issuer's keys. Ages are in seconds.
+         * @description The issuer's keys as this process knows them.
          */
         readonly Keys: {
             /**
              * Age
-             * @description Since the issuer was last asked with success.
+             * @description Seconds since the keys were last fetched successfully; null if never.
              */
             readonly age: number | null;
-            /** Kids */
+            /**
+             * Kids
+             * @description The ids of the known keys.
+             */
             readonly kids: readonly string[];
             /**
              * Listening
-             * @description Whether operators' changes are heard of at once.
+             * @description Whether the process is notified of changed keys and revocations at once. If not, it polls for them.
              */
             readonly listening: boolean;
             /**
              * Revocations Age
-             * @description Since the revoked keys were last loaded.
+             * @description Seconds since the revocations were last loaded; null if never.
              */
             readonly revocations_age: number | null;
         };
         /**
          * Liveness
-         * @description The process answers.
+         * @description The process is running.
          */
         readonly Liveness: {
             /**
@@ -366,13 +383,13 @@ export interface components {
             readonly status?: "ok";
             /**
              * Stopping
-             * @description Whether it is about to end, and wants no more requests.
+             * @description Whether the process is shutting down. Send it no more requests.
              */
             readonly stopping: boolean;
         };
         /**
          * Login
-         * @description An account's e-mail address and password.
+         * @description The e-mail address and password of an account.
          */
         readonly Login: {
             /**
@@ -388,7 +405,7 @@ export interface components {
         };
         /**
          * Logout
-         * @description The session to end, for clients that have its refresh token.
+         * @description The session to end. Optional if an access token is sent.
          */
         readonly Logout: {
             /** Refresh Token */
@@ -396,7 +413,7 @@ export interface components {
         };
         /**
          * Me
-         * @description Who the token says the caller is. What it does not say is null.
+         * @description The current user, from the claims of the access token. A missing claim is null.
          */
         readonly Me: {
             /**
@@ -408,18 +425,19 @@ export interface components {
             readonly email_verified: boolean | null;
             /**
              * Expires At
-             * @description Unix seconds.
+             * @description When the token expires, in Unix seconds.
              * @example 1900000000
              */
             readonly expires_at: number;
             /**
              * Id
-             * @description The subject.
+             * @description The user's id: the token's subject (`sub`).
              * @example Jb2Xv0fXzq3mTq9n4rPZkQ0aV1sD7uYw
              */
             readonly id: string;
             /**
              * Issuer
+             * @description The issuer of the token (`iss`).
              * @example https://app.example.com
              */
             readonly issuer: string;
@@ -436,24 +454,25 @@ export interface components {
         readonly Problem: {
             /**
              * Code
-             * @description Stable; for programs to look at.
+             * @description The kind of error, for programs. It does not change.
              * @example not_found
              */
             readonly code: string;
             /**
              * Detail
-             * @example There is no such task.
+             * @description What happened, for people. It may change.
+             * @example Task not found.
              */
             readonly detail: string;
             /**
              * Errors
-             * @description What is wrong with the request, part by part.
+             * @description The problems with the request, for code `validation_failed`.
              * @default null
              */
             readonly errors?: readonly components["schemas"]["FieldProblem"][] | null;
             /**
              * Request Id
-             * @description Quote it to us.
+             * @description Identifies the request in the service's log. Quote it when you report an error.
              * @example 0b1f7f6e2f1c4a27
              */
             readonly request_id: string | null;
@@ -476,7 +495,7 @@ export interface components {
         };
         /**
          * Readiness
-         * @description Whether requests can be served, and what is missing where they cannot.
+         * @description Whether the process can serve requests, and the state of each thing that it needs.
          */
         readonly Readiness: {
             /**
@@ -508,7 +527,7 @@ export interface components {
         };
         /**
          * Refresh
-         * @description The refresh token of a login.
+         * @description The refresh token that a sign-in returned.
          */
         readonly Refresh: {
             /** Refresh Token */
@@ -516,14 +535,14 @@ export interface components {
         };
         /**
          * Registered
-         * @description An account that can be used once its e-mail address has been verified.
+         * @description A new account whose e-mail address must be verified before signing in.
          */
         readonly Registered: {
             readonly user: components["schemas"]["Account"];
         };
         /**
          * Registration
-         * @description A new account.
+         * @description The account to create.
          */
         readonly Registration: {
             /**
@@ -549,7 +568,7 @@ export interface components {
         readonly ResourceMetadata: {
             /**
              * Authorization Servers
-             * @description Issuers of OAuth access tokens; absent where session tokens are accepted.
+             * @description Issuers of OAuth access tokens. Absent if the service accepts session tokens.
              * @default []
              * @example [
              *       "https://app.example.com/api/auth"
@@ -570,7 +589,7 @@ export interface components {
             readonly resource: string;
             /**
              * Scopes Supported
-             * @description Scopes that a token can carry; absent where tokens carry none.
+             * @description Scopes that a token can have. Absent if tokens have no scopes.
              * @default []
              * @example [
              *       "tasks:read",
@@ -581,22 +600,22 @@ export interface components {
         };
         /**
          * Session
-         * @description An access token, and what gets the next one.
+         * @description A signed-in session: an access token, and the refresh token to get the next one.
          */
         readonly Session: {
             /**
              * Access Token
-             * @description A JWT of Better Auth; send it as Bearer.
+             * @description A JWT from Better Auth. Send it as `Authorization: Bearer <token>`.
              */
             readonly access_token: string;
             /**
              * Expires In
-             * @description Seconds.
+             * @description The lifetime of the access token in seconds.
              */
             readonly expires_in: number;
             /**
              * Refresh Token
-             * @description Good for this only; keep it secret.
+             * @description Send it to refresh and logout only. Keep it secret: it stands for the session.
              */
             readonly refresh_token: string;
             /**
@@ -609,7 +628,7 @@ export interface components {
         };
         /**
          * Task
-         * @description A task. Times are RFC 3339 in UTC; `version` grows by one with every change.
+         * @description A task. Times are RFC 3339 in UTC. `version` increases by one with every change.
          * @example {
          *       "completed": false,
          *       "created_at": "2030-01-01T09:00:00.123456Z",
@@ -649,7 +668,7 @@ export interface components {
         };
         /**
          * TaskPage
-         * @description A page of tasks. `next_cursor` is null on the last one.
+         * @description A page of tasks. `next_cursor` is null on the last page.
          */
         readonly TaskPage: {
             /** Items */
@@ -659,7 +678,7 @@ export interface components {
         };
         /**
          * TaskPatch
-         * @description The members to change (RFC 7396): absent means unchanged, null means none.
+         * @description The members to change (RFC 7396). Omitted members stay unchanged; null removes a value.
          * @example {
          *       "completed": true
          *     }
@@ -681,7 +700,7 @@ export interface components {
         };
         /**
          * TaskWrite
-         * @description A whole task as a client sends it: to create one (POST) or to replace one (PUT).
+         * @description A whole task, to create (POST) or to replace (PUT).
          * @example {
          *       "completed": false,
          *       "description": "Publish, wait, activate, retire.",
@@ -736,7 +755,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["ResourceMetadata"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description This service has no metadata. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -769,7 +788,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -778,7 +797,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description The e-mail address or password is wrong. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -789,10 +808,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The e-mail address is not verified yet. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -800,7 +819,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -809,7 +828,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -818,7 +837,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -827,7 +846,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many attempts. */
+            /** @description Rate limit exceeded. */
             readonly 429: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -847,7 +866,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Better Auth answers what nobody can make sense of. */
+            /** @description Better Auth returned an invalid response. */
             readonly 502: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -856,7 +875,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -889,7 +908,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -898,7 +917,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -909,7 +928,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -918,7 +937,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -927,7 +946,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -936,7 +955,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many attempts. */
+            /** @description Rate limit exceeded. */
             readonly 429: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -956,7 +975,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Better Auth answers what nobody can make sense of. */
+            /** @description Better Auth returned an invalid response. */
             readonly 502: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -965,7 +984,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -996,7 +1015,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Me"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1005,7 +1024,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1016,10 +1035,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1027,7 +1046,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1062,7 +1081,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["AccessTokenAnswer"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1071,7 +1090,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description The session has ended. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1082,7 +1101,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1091,7 +1110,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1100,7 +1119,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1109,7 +1128,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many attempts. */
+            /** @description Rate limit exceeded. */
             readonly 429: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1129,7 +1148,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Better Auth answers what nobody can make sense of. */
+            /** @description Better Auth returned an invalid response. */
             readonly 502: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1138,7 +1157,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1173,7 +1192,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Session"] | components["schemas"]["Registered"];
                 };
             };
-            /** @description The e-mail address has to be verified before the account can be used. */
+            /** @description The account was created. Verify its e-mail address, then sign in. */
             readonly 202: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1182,7 +1201,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Registered"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1191,7 +1210,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description You have as many tasks as you may have, the same request is under way, or there is an account already. */
+            /** @description An account with this e-mail address already exists. */
             readonly 409: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1200,7 +1219,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1209,7 +1228,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1218,7 +1237,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1227,7 +1246,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many attempts. */
+            /** @description Rate limit exceeded. */
             readonly 429: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1247,7 +1266,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Better Auth answers what nobody can make sense of. */
+            /** @description Better Auth returned an invalid response. */
             readonly 502: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1256,7 +1275,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1272,21 +1291,23 @@ export interface operations {
     readonly listTasks: {
         readonly parameters: {
             readonly query?: {
+                /** @description List tasks that are completed (`true`) or not (`false`). */
                 readonly completed?: boolean | null;
-                /** @description The `next_cursor` of the page before, with the same filters and sort. */
+                /** @description The `next_cursor` of the previous page. Use the same filters and sort. */
                 readonly cursor?: string | null;
-                /** @description Due at this moment or later. */
+                /** @description List tasks that are due at this time or later. */
                 readonly due_after?: string | null;
-                /** @description Due before this moment. */
+                /** @description List tasks that are due before this time. */
                 readonly due_before?: string | null;
-                /** @description Tasks a page. */
+                /** @description The most tasks to return. */
                 readonly limit?: number;
+                /** @description List tasks with this priority. */
                 readonly priority?: number | null;
-                /** @description Text in the title or the description; upper and lower case are one. */
+                /** @description List tasks with this text in the title or description, ignoring case. */
                 readonly q?: string | null;
-                /** @description `-` means descending. Tasks without a date come last in both. */
+                /** @description `-` means descending. Tasks without a due date come last in both directions. */
                 readonly sort?: "created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_at" | "-due_at" | "priority" | "-priority";
-                /** @description Changed at this moment or later; deleted ones are gone. */
+                /** @description List tasks that changed at this time or later. Deleted tasks are not listed. */
                 readonly updated_since?: string | null;
             };
             readonly header?: never;
@@ -1304,7 +1325,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["TaskPage"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1313,7 +1334,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1324,10 +1345,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1335,7 +1356,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1344,7 +1365,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many attempts. */
+            /** @description Rate limit exceeded. */
             readonly 429: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1355,7 +1376,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1372,7 +1393,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Sent again with the same body within 24 hours, it creates no second task. */
+                /** @description A unique key for this request, such as a UUID. Repeating the request with the same key within 24 hours returns the same task and creates no second one. */
                 readonly "Idempotency-Key"?: string | null;
             };
             readonly path?: never;
@@ -1389,9 +1410,9 @@ export interface operations {
                 headers: {
                     /** @description The version of the task, for If-Match and If-None-Match. */
                     readonly ETag?: string;
-                    /** @description `true` where the task had been created before, under the same key. */
+                    /** @description `true` if an earlier request with the same key created the task. */
                     readonly "Idempotency-Replayed"?: string;
-                    /** @description Where the task is. */
+                    /** @description The path of the task. */
                     readonly Location?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1399,7 +1420,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1408,7 +1429,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1419,10 +1440,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1430,7 +1451,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description You have as many tasks as you may have, the same request is under way, or there is an account already. */
+            /** @description Task limit reached, or a request with this Idempotency-Key is still in progress. */
             readonly 409: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1439,7 +1460,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1448,7 +1469,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1457,7 +1478,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1466,7 +1487,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1483,7 +1504,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Send the task only if it is not in this version: else 304. */
+                /** @description An ETag. If the task still has this version, the response is 304 without a body. */
                 readonly "If-None-Match"?: string | null;
             };
             readonly path: {
@@ -1504,14 +1525,14 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description You have it in this version. */
+            /** @description The task still has the version in If-None-Match. */
             readonly 304: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1520,7 +1541,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1531,10 +1552,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1542,7 +1563,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description Task not found. A task of another user gives the same response. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1551,7 +1572,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1568,7 +1589,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Change the task only in this version: 412 if it is another. */
+                /** @description An ETag. The task is changed only if it still has this version; otherwise the response is 412. */
                 readonly "If-Match"?: string | null;
             };
             readonly path: {
@@ -1593,7 +1614,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1602,7 +1623,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1613,10 +1634,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1624,7 +1645,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description Task not found. A task of another user gives the same response. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1633,7 +1654,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The task is not in the version that If-Match names. */
+            /** @description The task's version does not match If-Match. */
             readonly 412: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1642,7 +1663,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1651,7 +1672,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1660,7 +1681,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1669,7 +1690,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1686,7 +1707,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Change the task only in this version: 412 if it is another. */
+                /** @description An ETag. The task is changed only if it still has this version; otherwise the response is 412. */
                 readonly "If-Match"?: string | null;
             };
             readonly path: {
@@ -1703,7 +1724,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1712,7 +1733,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1723,10 +1744,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1734,7 +1755,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description Task not found. A task of another user gives the same response. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1743,7 +1764,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The task is not in the version that If-Match names. */
+            /** @description The task's version does not match If-Match. */
             readonly 412: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1752,7 +1773,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1769,7 +1790,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Change the task only in this version: 412 if it is another. */
+                /** @description An ETag. The task is changed only if it still has this version; otherwise the response is 412. */
                 readonly "If-Match"?: string | null;
             };
             readonly path: {
@@ -1794,7 +1815,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1803,7 +1824,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1814,10 +1835,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1825,7 +1846,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description Task not found. A task of another user gives the same response. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1834,7 +1855,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The task is not in the version that If-Match names. */
+            /** @description The task's version does not match If-Match. */
             readonly 412: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1843,7 +1864,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1852,7 +1873,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1861,7 +1882,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1870,7 +1891,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1905,7 +1926,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1914,7 +1935,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1925,10 +1946,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1936,7 +1957,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description Task not found. A task of another user gives the same response. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1945,7 +1966,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description You have as many tasks as you may have, the same request is under way, or there is an account already. */
+            /** @description Task limit reached. */
             readonly 409: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1954,7 +1975,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -2025,7 +2046,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description Requests that need what is unavailable get 503 just now. */
+            /** @description The process is shutting down, or something that it needs is unavailable. Requests that need it receive 503. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;

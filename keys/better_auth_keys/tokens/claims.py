@@ -65,8 +65,9 @@ def read_claims(
     check_times(token, policy, now)
     if not 0 <= token.expires_at - token.issued_at <= policy.max_lifetime:
         raise InvalidTokenError(Reason.LIFETIME_TOO_LONG)
-    if any(not isinstance(claims.get(name), str) for name in _PROFILE_CLAIMS[policy.profile]):
-        raise InvalidTokenError(Reason.MISSING_CLAIM)
+    for name in _PROFILE_CLAIMS[policy.profile]:
+        if not isinstance(claims.get(name), str):
+            raise InvalidTokenError(Reason.MISSING_CLAIM)
     if "cnf" in claims:
         # Bound to a key, and a Bearer request has no proof of that key (RFC 9449 section 7.2).
         raise InvalidTokenError(Reason.KEY_BOUND)

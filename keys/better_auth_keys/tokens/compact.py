@@ -4,9 +4,11 @@ Everything here is unverified, and named so. It must not leave the library befor
 been verified.
 """
 
-import base64
-import re
+from binascii import Error, a2b_base64
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from better_auth_keys.errors import InvalidTokenError, Reason
@@ -16,11 +18,16 @@ MAX_HEADER_CHARACTERS: Final = 2048
 MAX_SIGNATURE_CHARACTERS: Final = 1400  # 8192 bits of RSA are 1366 characters
 MAX_JSON_DEPTH: Final = 16
 
-# base64url without padding, in its one canonical form: the spare bits of the last character are
-# zero. Otherwise an Ed25519 signature could be written in 15 other ways.
-_BASE64URL: Final = re.compile(
-    rb"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?"
-)
+_HEADERS_KEPT: Final = 32
+
+# base64url as the standard alphabet that `binascii` reads. The characters that only the standard
+# alphabet has, and padding, become one that no alphabet has.
+_TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
+# The spare bits of the last character are zero in its one canonical form. Otherwise an Ed25519
+# signature could be written in 15 other ways. By the length modulo 4: what may come last, if it
+# matters, and the padding.
+_LAST: Final = (None, b"", b"AQgw", b"AEIMQUYcgkosw048")
+_PADDING: Final = (b"", b"", b"==", b"=")
 
 # The claim names of Better Auth and of RFC 9068, held once and not once for each cached token.
 # (`sys.intern` would keep every name that a token contains: on Python 3.12, for ever.)
@@ -37,7 +44,7 @@ _DECODER: Final = StrictDecoder(shared_names=SHARED_NAMES)
 class UnverifiedToken:
     """The parts of a token whose signature has not been verified."""
 
-    unverified_header: dict[str, object]
+    unverified_header: Mapping[str, object]
     unverified_claims: dict[str, object]
     signing_input: bytes
     signature: bytes
@@ -61,17 +68,28 @@ def parse_compact(token: str) -> UnverifiedToken:
     if len(header) > MAX_HEADER_CHARACTERS or len(signature) > MAX_SIGNATURE_CHARACTERS:
         raise InvalidTokenError(Reason.TOO_LARGE)
     return UnverifiedToken(
-        unverified_header=_json_object(_decode(header)),
+        unverified_header=_header(header),
         unverified_claims=_json_object(_decode(payload)),
         signing_input=raw[: len(raw) - len(signature) - 1],
         signature=_decode(signature),
     )
 
 
+# All tokens of a key have the same header. The cache decides nothing: it holds a parsed text.
+@lru_cache(_HEADERS_KEPT)
+def _header(segment: bytes) -> Mapping[str, object]:
+    return MappingProxyType(_json_object(_decode(segment)))
+
+
 def _decode(segment: bytes) -> bytes:
-    if not segment or _BASE64URL.fullmatch(segment) is None:
+    left_over = len(segment) % 4
+    last = _LAST[left_over]
+    if not segment or (last is not None and segment[-1] not in last):
         raise InvalidTokenError(Reason.MALFORMED)
-    return base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+    try:
+        return a2b_base64(segment.translate(_TO_STANDARD) + _PADDING[left_over], strict_mode=True)
+    except Error:
+        raise InvalidTokenError(Reason.MALFORMED) from None
 
 
 def _json_object(data: bytes) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc.errors import JoseError, SecurityWarning
@@ -94,12 +94,19 @@ class VerificationKey:
     kid: str
     algorithm: str
     thumbprint: str
-    _key: OKPKey | ECKey | RSAKey = field(compare=False, repr=False)
+    _key: Ed25519PublicKey | ECKey | RSAKey = field(compare=False, repr=False)
 
     def verifies(self, signing_input: bytes, signature: bytes) -> bool:
         """Return whether `signature` (decoded JWS bytes) is this key's for `signing_input`."""
-        implementation = JWSRegistry.algorithms[ALGORITHMS[self.algorithm].implementation]
-        return implementation.verify(signing_input, signature, self._key)
+        if isinstance(self._key, (ECKey, RSAKey)):
+            implementation = JWSRegistry.algorithms[ALGORITHMS[self.algorithm].implementation]
+            return implementation.verify(signing_input, signature, self._key)
+        # The call that joserfc makes, without what it looks up for each signature.
+        try:
+            self._key.verify(signature, signing_input)
+        except InvalidSignature:
+            return False
+        return True
 
 
 def canonical_algorithm(name: str) -> str:
@@ -137,8 +144,7 @@ def parse_jwk(jwk: object, algorithms: str | Collection[str]) -> VerificationKey
         raise UnusableKeyError(UnusableKey.PRIVATE)
     _check_purpose(jwk)
     algorithm = _algorithm_of(jwk, key_type, algorithm_set(algorithms))
-    key = _import_public(jwk, key_type, algorithm)
-    thumbprint = key.thumbprint()
+    key, thumbprint = _import_public(jwk, key_type, algorithm)
     kid = jwk.get("kid", thumbprint)
     if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_LENGTH:
         raise UnusableKeyError(UnusableKey.BAD_KEY_ID)
@@ -182,7 +188,8 @@ def _fits(algorithm: Algorithm, jwk: Mapping[str, object], key_type: str) -> boo
 
 def _import_public(
     jwk: Mapping[str, object], key_type: str, algorithm: Algorithm
-) -> OKPKey | ECKey | RSAKey:
+) -> tuple[Ed25519PublicKey | ECKey | RSAKey, str]:
+    """Return the key as `VerificationKey` holds it, and its RFC 7638 thumbprint."""
     members: dict[str, str | list[str]] = {"kty": key_type}
     for name in _PUBLIC_MEMBERS[key_type]:
         value = jwk.get(name)
@@ -194,15 +201,18 @@ def _import_public(
             # joserfc warns about short RSA keys; they are refused below.
             warnings.simplefilter("ignore", SecurityWarning)
             if algorithm.key_type == "OKP":
-                return _checked_ed25519(OKPKey.import_key(members))
+                okp_key = OKPKey.import_key(members)
+                return _checked_ed25519(okp_key), okp_key.thumbprint()
             if algorithm.key_type == "EC":
-                return ECKey.import_key(members)  # checks that the point is on its curve
-            return _checked_rsa(RSAKey.import_key(members))
+                ec_key = ECKey.import_key(members)  # checks that the point is on its curve
+                return ec_key, ec_key.thumbprint()
+            rsa_key = _checked_rsa(RSAKey.import_key(members))
+            return rsa_key, rsa_key.thumbprint()
     except (JoseError, ValueError, TypeError, OverflowError, UnsupportedAlgorithm) as error:
         raise UnusableKeyError(UnusableKey.MALFORMED) from error
 
 
-def _checked_ed25519(key: OKPKey) -> OKPKey:
+def _checked_ed25519(key: OKPKey) -> Ed25519PublicKey:
     """Return the Ed25519 key; raise unless it is a point of large order (RFC 8032)."""
     public = key.public_key
     if not isinstance(public, Ed25519PublicKey):
@@ -212,7 +222,7 @@ def _checked_ed25519(key: OKPKey) -> OKPKey:
         raise UnusableKeyError(UnusableKey.MALFORMED)
     if has_small_order(point):
         raise UnusableKeyError(UnusableKey.WEAK)
-    return key
+    return public
 
 
 def _checked_rsa(key: RSAKey) -> RSAKey:

@@ -101,34 +101,30 @@ class AccessTokenVerifier:
         cache_key = self._cache.key_of(token)
         known = self._cache.get(cache_key)
         if known is not None:
-            if await self._still_holds(known):
+            key_id = known.token.key_id
+            if self._still_holds(known) and known.is_of(await self._key_set.find(key_id)):
                 return known.token
+            # Verifying it again finds the reason.
             self._cache.drop(cache_key)
-        verified = await self._verify_afresh(token)
+        unverified = parse_compact(token)
+        try:
+            verified = await self._verify_parsed(unverified)
+        except InvalidTokenError as error:
+            error.unverified_key_id = unverified.unverified_header.get("kid")
+            error.unverified_issuer = unverified.unverified_claims.get("iss")
+            raise
         self._cache.put(cache_key, verified)
         return verified.token
 
-    async def _still_holds(self, known: VerifiedToken) -> bool:
-        """Return whether a cached token is still valid: its times, key and revocation.
-
-        If it is not, verifying it again finds the reason.
-        """
+    def _still_holds(self, known: VerifiedToken) -> bool:
+        """Return whether the times of a cached token are still good, and it is not revoked."""
         try:
             check_times(known.token, self._policy, self._now())
             self._refuse_revoked_key(known.token.key_id)
             self._refuse_revoked_token(known.token)
         except InvalidTokenError:
             return False
-        return known.is_of(await self._key_set.find(known.token.key_id))
-
-    async def _verify_afresh(self, token: str) -> VerifiedToken:
-        unverified = parse_compact(token)
-        try:
-            return await self._verify_parsed(unverified)
-        except InvalidTokenError as error:
-            error.unverified_key_id = unverified.unverified_header.get("kid")
-            error.unverified_issuer = unverified.unverified_claims.get("iss")
-            raise
+        return True
 
     async def _verify_parsed(self, unverified: UnverifiedToken) -> VerifiedToken:
         algorithm, kid = self._check_header(unverified.unverified_header)
