@@ -52,6 +52,7 @@ from service.system.metrics import RATE_LIMITED
 from service.tasks.errors import (
     IdempotencyInFlightError,
     IdempotencyMismatchError,
+    SearchBusyError,
     StaleVersionError,
     TaskLimitError,
 )
@@ -98,6 +99,10 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     IdempotencyInFlightError: Row(
         HTTPStatus.CONFLICT,
         "A request with this Idempotency-Key is still in progress. Try again shortly.",
+    ),
+    SearchBusyError: Row(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Your earlier searches are still running. Wait for their results before you search again.",
     ),
     # Accounts
     AccountExistsError: Row(
