@@ -62,7 +62,7 @@ class Postgres:
 
     def __init__(self, server: EmbeddedPostgres, passwords: RolePasswords) -> None:
         self._server = server
-        self._url = url_as(server.url(), user="postgres", password=server.password)
+        self.url = url_as(server.url(), user="postgres", password=server.password)
         self._passwords = passwords
         self._state = ""
         self.app_url = url_as(server.url(), user="app", password=passwords.app)
@@ -75,7 +75,7 @@ class Postgres:
         owner = url_as(self._server.url(), user="owner", password=self._passwords.owner)
         await provide(self._server.url(), self._passwords)
         await upgrade(parse_database_url(owner))
-        connection = await asyncpg.connect(self._url)
+        connection = await asyncpg.connect(self.url)
         try:
             for statement in _PREPARE:
                 await connection.execute(statement.format(password=self._passwords.app))
@@ -89,7 +89,7 @@ class Postgres:
         """Put all tasks back, unless they are as they should be already."""
         wanted = "heavy" if heavy else "light"
         if self._state != wanted:
-            connection = await asyncpg.connect(self._url)
+            connection = await asyncpg.connect(self.url)
             try:
                 for statement in (*_RESET, *([_RESET_HEAVY] if heavy else []), _COUNT):
                     await connection.execute(statement)
@@ -108,9 +108,9 @@ def postgres() -> Iterator[Postgres]:
 
 
 @contextmanager
-def key_server(signer: Signer) -> Iterator[str]:
-    """Publish the public key as Better Auth does, and return the issuer's URL."""
-    body = json.dumps({"keys": [signer.public_jwk()]}).encode()
+def key_server(*signers: Signer) -> Iterator[str]:
+    """Publish the public keys as Better Auth does, and return the issuer's URL."""
+    body = json.dumps({"keys": [signer.public_jwk() for signer in signers]}).encode()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
