@@ -27,8 +27,6 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-import asyncpg
-
 from benchmarks.contenders import BEFORE, SERVICE, Running, Site, contenders
 from benchmarks.kinds import KINDS, Visitors, request
 from benchmarks.load import Load, Request
@@ -130,8 +128,9 @@ class Drill:
             return lambda: _flood(load, self._seconds + 0.2, event.bad_per_second)
         if name == "control":
             return lambda: None
-        work = _revoke if name == "revocations" else _notify
-        return lambda: asyncio.run(work(self._stage.url))
+        if name == "revocations":
+            return lambda: asyncio.run(self._stage.revoke(_REVOCATIONS))
+        return lambda: asyncio.run(self._stage.announce_keys())
 
     def _forged(self) -> Iterator[Request]:
         token = self._visitors.world.token("stranger")
@@ -162,30 +161,6 @@ def _beside(work: Callable[[], None]) -> Iterator[None]:
 def _flood(load: Load, seconds: float, rate: int) -> None:
     outcome = load.run(warm_up=0, seconds=seconds, rate=rate)
     print(f"  flood: {dict(outcome.unexpected)}", file=sys.stderr)
-
-
-async def _notify(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    await asyncio.sleep(0.5)
-    await connection.execute("NOTIFY signing_keys")
-    await connection.close()
-
-
-async def _revoke(url: str) -> None:
-    """Add the revocations, each with its own notification, ten in a transaction."""
-    connection = await asyncpg.connect(url)
-    await asyncio.sleep(0.5)
-    run = secrets.token_hex(8)
-    for first in range(0, _REVOCATIONS, 10):
-        await connection.execute(
-            "WITH added AS (INSERT INTO public.token_revocations (kind, value, operator, reason)"
-            " SELECT 'session', $1 || n, 'benchmark', 'benchmark'"
-            " FROM generate_series($2::int, $2::int + 9) AS n RETURNING id)"
-            " SELECT pg_notify('token_revocations', '') FROM added",
-            run,
-            first,
-        )
-    await connection.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

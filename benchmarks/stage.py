@@ -1,6 +1,7 @@
 """What all servers share: PostgreSQL with the tasks, and the issuer's key set over HTTP."""
 
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,13 +57,22 @@ INSERT INTO public.task_counts (owner_id, live)
 SELECT owner_id, count(*) FROM public.tasks WHERE deleted_at IS NULL GROUP BY owner_id
 """
 
+_REVOKE: Final = """
+WITH added AS (
+    INSERT INTO public.token_revocations (kind, value, operator, reason)
+    SELECT 'session', $1 || n, 'benchmark', 'benchmark'
+    FROM generate_series($2::int, $2::int + 9) AS n RETURNING id
+)
+SELECT pg_notify('token_revocations', id::text) FROM added
+"""
+
 
 class Postgres:
     """A server with a migrated database that holds the world's tasks."""
 
     def __init__(self, server: EmbeddedPostgres, passwords: RolePasswords) -> None:
         self._server = server
-        self.url = url_as(server.url(), user="postgres", password=server.password)
+        self._url = url_as(server.url(), user="postgres", password=server.password)
         self._passwords = passwords
         self._state = ""
         self.app_url = url_as(server.url(), user="app", password=passwords.app)
@@ -75,7 +85,7 @@ class Postgres:
         owner = url_as(self._server.url(), user="owner", password=self._passwords.owner)
         await provide(self._server.url(), self._passwords)
         await upgrade(parse_database_url(owner))
-        connection = await asyncpg.connect(self.url)
+        connection = await asyncpg.connect(self._url)
         try:
             for statement in _PREPARE:
                 await connection.execute(statement.format(password=self._passwords.app))
@@ -89,7 +99,7 @@ class Postgres:
         """Put all tasks back, unless they are as they should be already."""
         wanted = "heavy" if heavy else "light"
         if self._state != wanted:
-            connection = await asyncpg.connect(self.url)
+            connection = await asyncpg.connect(self._url)
             try:
                 for statement in (*_RESET, *([_RESET_HEAVY] if heavy else []), _COUNT):
                     await connection.execute(statement)
@@ -98,6 +108,20 @@ class Postgres:
             finally:
                 await connection.close()
         self._state = "" if will_change else wanted
+
+    async def announce_keys(self) -> None:
+        """Notify the services that the issuer's keys have changed."""
+        connection = await asyncpg.connect(self._url)
+        await connection.execute("NOTIFY signing_keys")
+        await connection.close()
+
+    async def revoke(self, number: int) -> None:
+        """Revoke `number` sessions, each with its own notification, ten in a transaction."""
+        connection = await asyncpg.connect(self._url)
+        run = secrets.token_hex(8)
+        for first in range(0, number, 10):
+            await connection.execute(_REVOKE, run, first)
+        await connection.close()
 
 
 @contextmanager
