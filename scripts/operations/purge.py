@@ -39,7 +39,8 @@ from scripts.operations.exit_codes import DONE, NOTHING_DUE, USAGE, fail
 from service.database.command_connection import DatabaseError, connect
 from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
-from service.tasks.functions import REPLAYABLE, RESTORABLE
+from service.tasks.creation import REPLAYABLE
+from service.tasks.functions import RESTORABLE
 from service.tasks.table import idempotency_keys, tasks
 
 # Short transactions block others only briefly, and an interrupted run loses little.

@@ -4,21 +4,16 @@ SQLAlchemy builds and compiles statements (`statements.py`); asyncpg executes th
 connections (`connections.py`).
 
 Row-level security is the second wall. Its policies compare `owner_id` with the setting
-`app.user_id`. Every unit of work sets it for itself only:
-
-- `run` executes one statement in one round trip. The statement sets the identity itself, in the
-  form that `identity.py` builds or by calling a function that begins with it.
-- `transaction` is for several statements. It opens with `BEGIN; SELECT set_config(...)`, sent as
-  one simple query. Simple queries have no parameters, so the identity is sent hex-encoded and the
-  server decodes it: no user's text becomes SQL.
+`app.user_id`. Every statement sets it for itself only, in the form that `identity.py` builds or by
+calling a function that begins with it. Work of several statements is a function in the database,
+so that it takes one round trip as well.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import asyncpg
 from sqlalchemy import Executable
@@ -27,6 +22,7 @@ from service.database.connections import Connections
 from service.database.identity import IDENTITY_PARAMETER
 from service.database.role_check import ROLE_QUERY, explain_role
 from service.database.statements import compiled
+from service.database.turns import Turns
 from service.database.url import DatabaseUrl
 from service.security.owner import Owner
 
@@ -38,6 +34,8 @@ REQUEST_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 10.0
 LOCK_SECONDS: Final = 2.0
 POOL_WAIT_SECONDS: Final = 1.0
+_EXPENSIVE_PART: Final = 4
+"""Expensive statements use at most one connection in so many (but at least one)."""
 _STATEMENTS_KEPT: Final = 100
 
 # Temporary: connection exceptions, insufficient resources, operator intervention, system errors,
@@ -72,16 +70,6 @@ class DatabaseRefusedError(DatabaseUnavailableError):
     code = "database_refused"
 
 
-class OwnerTransaction(Protocol):
-    """A transaction with an owner's identity."""
-
-    async def execute(
-        self, statement: Executable, parameters: Mapping[str, object]
-    ) -> Sequence[AnyRow]:
-        """Execute one statement; `IDENTITY_PARAMETER` is bound to the owner."""
-        ...
-
-
 class Database:
     """A pool of connections to one database, with one role that row-level security binds.
 
@@ -110,6 +98,9 @@ class Database:
         self._waited = waited
         self._connections = Connections(
             self._connect, size=pool_size, wait_seconds=POOL_WAIT_SECONDS
+        )
+        self._turns = Turns(
+            size=max(1, pool_size // _EXPENSIVE_PART), wait_seconds=POOL_WAIT_SECONDS
         )
 
     async def check(self) -> None:
@@ -142,6 +133,17 @@ class Database:
         """
         return await self.execute(statement, {**parameters, IDENTITY_PARAMETER: owner.id})
 
+    async def run_in_turn(
+        self, owner: Owner, statement: Executable, parameters: Mapping[str, object]
+    ) -> Sequence[AnyRow]:
+        """Execute one statement like `run`, but an expensive one: never two of an owner at a time.
+
+        Raises `OwnerBusyError` (see `turns.py`) or `DatabaseUnavailableError`.
+        """
+        with _PASSING_TROUBLE:
+            async with self._turns.turn(owner.id):
+                return await self.run(owner, statement, parameters)
+
     async def execute(
         self, statement: Executable, parameters: Mapping[str, object]
     ) -> Sequence[AnyRow]:
@@ -151,42 +153,6 @@ class Database:
         """
         made = compiled(statement)
         return await self._fetch(made.sql, made.arguments(parameters))
-
-    @asynccontextmanager
-    async def transaction(self, owner: Owner) -> AsyncIterator[OwnerTransaction]:
-        """Open a transaction as `owner`, which takes two round trips more than its statements.
-
-        It is committed at the end of the block, and rolled back if the block raises.
-
-        Raises `DatabaseUnavailableError`.
-        """
-        identity = owner.id.encode().hex()
-        begin = (
-            "BEGIN; SELECT set_config('app.user_id', "
-            f"convert_from(decode('{identity}', 'hex'), 'UTF8'), true), "
-            f"set_config('lock_timeout', '{LOCK_SECONDS * 1000:.0f}', true)"
-        )
-        with _PASSING_TROUBLE:
-            connection = await self._take()
-            ended = False
-            try:
-                async with asyncio.timeout(self._budget):
-                    await connection.execute(begin)
-                    try:
-                        yield _Transaction(connection, owner)
-                    except Exception:
-                        await connection.execute("ROLLBACK")
-                        ended = True
-                        raise
-                    await connection.execute("COMMIT")
-                    ended = True
-            finally:
-                # After an interruption the connection is closed, which ends the transaction and the
-                # identity.
-                if ended:
-                    self._connections.give_back(connection)
-                else:
-                    self._connections.discard(connection)
 
     async def _fetch(self, sql: str, arguments: Sequence[object]) -> Sequence[AnyRow]:
         with _PASSING_TROUBLE:
@@ -228,19 +194,6 @@ class Database:
                 connection.terminate()
                 raise
             return connection
-
-
-class _Transaction:
-    def __init__(self, connection: _Connection, owner: Owner) -> None:
-        self._connection = connection
-        self._owner = owner
-
-    async def execute(
-        self, statement: Executable, parameters: Mapping[str, object]
-    ) -> Sequence[AnyRow]:
-        made = compiled(statement)
-        values = made.arguments({**parameters, IDENTITY_PARAMETER: self._owner.id})
-        return await self._connection.fetch(made.sql, *values)
 
 
 class _PassingTrouble:

@@ -1,4 +1,4 @@
-"""The filter conditions and sort keys of the task list. The repository builds the queries.
+"""The filter conditions and sort keys of the task list. `listing.py` builds the queries.
 
 A new filter is a member of `TaskQuery` and a line in `_FILTERS`. A new sort is a name in `Sort`, a
 line in `_SORTED` and an index in a migration.
@@ -12,29 +12,51 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     DateTime,
+    FromClause,
     SmallInteger,
     Text,
     and_,
     bindparam,
     case,
-    false,
     literal_column,
     or_,
-    true,
 )
 
 from service.tasks.table import tasks
 
 _MOMENT: Final = DateTime(timezone=True)
 _Q: Final = bindparam("q", type_=Text)  # a LIKE pattern
+_INFINITY: Final = literal_column("'infinity'::timestamptz", _MOMENT)
+_MINUS_INFINITY: Final = literal_column("'-infinity'::timestamptz", _MOMENT)
 
-_FILTERS: Final[Mapping[str, ColumnElement[bool]]] = {
-    "completed": tasks.c.completed == bindparam("completed", type_=Boolean),
-    "priority": tasks.c.priority == bindparam("priority", type_=SmallInteger),
-    "due_before": tasks.c.due_at < bindparam("due_before", type_=_MOMENT),
-    "due_after": tasks.c.due_at >= bindparam("due_after", type_=_MOMENT),
-    "updated_since": tasks.c.updated_at >= bindparam("updated_since", type_=_MOMENT),
-    "q": or_(tasks.c.title.ilike(_Q), tasks.c.description.ilike(_Q)),
+# The columns that a filter reads, and its condition on them.
+_FILTERS: Final[
+    Mapping[str, tuple[tuple[str, ...], Callable[[FromClause], ColumnElement[bool]]]]
+] = {
+    "completed": (
+        ("completed",),
+        lambda rows: rows.c.completed == bindparam("completed", type_=Boolean),
+    ),
+    "priority": (
+        ("priority",),
+        lambda rows: rows.c.priority == bindparam("priority", type_=SmallInteger),
+    ),
+    "due_before": (
+        ("due_at",),
+        lambda rows: rows.c.due_at < bindparam("due_before", type_=_MOMENT),
+    ),
+    "due_after": (
+        ("due_at",),
+        lambda rows: rows.c.due_at >= bindparam("due_after", type_=_MOMENT),
+    ),
+    "updated_since": (
+        ("updated_at",),
+        lambda rows: rows.c.updated_at >= bindparam("updated_since", type_=_MOMENT),
+    ),
+    "q": (
+        ("title", "description"),
+        lambda rows: or_(rows.c.title.ilike(_Q), rows.c.description.ilike(_Q)),
+    ),
 }
 _SORTED: Final[Mapping[str, ColumnElement[Any]]] = {
     "created_at": tasks.c.created_at,
@@ -43,12 +65,30 @@ _SORTED: Final[Mapping[str, ColumnElement[Any]]] = {
     "priority": tasks.c.priority,
 }
 # What a missing value counts as (ascending, descending): the task comes last in both directions.
-_MISSING: Final = {"due_at": ("'infinity'::timestamptz", "'-infinity'::timestamptz")}
-# Filters on the sorted column are also bounds: only the part of the index between them is read.
-_BOUNDS: Final[Mapping[str, Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]]] = {
-    "updated_at": {"updated_since": operator.ge},
-    "due_at": {"due_before": operator.lt, "due_after": operator.ge},
-    "priority": {"priority": operator.eq},
+_MISSING: Final = {"due_at": (_INFINITY, _MINUS_INFINITY)}
+
+
+_Compare = Callable[[Any, Any], ColumnElement[bool]]
+
+
+def _is_after_no_date(key: ColumnElement[Any], _: ColumnElement[Any]) -> ColumnElement[bool]:
+    return key > _MINUS_INFINITY
+
+
+def _is_before_no_date(key: ColumnElement[Any], _: ColumnElement[Any]) -> ColumnElement[bool]:
+    return key < _INFINITY
+
+
+# Filters on the sorted column are also bounds, a lower one and an upper one: only the part of the
+# index between them is read. Tasks without a date are outside: they are at the end of the index,
+# and would all be examined.
+_BOUNDS: Final[Mapping[str, Mapping[str, tuple[_Compare, _Compare | None]]]] = {
+    "updated_at": {"updated_since": (operator.ge, None)},
+    "due_at": {
+        "due_before": (_is_after_no_date, operator.lt),
+        "due_after": (operator.ge, _is_before_no_date),
+    },
+    "priority": {"priority": (operator.ge, operator.le)},
 }
 
 
@@ -63,25 +103,37 @@ def sort_key(
     compared = _SORTED[column] if value is None else value
     if column not in _MISSING:
         return compared
-    missing = literal_column(_MISSING[column][descending], _MOMENT)
-    return case((compared.is_(None), missing), else_=compared)
+    return case((compared.is_(None), _MISSING[column][descending]), else_=compared)
 
 
-def conditions_of(
-    filters: frozenset[str], column: str, key: ColumnElement[Any]
+def bounds_of(
+    filters: frozenset[str],
+    column: str,
+    key: ColumnElement[Any],
+    *,
+    descending: bool,
+    further: bool,
 ) -> list[ColumnElement[bool]]:
-    """Return the conditions of the named filters on a list that is sorted by `key` of `column`.
+    """Return the bounds that the filters set to what the list is sorted by: `key` of `column`.
 
-    The planner assumes that each owner has the average number of tasks, but some have a thousand
-    times as many. If it expects few matches, it reads and sorts all of the owner's tasks. It cannot
-    estimate a CASE, and then reads in the order of the index until the page is full.
+    A further page starts at its cursor, which is within the bounds, and needs the bound at the end
+    only. With both, PostgreSQL may start at the bound and read everything before the cursor.
     """
-    if not filters:
-        return []
-    passes = and_(*(_FILTERS[name] for name in sorted(filters)))
-    bounds = [
-        compare(key, bindparam(name, type_=key.type))
-        for name, compare in _BOUNDS.get(column, {}).items()
-        if name in filters
-    ]
-    return [case((passes, true()), else_=false()), *bounds]
+    bounds = []
+    for name in sorted(filters & _BOUNDS.get(column, {}).keys()):
+        lower, upper = _BOUNDS[column][name]
+        begin, end = (upper, lower) if descending else (lower, upper)
+        used = (end,) if further else (begin, end)
+        value = bindparam(name, type_=key.type)
+        bounds += [compare(key, value) for compare in used if compare is not None]
+    return bounds
+
+
+def columns_of(filters: frozenset[str]) -> list[str]:
+    """Return the names of the columns that the filters read."""
+    return sorted({column for name in filters for column in _FILTERS[name][0]})
+
+
+def passes(filters: frozenset[str], rows: FromClause) -> ColumnElement[bool]:
+    """Return the condition of all filters on rows that have `columns_of` them."""
+    return and_(*(_FILTERS[name][1](rows) for name in sorted(filters)))

@@ -4,14 +4,15 @@ TaskError
 ├── StaleVersionError
 ├── TaskLimitError
 ├── IdempotencyMismatchError
-└── IdempotencyInFlightError
+├── IdempotencyInFlightError
+└── SearchBusyError
 
 Each has a stable `code`. `service/http/error_table.py` maps them to responses.
 """
 
 
 class TaskError(Exception):
-    """Base class. No task was created or changed."""
+    """Base class. The request failed, and no task was created or changed."""
 
     code = "task_error"
 
@@ -38,3 +39,10 @@ class IdempotencyInFlightError(TaskError):
     """A request with the same key is still in progress."""
 
     code = "idempotency_key_in_flight"
+
+
+class SearchBusyError(TaskError):
+    """Earlier searches of the same owner are still running. `retry_after` is in seconds."""
+
+    code = "search_busy"
+    retry_after = 1

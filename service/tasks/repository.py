@@ -1,51 +1,46 @@
 """`TaskRepository`: the tasks of one owner. Every task query starts from its owner.
 
-Each operation is one statement and one round trip. Lists and gets are the queries below, changes
-call the functions in `functions.py`. The result is None for another user's task, a deleted task and
-a task that does not exist.
+Each operation is one statement and one round trip. Lists and gets are queries, changes call the
+functions in `functions.py` and `creation.py`. The result is None for another user's task, a deleted
+task and a task that does not exist.
 
-The conditions and sort keys of lists are in `conditions.py`.
+The statements of lists are in `listing.py`.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
-from sqlalchemy import Integer, Select, TextClause, and_, bindparam, select, tuple_
+from sqlalchemy import TextClause, bindparam, select
 
 from service.database.execution import Database
 from service.database.identity import IDENTITY, as_owner
+from service.database.turns import OwnerBusyError
 from service.security.owner import Owner
-from service.tasks.conditions import conditions_of, sort_key
+from service.tasks.columns import COLUMNS, WRITABLE
 from service.tasks.counting import LIVE
+from service.tasks.creation import CREATE, CREATE_ONCE
 from service.tasks.cursor import Position
 from service.tasks.errors import (
     IdempotencyInFlightError,
     IdempotencyMismatchError,
+    SearchBusyError,
     StaleVersionError,
     TaskError,
     TaskLimitError,
 )
-from service.tasks.functions import (
-    CHANGE,
-    COLUMNS,
-    CREATE,
-    CREATE_ONCE,
-    DELETE,
-    RESTORE,
-    WRITABLE,
-)
+from service.tasks.functions import CHANGE, DELETE, RESTORE
+from service.tasks.listing import page_statement
 from service.tasks.query import TaskQuery
 from service.tasks.schemas import Task, TaskWrite
 from service.tasks.table import owned, tasks
 
 DEFAULT_MAX_TASKS: Final = 10_000
 
-_LIMIT: Final = bindparam("limit", type_=Integer)
 _TASK_ID: Final = bindparam("task_id", type_=tasks.c.id.type)
 
 _GET: Final = as_owner(
@@ -65,34 +60,15 @@ _REFUSALS: Final[Mapping[str, type[TaskError]]] = {
 }
 
 
-@cache
-def _page(sort: str, filters: frozenset[str], *, further: bool) -> Select[Any]:
-    """Build the statement of a page, once for each sort and set of filters.
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """The tasks of a page, and the position after which the next page starts (None on the last).
 
-    The ids are found first, in an index that has the columns of all filters but `q`. Then only the
-    rows of the page are read from the table.
+    A page with filters can have fewer tasks than requested, or none, and still a next page.
     """
-    descending = sort.startswith("-")
-    column = sort.removeprefix("-")
-    key = sort_key(column, descending=descending)
-    order = (key.desc(), tasks.c.id.desc()) if descending else (key.asc(), tasks.c.id.asc())
-    found = (
-        select(tasks.c.id)
-        .correlate(IDENTITY)
-        .where(owned(tasks, IDENTITY.c.id), LIVE, *conditions_of(filters, column, key))
-        .order_by(*order)
-        .limit(_LIMIT)
-    )
-    if further:
-        last = sort_key(column, descending=descending, value=bindparam("after_key", type_=key.type))
-        here = tuple_(key, tasks.c.id)
-        there = tuple_(last, bindparam("after_id", type_=tasks.c.id.type))
-        found = found.where(here < there if descending else here > there)
-    ids = found.lateral("found")
-    mine = and_(owned(tasks, IDENTITY.c.id), tasks.c.id == ids.c.id)
-    return as_owner(
-        select(*COLUMNS).select_from(ids.join(tasks, mine)).order_by(*order).limit(_LIMIT)
-    )
+
+    tasks: list[Task]
+    next: Position | None
 
 
 class TaskRepository:
@@ -107,16 +83,33 @@ class TaskRepository:
 
     async def list_page(
         self, query: TaskQuery, *, limit: int, after: Position | None = None
-    ) -> list[Task]:
-        """Return up to `limit` tasks that match the query, starting after `after`."""
+    ) -> FoundPage:
+        """Return up to `limit` tasks that match the query, starting after `after`.
+
+        Raises `SearchBusyError`.
+        """
         filters = dict(query.filters())
-        statement = _page(query.sort, frozenset(filters), further=after is not None)
-        if "q" in filters:
+        statement = page_statement(query.sort, frozenset(filters), further=after is not None)
+        is_search = "q" in filters
+        if is_search:
             filters["q"] = _containing(filters["q"])
         position = {} if after is None else {"after_key": after.key, "after_id": after.id}
-        parameters = {**filters, **position, "limit": limit}
+        # Request one more task to find out whether there is a next page.
+        parameters = {**filters, **position, "limit": limit + 1}
+        run = self._database.run_in_turn if is_search else self._database.run
+        try:
+            rows = await run(self._owner, statement, parameters)
+        except OwnerBusyError:
+            raise SearchBusyError from None
         # COLUMNS are the fields of Task, in their order.
-        return [Task(*row) for row in await self._database.run(self._owner, statement, parameters)]
+        if not filters:
+            found, last = [Task(*row) for row in rows], None
+        else:
+            found = [Task(*columns) for *columns, matches, _ in rows if matches]
+            last = Task(*rows[-1][:-2]) if rows and rows[-1]["is_last"] else None
+        if len(found) > limit:
+            found, last = found[:limit], found[limit - 1]
+        return FoundPage(found, None if last is None else _position(last, query))
 
     async def get(self, task_id: UUID) -> Task | None:
         """Return one task."""
@@ -184,6 +177,10 @@ class TaskRepository:
             "max_tasks": self._max_tasks,
             **_arguments(task.model_dump()),
         }
+
+
+def _position(task: Task, query: TaskQuery) -> Position:
+    return Position(getattr(task, query.sort.removeprefix("-")), task.id)
 
 
 def _wanted(task_id: UUID, versions: frozenset[int] | None) -> dict[str, object]:

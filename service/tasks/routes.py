@@ -24,7 +24,7 @@ from service.security.authentication import (
     require_verified_email,
 )
 from service.services import Services, services_of
-from service.tasks.cursor import BadCursorError, CursorSigner, Position
+from service.tasks.cursor import BadCursorError, CursorSigner
 from service.tasks.preconditions import etag_of, expected_versions, is_unchanged
 from service.tasks.query import TaskQuery
 from service.tasks.repository import TaskRepository
@@ -37,7 +37,7 @@ _ALWAYS: Final = problems(
     HTTPStatus.FORBIDDEN,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-_QUERY: Final = problems(HTTPStatus.UNPROCESSABLE_ENTITY)
+_QUERY: Final = problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS)
 _BODY: Final = problems(
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -127,7 +127,9 @@ async def list_tasks(
 ) -> Response:
     """Return your tasks, one page at a time. The newest come first unless you set `sort`.
 
-    Send `next_cursor` as `cursor` to get the next page.
+    Send `next_cursor` as `cursor` to get the next page, until `next_cursor` is null. With filters,
+    a page examines up to 2,000 tasks (with `q` up to 1,000 tasks and about 1 MB of text), so it
+    can have fewer tasks than `limit`, or none, and still a `next_cursor`.
     """
     after = None
     if query.cursor is not None:
@@ -140,14 +142,9 @@ async def list_tasks(
                 "The cursor is not valid for this user, filters and sort. Start again without a"
                 " cursor.",
             ) from None
-    # Request one more task to find out whether there is a next page.
-    found = await tasks.list_page(query, limit=query.limit + 1, after=after)
-    items, more = found[: query.limit], len(found) > query.limit
-    cursor = None
-    if more:
-        key = getattr(items[-1], query.sort.removeprefix("-"))
-        cursor = cursors.write(user.owner, query, Position(key, items[-1].id))
-    return JsonResponse(page_json(TaskPage(items, cursor)), HTTPStatus.OK, (_PRIVATE,))
+    found = await tasks.list_page(query, limit=query.limit, after=after)
+    cursor = None if found.next is None else cursors.write(user.owner, query, found.next)
+    return JsonResponse(page_json(TaskPage(found.tasks, cursor)), HTTPStatus.OK, (_PRIVATE,))
 
 
 @router.post(

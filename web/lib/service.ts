@@ -147,7 +147,9 @@ export interface paths {
          * List your tasks
          * @description Return your tasks, one page at a time. The newest come first unless you set `sort`.
          *
-         *     Send `next_cursor` as `cursor` to get the next page.
+         *     Send `next_cursor` as `cursor` to get the next page, until `next_cursor` is null. With filters,
+         *     a page examines up to 2,000 tasks (with `q` up to 1,000 tasks and about 1 MB of text), so it
+         *     can have fewer tasks than `limit`, or none, and still a `next_cursor`.
          */
         readonly get: operations["listTasks"];
         readonly put?: never;
@@ -1357,6 +1359,17 @@ export interface operations {
             /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Rate limit exceeded. */
+            readonly 429: {
+                headers: {
+                    /** @description Seconds to wait before trying again. */
+                    readonly "Retry-After"?: string;
                     readonly [name: string]: unknown;
                 };
                 content: {

@@ -20,8 +20,8 @@ from service.database.execution import Database, DatabaseRefusedError, DatabaseU
 from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from service.security.owner import Owner
+from service.tasks.columns import COLUMNS
 from service.tasks.cursor import Position
-from service.tasks.functions import COLUMNS
 from service.tasks.query import TaskQuery
 from service.tasks.repository import TaskRepository
 from service.tasks.schemas import Task, TaskWrite
@@ -125,27 +125,22 @@ async def test_identity_does_not_outlive_its_statement(pool: Database) -> None:
     assert await identity_on(pool) in (None, "")
 
 
-async def test_fault16_cancelled_transaction_leaves_nothing_behind(pool: Database) -> None:
+SLEEP = text("SELECT pg_sleep(5)")
+SLEEP_AS_OWNER = text("SELECT set_config('app.user_id', :identity, true), pg_sleep(5)")
+
+
+async def test_fault16_cancelled_statement_leaves_nothing_behind(pool: Database) -> None:
     alice, bob = owner(), owner()
     task = await TaskRepository(pool, alice).create(NEW)
-    inside = asyncio.Event()
-
-    async def interrupted() -> None:
-        async with pool.transaction(alice):
-            inside.set()
-            await asyncio.Event().wait()
-
-    running_task = asyncio.create_task(interrupted())
-    await inside.wait()
+    running_task = asyncio.create_task(pool.run(alice, SLEEP_AS_OWNER, {}))
+    while pool.connections_in_use == 0:  # noqa: ASYNC110 - it is behind a socket
+        await asyncio.sleep(0.01)
     running_task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running_task
     assert await identity_on(pool) in (None, "")
-    assert await TaskRepository(pool, bob).list_page(TaskQuery(), limit=10) == []
+    assert (await TaskRepository(pool, bob).list_page(TaskQuery(), limit=10)).tasks == []
     assert await TaskRepository(pool, alice).get(task.id) == task
-
-
-SLEEP = text("SELECT pg_sleep(5)")
 
 
 async def test_statement_that_is_cancelled_takes_its_connection_with_it(pool: Database) -> None:
@@ -169,11 +164,13 @@ async def test_statement_over_its_budget_takes_its_connection_with_it(
         await pool.execute(SLEEP, {})
     second = await backend_of(pool)
     with pytest.raises(DatabaseUnavailableError, match="TimeoutError"):
-        async with pool.transaction(owner()) as transaction:
-            await transaction.execute(SLEEP, {})
+        await pool.run(owner(), SLEEP_AS_OWNER, {})
     third = await backend_of(pool)
     await pool.close()
     assert len({first, second, third}) == 3
+
+
+FAIL_AS_OWNER = text("SELECT set_config('app.user_id', :identity, true), 1 / 0")
 
 
 async def test_statement_that_fails_leaves_its_connection_in_use(pool: Database) -> None:
@@ -181,9 +178,9 @@ async def test_statement_that_fails_leaves_its_connection_in_use(pool: Database)
     with pytest.raises(asyncpg.DivisionByZeroError):
         await pool.execute(text("SELECT 1 / 0"), {})
     with pytest.raises(asyncpg.DivisionByZeroError):
-        async with pool.transaction(owner()) as transaction:
-            await transaction.execute(text("SELECT 1 / 0"), {})
+        await pool.run(owner(), FAIL_AS_OWNER, {})
     assert await backend_of(pool) == first
+    assert await identity_on(pool) in (None, "")
 
 
 async def backend_of(pool: Database) -> int:
@@ -221,7 +218,8 @@ async def test_many_owners_on_one_connection_never_meet(pool: Database) -> None:
 
     async def see(number: int) -> None:
         for _ in range(5):
-            assert await repositories[number].list_page(TaskQuery(), limit=9) == [made[number]]
+            page = await repositories[number].list_page(TaskQuery(), limit=9)
+            assert page.tasks == [made[number]]
 
     await asyncio.gather(*(see(number) for number in range(10)))
 
@@ -412,11 +410,12 @@ async def test_fault49_connections_that_the_server_ended_fail_no_request(
 
 async def test_fault52_exhausted_pool_is_unavailable_within_a_second(pool: Database) -> None:
     alice = owner()
-    async with pool.transaction(alice):
-        with pytest.raises(DatabaseUnavailableError):
-            async with asyncio.timeout(3):
-                await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1)
-    assert await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1) == []
+    taken = await pool._take()
+    with pytest.raises(DatabaseUnavailableError):
+        async with asyncio.timeout(3):
+            await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1)
+    pool._connections.give_back(taken)
+    assert (await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1)).tasks == []
 
 
 async def test_connections_go_to_those_who_have_waited_longest(database: DatabaseUrls) -> None:

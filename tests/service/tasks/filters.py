@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, true
 import service.tasks
 from service.tasks import table
 
-_MADE_OF_IT = ("counting", "functions", "repository")
+_MADE_OF_IT = ("counting", "creation", "functions", "listing", "repository")
 
 
 def _anyone(*_: object) -> ColumnElement[bool]:
@@ -31,7 +31,7 @@ async def without_filter(owner_url: str) -> ModuleType:
             sys.modules.pop(name)
     for name, module in kept.items():
         setattr(service.tasks, name.rpartition(".")[2], module)
-    _, functions, repository = made
+    _, _, functions, _, repository = made
     definitions = [function.definition for function in functions.FUNCTIONS]
     assert not [text for text in definitions if "owner_id = me" in text]
     connection = await asyncpg.connect(owner_url)

@@ -185,8 +185,9 @@ async def test_first_wall_stands_alone_when_the_policies_let_everything_through(
     await alice.create(TaskWrite(title="Private too"))
     own = await bob.create(TaskWrite(title="Bob's"))
     assert await bob.get(task.id) is None
-    assert await bob.list_page(TaskQuery(), limit=9) == [own]
-    assert await bob.list_page(TaskQuery(), limit=9, after=Position(own.created_at, own.id)) == []
+    assert (await bob.list_page(TaskQuery(), limit=9)).tasks == [own]
+    after = Position(own.created_at, own.id)
+    assert (await bob.list_page(TaskQuery(), limit=9, after=after)).tasks == []
     assert await bob.change(task.id, {"title": "Mine now"}) is None
     assert await bob.delete(task.id) is False
     assert await alice.get(task.id) == task

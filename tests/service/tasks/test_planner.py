@@ -6,7 +6,8 @@ that would return nothing, or the rows of the previous user of the connection.
 
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, get_args
 
 import asyncpg
 import pytest
@@ -15,9 +16,10 @@ from service.database.execution import Database
 from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from service.security.owner import Owner
+from service.tasks import listing
 from service.tasks.cursor import Position
 from service.tasks.errors import StaleVersionError
-from service.tasks.query import TaskQuery
+from service.tasks.query import Sort, TaskQuery
 from service.tasks.repository import TaskRepository
 from service.tasks.schemas import Task, TaskWrite
 from tests.conftest import DatabaseUrls, PostgresServer
@@ -104,6 +106,52 @@ def settings(chance: random.Random) -> list[str]:
     return ["RESET ALL", *off, *chosen, "DISCARD PLANS"]
 
 
+LONG_AGO = "2001-01-01T00:00:00Z"
+
+
+def matches(task: Task, query: TaskQuery) -> bool:
+    """Return whether a task of owner 7 passes a query's filters: all of them have one title."""
+    return not (query.completed is False and task.completed) and not (
+        query.due_after is not None and task.due_at is None
+    )
+
+
+def in_order(tasks: list[Task], sort: str) -> list[Task]:
+    """Return the tasks as a list in this sort has them: those without a value are last."""
+    name, backwards = sort.removeprefix("-"), sort.startswith("-")
+
+    def place(task: Task) -> tuple[Any, str]:
+        return getattr(task, name), str(task.id)
+
+    there = [task for task in tasks if getattr(task, name) is not None]
+    missing = [task for task in tasks if getattr(task, name) is None]
+    missing.sort(key=lambda task: str(task.id), reverse=backwards)
+    return sorted(there, key=place, reverse=backwards) + missing
+
+
+async def all_of(tasks: TaskRepository, query: TaskQuery, *, limit: int) -> list[Task]:
+    """Return the tasks of all pages."""
+    page = await tasks.list_page(query, limit=limit)
+    found = page.tasks
+    while page.next is not None:
+        page = await tasks.list_page(query, limit=limit, after=page.next)
+        found += page.tasks
+    return found
+
+
+@pytest.fixture(params=[None, (30, 20, 150)], ids=["real bounds", "tight bounds"])
+def bounds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Bounds on what a page examines: the real ones, and ones that most lists here meet."""
+    if request.param is not None:
+        names = ("MAX_EXAMINED", "MAX_SEARCHED", "MAX_SEARCHED_BYTES")
+        for name, bound in zip(names, request.param, strict=True):
+            monkeypatch.setattr(listing, name, bound)
+    listing.page_statement.cache_clear()
+    yield
+    listing.page_statement.cache_clear()
+
+
+@pytest.mark.usefixtures("bounds")
 async def test_row_of_another_is_never_read_whatever_the_plan(pool: Database) -> None:
     chance = random.Random(20)  # noqa: S311 - reproducible, not secret
     alice, bob = (TaskRepository(pool, Owner(name)) for name in ("owner-7", "owner-8"))
@@ -111,24 +159,30 @@ async def test_row_of_another_is_never_read_whatever_the_plan(pool: Database) ->
     gone = await alice.create(TaskWrite(title="Of owner 7"))
     await alice.delete(gone.id)
     his = await bob.create(TaskWrite(title="Of owner 8"))
-    everything = await alice.list_page(TaskQuery(), limit=1000)
+    everything = await all_of(alice, TaskQuery(), limit=1000)
     for trial in range(TRIALS):
         stale = chance.choice(["owner-8", "owner-7", "", None])
         leave = "SELECT 1" if stale is None else f"SET app.user_id = '{stale}'"
         await run(pool, *settings(chance), leave, "SELECT 1")
-        query = TaskQuery(
-            sort=chance.choice(["created_at", "-due_at", "due_at", "priority", "-updated_at"]),
-            completed=chance.choice([None, False]),
-            q=chance.choice([None, "owner 7"]),
+        query = TaskQuery.model_validate(
+            {
+                "sort": chance.choice(get_args(Sort)),
+                "completed": chance.choice([None, False]),
+                "due_after": chance.choice([None, None, LONG_AGO]),
+                "updated_since": chance.choice([None, None, LONG_AGO]),
+                "q": chance.choice([None, "owner 7"]),
+            }
         )
-        found = await alice.list_page(query, limit=1000)
-        expected = [task for task in everything if query.completed is None or not task.completed]
+        found = await all_of(alice, query, limit=chance.choice([40, 1000]))
+        expected = [task for task in everything if matches(task, query)]
         assert len(found) == len(expected), trial
         assert {task.id for task in found} == {task.id for task in expected}, trial
-        after = found[0]
-        key = getattr(after, query.sort.removeprefix("-"))
-        further = await alice.list_page(query, limit=5, after=Position(key, after.id))
-        assert further == found[1:6], trial
+        assert found == in_order(found, query.sort), trial
+        if found:
+            key = getattr(found[0], query.sort.removeprefix("-"))
+            further = await alice.list_page(query, limit=5, after=Position(key, found[0].id))
+            assert further.tasks == found[1:6][: len(further.tasks)], trial
+            assert len(further.tasks) == len(found[1:6]) or further.next is not None, trial
         assert await alice.get(hers[0].id) == hers[0], trial
         assert await alice.get(his.id) is None, trial
         made: Task = await alice.create(TaskWrite(title="Of owner 7"))
@@ -139,7 +193,7 @@ async def test_row_of_another_is_never_read_whatever_the_plan(pool: Database) ->
         left = await run(pool, "SELECT current_setting('app.user_id', true)")
         assert left == stale or (stale is None and left in (None, "")), trial
     assert await alice.restore(gone.id) is not None
-    assert len(await alice.list_page(TaskQuery(), limit=1000)) == len(everything) + 1
+    assert len(await all_of(alice, TaskQuery(), limit=1000)) == len(everything) + 1
 
 
 async def changes(

@@ -7,9 +7,10 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select
 
 from service.database.execution import Database
+from service.database.identity import IDENTITY, as_owner
 from service.database.role_check import PROTECTED
 from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
@@ -19,6 +20,7 @@ from service.tasks.cursor import Position
 from service.tasks.errors import StaleVersionError, TaskLimitError
 from service.tasks.query import TaskQuery
 from service.tasks.schemas import Task, TaskWrite
+from service.tasks.table import task_counts
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.service.tasks.filters import without_filter
 
@@ -54,7 +56,8 @@ async def leaks(  # noqa: C901 - a sequence of attempts
     found = []
 
     async def seen(what: str, query: TaskQuery, after: Position | None = None) -> None:
-        titles = {task.title for task in await bob.list_page(query, limit=9, after=after)}
+        page = await bob.list_page(query, limit=9, after=after)
+        titles = {task.title for task in page.tasks}
         if titles - {"His own"}:
             found.append(what)
 
@@ -87,7 +90,7 @@ async def leaks(  # noqa: C901 - a sequence of attempts
         await bob.create(TaskWrite(title="His own"))  # his third task: hers must not count
     except TaskLimitError:
         found.append("limit")
-    if [task.title for task in await alice.list_page(TaskQuery(), limit=9)] != [
+    if [task.title for task in (await alice.list_page(TaskQuery(), limit=9)).tasks] != [
         "Private too",
         "Private",
     ]:
@@ -97,12 +100,11 @@ async def leaks(  # noqa: C901 - a sequence of attempts
     return found
 
 
-COUNT = text("SELECT live FROM public.task_counts WHERE owner_id = :identity")
+COUNT = as_owner(select(task_counts.c.live).where(task_counts.c.owner_id == IDENTITY.c.id).limit(1))
 
 
 async def count_of(pool: Database, name: str) -> int:
-    async with pool.transaction(Owner(name)) as transaction:
-        ((live,),) = await transaction.execute(COUNT, {})
+    ((live,),) = await pool.run(Owner(name), COUNT, {})
     number: int = live
     return number
 

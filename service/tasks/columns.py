@@ -1,0 +1,33 @@
+"""The columns of a task, as lists, gets and the functions name them."""
+
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, func, literal_column
+
+from service.tasks.schemas import Task, TaskWrite
+from service.tasks.stored_function import type_of
+from service.tasks.table import tasks
+
+COLUMNS: Final = tuple(tasks.c[field.name] for field in fields(Task))
+WRITABLE: Final = tuple(tasks.c[name] for name in TaskWrite.model_fields)
+
+_TYPES: Final = {each.name: type_of(each.type) for each in COLUMNS}
+TASK: Final = ", ".join(_TYPES)
+"""The variables of a function that hold the columns of the task it returns."""
+TASK_ARGUMENTS: Final = {f"new_{each.name}": _TYPES[each.name] for each in WRITABLE}
+RESULTS: Final = {"outcome": "TEXT", **_TYPES}
+
+WANTED: Final = literal_column("wanted", tasks.c.id.type)
+"""The argument of a function that is the task's id."""
+
+
+def new(name: str) -> ColumnElement[Any]:
+    """Return the argument that has the new value of a column."""
+    return literal_column(f"new_{name}", tasks.c[name].type)
+
+
+def before(duration: timedelta) -> ColumnElement[Any]:
+    """Return the moment that was so long ago."""
+    return func.now() - literal_column(f"make_interval(days => {duration.days})")
