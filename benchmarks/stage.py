@@ -1,6 +1,7 @@
 """What all servers share: PostgreSQL with the tasks, and the issuer's key set over HTTP."""
 
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,15 @@ INSERT INTO public.task_counts (owner_id, live)
 SELECT owner_id, count(*) FROM public.tasks WHERE deleted_at IS NULL GROUP BY owner_id
 """
 
+_REVOKE: Final = """
+WITH added AS (
+    INSERT INTO public.token_revocations (kind, value, operator, reason)
+    SELECT 'session', $1 || n, 'benchmark', 'benchmark'
+    FROM generate_series($2::int, $2::int + 9) AS n RETURNING id
+)
+SELECT pg_notify('token_revocations', id::text) FROM added
+"""
+
 
 class Postgres:
     """A server with a migrated database that holds the world's tasks."""
@@ -99,6 +109,20 @@ class Postgres:
                 await connection.close()
         self._state = "" if will_change else wanted
 
+    async def announce_keys(self) -> None:
+        """Notify the services that the issuer's keys have changed."""
+        connection = await asyncpg.connect(self._url)
+        await connection.execute("NOTIFY signing_keys")
+        await connection.close()
+
+    async def revoke(self, number: int) -> None:
+        """Revoke `number` sessions, each with its own notification, ten in a transaction."""
+        connection = await asyncpg.connect(self._url)
+        run = secrets.token_hex(8)
+        for first in range(0, number, 10):
+            await connection.execute(_REVOKE, run, first)
+        await connection.close()
+
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
@@ -108,9 +132,9 @@ def postgres() -> Iterator[Postgres]:
 
 
 @contextmanager
-def key_server(signer: Signer) -> Iterator[str]:
-    """Publish the public key as Better Auth does, and return the issuer's URL."""
-    body = json.dumps({"keys": [signer.public_jwk()]}).encode()
+def key_server(*signers: Signer) -> Iterator[str]:
+    """Publish the public keys as Better Auth does, and return the issuer's URL."""
+    body = json.dumps({"keys": [signer.public_jwk() for signer in signers]}).encode()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

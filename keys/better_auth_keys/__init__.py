@@ -21,6 +21,7 @@ from better_auth_keys.errors import (
     Reason,
     RevocationsUnavailableError,
     SigningKeyError,
+    TooManyInvalidTokensError,
 )
 from better_auth_keys.key_sets.fetch import (
     FetchedKeys,
@@ -119,6 +120,7 @@ __all__ = [
     "StaticKeySet",
     "StrictDecoder",
     "SystemClock",
+    "TooManyInvalidTokensError",
     "UnusableKey",
     "UnusableKeyError",
     "VerificationKey",

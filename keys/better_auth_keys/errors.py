@@ -2,6 +2,7 @@
 
 KeysError
 ├── InvalidTokenError        the token is invalid         (answer 401)
+├── TooManyInvalidTokensError not decided: the client sent too many (answer 429 with Retry-After)
 ├── KeySetUnavailableError   not decided: try again later (answer 503 with Retry-After)
 │   └── RevocationsUnavailableError
 └── SigningKeyError          a private key cannot be created, read or used
@@ -69,6 +70,19 @@ class KeySetUnavailableError(KeysError):
 
     def __init__(self, detail: str, *, retry_after: float) -> None:
         super().__init__(detail)
+        self.retry_after = max(1.0, retry_after)
+
+
+class TooManyInvalidTokensError(KeysError):
+    """The client sent so many invalid tokens that this one was neither accepted nor refused.
+
+    `retry_after` is in seconds, at least 1.
+    """
+
+    code = "too_many_invalid_tokens"
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__("the client sent too many invalid tokens")
         self.retry_after = max(1.0, retry_after)
 
 

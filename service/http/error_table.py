@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from better_auth_keys import InvalidTokenError, KeySetUnavailableError
+from better_auth_keys import InvalidTokenError, KeySetUnavailableError, TooManyInvalidTokensError
 from service.accounts.errors import (
     AccountExistsError,
     EmailUnverifiedError,
@@ -159,6 +159,11 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
         "Too many requests. Try again later.",
         event=Event.RATE_LIMITED,
     ),
+    TooManyInvalidTokensError: Row(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many invalid tokens came from your address. Try again later.",
+        event=Event.RATE_LIMITED,
+    ),
     # Temporary failures are warnings; a database role that must not be used needs an operator.
     KeySetUnavailableError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING),
     RateLimitUnavailableError: Row(
@@ -238,6 +243,10 @@ def _write_down(services: Services, request: Request, error: Exception, row: Row
     elif isinstance(error, RateLimitedError):
         RATE_LIMITED.labels(error.kind).inc()
         log.write(Event.RATE_LIMITED, request, subject=subject, limit=error.kind)
+    elif isinstance(error, TooManyInvalidTokensError):
+        RATE_LIMITED.labels("invalid_tokens").inc()
+        log.write(Event.RATE_LIMITED, request, limit="invalid_tokens")
+        request.scope[LOGGED] = True
     elif isinstance(error, NotFoundError):
         many = None if subject is None else services.not_found.count(subject)
         if many is not None:

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Response
@@ -13,8 +14,14 @@ from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
-from better_auth_keys import AccessToken, InvalidTokenError, KeySetUnavailableError
+from better_auth_keys import (
+    AccessToken,
+    InvalidTokenError,
+    KeySetUnavailableError,
+    TooManyInvalidTokensError,
+)
 from service.http.binding import MISSING, Binding, Call
+from service.http.client_address import counted_as
 from service.http.json_body import read_json
 from service.http.problem_document import (
     BannedError,
@@ -24,12 +31,13 @@ from service.http.problem_document import (
     InsufficientScopeError,
 )
 from service.security.owner import Owner
-from service.security.rate_limits import Allowance
+from service.security.rate_limits import IPV6_PREFIX, Allowance
 from service.services import services_of
 from service.system.metrics import VERIFICATIONS
 
 _SCHEME: Final = "bearer"
 _FOUND: Final = "current_user"
+_CLIENTS_KEPT: Final = 4_096
 
 _ACCEPTED: Final = VERIFICATIONS.labels("accepted", "")
 
@@ -75,11 +83,12 @@ async def authenticate(request: Request) -> User:
     """
     bearer = _bearer_token(request)
     try:
-        token = await services_of(request).verifier.verify(bearer)
+        client = None if request.client is None else _counted_as(request.client.host)
+        token = await services_of(request).verifier.verify(bearer, client=client)
     except InvalidTokenError as error:
         VERIFICATIONS.labels("refused", error.reason.value).inc()
         raise
-    except KeySetUnavailableError as error:
+    except (KeySetUnavailableError, TooManyInvalidTokensError) as error:
         VERIFICATIONS.labels("undecided", error.code).inc()
         raise
     _ACCEPTED.inc()
@@ -148,6 +157,11 @@ def require_verified_email(user: User) -> None:
     """Raise `EmailNotVerifiedError` unless the token's claim `emailVerified` is true."""
     if user.token.claims.get("emailVerified") is not True:
         raise EmailNotVerifiedError
+
+
+@lru_cache(_CLIENTS_KEPT)
+def _counted_as(address: str) -> str:
+    return counted_as(address, IPV6_PREFIX)
 
 
 def _bearer_token(request: Request) -> str:

@@ -47,6 +47,8 @@ LOOK_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 1.0
 _RELOAD_SECONDS: Final = 3600.0
 """How often the whole list is reloaded, to forget entries that no longer match any valid token."""
+_PAUSE_SECONDS: Final = 0.05
+"""Between two loads. In a burst of revocations each load has many; the first one never waits."""
 _MOST_KEPT: Final = 1_000
 _NAME_LENGTH: Final = 300
 
@@ -136,6 +138,7 @@ class KeyWatch:
                 await self._attempt(self._keep_refused())
             if KEYS in channels:
                 self._keys_changed.set()
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _follow_keys(self) -> None:
         """Fetch the keys whenever they have changed, and report which keys are known here."""

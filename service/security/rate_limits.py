@@ -25,7 +25,7 @@ logger = logging.getLogger("service")
 Kind = Literal["register", "login", "refresh", "logout", "account", "tasks"]
 
 # A client usually holds a whole /64.
-_IPV6_PREFIX: Final = 64
+IPV6_PREFIX: Final = 64
 _PAUSE_SECONDS: Final = 5.0
 _STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://")
 
@@ -118,7 +118,7 @@ class RateLimits:
 
         Raises `RateLimitedError`, `RateLimitUnavailableError`.
         """
-        await self.hit(kind, counted_as(address, _IPV6_PREFIX))
+        await self.hit(kind, counted_as(address, IPV6_PREFIX))
 
     async def close(self) -> None:
         """Close the connections to the store."""

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from better_auth_keys import Revocation, RevocationKind, VerificationPolicy
 from service.database.execution import AnyRow, Database
+from service.security.unseen_ids import LONGEST_TRANSACTION, UnseenIds
 
 CHANNEL: Final = "token_revocations"
 """Notifications on it carry no payload; they only mean that a row was added."""
@@ -35,13 +36,16 @@ _ALL: Final = text(
     f"SELECT {_COLUMNS} FROM public.token_revocations WHERE {_MATTERS}"  # noqa: S608 - constants
     " ORDER BY kind = 'session', greatest(at, refused_at) DESC LIMIT :most"
 )
-_LAST: Final = text("SELECT coalesce(max(id), 0) FROM public.token_revocations")
-# By id rather than by time: no clock has to be right, and a process may have been suspended. An id
-# is assigned before its row becomes visible, so the last minutes are read again.
+# The first `news` reads the rows of the last minutes again, and knows the gaps from then on.
+_SETTLED: Final = text(
+    "SELECT coalesce((SELECT id FROM public.token_revocations"
+    " WHERE at <= now() - make_interval(secs => :seconds) ORDER BY id DESC LIMIT 1), 0)"
+)
+# By id rather than by time: no clock has to be right, and a process may have been suspended.
 _NEWS: Final = text(
-    f"SELECT {_COLUMNS} FROM public.token_revocations"  # noqa: S608 - constants
-    f" WHERE (id > :last OR at > now() - interval '5 minutes') AND {_MATTERS}"
-    " ORDER BY id LIMIT :most"
+    f"SELECT {_COLUMNS} FROM unnest(CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[]))"  # noqa: S608 - constants
+    " AS unseen (first, last) JOIN public.token_revocations ON id BETWEEN first AND last"
+    f" WHERE {_MATTERS} ORDER BY id LIMIT :most"
 )
 # One statement, and so one transaction: the notification arrives after the row is visible.
 _ADD: Final = text(
@@ -75,7 +79,7 @@ class Revocations:
         self._parameters = {"seconds": seconds, "most": most}
         self._most = most
         self._session_lifetime = max(session_lifetime, _SHORTEST_SESSION)
-        self._last = 0
+        self._unseen = UnseenIds(0)
 
     async def keys(self) -> list[str]:
         """Return the kids of all revoked keys."""
@@ -83,7 +87,8 @@ class Revocations:
 
     async def all(self) -> Iterator[Revocation]:
         """Return the revocations that can still match a valid token, up to `MAX_ENTRIES`."""
-        ((last,),) = await self._database.execute(_LAST, {})
+        settled = {"seconds": LONGEST_TRANSACTION}
+        ((last,),) = await self._database.execute(_SETTLED, settled)
         rows = await self._database.execute(_ALL, self._parameters)
         if len(rows) == self._most:
             logger.error(
@@ -92,13 +97,18 @@ class Revocations:
                 " SESSION_LIFETIME",
                 self._most,
             )
-        self._last = last
+        self._unseen = UnseenIds(last)
         return map(_revocation, rows)
 
     async def news(self) -> Iterator[Revocation]:
-        """Return what was revoked since the last call of `all` or `news`."""
-        rows = await self._database.execute(_NEWS, {**self._parameters, "last": self._last})
-        self._last = max((row[3] for row in rows), default=self._last)
+        """Return what was revoked since the last call of `all` or `news`.
+
+        Rows from just before `all` are returned once more.
+        """
+        firsts, lasts = self._unseen.ranges()
+        unseen = {"firsts": firsts, "lasts": lasts}
+        rows = await self._database.execute(_NEWS, {**self._parameters, **unseen})
+        self._unseen.see(row[3] for row in rows)
         return map(_revocation, rows)
 
     async def add(self, kind: RevocationKind, value: str, reason: str) -> Revocation:

@@ -87,7 +87,7 @@ class JwksFetcher:
         transport: httpx.AsyncBaseTransport | None,
     ) -> None:
         check_key_url(url, plain_http_hosts)
-        self._url = url
+        self.url = url
         self._algorithms = algorithm_set(algorithms)
         self._limits = limits
         self._tls = httpx.create_ssl_context()
@@ -137,7 +137,7 @@ class JwksFetcher:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if has_keys and self._etag is not None:
             headers["If-None-Match"] = self._etag
-        async with self._open().stream("GET", self._url, headers=headers) as response:
+        async with self._open().stream("GET", self.url, headers=headers) as response:
             max_age = _max_age(response.headers)
             if response.status_code == httpx.codes.NOT_MODIFIED and "If-None-Match" in headers:
                 return FetchedKeys(None, max_age)
@@ -172,7 +172,7 @@ class JwksFetcher:
             follow_redirects=False,
             # Plain http is for this machine and for listed hosts: a proxy from the environment
             # would carry the keys over the network unencrypted. With TLS it cannot change them.
-            trust_env=httpx.URL(self._url).scheme == "https",
+            trust_env=httpx.URL(self.url).scheme == "https",
             timeout=httpx.Timeout(self._limits.read, connect=self._limits.connect),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             transport=self._transport,

@@ -8,7 +8,8 @@ The rules, in order:
 3. If the key is not known, only a fetch that began after the request arrived can decide that it
    does not exist. Each process makes at most one such fetch per cool-down (1 s), failures included.
    The request waits for it for 2 s at most. If the fetch fails or takes longer, the result is
-   "unavailable", never "unknown". A kid that is unknown is remembered for 2 s.
+   "unavailable", never "unknown". A kid that is unknown is remembered for 2 s. When the fetch ends,
+   a few of the waiting requests go on in each turn of the event loop.
 4. Only a good set replaces a good set. After a failed fetch the old set stays until `stale_until`.
 5. Failed fetches are repeated with increasing delays and jitter. All fetches obey `Retry-After`
    (and Better Auth's `X-Retry-After`).
@@ -19,7 +20,7 @@ Ages are measured with the monotonic clock, so changes of the wall clock have no
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import httpx
@@ -29,6 +30,7 @@ from better_auth_keys.clock import Clock, SystemClock
 from better_auth_keys.errors import KeySetUnavailableError
 from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
 from better_auth_keys.key_sets.key_set import KeySetState, KeySetStatus, KeySnapshot
+from better_auth_keys.key_sets.pending_fetch import PendingFetch
 from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 
 logger = logging.getLogger("keys")
@@ -54,16 +56,6 @@ class RefreshPolicy:
     max_backoff: float = 60
     max_pause: float = 300
     """The longest `Retry-After` that is obeyed, so that a mistake does not stop all fetches."""
-
-
-@dataclass(slots=True)
-class _Fetch:
-    """One fetch. `ordinal` counts from 1; it is None until the fetch begins."""
-
-    ordinal: int | None = None
-    # A fetch counts as failed until it succeeds, so one that is cancelled has failed.
-    error: str | None = "interrupted"
-    done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class RemoteKeySet:
@@ -109,7 +101,7 @@ class RemoteKeySet:
         self._waiters = 0
         self._demanded = False
         self._wake = asyncio.Event()
-        self._next = _Fetch()
+        self._next = PendingFetch()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -192,8 +184,8 @@ class RemoteKeySet:
             if now >= deadline:
                 raise self._unavailable("the issuer did not answer in time", now)
             fetch = self._demand(deadline, now)
-            await self._clock.wait(fetch.done, deadline - now)
-            if not fetch.done.is_set():
+            await fetch.wait(self._clock, deadline - now)
+            if not fetch.done:
                 continue
             now = self._clock.monotonic()
             found = answer()
@@ -206,7 +198,7 @@ class RemoteKeySet:
                 raise self._unavailable(fetch.error, now)
             return None
 
-    def _demand(self, deadline: float, now: float) -> _Fetch:
+    def _demand(self, deadline: float, now: float) -> PendingFetch:
         """Return the fetch under way or, if there is none, request one from the background task."""
         if self._task is None or self._task.done():
             raise KeySetUnavailableError("the key set is not started", retry_after=1)
@@ -255,14 +247,14 @@ class RemoteKeySet:
         except FetchError as error:
             self._failed(fetch, str(error), error.retry_after)
         except Exception:  # the task must survive whatever a peer can cause
-            logger.exception("fetching the key set failed unexpectedly")
+            logger.exception("fetching the key set from %s failed unexpectedly", self._fetcher.url)
             self._failed(fetch, "unexpected error", None)
         else:
             fetch.error = None
             self._succeeded(answer.snapshot, answer.max_age)
         finally:
-            self._next = _Fetch()
-            fetch.done.set()
+            self._next = PendingFetch()
+            fetch.end()
 
     def _succeeded(self, snapshot: KeySnapshot | None, max_age: float | None) -> None:
         policy, now = self._policy, self._clock.monotonic()
@@ -281,7 +273,7 @@ class RemoteKeySet:
         self._not_before = float("-inf")
         self._last_error, self._failures_in_a_row = None, 0
 
-    def _failed(self, fetch: _Fetch, error: str, retry_after: float | None) -> None:
+    def _failed(self, fetch: PendingFetch, error: str, retry_after: float | None) -> None:
         policy, now = self._policy, self._clock.monotonic()
         self._failures += 1
         backoff = min(policy.max_backoff, policy.cool_down * 2.0**self._failures_in_a_row)
@@ -290,5 +282,5 @@ class RemoteKeySet:
         if retry_after is not None:
             self._not_before = now + min(retry_after, policy.max_pause)
         if error != self._last_error:
-            logger.warning("fetching the key set failed: %s", error)
+            logger.warning("fetching the key set from %s failed: %s", self._fetcher.url, error)
         fetch.error = self._last_error = error

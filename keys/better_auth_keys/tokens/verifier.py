@@ -19,8 +19,9 @@ from better_auth_keys.origins import origin_of
 from better_auth_keys.revocation import RevocationList
 from better_auth_keys.tokens.claims import AccessToken, check_times, read_claims
 from better_auth_keys.tokens.compact import UnverifiedToken, parse_compact
-from better_auth_keys.tokens.jwk import MAX_KID_LENGTH, canonical_algorithm
+from better_auth_keys.tokens.jwk import MAX_KID_LENGTH, VerificationKey, canonical_algorithm
 from better_auth_keys.tokens.policy import VerificationPolicy
+from better_auth_keys.tokens.unverified_work import UnverifiedWork
 from better_auth_keys.tokens.verified_cache import CacheCounters, VerifiedToken, VerifiedTokenCache
 
 JWKS_PATH: Final = "/api/auth/jwks"
@@ -52,6 +53,7 @@ class AccessTokenVerifier:
         self._cache = VerifiedTokenCache() if cache is None else cache
         self._revocations = revocations
         self._now = now
+        self._work = UnverifiedWork()
 
     @classmethod
     def for_better_auth(cls, url: str) -> Self:
@@ -89,12 +91,15 @@ class AccessTokenVerifier:
         """How often tokens were in the cache of verified tokens."""
         return self._cache.counters
 
-    async def verify(self, token: str) -> AccessToken:
+    async def verify(self, token: str, *, client: str | None = None) -> AccessToken:
         """Verify a token and return its contents.
 
+        `client` names who sent it, such as an address: a client that sends many invalid tokens gets
+        only some of them judged (see `unverified_work`). Without it there is no such bound.
+
         Waits only if the token's key is not known yet. Raises `InvalidTokenError` if the token is
-        invalid, and `KeySetUnavailableError` if the issuer's keys or the revocations are not
-        available.
+        invalid, `KeySetUnavailableError` if the issuer's keys or the revocations are not available,
+        and `TooManyInvalidTokensError` for a client beyond its bound.
         """
         if len(token) > self._policy.max_token_characters:
             raise InvalidTokenError(Reason.TOO_LARGE)
@@ -108,7 +113,7 @@ class AccessTokenVerifier:
             self._cache.drop(cache_key)
         unverified = parse_compact(token)
         try:
-            verified = await self._verify_parsed(unverified)
+            verified = await self._verify_parsed(unverified, client)
         except InvalidTokenError as error:
             error.unverified_key_id = unverified.unverified_header.get("kid")
             error.unverified_issuer = unverified.unverified_claims.get("iss")
@@ -126,11 +131,33 @@ class AccessTokenVerifier:
             return False
         return True
 
-    async def _verify_parsed(self, unverified: UnverifiedToken) -> VerifiedToken:
+    async def _verify_parsed(
+        self, unverified: UnverifiedToken, client: str | None
+    ) -> VerifiedToken:
         algorithm, kid = self._check_header(unverified.unverified_header)
         contents = read_claims(unverified.unverified_claims, kid, self._policy, self._now())
         # Before the key is looked up, because the issuer may still serve a revoked key.
         self._refuse_revoked_key(kid)
+        if client is None:
+            key = await self._verify_signature(unverified, algorithm, kid)
+        else:
+            self._work.begin(client, contents.subject)
+            try:
+                key = await self._verify_signature(unverified, algorithm, kid)
+            except InvalidTokenError:
+                self._work.refused(client, contents.subject)
+                raise
+            finally:
+                self._work.end(client)
+            self._work.verified(client, contents.subject)
+        # After the signature, so that a forged token cannot mark a session as refused.
+        self._refuse_revoked_token(contents)
+        return VerifiedToken(contents, key.algorithm, key.thumbprint)
+
+    async def _verify_signature(
+        self, unverified: UnverifiedToken, algorithm: str, kid: str
+    ) -> VerificationKey:
+        """Return the key whose signature the token has."""
         key = await self._key_set.find(kid)
         if key is None:
             raise InvalidTokenError(Reason.UNKNOWN_KEY)
@@ -138,9 +165,7 @@ class AccessTokenVerifier:
             raise InvalidTokenError(Reason.KEY_ALGORITHM_MISMATCH)
         if not key.verifies(unverified.signing_input, unverified.signature):
             raise InvalidTokenError(Reason.BAD_SIGNATURE)
-        # After the signature, so that a forged token cannot mark a session as refused.
-        self._refuse_revoked_token(contents)
-        return VerifiedToken(contents, key.algorithm, key.thumbprint)
+        return key
 
     def _refuse_revoked_key(self, kid: str) -> None:
         if self._revocations is not None:

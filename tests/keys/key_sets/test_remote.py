@@ -256,6 +256,18 @@ async def test_endless_retry_after_is_obeyed_for_five_minutes(
     await remote.stop()
 
 
+async def test_failure_is_logged_once_with_the_url(
+    server: JwksServer, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.reply = Reply(status=500)
+    remote = RemoteKeySet(server.url, clock=clock)
+    await remote.start()
+    await advancing(clock, lambda: remote.status().failures > 1, step=1)
+    await remote.stop()
+    (line,) = [message for message in caplog.messages if "failed" in message]
+    assert line.startswith(f"fetching the key set from {server.url} failed: ")
+
+
 async def test_failures_back_off(server: JwksServer, clock: ManualClock) -> None:
     fail(server)
     remote = RemoteKeySet(server.url, clock=clock)

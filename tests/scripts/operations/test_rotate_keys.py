@@ -561,7 +561,7 @@ def test_revoked_key_from_a_backup_is_taken_out_again(rotate: Rotate, issuer: Is
     assert stolen not in do(issuer.serves())
 
 
-@pytest.mark.parametrize("count", [101, 130])
+@pytest.mark.parametrize("count", [101, pytest.param(130, marks=pytest.mark.slow)])
 def test_table_of_over_a_hundred_rows_is_made_to_fit(
     rotate: Rotate, issuer: Issuer, count: int
 ) -> None:

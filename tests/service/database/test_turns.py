@@ -1,4 +1,4 @@
-"""Turns for expensive statements: who waits for whom, and for how long."""
+"""Turns for expensive statements: their order, and how long a statement waits for one."""
 
 import asyncio
 

@@ -20,7 +20,7 @@ from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, rates, settings_for
 
 LOGIN = {"email": "ada@example.com", "password": "correct horse"}
-_PREFIX = "service.security.rate_limits._IPV6_PREFIX"
+_PREFIX = "service.security.rate_limits.IPV6_PREFIX"
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 
 

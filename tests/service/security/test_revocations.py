@@ -109,11 +109,59 @@ async def test_news_are_what_was_added_since(issuer_database: DatabaseUrls, supe
         assert [found.value for found in await stored.news()] == ["late"]
         assert [found.value for found in await stored.news()] == []
         await add(superuser, "now", timedelta(0))
-        for _ in range(2):
-            # It is read again for a while: a row with a smaller id may become visible later.
-            assert [found.value for found in await stored.news()] == ["now"]
+        assert [found.value for found in await stored.news()] == ["now"]
+        assert [found.value for found in await stored.news()] == []
     finally:
         await database.close()
+
+
+@pytest.mark.parametrize("loaded_while_open", [False, True], ids=["before", "while it is open"])
+async def test_revocation_that_commits_after_a_later_one_is_news(
+    *, loaded_while_open: bool, issuer_database: DatabaseUrls, superuser: str
+) -> None:
+    """Its id is smaller and its time is earlier than what was read before."""
+    database = Database(parse_database_url(issuer_database.app), pool_size=1)
+    slow = await asyncpg.connect(superuser)
+    try:
+        stored = Revocations(database, POLICY)
+        if not loaded_while_open:
+            await stored.all()
+        transaction = slow.transaction()
+        await transaction.start()
+        await slow.execute(
+            "INSERT INTO public.token_revocations (kind, value, operator, reason)"
+            " VALUES ('subject', 'slow', 'test', 'test')"
+        )
+        await add(superuser, "quick", timedelta(0))
+        if loaded_while_open:
+            assert [found.value for found in await stored.all()] == ["quick"]
+        assert [found.value for found in await stored.news()] == ["quick"]
+        assert [found.value for found in await stored.news()] == []
+        await transaction.commit()
+        assert [found.value for found in await stored.news()] == ["slow"]
+        assert [found.value for found in await stored.news()] == []
+    finally:
+        await slow.close()
+        await database.close()
+
+
+async def test_news_are_found_by_the_index_of_the_ids(superuser: str) -> None:
+    connection = await asyncpg.connect(superuser)
+    try:
+        await connection.execute(
+            "INSERT INTO public.token_revocations (kind, value, operator, reason)"
+            " SELECT 'session', 's' || n, 'test', 'test' FROM generate_series(1, 20000) AS n"
+        )
+        await connection.execute("ANALYZE public.token_revocations")
+        plan = await connection.fetch(
+            "EXPLAIN SELECT id FROM unnest($1::bigint[], $2::bigint[]) AS unseen (first, last)"
+            " JOIN public.token_revocations ON id BETWEEN first AND last",
+            [17, 20_001],
+            [18, 2**63 - 1],
+        )
+        assert "token_revocations_pkey" in "".join(row[0] for row in plan)
+    finally:
+        await connection.close()
 
 
 async def test_session_stays_refused_and_every_refusal_prolongs_that(
