@@ -1,7 +1,7 @@
 """Run the service: `python -m service`.
 
-Every setting comes from the environment or from .env; docs/settings.md lists them all.
-Exit codes: 1 could not start; stopped by a signal, that signal's own.
+Settings come from the environment or from `.env`; docs/settings.md lists them all.
+Exit codes: 1 the service could not start; after a signal, the exit code of that signal.
 """
 
 import json
@@ -15,15 +15,16 @@ from typing import Any, Final
 import uvicorn
 
 from service.settings.reader import SettingsError, read
+from service.system.buffered_log import LINE_FORMAT
 
-# Nothing else of the service is imported here: with several workers, this process only watches
-# them.
+# Nothing large of the service is imported here, because with several workers this process only
+# supervises them.
 
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "%(levelname)s %(name)s: %(message)s"},
+        "line": {"format": LINE_FORMAT},
         "json": {"format": "%(message)s"},
     },
     "handlers": {
@@ -31,7 +32,7 @@ LOGGING: Final[dict[str, Any]] = {
         "json": {"()": "service.system.buffered_log.BufferedHandler", "formatter": "json"},
     },
     "root": {"level": "INFO", "handlers": ["stderr"]},
-    # One line for each key fetch is what our own logger says better.
+    # httpx logs a line for each key fetch; our own logger reports fetches that fail.
     "loggers": {
         "httpx": {"level": "WARNING"},
         "security": {"handlers": ["json"], "propagate": False},
@@ -40,14 +41,14 @@ LOGGING: Final[dict[str, Any]] = {
 
 
 def main() -> int:
-    """Check what can be checked, then serve until told to stop."""
+    """Check the settings, the address and the database, then serve until a signal arrives."""
     logging.config.dictConfig(LOGGING)
     workers = _workers()
     return _serve_with_workers(workers) if workers > 1 else _serve_here()
 
 
 def _workers() -> int:
-    """Return WEB_CONCURRENCY; 1 where it is wrong, for the check of all settings reports that."""
+    """Return WEB_CONCURRENCY, or 1 if it is not valid: the check of all settings reports that."""
     try:
         given = read(["WEB_CONCURRENCY"]).given.get("WEB_CONCURRENCY")
         return 1 if given is None else int(given.text)
@@ -71,7 +72,7 @@ def _serve_with_workers(workers: int) -> int:
     if done.returncode != 0:
         return 1
     address = json.loads(done.stdout)
-    # Read when a worker imports the client library: the workers come after this.
+    # A worker reads this when it imports the client library, so set it before they start.
     with TemporaryDirectory(prefix="metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         _serve(address["host"], address["port"], workers=workers)
@@ -86,14 +87,14 @@ def _serve(host: str, port: int, *, workers: int) -> None:
         port=port,
         workers=workers,
         http="service.http.protocol:BoundedHttpProtocol",
-        # No WebSockets here; with them off, an offer of one is answered as the request it is.
+        # There are no WebSockets: an upgrade to one is handled as an ordinary request.
         ws="none",
-        # We write our own access log: uvicorn's has the query string in it.
+        # We write our own access log, because uvicorn's contains query strings.
         access_log=False,
-        # Handed over rather than set once: every worker process needs it.
+        # Passed to uvicorn because every worker process configures its own logging.
         log_config=LOGGING,
         server_header=False,
-        # X-Forwarded-* can be sent by anybody: forwarded.py checks who sent it.
+        # Any client can send X-Forwarded-*; forwarded.py decides which senders to trust.
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )

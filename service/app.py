@@ -1,4 +1,4 @@
-"""`create_app`: the only place where the parts of the service are put together."""
+"""`create_app`: the only place where the parts of the service are wired together."""
 
 import gc
 import logging
@@ -47,11 +47,11 @@ from service.tasks.cursor import CursorSigner
 logger = logging.getLogger("service")
 
 DESCRIPTION = """
-Tasks for the users of a [Better Auth](https://better-auth.com) app. Send the app's JWT as
-`Authorization: Bearer <token>`; you see your own tasks and nobody else's.
+Manage the tasks of a [Better Auth](https://better-auth.com) user. Send the JWT that Better Auth
+issued as `Authorization: Bearer <token>`. You can only see and change your own tasks.
 
-Every error is a problem document (RFC 9457) with a stable `code`. Every answer has an
-`X-Request-ID`, which finds it in the service's log. Wherever there is a GET there is a HEAD.
+Errors are problem documents (RFC 9457) with a stable `code`. Every response has an `X-Request-ID`
+header, which identifies the request in the service's log. Every GET operation also accepts HEAD.
 """
 
 
@@ -65,7 +65,7 @@ ROUTERS: Final = (
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """Create the application; without settings they are read from the environment.
+    """Create the application. Read the settings from the environment if none are passed.
 
     Raises `SettingsError`.
     """
@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         version=__version__,
         description=DESCRIPTION,
         lifespan=lambda _: serving(services, settings),
-        docs_url=None,  # ours is in docs_page.py
+        docs_url=None,  # docs_page.py serves our own page
         redoc_url=None,
         # Relative links break behind proxies, and a 307 to another scheme loses the token.
         redirect_slashes=False,
@@ -147,7 +147,7 @@ def open_services(settings: Settings) -> Services:
 
 @asynccontextmanager
 async def serving(services: Services, settings: Settings) -> AsyncIterator[None]:
-    """Start the parts that work in the background; stop them, and close everything, at the end."""
+    """Start the background work; at the end, stop it and close all connections."""
     measured = metrics.Watch(
         services.database, services.key_set, services.verifier, services.key_watch
     )
@@ -173,7 +173,7 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
 
 def _spare_collections() -> None:
     """Keep garbage collections short: a full one stopped every request for 72-104 ms."""
-    # What start-up has made stays. No later collection needs to look at it again.
+    # Objects made during start-up live as long as the process. Exclude them from collections.
     gc.collect()
     gc.freeze()
     # A request's objects are freed by their reference counts. Rarer collections cost a tenth less.
@@ -205,7 +205,7 @@ def open_key_set(settings: Settings) -> KeySet:
 
 
 async def check_database(database: Database) -> bool:
-    """Check the database once, and return whether it can be reached: later it may be.
+    """Check the database once and return whether it can be reached. It may become so later.
 
     Raises `DatabaseRefusedError` for a database that must not be used.
     """
@@ -214,6 +214,6 @@ async def check_database(database: Database) -> bool:
     except DatabaseRefusedError:
         raise
     except DatabaseUnavailableError as error:
-        logger.warning("the database cannot be reached yet: %s", error)
+        logger.warning("cannot reach the database yet: %s; serving 503 until it answers", error)
         return False
     return True

@@ -1,6 +1,6 @@
-"""`Services`: the parts of one running service, built by `app.py` and read by its routes.
+"""`Services`: the parts of one running service. `app.py` creates them and routes use them.
 
-The front adds them to the scope of every request.
+`Front` adds them to the scope of every request.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ SCOPE_KEY: Final = "services"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the operations work with. `own_url` is None where SERVICE_URL is not set."""
+    """The parts that operations use. `own_url` is None if SERVICE_URL is not set."""
 
     database: Database
     watch_database: Database
-    """The one connection of `key_watch`: a busy pool must not delay a revocation."""
+    """A pool of one connection for `key_watch`, so that a busy pool cannot delay a revocation."""
     policy: VerificationPolicy
     key_set: KeySet
     verifier: AccessTokenVerifier

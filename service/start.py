@@ -1,7 +1,7 @@
-"""What is checked before the service serves: settings, address and database.
+"""Check the settings, the address and the database before the service starts.
 
-A process for several workers runs this as a process of its own (`python -m service.start`), so that
-it does not hold the whole application in memory only to watch its workers.
+With several workers, `python -m service` runs this in a child process (`python -m service.start`).
+The process that supervises the workers then does not hold the whole application in memory.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from service.settings.reader import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen."""
+    """The address to listen on."""
 
     host: str
     port: int
 
 
 def check() -> Address | None:
-    """Return where to listen; None if the service cannot start, and standard error says why."""
+    """Return the address, or None if the service cannot start. Standard error has the reasons."""
     try:
         settings = Settings.load()
         _require_address(settings)
@@ -42,7 +42,7 @@ def check() -> Address | None:
 
 
 def _require_address(settings: Settings) -> None:
-    """Raise `SettingsError` if nothing could listen there: uvicorn says so in eight lines."""
+    """Raise `SettingsError` if HOST and PORT cannot be used; uvicorn's message has eight lines."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
@@ -62,7 +62,7 @@ async def _check_database(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Write the address to standard output as JSON."""
+    """Write the address to standard output as JSON, and return the exit code."""
     address = check()
     if address is None:
         return 1

@@ -1,4 +1,4 @@
-"""What every test may stand on: a PostgreSQL server with our roles, made for this run alone."""
+"""Fixtures for all tests: a PostgreSQL server with our roles, created for this run."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from tests.simulators.jwks_table import Issuer
 
 @dataclass(frozen=True)
 class DatabaseUrls:
-    """One database as each role reaches it."""
+    """The URLs of one database for each role."""
 
     owner: str
     app: str
@@ -33,18 +33,18 @@ class DatabaseUrls:
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A server that tests may do anything to."""
+    """A server on which tests may do anything."""
 
     superuser_url: str
     passwords: RolePasswords
 
     async def make_database(self, name: str) -> DatabaseUrls:
-        """Make a database with the four roles and nothing in it."""
+        """Create an empty database with the four roles."""
         await provide(self.superuser_url, self.passwords, database=name)
         return self.urls(name)
 
     def urls(self, name: str) -> DatabaseUrls:
-        """Give a database's URL for each role."""
+        """Return a database's URL for each role."""
         return DatabaseUrls(
             **{
                 role: url_as(self.superuser_url, user=role, password=password, database=name)
@@ -63,13 +63,13 @@ def postgres() -> Iterator[PostgresServer]:
     if given:
         yield PostgresServer(given, RolePasswords())
         return
-    with EmbeddedPostgres.ephemeral() as server:
+    with EmbeddedPostgres.ephemeral(in_memory=True) as server:
         yield PostgresServer(server.url(), RolePasswords())
 
 
 @pytest.fixture(scope="session")
 def database(postgres: PostgresServer) -> Iterator[DatabaseUrls]:
-    """A migrated database. Tests keep apart by using owners of their own."""
+    """A migrated database. Tests stay independent by using their own owners."""
     name = f"test_{secrets.token_hex(4)}"
     urls = asyncio.run(postgres.make_database(name))
     asyncio.run(upgrade(parse_database_url(urls.owner)))
@@ -79,7 +79,7 @@ def database(postgres: PostgresServer) -> Iterator[DatabaseUrls]:
 
 @pytest.fixture(scope="session")
 def issuer_template(postgres: PostgresServer) -> Iterator[str]:
-    """A migrated database with Better Auth's empty table of keys, to copy and not to use."""
+    """A migrated database with Better Auth's empty table of keys. Tests use copies of it."""
     name = f"issuer_{secrets.token_hex(4)}"
 
     async def make() -> None:
@@ -94,7 +94,7 @@ def issuer_template(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def issuer_database(postgres: PostgresServer, issuer_template: str) -> Iterator[DatabaseUrls]:
-    """A copy of that for one test."""
+    """A copy of `issuer_template` for one test."""
     name = f"{issuer_template}_{secrets.token_hex(3)}"
     asyncio.run(create_database(postgres.superuser_url, name, template=issuer_template))
     yield postgres.urls(name)

@@ -1,4 +1,4 @@
-"""The laws of the house: which way imports run, where a task query may stand, and public names."""
+"""The laws of docs/architecture.md: directions of imports, places of task queries, public names."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""docker/Caddyfile: whose word Caddy takes for a client's address, and what it passes on."""
+"""docker/Caddyfile: which proxies Caddy trusts for client addresses, and what it passes on."""
 
 import json
 import os
@@ -23,7 +23,7 @@ CLIENT = "203.0.113.7"
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with the forwarded headers that it was sent, and is a live replica."""
+    """Answers with the forwarded headers that it received, and to health checks."""
 
     def do_GET(self) -> None:
         """Answer."""
@@ -35,7 +35,7 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Write no log."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def caddy(upstream: int, folder: Path, load_balancers: str | None) -> Iterator[i
 
 
 def passed_on(port: int, host: str, *, forwarded_for: str) -> tuple[list[str], list[str]]:
-    """Ask as a client that sends forwarded headers; return those that reached the upstream."""
+    """Send forwarded headers as a client. Return those that reached the upstream."""
     headers = {"Host": f"{host}:{port}", "X-Forwarded-For": forwarded_for}
     headers["X-Forwarded-Proto"] = "https"
     deadline = time.monotonic() + 30
@@ -106,6 +106,6 @@ def test_load_balancer_is_believed_and_one_address_is_passed_on(
     upstream: int, tmp_path: Path, host: str
 ) -> None:
     with caddy(upstream, tmp_path, "198.51.100.0/24 127.0.0.1") as port:
-        # The client made the first one up; the second load balancer added the last one.
+        # The client invented the first one; the second load balancer added the last one.
         found = passed_on(port, host, forwarded_for=f"10.9.8.7, {CLIENT}, 198.51.100.2")
     assert found == ([CLIENT], ["https"])

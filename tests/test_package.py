@@ -1,4 +1,4 @@
-"""The two distributions: the library that others install, and the application with its commands."""
+"""The two distributions: the library that users install, and the application with its commands."""
 
 import subprocess
 import sys
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,7 +52,7 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of somebody else's with packages of the same names as ours."""
+    """A foreign wheel with packages of the same names as ours."""
     project = tmp_path_factory.mktemp("foreign")
     for name in ("scripts", "service", "scripts/operations"):
         (project / name).mkdir()

@@ -27,7 +27,7 @@ from scripts.operations.commands import Parser, UsageError, duration, load
 from scripts.operations.exit_codes import DONE, USAGE, fail
 from scripts.operations.private_files import create_private
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
-from scripts.operations.rotate_keys.target import SigningAlgorithms
+from scripts.operations.rotate_keys.settings import SigningAlgorithms
 from service.settings.base import SettingsModel
 from service.settings.types import KeyFile
 
@@ -95,7 +95,10 @@ def _mint(options: argparse.Namespace) -> str:
         raise UsageError("only for ENVIRONMENT=development: in production Better Auth signs tokens")
     path = options.file or settings.signing_keys_url
     if path is None:
-        raise UsageError("SIGNING_KEYS_URL: not set; it names the file of a local issuer's keys")
+        raise UsageError(
+            "SIGNING_KEYS_URL: not set; it names the file of a local issuer's keys, which"
+            " ./scripts/dev --api creates (with web/, Better Auth signs the tokens)"
+        )
     if not 0 < len(options.subject) <= _MAX_SUBJECT or not options.subject.isprintable():
         raise UsageError(f"--subject must have 1 to {_MAX_SUBJECT} printable characters")
     longest = VerificationPolicy("https://issuer", "https://issuer").max_lifetime

@@ -17,8 +17,9 @@ from typing import Final, NoReturn
 
 from dotenv import dotenv_values
 
+from scripts.devstack.environments import EMBEDDED, surroundings
 from scripts.devstack.home import DevHome
-from scripts.devstack.settings import DEFAULT_HOME, EMBEDDED, surroundings
+from scripts.devstack.settings import DEFAULT_HOME
 from scripts.operations.exit_codes import DONE, USAGE, fail
 from scripts.setup.checkout import CHECKOUT
 

@@ -12,6 +12,12 @@ import anyio
 import httpx
 
 from better_auth_keys import JWKS_PATH
+from scripts.devstack.environments import (
+    operators_environment,
+    service_environment,
+    surroundings,
+    web_environment,
+)
 from scripts.devstack.home import DevHome
 from scripts.devstack.https import HttpsFront
 from scripts.devstack.keeper import Code, Keeper
@@ -20,7 +26,7 @@ from scripts.devstack.network import has_a_key, is_ok, until_answer
 from scripts.devstack.parts import Part, PostgresPart, Program, ProgramPart, show
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
 from scripts.devstack.postgres.roles import ROLES, RolePasswords, provide
-from scripts.devstack.settings import DatabaseUrls, DevSettings, surroundings
+from scripts.devstack.settings import DatabaseUrls, DevSettings
 from scripts.setup.checkout import CHECKOUT, VENV, WEB
 from scripts.setup.node_runtime import NodeRuntime, find_node
 from service.migrations.runner import upgrade
@@ -91,14 +97,14 @@ class DevRun:
         """Start web/ and the service at the same time, and wait until both answer."""
         settings = self._settings
         signer = await provide_signer(self._home.folder) if settings.api_only else None
-        self._home.write_operators_environment(settings.operators_environment(self._home, urls))
+        self._home.write_operators_environment(operators_environment(settings, self._home, urls))
         began = time.monotonic()
         if settings.front is not None:
             await self._start_front(settings.front)
         if signer is None:
             await self._start(self._program(self._web(urls)))
         applied = await upgrade(urls.owner)
-        _progress("migrations", ", ".join(applied) or "up to date", began)
+        _progress("migrations", f"{len(applied)} applied" if applied else "up to date", began)
         await self._start(self._program(self._service(urls)))
         if signer is None:
             await self._ready("web", f"{settings.web_address}{JWKS_PATH}", has_a_key)
@@ -137,7 +143,7 @@ class DevRun:
             # Not through npm, which does not pass signals on to the server.
             command=next_command(node, self._settings.web_port),
             cwd=WEB,
-            environment=node.environment(self._settings.web_environment(self._home, urls)),
+            environment=node.environment(web_environment(self._settings, self._home, urls)),
             log=self._home.log("web"),
             hidden=_NEXT_BANNER,
         )
@@ -148,7 +154,7 @@ class DevRun:
             command=(sys.executable, "-m", "service"),
             # Not the checkout: the service would read its .env, which may be for another system.
             cwd=self._home.folder,
-            environment=self._settings.service_environment(self._home, urls),
+            environment=service_environment(self._settings, self._home, urls),
             log=self._home.log("service"),
             hidden=_SECURITY_LINE,
         )

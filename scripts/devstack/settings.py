@@ -1,6 +1,5 @@
 """The settings of a development stack, from the command line, the environment and `.env`."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Final
 
 from scripts.devstack.home import DevHome
 from scripts.devstack.https import HttpsFront
-from scripts.devstack.postgres.files import short_hash
 from scripts.setup.checkout import CHECKOUT
 from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
@@ -17,26 +15,6 @@ from service.settings.reader import SettingsError, read
 from service.settings.types import Port, ServiceDatabaseUrl
 
 DEFAULT_HOME: Final = CHECKOUT / ".dev"
-# What any program may need from the environment. None of these is a secret.
-_SURROUNDINGS: Final = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "TMPDIR",
-    "TERM",
-    "NO_COLOR",
-    "LANG",
-    "LANGUAGE",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "NODE_EXTRA_CA_CERTS",
-    "XDG_CACHE_HOME",
-)
 # Settings that web/ and the operators' commands must share, with web/'s defaults.
 ISSUER_DEFAULTS: Final[Mapping[str, str]] = {
     "ACCESS_TOKEN_LIFETIME": "15m",
@@ -44,9 +22,7 @@ ISSUER_DEFAULTS: Final[Mapping[str, str]] = {
     "SIGNING_ALGORITHM": "EdDSA",
     "JWKS_GRACE_PERIOD": "30d",
 }
-_ISSUER_SECRETS: Final = ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")
-# In operators.env: whether the database is the stack's own and stops with it.
-EMBEDDED: Final = "DEV_EMBEDDED_DATABASE"
+ISSUER_SECRETS: Final = ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")
 
 
 class UsageError(Exception):
@@ -149,87 +125,6 @@ class DevSettings:
             name: self.environment.get(name, default) for name, default in ISSUER_DEFAULTS.items()
         }
 
-    def service_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
-        """Return the environment of the service: only its own settings. Empty means not set."""
-        settings = self._service_settings(home, urls)
-        return {**surroundings(), "PYTHONUNBUFFERED": "1", **settings}
-
-    def _service_settings(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
-        own = Settings.names()
-        wanted = {name: value for name, value in self.environment.items() if name in own}
-        # Settings for another issuer or another database must not affect this stack.
-        ours = {
-            "ENVIRONMENT": "development",
-            "HOST": "127.0.0.1",
-            "PORT": str(self.port),
-            "BETTER_AUTH_URL": self.web_origin,
-            **self._behind_https,
-            "DATABASE_URL": urls.app.setting,
-            "DIRECT_DATABASE_URL": wanted.get("DIRECT_DATABASE_URL", "") if self.external else "",
-            "JWKS_URL": (home.folder / "jwks.json").as_uri() if self.api_only else "",
-            # Without web/ there is no Better Auth.
-            "ACCOUNT_API": "false" if self.api_only else wanted.get("ACCOUNT_API", ""),
-            "JWT_ISSUER": "",
-            "JWT_AUDIENCE": "",
-            "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),
-        }
-        return {**wanted, **ours}
-
-    def web_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
-        """Return the environment of web/: only its own settings."""
-        ours = {
-            "AUTH_DATABASE_URL": _text(urls.auth),
-            "BETTER_AUTH_URL": self.web_origin,
-            **self._issuer_secrets(home),
-            **self.issuer_settings,
-            "SERVICE_URL": self.service_origin,
-            "NEXT_TELEMETRY_DISABLED": "1",
-        }
-        if self.front is not None:
-            ours |= self.front.trusting(surroundings())
-        if self.home != DEFAULT_HOME:
-            # `next dev` locks its folder, which another stack in this checkout may use.
-            ours["NEXT_DIST_DIR"] = f".next-{short_hash(self.home)}"
-        return {**surroundings(), **ours}
-
-    def operators_environment(self, home: DevHome, urls: DatabaseUrls) -> dict[str, str]:
-        """Return the environment in which `./scripts/ops` runs the operators' commands."""
-        common = {
-            EMBEDDED: "" if self.external else "true",
-            **self._service_settings(home, urls),
-            "MIGRATION_DATABASE_URL": urls.owner.setting,
-            "PURGE_DATABASE_URL": _text(urls.purge),
-            "PINNED_KEYS": self.environment.get("PINNED_KEYS", ""),
-            **self.issuer_settings,
-        }
-        if self.api_only:
-            return {**common, "SIGNING_KEYS_URL": (home.folder / "signing-keys.json").as_uri()}
-        return {**common, "AUTH_DATABASE_URL": _text(urls.auth), **self._issuer_secrets(home)}
-
-    @property
-    def _behind_https(self) -> dict[str, str]:
-        """The service's settings for the proxy, through which it also reaches the issuer."""
-        if self.front is None:
-            return {"BETTER_AUTH_INTERNAL_URL": ""}
-        return {
-            "BETTER_AUTH_INTERNAL_URL": self.front.internal_origin,
-            "CA_FILE": str(self.front.authority),
-            "SERVICE_URL": self.service_origin,
-            "TRUSTED_PROXIES": "127.0.0.1",
-        }
-
-    def _issuer_secrets(self, home: DevHome) -> dict[str, str]:
-        """Return Better Auth's secrets. They belong to the database, whose keys they encrypt."""
-        given = {name: self.environment.get(name, "") for name in _ISSUER_SECRETS}
-        if self.external and any(given.values()):
-            return given
-        return {"BETTER_AUTH_SECRET": home.secret("better-auth-secret")}
-
-
-def surroundings() -> dict[str, str]:
-    """Return the variables that any program may need."""
-    return {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
-
 
 def read_settings(
     *, home: Path, api_only: bool, https: bool = False, dotenv: Path = Path(".env")
@@ -237,7 +132,7 @@ def read_settings(
     """Read the settings. Raises `UsageError`."""
     if https and api_only:
         raise UsageError("--https cannot be combined with --api, which does not run web/")
-    names = [*Settings.names(), *ISSUER_DEFAULTS, *_ISSUER_SECRETS, "PINNED_KEYS"]
+    names = [*Settings.names(), *ISSUER_DEFAULTS, *ISSUER_SECRETS, "PINNED_KEYS"]
     try:
         reading = read({*names, *StackSettings.names()}, dotenv=dotenv)
         stack = StackSettings.of(reading)
@@ -258,7 +153,3 @@ def read_settings(
             raise UsageError(f"{name} and {taken[port]} are both {port}; set different ports")
         taken[port] = name
     return settings
-
-
-def _text(url: DatabaseUrl | None) -> str:
-    return "" if url is None else url.setting

@@ -2,8 +2,8 @@
 
     python -m scripts.documents.settings
 
-A description is the docstring below the field of a settings model; the own settings of
-docker-compose.yml are described at its top. A test fails where either document is out of date.
+A description is the docstring below the field of a settings model. Settings that only
+docker-compose.yml has are described at its top. A test fails if a document is out of date.
 Exit code: 0 done.
 """
 
@@ -19,7 +19,7 @@ from scripts.devstack.settings import ISSUER_DEFAULTS, StackSettings
 from scripts.operations.migrate import MigrateSettings
 from scripts.operations.purge import PurgeSettings
 from scripts.operations.revoke_tokens import RevokeSettings
-from scripts.operations.rotate_keys.target import RotationSettings
+from scripts.operations.rotate_keys.settings import RotationSettings
 from scripts.setup.checkout import CHECKOUT, WEB
 from service.settings.base import SettingsModel, shown
 from service.settings.model import Settings
@@ -48,25 +48,25 @@ _INTRODUCTION: Final = """\
 <!-- Written by python -m scripts.documents.settings; change the code instead. -->
 
 The service, the operators' commands and `./scripts/dev` read their settings from the environment or
-from `.env`; the environment wins. `web/`, started by itself, reads its environment only, and
-`docker-compose.yml` passes on what containers need. `check-config` reads what the service reads,
-shows where each value comes from, and checks that it works.
+from `.env`; the environment wins. `web/` reads only its environment, which `./scripts/dev` and
+`docker-compose.yml` set up. `check-config` reads the service's settings, shows where each value
+comes from, and checks that it works.
 
-- An empty setting is not set. Whitespace around a value is removed.
-- `NAME_FILE` names a file that holds the value of `NAME`, as containers get their secrets: UTF-8,
-  at most 64 KiB. Setting both is a mistake.
+- An empty value means that the setting is not set. Whitespace around a value is removed.
+- `NAME_FILE` names a file that contains the value of `NAME`, such as a secret mounted into a
+  container: UTF-8, at most 64 KiB. Setting both `NAME` and `NAME_FILE` is an error.
 - Durations are a number and a unit: `90s`, `15m`, `12h`, `30d`.
-- Mistakes are reported at start, all at once, and never with the value.
+- All errors are reported together at start, without the values.
 """
 _EXAMPLE_INTRODUCTION: Final = """\
-# Copy this file to .env and set what you need; the environment wins over it. Empty means not set.
-# ./scripts/dev needs none of this. docs/settings.md has the rules and the readers of each setting.
+# Copy this file to .env and set what you need. The environment wins; an empty value is not set.
+# ./scripts/dev needs no settings. docs/settings.md has the rules, and says what reads each setting.
 # Written by python -m scripts.documents.settings; change the code instead.
 """
 _STACKS_NOTE: Final = """\
-# docker compose passes on the settings above. It refuses to start if .env or the environment has
-# those that docker-compose.yml sets itself: URLs of databases, secrets, TRUSTED_PROXIES, HOST and
-# SIGNING_KEYS_URL. It does not read NAME_FILE.
+# docker compose passes on the settings above and does not read NAME_FILE. docker-compose.yml sets
+# database URLs, secrets, TRUSTED_PROXIES, HOST and SIGNING_KEYS_URL itself: containers do not start
+# if .env or the environment has one of them.
 """
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from scripts.operations.exit_codes import DONE, FAILED, fail
+from scripts.operations.exit_codes import DONE, FAILED, USAGE, fail
 from scripts.setup.checkout import CHECKOUT, PYTHON, VENV, WEB
 from scripts.setup.chromium import find_chromium
 from scripts.setup.node_runtime import OLDEST, NodeRuntime, find_node
@@ -39,6 +39,7 @@ _PROGRAMS: Final = {
     "redis-server": Path("/usr/bin/redis-server"),
 }
 _OLDEST_PYTHON: Final = (3, 11)
+_QUICK: Final = "--quick"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -48,6 +49,8 @@ def main(argv: Sequence[str]) -> int:
         source = (CHECKOUT / "scripts" / "devstack" / "__main__.py").read_text(encoding="utf-8")
         print(ast.get_docstring(ast.parse(source)))
         return DONE
+    if command == "test" and _QUICK in arguments and len(arguments) > 1:
+        return fail(command, f"{_QUICK} takes no other arguments; pytest has -m 'not slow'", USAGE)
     try:
         node = set_up(
             with_node=command == "test" or (command == "dev" and "--api" not in arguments),
@@ -55,14 +58,30 @@ def main(argv: Sequence[str]) -> int:
         )
     except (SetUpError, OSError) as error:
         return fail(command, error)
-    if command == "test" and not arguments:
+    if command == "test" and arguments in ([], [_QUICK]):
         if node is not None and not check(node):
             return FAILED
-        # By file, because tests in one file share fixtures that are slow to set up. Each worker has
-        # its own PostgreSQL. In the given order, because end_to_end/ takes longest and is first.
-        arguments = ["-n", "auto", "--maxprocesses", "4"]
-        arguments += ["--dist", "loadfile", "--no-loadscope-reorder"]
+        arguments = pytest_arguments(quick=arguments == [_QUICK])
     return _become(_MODULES[command], arguments)
+
+
+def pytest_arguments(*, quick: bool) -> list[str]:
+    """Return the arguments that run the whole suite, or without the tests marked `slow`."""
+    # By file, because tests in one file share fixtures that are slow to set up. Each worker has its
+    # own PostgreSQL. In the given order, because end_to_end/ takes longest and is first.
+    arguments = [
+        "-n",
+        "auto",
+        "--maxprocesses",
+        "4",
+        "--dist",
+        "loadfile",
+        "--no-loadscope-reorder",
+    ]
+    if quick:
+        # Show tests that take long without the mark.
+        arguments += ["-m", "not slow", "--durations", "10", "--durations-min", "5"]
+    return arguments
 
 
 def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:

@@ -1,1 +1,1 @@
-"""The caller's own account, as the token tells it."""
+"""The current user, and sessions at Better Auth for clients without a browser."""

@@ -1,4 +1,4 @@
-"""`Bulkhead`: so many calls at once for each operation, so that a slow one delays no other."""
+"""`Bulkhead`: limit the concurrent calls of each operation, so that a slow one delays no other."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -9,7 +9,7 @@ from service.accounts.errors import IssuerUnavailableError
 
 
 class Bulkhead:
-    """Slots for calls, a number for each operation; callers beyond them wait, up to a number."""
+    """Slots for concurrent calls: `slots` for each operation, and room for `waiting` more calls."""
 
     def __init__(self, *, slots: int, waiting: int) -> None:
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(
@@ -20,9 +20,9 @@ class Bulkhead:
 
     @asynccontextmanager
     async def slot(self, operation: str) -> AsyncIterator[None]:
-        """Hold a slot of an operation; how long to wait for one is the caller's decision.
+        """Hold a slot of an operation. The caller bounds how long it waits for one.
 
-        Raises `IssuerUnavailableError` when too many are waiting already.
+        Raises `IssuerUnavailableError` if too many calls are waiting already.
         """
         if self._calls[operation] >= self._most:
             raise IssuerUnavailableError(f"{operation}: too many calls are waiting")

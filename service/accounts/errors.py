@@ -1,31 +1,31 @@
-"""What can go wrong between a client and its account at Better Auth; `problems` answers them.
+"""Errors of the account API. `service/http/error_table.py` maps them to responses.
 
 AccountError
-├── AccountExistsError        the e-mail address has an account
-├── RejectedInputError        Better Auth does not take what was sent, and says why
-├── WrongCredentialsError     no account with this password; which of the two is not said
-├── SessionEndedError         the refresh token is good for nothing (any more)
-├── EmailUnverifiedError      the address has to be verified first
-├── TooManyAttemptsError      Better Auth's own limit
-├── IssuerUnavailableError    Better Auth cannot be reached, or says that it cannot
-└── IssuerAnswerError         it answers what nobody can make sense of
+├── AccountExistsError        the e-mail address already has an account
+├── RejectedInputError        Better Auth rejected the input and named the reason
+├── WrongCredentialsError     the e-mail address or the password is wrong
+├── SessionEndedError         the refresh token is not valid, or not any more
+├── EmailUnverifiedError      the e-mail address must be verified first
+├── TooManyAttemptsError      Better Auth's own rate limit was exceeded
+├── IssuerUnavailableError    Better Auth cannot be reached, or answered with a 5xx status
+└── IssuerAnswerError         Better Auth returned an invalid response
 """
 
 
 class AccountError(Exception):
-    """Base of all of them. The message is for the log and holds nothing of the client's."""
+    """Base class. The message is for the log and contains nothing that the client sent."""
 
     code = "account_error"
 
 
 class AccountExistsError(AccountError):
-    """The e-mail address has an account."""
+    """The e-mail address already has an account."""
 
     code = "account_exists"
 
 
 class RejectedInputError(AccountError):
-    """Better Auth does not take a member of the body."""
+    """Better Auth rejected the input; `member` is the member of the body, if it is known."""
 
     code = "validation_failed"
 
@@ -37,25 +37,25 @@ class RejectedInputError(AccountError):
 
 
 class WrongCredentialsError(AccountError):
-    """No account with this password."""
+    """The e-mail address or the password is wrong. Better Auth does not tell which."""
 
     code = "invalid_credentials"
 
 
 class SessionEndedError(AccountError):
-    """The refresh token is good for nothing."""
+    """The refresh token is not valid: its session has ended or never existed."""
 
     code = "invalid_refresh_token"
 
 
 class EmailUnverifiedError(AccountError):
-    """The address has to be verified first."""
+    """The e-mail address must be verified before signing in."""
 
     code = "email_not_verified"
 
 
 class TooManyAttemptsError(AccountError):
-    """Better Auth's own limit. `retry_after` is in seconds."""
+    """Better Auth's own rate limit was exceeded. `retry_after` is in seconds."""
 
     code = "rate_limited"
 
@@ -65,13 +65,13 @@ class TooManyAttemptsError(AccountError):
 
 
 class IssuerUnavailableError(AccountError):
-    """Better Auth cannot be reached. `retry_after` is in seconds."""
+    """Better Auth cannot be reached, or cannot answer. `retry_after` is in seconds."""
 
     code = "issuer_unavailable"
     retry_after = 1.0
 
 
 class IssuerAnswerError(AccountError):
-    """Better Auth answers what nobody can make sense of."""
+    """Better Auth returned an invalid response."""
 
     code = "issuer_answer"

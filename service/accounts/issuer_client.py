@@ -1,12 +1,13 @@
-"""Better Auth's HTTP interface, called on behalf of clients that are not its own web app.
+"""Call Better Auth's HTTP API for clients that do not use its web app.
 
-No cookie is ever kept or sent: one jar for all users would send the first one's session for the
-second. Better Auth's rules for callers without cookies (seen on 1.7.25): JSON, its own origin or
-none, and the client's address as the only value of X-Forwarded-For, which its rate limit goes by.
+Cookies are never stored or sent: a cookie jar shared by all users would send one user's session
+for another. Better Auth expects of callers without cookies (checked with 1.7.25): a JSON body, its
+own origin or none, and the client's address as the only value of X-Forwarded-For. Its rate limit
+counts by that address.
 
-A session is named by its signed token, which Better Auth's bearer plugin sends in `set-auth-token`.
-The token in the body of an answer is the one in Better Auth's table: whoever can read the table
-would have it, so it is not used, and nothing without a signature is passed on.
+A session is identified by its signed token, which Better Auth's bearer plugin sends in
+`set-auth-token`. The token in the response body is stored in Better Auth's table, so a reader of
+the table would have it too. It is not used, and a token without a signature is never sent on.
 """
 
 import asyncio
@@ -36,11 +37,11 @@ from service.accounts.errors import (
 _MAX_BYTES: Final = 64 * 1024
 _MAX_AGENT: Final = 200
 _MAX_RETRY_AFTER: Final = 3600
-# For each operation (register, login, refresh, logout), which uses no other's.
+# For each operation (register, login, refresh, logout).
 _SLOTS: Final = 12
 _MAX_WAITING: Final = 100
 _MAX_CONNECTIONS: Final = 4 * _SLOTS
-# `<token>.<HMAC-SHA256 in base64>`: as the header has it, or URL-encoded as the cookie has it.
+# `<token>.<HMAC-SHA256 in base64>`: plain as in the header, or URL-encoded as in the cookie.
 _SIGNED: Final = re.compile(
     r"[A-Za-z0-9_-]{16,128}\.(?:[A-Za-z0-9+/]|%2[Bb]|%2[Ff]){43}(?:=|%3[Dd])"
 )
@@ -48,7 +49,7 @@ _REJECTED: Final = {
     "PASSWORD_TOO_SHORT": ("password", "The password is too short."),
     "PASSWORD_TOO_LONG": ("password", "The password is too long."),
     "PASSWORD_COMPROMISED": ("password", "The password is known from a data breach."),
-    "INVALID_EMAIL": ("email", "This is no e-mail address."),
+    "INVALID_EMAIL": ("email", "This is not a valid e-mail address."),
 }
 _PLACE: Final = re.compile(r"\[body\.(name|email|password)\]")
 _EXISTS: Final = frozenset({"USER_ALREADY_EXISTS", "USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL"})
@@ -62,7 +63,7 @@ Operation = Literal["register", "login", "refresh", "logout"]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """For whom Better Auth is asked, and what for. It may know all but the operation."""
+    """The client that a call is made for, which Better Auth is told, and the operation."""
 
     address: str
     user_agent: str
@@ -77,7 +78,7 @@ class _Answer:
 
 
 class IssuerUser(BaseModel):
-    """A user as Better Auth gives it."""
+    """A user in a response of Better Auth."""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
@@ -88,9 +89,9 @@ class IssuerUser(BaseModel):
 
 
 class SignedIn(BaseModel):
-    """The answer to a sign-in or sign-up.
+    """The response to a sign-in or sign-up.
 
-    `token` is the session's, signed; None before the e-mail address is verified.
+    `token` is the session's signed token. It is None until the e-mail address is verified.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -104,9 +105,9 @@ class _Token(BaseModel):
 
 
 class BetterAuth:
-    """One Better Auth, reached at `url` and known to the world as `origin`.
+    """A client of Better Auth, which is reached at `url` and has the public origin `origin`.
 
-    `budget` bounds each call in seconds, whatever the time is spent on.
+    `budget` bounds each call in seconds, waiting for a slot included.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class BetterAuth:
         self._client = httpx.AsyncClient(
             verify=tls,
             follow_redirects=False,
-            # Passwords go to no proxy that the environment may name, unless under TLS.
+            # Use a proxy named in the environment only over TLS: requests contain passwords.
             trust_env=self._base.startswith("https://") and not is_loopback(host_of(url)),
             timeout=budget,
             limits=httpx.Limits(max_connections=_MAX_CONNECTIONS),
@@ -141,7 +142,7 @@ class BetterAuth:
         await self._client.aclose()
 
     async def sign_up(self, name: str, email: str, password: str, caller: Caller) -> SignedIn:
-        """Make an account. Raises `AccountError`."""
+        """Create an account. Raises `AccountError`."""
         body = {"name": name, "email": email, "password": password}
         answer = await self._call("POST", "/sign-up/email", caller, body=body)
         if answer.content.get("code") in _EXISTS:
@@ -161,14 +162,14 @@ class BetterAuth:
         return _signed_in(answer)
 
     async def access_token(self, session: str, caller: Caller) -> str:
-        """Give a JWT of a session. Raises `AccountError`."""
+        """Return a new JWT of a session. Raises `AccountError`."""
         answer = await self._call("GET", "/token", caller, session=session)
         if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise SessionEndedError("token")
         return _read(_Token, answer).token
 
     async def sign_out(self, session: str, caller: Caller) -> None:
-        """End a session; one that has ended already is no error. Raises `AccountError`."""
+        """End a session; it may have ended already. Raises `AccountError`."""
         answer = await self._call("POST", "/sign-out", caller, body={}, session=session)
         if answer.status not in {httpx.codes.OK, httpx.codes.UNAUTHORIZED}:
             raise IssuerAnswerError(f"sign-out: status {answer.status}")
@@ -182,9 +183,9 @@ class BetterAuth:
         body: Mapping[str, str] | None = None,
         session: str | None = None,
     ) -> _Answer:
-        """Give the answer, whatever it is but a limit or a failure.
+        """Return the response of any status other than 429 and 5xx.
 
-        Raises `SessionEndedError`, without a call, for a session's token that is not signed.
+        Raises `SessionEndedError`, without a call, if the session's token is not signed.
         """
         if session is not None and not is_signed(session):
             raise SessionEndedError(f"{path}: not a signed token")
@@ -204,7 +205,7 @@ class BetterAuth:
                 async with request as response:
                     content = await _bounded(response)
         except (httpx.HTTPError, TimeoutError) as error:
-            # The class says enough: texts of httpx may quote what was sent.
+            # Only the class: messages of httpx may quote what was sent.
             raise IssuerUnavailableError(f"{path}: {type(error).__name__}") from None
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             pause = parse_retry_after(response.headers) or 1
@@ -216,22 +217,22 @@ class BetterAuth:
 
 
 def is_signed(token: str) -> bool:
-    """Return whether a token has the form of a signed one. NOT checked: the signature itself."""
+    """Return whether a token has the form of a signed one. The signature is NOT checked."""
     return _SIGNED.fullmatch(token) is not None
 
 
 def _signed_in(answer: _Answer) -> SignedIn:
-    """Read the answer to a sign-in, with the session's signed token in place of the bare one."""
+    """Parse the response to a sign-in, with the signed token in place of the unsigned one."""
     found = _read(SignedIn, answer)
     if found.token is None:
         return found
     if answer.signed_token is None or not is_signed(answer.signed_token):
-        raise IssuerAnswerError("no signed token in set-auth-token: is the bearer plugin in use?")
+        raise IssuerAnswerError("no signed token in set-auth-token; enable the bearer plugin")
     return found.model_copy(update={"token": answer.signed_token})
 
 
 def _raise_for_input(answer: _Answer) -> None:
-    """Raise `RejectedInputError` where Better Auth says that the input is not what it takes."""
+    """Raise `RejectedInputError` if Better Auth rejected the input."""
     code, said = answer.content.get("code"), answer.content.get("message")
     if code in _REJECTED:
         raise RejectedInputError(*_REJECTED[str(code)], str(code).lower())
@@ -239,10 +240,10 @@ def _raise_for_input(answer: _Answer) -> None:
         answer.status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
         and code is not None
     ):
-        # Its own words may repeat the input; it is named by its place, where it says that.
+        # Its message may repeat the input, so only the member that it names is passed on.
         place = _PLACE.match(said) if isinstance(said, str) else None
         member = "" if place is None else place[1]
-        raise RejectedInputError(member, "Better Auth does not take this.", "rejected")
+        raise RejectedInputError(member, "Better Auth rejected this value.", "rejected")
 
 
 def _read(model: type[Model], answer: _Answer) -> Model:
@@ -269,7 +270,7 @@ def _object(path: str, content: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         raise IssuerAnswerError(f"{path}: not JSON") from None
     if not isinstance(found, dict):
-        raise IssuerAnswerError(f"{path}: no object")
+        raise IssuerAnswerError(f"{path}: not a JSON object")
     return found
 
 

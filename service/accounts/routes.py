@@ -1,6 +1,6 @@
-"""The account API: sessions at Better Auth, for clients that are not its web app.
+"""The account API: sessions at Better Auth, for clients that do not use its web app.
 
-`me` is answered from the verified token, without asking anybody.
+`me` is answered from the verified token, without a call to Better Auth or the database.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
@@ -23,7 +23,7 @@ from service.accounts.schemas import (
 )
 from service.accounts.sessions import Sessions, account_of
 from service.http.json_body import JsonRoute
-from service.http.openapi import problems
+from service.http.openapi import described_problem, problems
 from service.http.problem_document import AccountsUnsupportedError, CredentialsMissingError
 from service.security.audit import Event
 from service.security.authentication import AuthenticatedRoute, CurrentUser, authenticate
@@ -31,15 +31,15 @@ from service.services import services_of
 
 
 class AccountRoute(JsonRoute):
-    """An operation that anybody may call, so many times a minute from one address."""
+    """A public operation, rate-limited by client address."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Count before the body is read: whoever guesses passwords gets nothing done for it."""
+        """Apply the rate limit before reading the body, so that password guessing costs little."""
         handle = super().get_route_handler()
         operation = _OPERATIONS[self.path]
 
         async def limited(request: Request) -> Response:
-            if operation != "logout":  # which needs Better Auth only where it gets a refresh token
+            if operation != "logout":  # it needs Better Auth only for a refresh token
                 _require_accounts(request)
             await services_of(request).rate_limits.hit_address(operation, _address(request))
             return await handle(request)
@@ -69,7 +69,7 @@ _ANY: Final = problems(
 
 
 def _require_accounts(request: Request) -> None:
-    """Raise `AccountsUnsupportedError` if there is no Better Auth to ask (`ACCOUNT_API`)."""
+    """Raise `AccountsUnsupportedError` if the service runs without accounts (`ACCOUNT_API`)."""
     if not services_of(request).account_api:
         raise AccountsUnsupportedError
 
@@ -83,14 +83,14 @@ async def _sessions(request: Request) -> Sessions:
 
 
 async def _caller(request: Request, response: Response) -> Caller:
-    # Whatever is answered here is for this client alone.
+    # No cache may store a response that contains tokens.
     response.headers["Cache-Control"] = "no-store"
     operation = _OPERATIONS[request.scope["route"].path]
     return Caller(_address(request), request.headers.get("user-agent", ""), operation)
 
 
 def _address(request: Request) -> str:
-    """Give the client's address; behind a proxy of TRUSTED_PROXIES, the one that it names."""
+    """Return the client's address, which a proxy in TRUSTED_PROXIES may have named."""
     return request.client.host if request.client is not None else "127.0.0.1"
 
 
@@ -106,10 +106,12 @@ _Caller = Annotated[Caller, Depends(_caller)]
     status_code=HTTPStatus.CREATED,
     responses={
         **_ANY,
-        **problems(HTTPStatus.CONFLICT),
+        **described_problem(
+            HTTPStatus.CONFLICT, "An account with this e-mail address already exists."
+        ),
         HTTPStatus.ACCEPTED.value: {
             "model": Registered,
-            "description": "The e-mail address has to be verified before the account can be used.",
+            "description": "The account was created. Verify its e-mail address, then sign in.",
         },
     },
 )
@@ -121,7 +123,10 @@ async def register(  # noqa: PLR0913, PLR0917 - each parameter is a dependency
     caller: _Caller,
     response: Response,
 ) -> Session | Registered:
-    """Create an account at Better Auth and sign in."""
+    """Create an account at Better Auth and sign in.
+
+    If Better Auth requires a verified e-mail address, the response is 202 and has no tokens.
+    """
     await services_of(request).rate_limits.hit("account", body.email.lower())
     signed_in = await better_auth.sign_up(body.name, body.email, body.password, caller)
     if signed_in.token is None:
@@ -136,7 +141,11 @@ async def register(  # noqa: PLR0913, PLR0917 - each parameter is a dependency
     "/login",
     operation_id="login",
     summary="Sign in",
-    responses={**_ANY, **problems(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)},
+    responses={
+        **_ANY,
+        **described_problem(HTTPStatus.UNAUTHORIZED, "The e-mail address or password is wrong."),
+        **described_problem(HTTPStatus.FORBIDDEN, "The e-mail address is not verified yet."),
+    },
 )
 async def login(
     request: Request,
@@ -145,7 +154,10 @@ async def login(
     sessions: _Sessions,
     caller: _Caller,
 ) -> Session:
-    """Sign in at Better Auth; the access token is its JWT, the refresh token its session's."""
+    """Sign in with an e-mail address and a password.
+
+    The access token is a JWT that Better Auth issued. Use the refresh token to get the next one.
+    """
     await services_of(request).rate_limits.hit("account", body.email.lower())
     signed_in = await better_auth.sign_in(body.email, body.password, caller)
     session = await sessions.open(signed_in, caller)
@@ -156,13 +168,16 @@ async def login(
 @router.post(
     "/refresh",
     operation_id="refresh",
-    summary="Get another access token",
-    responses={**_ANY, **problems(HTTPStatus.UNAUTHORIZED)},
+    summary="Refresh the access token",
+    responses={**_ANY, **described_problem(HTTPStatus.UNAUTHORIZED, "The session has ended.")},
 )
 async def refresh(
     request: Request, body: Refresh, sessions: _Sessions, caller: _Caller
 ) -> AccessTokenAnswer:
-    """Get another access token of a session."""
+    """Return a new access token for the session of a refresh token.
+
+    The refresh token stays the same until the session ends.
+    """
     answer, subject = await sessions.access_token(body.refresh_token, caller)
     services_of(request).security_log.write(Event.REFRESHED, request, subject=subject)
     return answer
@@ -182,11 +197,11 @@ async def logout(
     caller: _Caller,
     body: Logout | None = None,
 ) -> None:
-    """End a session: its access tokens are refused from now on.
+    """End a session. Its access tokens are refused from now on.
 
-    Send the access token, or the refresh token, or both of the same session. The refresh token
-    ends the session at Better Auth at once; with the access token alone it ends there at its next
-    use.
+    Send the access token, the refresh token, or both tokens of the same session. With the refresh
+    token, the session ends at Better Auth at once. With the access token alone, Better Auth ends it
+    when it is used next.
     """
     refresh_token = None if body is None else body.refresh_token
     if refresh_token is None and "authorization" not in request.headers:
@@ -201,7 +216,7 @@ async def logout(
             await sessions.revoke(user.token, "logout")
             revoked = True
         except InvalidTokenError:
-            # It is refused already; what remains is the session.
+            # The access token is refused already; the session can still be ended.
             if refresh_token is None:
                 raise
     if refresh_token is not None:
@@ -222,7 +237,7 @@ async def logout(
     ),
 )
 async def me(user: CurrentUser) -> Response:
-    """Return the user whose access token you sent, as its claims describe them."""
+    """Return the user of the access token, as described by its claims."""
     claims = user.token.claims
     name, email, verified = claims.get("name"), claims.get("email"), claims.get("emailVerified")
     found = Me(
@@ -238,5 +253,5 @@ async def me(user: CurrentUser) -> Response:
 
 
 def _is_text(value: object) -> TypeGuard[str]:
-    """Tell whether a claim can be written as JSON: one with half a surrogate pair cannot."""
+    """Return whether a claim is text that JSON can hold; a lone surrogate cannot be encoded."""
     return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)

@@ -1,4 +1,4 @@
-"""Sessions for clients without a browser: Better Auth's, their tokens verified by us."""
+"""Sessions at Better Auth for clients without a browser. Every token is verified here first."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ _NEXT_SECOND: Final = 1.05
 
 
 class Sessions:
-    """Gets access tokens from Better Auth, and ends sessions there and here."""
+    """Gets access tokens from Better Auth, and ends sessions both there and in this service."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Sessions:
         self._revocations = revocations
 
     async def open(self, signed_in: SignedIn, caller: Caller) -> Session:
-        """Give the session of a sign-in, with its first access token.
+        """Return the session of a sign-in, with its first access token.
 
         Raises `AccountError`, `KeySetUnavailableError`.
         """
@@ -52,7 +52,7 @@ class Sessions:
         )
 
     async def access_token(self, session: str, caller: Caller) -> tuple[AccessTokenAnswer, str]:
-        """Give an access token that we take ourselves, and whom it speaks for.
+        """Return an access token that this service accepts, and its subject.
 
         Raises `AccountError`, `KeySetUnavailableError`.
         """
@@ -61,13 +61,14 @@ class Sessions:
         return AccessTokenAnswer(access_token=token, expires_in=expires_in), verified.subject
 
     async def end(self, session: str, caller: Caller, *, revoked: bool) -> str | None:
-        """End a session here and at Better Auth; give whose it was, if that could be told.
+        """End a session here and at Better Auth. Return its subject, or None if it is unknown.
 
-        One that has ended already is no error. With `revoked` its tokens are refused here already,
-        and Better Auth is called once instead of twice.
+        The session may have ended already. With `revoked`, its tokens are refused here already,
+        which saves the call to Better Auth that names the session.
 
-        Here first: if Better Auth cannot be reached, the client is to try again, and its access
-        tokens are refused all the same. Raises `AccountError`, `DatabaseUnavailableError`.
+        The session ends here first: if Better Auth cannot be reached, the client must try again,
+        but its access tokens are refused from now on. Raises `AccountError` and
+        `DatabaseUnavailableError`.
         """
         subject = None
         if not revoked:
@@ -80,7 +81,7 @@ class Sessions:
         return subject
 
     async def revoke(self, token: AccessToken, reason: str) -> None:
-        """Refuse the tokens of this one's session; of its subject, where it names no session.
+        """Revoke all tokens of the token's session, or of its subject if it names no session.
 
         Raises `DatabaseUnavailableError`.
         """
@@ -89,7 +90,7 @@ class Sessions:
             revocation = await self._stored.add("session", session, reason)
         else:
             revocation = await self._stored.add("subject", token.subject, reason)
-        # Here at once; the others hear of it.
+        # In effect here at once; the other replicas are notified.
         self._revocations.add([revocation])
 
     async def _verified(self, session: str, caller: Caller) -> tuple[str, AccessToken]:
@@ -98,8 +99,9 @@ class Sessions:
             return token, await self._verifier.verify(token)
         except InvalidTokenError as error:
             if error.reason is not Reason.REVOKED:
-                raise IssuerAnswerError(f"a token that we refuse: {error.reason}") from None
-        # Cut off in this very second, perhaps, before this session began: `iat` cannot tell.
+                raise IssuerAnswerError(f"its token is refused here: {error.reason}") from None
+        # `iat` has whole seconds: a revocation in the same second, but before this session began,
+        # also covers this token. A token of the next second tells the two cases apart.
         await asyncio.sleep(_NEXT_SECOND)
         token = await self._better_auth.access_token(session, caller)
         try:
@@ -109,6 +111,6 @@ class Sessions:
 
 
 def account_of(signed_in: SignedIn) -> Account:
-    """Give the account as clients see it."""
+    """Return the account for a response body."""
     user = signed_in.user
     return Account(id=user.id, name=user.name, email=user.email, email_verified=user.email_verified)

@@ -1,1 +1,1 @@
-"""PostgreSQL: URLs, roles, connections, and statements run as an owner."""
+"""PostgreSQL: URLs, roles, connections, and statements executed as an owner."""

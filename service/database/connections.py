@@ -1,30 +1,36 @@
-"""A bounded list of open connections: the one used last goes out first, to the longest waiter.
+"""A connection pool: the longest waiter gets the connection that was used last.
 
-1. A task that asks for a connection gets a turn first; there are `size` turns. When one becomes
-   free it goes to the task that has waited longest, never to a newcomer. A waiter that is
-   cancelled or gives up passes its turn on.
-2. With a turn, a task gets the idle connection that was used last, or a new one. Connections at the
-   bottom of the list stay idle when traffic is low.
-3. A connection that is closed, too old or of unknown state is never handed out: it is replaced.
+1. An asyncio task needs a turn before it gets a connection. There are `size` turns. A free turn
+   goes to the task that has waited longest, never to a newcomer. A waiter that is cancelled or
+   times out passes its turn on.
+2. A task with a turn gets the idle connection that was used last, or a new one. At low traffic, the
+   connections at the bottom of the list stay idle.
+3. A connection that is closed, too old or in an unknown state is never reused. It is replaced.
 
-The driver is not imported here: what a connection is, and how it is checked, is up to `connect`.
+The driver is not imported here: `connect` opens and checks the connections.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeVar
 
 MAX_AGE_SECONDS: Final = 1800.0
-"""How old a connection may get. Servers, and addresses behind a name, change over time."""
+"""The most seconds that a connection is used. Servers, and the addresses of names, change."""
 _CLOSE_SECONDS: Final = 1.0
 
 
+def _give_up(turn: "asyncio.Future[None]") -> None:
+    if not turn.done():
+        turn.set_exception(TimeoutError("no connection became free in time"))
+
+
 class Closable(Protocol):
-    """What the list must know about a connection."""
+    """What the pool needs of a connection."""
 
     def is_closed(self) -> bool:
-        """Return whether the connection is closed, from either side."""
+        """Return whether either side has closed the connection."""
         ...
 
     def terminate(self) -> None:
@@ -32,7 +38,7 @@ class Closable(Protocol):
         ...
 
     async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - the driver's own
-        """Close the connection in agreement with the server."""
+        """Close the connection gracefully, and wait for the server."""
         ...
 
 
@@ -40,9 +46,9 @@ ConnectionT = TypeVar("ConnectionT", bound=Closable)
 
 
 class Connections(Generic[ConnectionT]):
-    """Up to `size` connections, each opened by `connect` when it is needed.
+    """A pool of up to `size` connections, which `connect` opens when they are needed.
 
-    Each connection that is taken must be given back or discarded, once.
+    Each connection that is taken must be given back or discarded, exactly once.
     """
 
     def __init__(
@@ -56,55 +62,78 @@ class Connections(Generic[ConnectionT]):
         self._connect = connect
         self._wait_seconds = wait_seconds
         self._clock = clock
-        # Fair: a turn that is released belongs to the longest waiter at once.
-        self._turns = asyncio.Semaphore(size)
+        self._free_turns = size
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: list[ConnectionT] = []
-        # Every open connection, idle or in use, and until when it may be used.
+        # Every open connection, idle or in use, and the time until which it may be used.
         self._good_until: dict[ConnectionT, float] = {}
 
     @property
     def in_use(self) -> int:
-        """How many connections are taken now."""
+        """The number of connections in use."""
         return len(self._good_until) - len(self._idle)
 
     async def take(self) -> ConnectionT:
-        """Return a connection for the caller alone.
+        """Return a connection for exclusive use.
 
         Raises `TimeoutError` after `wait_seconds` without a turn, and what `connect` raises.
         """
-        if self._turns.locked():
-            async with asyncio.timeout(self._wait_seconds):
-                await self._turns.acquire()
+        if self._free_turns:
+            self._free_turns -= 1
         else:
-            await self._turns.acquire()
+            await self._turn()
         try:
             return self._used_last() or await self._new()
         except BaseException:
-            self._turns.release()
+            self._pass_turn_on()
             raise
 
     def give_back(self, connection: ConnectionT) -> None:
-        """Take a connection back whose state is known: no statement and no transaction is open."""
+        """Put a connection back into the pool. It must have no open statement or transaction."""
         if self._is_good(connection):
             self._idle.append(connection)
         else:
             self._drop(connection)
-        self._turns.release()
+        self._pass_turn_on()
 
     def discard(self, connection: ConnectionT) -> None:
-        """Close a connection whose state is unknown."""
+        """Close a connection that is in an unknown state."""
         self._drop(connection)
-        self._turns.release()
+        self._pass_turn_on()
 
     async def close(self) -> None:
-        """Close every idle connection now, and every other one when it is given back."""
+        """Close every idle connection now, and each connection in use when it is given back."""
         idle, self._idle = self._idle, []
         for connection in idle:
             del self._good_until[connection]
         self._good_until = dict.fromkeys(self._good_until, float("-inf"))
         closing = (connection.close(timeout=_CLOSE_SECONDS) for connection in idle)
-        # A connection that the server does not close in time is terminated by the driver.
+        # The driver terminates a connection that the server does not close in time.
         await asyncio.gather(*closing, return_exceptions=True)
+
+    async def _turn(self) -> None:
+        """Wait for a turn. A semaphore with a timeout around it costs a waiter twice as much."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        giving_up = loop.call_later(self._wait_seconds, _give_up, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._pass_turn_on()  # it came at the moment of the cancellation
+            raise
+        finally:
+            giving_up.cancel()
+
+    def _pass_turn_on(self) -> None:
+        """Pass a turn that has become free to the task that has waited longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free_turns += 1
 
     def _used_last(self) -> ConnectionT | None:
         while self._idle:

@@ -1,16 +1,16 @@
-"""Connections to PostgreSQL, the check of their role, and statements executed as an owner.
+"""`Database`: connect to PostgreSQL, check the role, and execute statements as an owner.
 
-SQLAlchemy describes and compiles statements (`statements.py`); asyncpg executes them on a list of
+SQLAlchemy builds and compiles statements (`statements.py`); asyncpg executes them on a pool of
 connections (`connections.py`).
 
 Row-level security is the second wall. Its policies compare `owner_id` with the setting
-`app.user_id`, which every unit of work sets for itself and for nothing after it:
+`app.user_id`. Every unit of work sets it for itself only:
 
-- `run` executes one statement in one round trip. The statement sets the identity itself: in the
-  shape that `identity.py` makes, or by calling a function that begins with it.
-- `transaction`, for work of several statements, opens with `BEGIN; SELECT set_config(...)` sent as
-  one simple query. That protocol takes no parameters, so the identity travels hex-encoded and is
-  decoded by the server: nothing that a user chose becomes SQL.
+- `run` executes one statement in one round trip. The statement sets the identity itself, in the
+  form that `identity.py` builds or by calling a function that begins with it.
+- `transaction` is for several statements. It opens with `BEGIN; SELECT set_config(...)`, sent as
+  one simple query. Simple queries have no parameters, so the identity is sent hex-encoded and the
+  server decodes it: no user's text becomes SQL.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from service.security.owner import Owner
 
 AnyRow = asyncpg.Record
 DriverError: Final = asyncpg.PostgresError
-"""A statement that the database refuses for good: a bug, or a right that is missing."""
+"""A statement failed for a reason that does not pass by itself: a bug or a missing privilege."""
 
 REQUEST_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 10.0
@@ -40,18 +40,18 @@ LOCK_SECONDS: Final = 2.0
 POOL_WAIT_SECONDS: Final = 1.0
 _STATEMENTS_KEPT: Final = 100
 
-# Connection trouble, resources exhausted, operator intervention, system error, read-only server,
-# serialization failure, deadlock, lock not available: all of them pass.
+# Temporary: connection exceptions, insufficient resources, operator intervention, system errors,
+# read-only server, serialization failure, deadlock, lock not available.
 _PASSING_SQLSTATES: Final = ("08", "53", "57", "58", "25006", "40001", "40P01", "55P03")
 _LOCK_NOT_AVAILABLE: Final = "55P03"
-# Wrong password, unknown role, unknown database: an operator has to correct something.
+# Wrong password, unknown role, unknown database: an operator must correct the configuration.
 _REFUSING_SQLSTATES: Final = ("28", "3D")
 
 _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class DatabaseUnavailableError(Exception):
-    """The database cannot serve just now. `retry_after` is in seconds."""
+    """The database is temporarily unavailable. `retry_after` is in seconds."""
 
     code = "database_unavailable"
 
@@ -61,19 +61,19 @@ class DatabaseUnavailableError(Exception):
 
 
 class LockTimeoutError(DatabaseUnavailableError):
-    """Another transaction holds a row for longer than we wait."""
+    """Another transaction locks a row for longer than the lock timeout."""
 
     code = "database_locked"
 
 
 class DatabaseRefusedError(DatabaseUnavailableError):
-    """The database answers, but not to us, or without row-level security: nothing is served."""
+    """The database refuses the role, or row-level security does not bind it. It is not used."""
 
     code = "database_refused"
 
 
 class OwnerTransaction(Protocol):
-    """A transaction under an owner's identity."""
+    """A transaction with an owner's identity."""
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, object]
@@ -83,15 +83,15 @@ class OwnerTransaction(Protocol):
 
 
 class Database:
-    """Connections to one database, under one role that row-level security binds.
+    """A pool of connections to one database, with one role that row-level security binds.
 
-    `budget` bounds each call in seconds, from when it has a connection; opening one may take
+    `budget` bounds each call in seconds once it has a connection. Opening a connection may take
     `connect_seconds` more, because a database that sleeps (Neon) takes seconds to wake. Without
-    `prepared_statements` it works through a transaction pooler that knows none (PgBouncer before
-    1.21), one round trip slower.
+    `prepared_statements`, each statement takes one more round trip, but transaction poolers that do
+    not support prepared statements (PgBouncer before 1.21) work.
     """
 
-    def __init__(  # noqa: PLR0913 - all but the first by name
+    def __init__(  # noqa: PLR0913 - all but the first are passed by name
         self,
         url: DatabaseUrl,
         *,
@@ -105,7 +105,7 @@ class Database:
         self._tls = url.ssl_argument()
         self._budget = budget
         self._connect_seconds = connect_seconds
-        # Without a cache asyncpg's statements have no name, and none stays at the pooler.
+        # Without a cache, asyncpg uses unnamed statements, so none stays at the pooler.
         self._statement_cache_size = _STATEMENTS_KEPT if prepared_statements else 0
         self._waited = waited
         self._connections = Connections(
@@ -115,7 +115,7 @@ class Database:
     async def check(self) -> None:
         """Check the role again, as every new connection does.
 
-        If it must not be used any more, no connection made before is either. Raises
+        If the role must not be used any more, all existing connections are closed. Raises
         `DatabaseRefusedError` or `DatabaseUnavailableError`.
         """
         (row,) = await self._fetch(ROLE_QUERY, [])
@@ -126,7 +126,7 @@ class Database:
 
     @property
     def connections_in_use(self) -> int:
-        """How many connections are executing something now."""
+        """The number of connections in use."""
         return self._connections.in_use
 
     async def close(self) -> None:
@@ -145,7 +145,7 @@ class Database:
     async def execute(
         self, statement: Executable, parameters: Mapping[str, object]
     ) -> Sequence[AnyRow]:
-        """Execute one statement without an identity: row-level security hides all users' rows.
+        """Execute one statement without an identity. Row-level security hides all users' rows.
 
         Raises `DatabaseUnavailableError`.
         """
@@ -154,9 +154,9 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, owner: Owner) -> AsyncIterator[OwnerTransaction]:
-        """Open a transaction as `owner`: two round trips besides its statements.
+        """Open a transaction as `owner`, which takes two round trips more than its statements.
 
-        It commits at the end of the block and is rolled back if the block raises.
+        It is committed at the end of the block, and rolled back if the block raises.
 
         Raises `DatabaseUnavailableError`.
         """
@@ -181,8 +181,8 @@ class Database:
                     await connection.execute("COMMIT")
                     ended = True
             finally:
-                # Cut off anywhere, there is no attempt to save the connection: the transaction and
-                # the identity go with it.
+                # After an interruption the connection is closed, which ends the transaction and the
+                # identity.
                 if ended:
                     self._connections.give_back(connection)
                 else:
@@ -193,10 +193,10 @@ class Database:
             connection = await self._take()
             try:
                 rows = await connection.fetch(sql, *arguments, timeout=self._budget)
-            except asyncpg.PostgresError:  # the server has answered: nothing is under way
+            except asyncpg.PostgresError:  # the server answered, so no statement is running
                 self._connections.give_back(connection)
                 raise
-            except BaseException:  # cut off, perhaps in the middle of an answer
+            except BaseException:  # interrupted, perhaps in the middle of a result
                 self._connections.discard(connection)
                 raise
             self._connections.give_back(connection)
@@ -209,14 +209,14 @@ class Database:
         return connection
 
     async def _connect(self) -> _Connection:
-        """Open a connection and check its role, before anything else runs on it."""
+        """Open a connection and check its role before anything else runs on it."""
         async with asyncio.timeout(self._connect_seconds):
             connection = await asyncpg.connect(
                 self._dsn,
                 ssl=self._tls,
                 timeout=self._connect_seconds,
                 statement_cache_size=self._statement_cache_size,
-                max_cached_statement_lifetime=0,  # for as long as the connection
+                max_cached_statement_lifetime=0,  # as long as the connection is open
                 server_settings={"application_name": "better-auth-resource-server"},
             )
             try:
@@ -244,10 +244,10 @@ class _Transaction:
 
 
 class _PassingTrouble:
-    """Turns what passes by itself into `DatabaseUnavailableError`; the rest is a bug and stays."""
+    """Turns temporary errors into `DatabaseUnavailableError`. Other errors are bugs and stay."""
 
     def __enter__(self) -> None:
-        """Do nothing: only the end matters."""
+        """Do nothing: the work is in `__exit__`."""
 
     def __exit__(
         self,
@@ -255,7 +255,7 @@ class _PassingTrouble:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        """Raise `DatabaseUnavailableError` for an error that passes."""
+        """Raise `DatabaseUnavailableError` for a temporary error."""
         if isinstance(error, asyncpg.PostgresError):
             state = error.sqlstate or ""
             if state.startswith(_REFUSING_SQLSTATES):
@@ -266,7 +266,7 @@ class _PassingTrouble:
             if state.startswith(_PASSING_SQLSTATES):
                 raise DatabaseUnavailableError(f"{type(error).__name__} {state}") from error
         elif isinstance(error, asyncpg.InterfaceError | TimeoutError | OSError):
-            # A connection that was lost or refused, or a deadline.
+            # A lost or refused connection, or a timeout.
             raise DatabaseUnavailableError(type(error).__name__) from error
 
 

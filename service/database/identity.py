@@ -1,4 +1,4 @@
-"""The identity that row-level security compares with, set by the statement that needs it."""
+"""Queries that set the identity for row-level security in the same statement."""
 
 from typing import Any, Final
 
@@ -11,18 +11,18 @@ def _identity() -> Subquery:
     set_identity = func.set_config(
         "app.user_id", bindparam(IDENTITY_PARAMETER, type_=Text), true(), type_=Text
     )
-    # OFFSET 0 keeps the planner from pulling the sub-select up and the call around.
+    # OFFSET 0 keeps the planner from merging the sub-select into the query and moving the call.
     return select(set_identity.label("id")).offset(literal_column("0")).subquery("identity")
 
 
 IDENTITY: Final = _identity()
-"""The identity, set for the transaction by being read: `IDENTITY.c.id` is the owner's id."""
+"""Reading it sets the identity for the transaction. `IDENTITY.c.id` is the owner's id."""
 
 
 def as_owner(query: Select[Any]) -> Select[Any]:
-    """Wrap a query on rows of `IDENTITY.c.id` into the shape that `Database.run` executes.
+    """Wrap a query for the rows of `IDENTITY.c.id` in the form that `Database.run` executes.
 
-    The query must have a LIMIT: together with LATERAL it keeps the planner from reordering. Its
+    The query must have a LIMIT, which together with LATERAL keeps the planner from reordering. Its
     ORDER BY is kept, because the outer query reads one row (the identity) and then the inner rows.
     """
     rows = query.lateral("rows")

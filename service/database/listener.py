@@ -1,6 +1,6 @@
-"""A connection that hears what is said by NOTIFY, and comes back by itself when it is lost.
+"""A connection that receives notifications (LISTEN), and reconnects by itself when it is lost.
 
-A transaction pooler cannot LISTEN: this connection is made to DIRECT_DATABASE_URL.
+A transaction pooler cannot LISTEN, so the connection is made to DIRECT_DATABASE_URL.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ _LONGEST_PAUSE: Final = 10.0
 class Listener:
     """Calls `heard` with the channel of each notification.
 
-    Whenever some may have been missed, it is called once for each channel.
+    After each connection attempt that succeeds, it also calls `heard` once for each channel,
+    because notifications may have been missed.
     """
 
     def __init__(
@@ -46,21 +47,24 @@ class Listener:
                 if heard_before:
                     pause, silent = _FIRST_PAUSE, False
                 if not silent:
-                    # Once: with the database gone it would be said every few seconds.
+                    # Logged once, not for every attempt while the database is gone.
                     logger.warning(
-                        "not listening for changes (%s); looking for them from time to time",
+                        "not listening for changed keys and revocations (%s); polling for them"
+                        " until DIRECT_DATABASE_URL can be reached again",
                         type(error).__name__,
                     )
                     silent = True
-            except Exception:  # the task must outlive whatever a peer can provoke
-                logger.exception("listening for changes failed unexpectedly")
+            except Exception:  # no error may end the background task
+                logger.exception(
+                    "unexpected error while listening for changed keys and revocations; retrying"
+                )
             finally:
                 self.listening = False
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _listen(self) -> None:
-        """Listen on one connection until it is lost; that is an error."""
+        """Listen on one connection. Raises an error when it is lost."""
         connection = await asyncpg.connect(
             self._url.dsn,
             ssl=self._url.ssl_argument(),
@@ -76,10 +80,10 @@ class Listener:
                 await connection.add_listener(channel, self._hear)
             self.listening = True
             for channel in self._channels:
-                # What was said before nobody has heard.
+                # Earlier notifications were missed.
                 self._heard(channel)
             while not lost.is_set():
-                # A connection that is cut without a word would seem to be silent for ever.
+                # Without a query, a connection that broke silently would look idle for ever.
                 await connection.execute("SELECT 1")
                 await _wait(lost, _LOOK_SECONDS)
             raise ConnectionResetError("the connection was closed")

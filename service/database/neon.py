@@ -1,7 +1,7 @@
-"""Neon's two names for one database: through its pooler, and without.
+"""Neon's two host names for one database: with and without its pooler.
 
-The pooler (PgBouncer in transaction mode) takes many connections, and cannot LISTEN. Its name is
-that of the endpoint with `-pooler` behind its first label.
+The pooler (PgBouncer in transaction mode) accepts many connections but cannot LISTEN. Its host name
+is the endpoint's with `-pooler` after the first label.
 """
 
 from typing import Final
@@ -11,18 +11,18 @@ _POOLER: Final = "-pooler"
 
 
 def is_neon(host: str) -> bool:
-    """Tell whether a host is Neon's."""
+    """Return whether a host is Neon's."""
     return host.lower().endswith(_DOMAIN)
 
 
 def direct(host: str) -> str:
-    """Give the name without the pooler; any other host stays as it is."""
+    """Return Neon's host name without the pooler, and any other host unchanged."""
     endpoint, _, rest = host.partition(".")
     return f"{endpoint.removesuffix(_POOLER)}.{rest}" if is_neon(host) else host
 
 
 def pooled(host: str) -> str:
-    """Give the name through the pooler; any other host stays as it is."""
+    """Return Neon's host name of the pooler, and any other host unchanged."""
     if not is_neon(host):
         return host
     endpoint, _, rest = direct(host).partition(".")

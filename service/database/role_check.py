@@ -1,26 +1,27 @@
-"""Whether row-level security binds a database role; the service serves nothing if it does not."""
+"""Check that row-level security binds the database role. Otherwise the service refuses to work."""
 
 from collections.abc import Mapping
 from typing import Final
 
 PROTECTED: Final = ("tasks", "idempotency_keys", "task_counts")
-"""The tables of schema `public` that hold users' rows."""
+"""The tables in schema `public` that hold users' rows."""
 
 _OTHERS: Final = ("revoked_keys", "service_replicas", "token_revocations")
-"""What else must be there: without it, nobody can say what is revoked."""
+"""Other tables that must exist. Without them, revocations are unknown."""
 
-# As PostgreSQL writes the policies of our migrations back.
+# The policies of our migrations as PostgreSQL prints them.
 _OWN_ROWS: Final = (
     "(owner_id = ( SELECT NULLIF(current_setting('app.user_id'::text, true), ''::text)"
     ' AS "nullif"))'
 )
-# Roles that reach around every table by way of the server's own files.
+# Roles that can access the server's files, and with them every table.
 _FILE_ROLES: Final = "'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'"
 
-# From the catalogs and not by to_regclass, which wants rights on the schema.
-# MEMBER and not USAGE: a role that may SET ROLE to a stronger one could bypass the policies too.
-# How an expression is written back depends on settings that a role may have: they come first.
-# Permissive policies add up, so each that applies to us must be ours; restrictive ones only narrow.
+# The catalogs are used because to_regclass needs privileges on the schema.
+# MEMBER rather than USAGE: a role that may SET ROLE to a stronger one could bypass them as well.
+# How PostgreSQL prints an expression depends on settings of the role, so they are set first.
+# Permissive policies are combined with OR, so each one that applies to the role must be ours.
+# Restrictive policies can only narrow access.
 ROLE_QUERY: Final = f"""
 SELECT current_user::text AS role,
        EXISTS (SELECT FROM pg_catalog.pg_roles AS r
@@ -59,13 +60,13 @@ LEFT JOIN LATERAL (
 """  # noqa: S608 - made of the constants above
 
 _CURE: Final = (
-    "connect as role app: where it is missing, migrate --execute --out FILE makes it and writes its"
-    " DATABASE_URL"
+    "connect as role app; if it does not exist, migrate --execute --out FILE creates it and writes"
+    " its DATABASE_URL"
 )
 
 
 def explain_role(row: Mapping[str, object]) -> str | None:
-    """Tell in one line why the service must not use this role, and what to run; None if it may."""
+    """Return one line on why the service must not use the role and what to do, or None."""
     role, missing, owned, unsecured = row["role"], row["missing"], row["owned"], row["unsecured"]
     if row["bypasses"]:
         return f"DATABASE_URL: role {role} can bypass row-level security; {_CURE}"
@@ -73,12 +74,12 @@ def explain_role(row: Mapping[str, object]) -> str | None:
         return f"the table {missing} is missing; run: migrate --execute"
     if owned:
         return (
-            f"DATABASE_URL: role {role} owns the table {owned} or its schema and could lift its"
-            f" policies; {_CURE}"
+            f"DATABASE_URL: role {role} owns the table {owned} or its schema and could disable its"
+            f" row-level security; {_CURE}"
         )
     if unsecured:
         return (
-            f"row-level security on the table {unsecured} is not what the migrations made it;"
-            " restore its policy from service/migrations"
+            f"row-level security of the table {unsecured} differs from the migrations; restore its"
+            " policies from service/migrations"
         )
     return None

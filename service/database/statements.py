@@ -1,4 +1,4 @@
-"""SQLAlchemy's statements -> the SQL and the arguments that asyncpg takes, compiled once each."""
+"""Compile SQLAlchemy's statements, once each, to SQL and arguments for asyncpg."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 _DIALECT: Final = asyncpg_dialect()  # type: ignore[no-untyped-call] # SQLAlchemy's own
-# More than the service has: a caller that builds statements anew does not fill the memory.
+# More than the service has. The limit bounds memory if a caller builds new statements each time.
 _MOST_KEPT: Final = 2048
 
 _Processor = Callable[[object], object]
@@ -19,7 +19,7 @@ _Processor = Callable[[object], object]
 
 @dataclass(frozen=True, slots=True)
 class CompiledStatement:
-    """A statement's SQL, and how its arguments are found among named parameters."""
+    """A statement's SQL, and how to convert named parameters to its arguments."""
 
     sql: str
     names: tuple[str, ...]
@@ -27,7 +27,7 @@ class CompiledStatement:
     processors: Mapping[str, _Processor]
 
     def arguments(self, parameters: Mapping[str, object]) -> list[object]:
-        """Return the arguments in the order of the SQL. Raises `KeyError` for a missing one."""
+        """Return the arguments in the SQL's order. Raises `KeyError` if one is missing."""
         values = {**self.defaults, **parameters} if self.defaults else parameters
         if not self.processors:
             return [values[name] for name in self.names]
@@ -39,7 +39,7 @@ class CompiledStatement:
 
 @lru_cache(maxsize=_MOST_KEPT)
 def compiled(statement: Executable) -> CompiledStatement:
-    """Compile a statement, or return what was made of the same object before."""
+    """Return the compiled statement. The result is cached for each statement object."""
     assert isinstance(statement, ClauseElement)  # noqa: S101 - every statement of Core is one
     made = statement.compile(dialect=_DIALECT)
     assert isinstance(made, SQLCompiler)  # noqa: S101 - DDL is for migrations

@@ -1,12 +1,12 @@
-"""Convert a PostgreSQL URL as providers print it to what SQLAlchemy and asyncpg take.
+"""Convert a PostgreSQL URL from a provider to the forms that SQLAlchemy and asyncpg accept.
 
-Neon prints `postgresql://user:password@host/db?sslmode=require&channel_binding=require`; asyncpg
-knows neither parameter. `sslmode` becomes a TLS context that verifies the certificate: libpq's
-`require` encrypts without checking who answers, which protects nothing. Without `sslmode`, only
-this machine is reached without TLS. Channel binding is not available in asyncpg.
+Neon prints `postgresql://user:password@host/db?sslmode=require&channel_binding=require`, but
+asyncpg supports neither parameter. `sslmode` becomes a TLS context that verifies the certificate:
+libpq's `require` encrypts without verifying the server, which does not stop an attacker in between.
+Without `sslmode`, only this machine is reached without TLS. asyncpg has no channel binding.
 
-`prepared_statement_cache_size=0`, SQLAlchemy's name, is taken in DATABASE_URL alone. It switches
-prepared statements off, for transaction poolers that do not support them (PgBouncer before 1.21).
+`prepared_statement_cache_size=0` (SQLAlchemy's name) is accepted in DATABASE_URL only. It disables
+prepared statements for transaction poolers that do not support them (PgBouncer before 1.21).
 """
 
 import logging
@@ -34,10 +34,10 @@ _CACHE_SIZE: Final = "prepared_statement_cache_size"
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """Where to connect, and whether over verified TLS. Its text and repr mask the password.
+    """Where to connect, and whether over verified TLS. `str` and `repr` mask the password.
 
-    `url` is SQLAlchemy's, without parameters, and holds the password; `sslmode` is None if the URL
-    had none.
+    `url` is SQLAlchemy's, without parameters but with the password. `sslmode` is None if the URL
+    has none.
     """
 
     url: URL
@@ -49,14 +49,14 @@ class DatabaseUrl:
 
     @property
     def tls(self) -> bool:
-        """Whether to connect over TLS, which then verifies the certificate."""
+        """Whether to connect over TLS. The certificate is then verified."""
         if self.sslmode is None:
             return not is_loopback(self.url.host or "")
         return self.sslmode in _VERIFIED
 
     @property
     def setting(self) -> str:
-        """The URL with its password, as it is written in a setting."""
+        """The URL with its password, in the form for a setting."""
         return self._setting.render_as_string(hide_password=False)
 
     @property
@@ -91,7 +91,7 @@ class DatabaseUrl:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: object, __: GetCoreSchemaHandler) -> CoreSchema:
-        """Let a model's field of this type be set from the URL's text."""
+        """Allow a model's field of this type to be set from text."""
         return no_info_plain_validator_function(_validate, serialization=to_string_ser_schema())
 
 
@@ -119,17 +119,17 @@ def parse_database_url(text: str, *, pooler_options: bool = False) -> DatabaseUr
     try:
         url.host.encode("idna")
     except UnicodeError:
-        raise ValueError("the host is no host name") from None
+        raise ValueError("the host is not a valid host name") from None
     query = dict(url.query)
     sslmode = query.pop("sslmode", None)
     cache_size = query.pop(_CACHE_SIZE, None) if pooler_options else None
     if query.pop("channel_binding", None) not in (None, "disable"):
-        logger.info("channel_binding in a database URL is not honoured: asyncpg has none")
+        logger.info("channel_binding in the database URL is ignored: asyncpg does not support it")
     if query:
         raise ValueError(f"unknown parameters: {', '.join(sorted(query))}")
     if sslmode is not None and sslmode not in _VERIFIED | _PLAIN:
         raise ValueError("sslmode must be require, verify-ca, verify-full or disable")
     if cache_size not in (None, "0"):
-        raise ValueError(f"{_CACHE_SIZE} must be 0, which switches prepared statements off")
+        raise ValueError(f"{_CACHE_SIZE} must be 0, which disables prepared statements")
     url = url.set(drivername="postgresql+asyncpg", query={})
     return DatabaseUrl(url, sslmode, prepared_statements=cache_size is None)

@@ -1,13 +1,13 @@
 """Call an operation with the arguments that its signature asks for.
 
-FastAPI reads a signature once, at start, and describes it in the OpenAPI document. `Binding` makes
-extractors from the same reading (`APIRoute.dependant`), so that a request costs the extraction and
-validation of its parameters and nothing else: FastAPI's own way costs more than verifying the
-token and running the query together (docs/performance.md). Errors have FastAPI's form and come in
-its order: dependencies first, then path, query, headers, body.
+FastAPI reads each signature once, at start, and describes it in the OpenAPI document. `Binding`
+creates extractors from the same description (`APIRoute.dependant`). A request then only costs the
+extraction and validation of its parameters; FastAPI's own way costs more than verifying the token
+and running the query together (docs/performance.md). Errors have FastAPI's form and order:
+dependencies first, then path, query, headers and body.
 
-What cannot be bound (cookies, forms, several bodies, a `Response` parameter, ...) is refused at
-start with a `TypeError`.
+Parameters that cannot be bound (cookies, forms, several bodies, a `Response`, ...) raise a
+`TypeError` at start.
 """
 
 import inspect
@@ -34,7 +34,7 @@ MISSING: Final = object()
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way into an operation. `user` is who sent it."""
+    """One request to an operation, and the user that sent it."""
 
     request: Request
     user: object
@@ -46,7 +46,7 @@ Extractor = Callable[[Call], object]
 
 
 class Binding:
-    """Calls the endpoint of `route`; dependencies of the type `user_scheme` receive the user."""
+    """Calls the endpoint of `route`. Dependencies of the type `user_scheme` receive the user."""
 
     def __init__(self, route: APIRoute, user_scheme: type) -> None:
         self._endpoint = _Callable(route.dependant, user_scheme)
@@ -55,7 +55,7 @@ class Binding:
             raise TypeError(f"{route.name}: an operation for users must return a Response")
 
     async def __call__(self, call: Call) -> Response:
-        """Call the endpoint. Raises `RequestValidationError`, and what the endpoint raises."""
+        """Call the endpoint. Raises `RequestValidationError` and what the endpoint raises."""
         response = await self._endpoint(call)
         if call.errors:
             raise RequestValidationError(call.errors)
@@ -64,7 +64,7 @@ class Binding:
 
 
 class _Callable:
-    """A function, and how each of its parameters is found in a request."""
+    """A function, with an extractor for each of its parameters."""
 
     def __init__(self, dependant: Dependant, user_scheme: type) -> None:
         self._function = _coroutine_function(dependant)
@@ -86,7 +86,7 @@ class _Callable:
         self.takes_body = bool(dependant.body_params)
 
     async def __call__(self, call: Call) -> object:
-        """Return what the function returns; None where its parameters are not valid."""
+        """Return the function's result, or None if its parameters are not valid."""
         before = len(call.errors)
         arguments: dict[str, object] = {}
         for name, dependency in self._dependencies:
@@ -159,7 +159,7 @@ def _members(query: str) -> Mapping[str, str]:
     pairs = parse_qsl(query, keep_blank_values=True)
     members = dict(pairs)
     if len(members) < len(pairs):
-        # Either of the two could be meant.
+        # It is not clear which of the values is meant.
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, "repeated_parameter", "Send each parameter once."
         )
@@ -185,7 +185,7 @@ def _valid(call: Call, parameter: ModelField, value: object, location: tuple[str
 
 
 def _absent(parameter: ModelField, location: tuple[str, ...]) -> Extractor:
-    """Return what stands for a parameter that was not sent: its default, or an error."""
+    """Return an extractor for a parameter that was not sent: its default, or an error."""
     if parameter.field_info.is_required():
         error = {"type": "missing", "loc": location, "msg": "Field required", "input": None}
         return lambda call: call.errors.append(error)

@@ -1,18 +1,15 @@
-"""The bound on a request's body."""
+"""The limit on the size of a request's body."""
 
 from typing import Final
-
-from starlette.types import Scope
 
 MAX_BODY_BYTES: Final = 256 * 1024
 
 _MANY_DIGITS: Final = 16
 
 
-def declared_length(scope: Scope) -> int:
-    """Return the length in bytes that a request's head declares for its body; 0 without one."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            # However many digits there are: int() would refuse thousands of them.
-            return int(value) if len(value) < _MANY_DIGITS else MAX_BODY_BYTES + 1
-    return 0  # none, or one that the server has refused before us
+def is_too_large(declared: bytes | None) -> bool:
+    """Return whether a Content-Length declares more than the service reads."""
+    if declared is None or not declared.isdigit():
+        return False  # the server has refused a value that is no number before us
+    # int() would refuse thousands of digits.
+    return len(declared) >= _MANY_DIGITS or int(declared) > MAX_BODY_BYTES

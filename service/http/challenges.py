@@ -1,6 +1,6 @@
-"""The challenge of a 401, 400 or 403: `WWW-Authenticate: Bearer ...` (RFC 6750, RFC 9728).
+"""The `WWW-Authenticate: Bearer ...` header of a 401, 400 or 403 (RFC 6750, RFC 9728).
 
-Error codes and their descriptions are Authlib's, which are the RFC's.
+Error codes and descriptions are those of the RFC, taken from Authlib.
 """
 
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ REALM: Final = "tasks"
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a client is told about its credentials."""
+    """A challenge: what is wrong with the client's credentials."""
 
     error: str | None = None
     description: str | None = None
     scope: str | None = None
 
     def header(self, metadata_url: str | None) -> str:
-        """Write the header's value; every text in it is a quoted string, escaped."""
+        """Return the header's value, with every parameter as a quoted string."""
         parameters = {
             "realm": REALM,
             "error": self.error,
             "error_description": self.description,
             "scope": self.scope,
-            # Where a client finds out whose tokens are taken here (RFC 9728 section 5.1).
+            # Where a client finds out how to get a token (RFC 9728 section 5.1).
             "resource_metadata": metadata_url,
         }
         written = (f"{name}={_quoted(text)}" for name, text in parameters.items() if text)
@@ -34,7 +34,7 @@ class Challenge:
 
 
 def _quoted(text: str) -> str:
-    """Write an RFC 9110 quoted-string."""
+    """Return a text as a quoted-string (RFC 9110)."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
@@ -46,5 +46,5 @@ INVALID_TOKEN: Final = Challenge(InvalidTokenError.error, InvalidTokenError.desc
 
 
 def insufficient_scope(scope: str) -> Challenge:
-    """Give the challenge for a token that lacks `scope`."""
+    """Return the challenge for a token that lacks `scope`."""
     return Challenge(InsufficientScopeError.error, InsufficientScopeError.description, scope)

@@ -1,13 +1,13 @@
-"""Client addresses: one form for each, and the network that an address is counted as."""
+"""Client addresses: normalize them, and find the network that a rate limit counts."""
 
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
 
 def normalized(host: str) -> str:
-    """Return an address in its one form; return anything else unchanged.
+    """Return an address in its canonical form, and anything else unchanged.
 
-    An IPv4-mapped IPv6 address becomes the IPv4 address, and the zone id of a link-local address
-    is removed: it names an interface of this machine, not of the client's.
+    An IPv4-mapped IPv6 address becomes the IPv4 address. The zone id of a link-local address is
+    removed, because it names an interface of this machine.
     """
     if ":" not in host:
         return host
@@ -21,8 +21,8 @@ def normalized(host: str) -> str:
 def counted_as(address: str, ipv6_prefix: int) -> str:
     """Return what a rate limit counts a normalized address as.
 
-    An IPv6 client usually holds a whole /64 and can send each request from another address of it,
-    so IPv6 addresses are counted by their network of `ipv6_prefix` bits.
+    An IPv6 client usually has a whole /64 and can send each request from another address in it.
+    IPv6 addresses are therefore counted by their network of `ipv6_prefix` bits.
     """
     if ":" not in address:
         return address

@@ -1,4 +1,4 @@
-"""CORS: which web apps may call the API from a browser and read its answers, errors included."""
+"""CORS: which web apps may call the API from a browser and read its responses and errors."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -34,7 +34,7 @@ _VARY: Final = (b"vary", b"Origin")
 
 
 class Cors:
-    """The CORS rules of one service; `origins` may be `("*",)`. Starlette judges preflights."""
+    """The CORS rules of the service. `origins` may be `("*",)`. Starlette checks preflights."""
 
     def __init__(self, origins: tuple[str, ...]) -> None:
         self._rules = CORSMiddleware(
@@ -42,7 +42,7 @@ class Cors:
             allow_origins=origins,
             allow_methods=_METHODS,
             allow_headers=_REQUEST_HEADERS,
-            # Scripts set the header that the token travels in; cookies have no business here.
+            # Scripts send the token in a header; the API uses no cookies.
             allow_credentials=False,
         )
         exposed = (b"access-control-expose-headers", ", ".join(_ANSWER_HEADERS).encode())
@@ -54,13 +54,13 @@ class Cors:
         self._any = self._allowed.get(b"*")
 
     def headers(self, origin: bytes | None) -> RawHeaders:
-        """Return what an answer to a request from `origin` carries; None means no browser."""
+        """Return the headers of a response to `origin`; None means that no browser sent it."""
         if origin is None:
             return (_VARY,)
         return self._any or self._allowed.get(origin, self._foreign)
 
     def preflight(self, scope: Scope) -> Response:
-        """Return the answer to a preflight."""
+        """Return the response to a preflight."""
         response = self._rules.preflight_response(Headers(scope=scope))
         if response.status_code == HTTPStatus.OK:
             return response
@@ -73,10 +73,10 @@ class Cors:
             scope["request_id"],
             HTTPStatus.BAD_REQUEST,
             "cors_refused",
-            "This origin, method or header is not allowed here.",
+            "The CORS settings of this service do not allow this origin, method or header.",
             headers=kept,
         )
 
 
 async def _no_app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    """Stand in for the application: only preflights are asked of Starlette's middleware."""
+    """Stand in for the application: Starlette's middleware only answers preflights here."""

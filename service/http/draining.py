@@ -1,7 +1,7 @@
-"""Graceful shutdown: keep serving for a while after SIGTERM, and report not ready.
+"""Graceful shutdown: keep serving for a while after SIGTERM and report not ready.
 
-A load balancer needs a moment to notice. Until then `/readyz` answers 503 and every answer closes
-its connection, so that clients do not send a request into one that is about to close.
+Load balancers need a moment to stop sending requests. During that time `/readyz` answers 503, and
+every response closes its connection, so that no client reuses one that is about to close.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from types import FrameType
 
 
 class Draining:
-    """Whether this process is about to stop. `seconds` is how long it keeps serving."""
+    """Whether the process is shutting down. It keeps serving for `seconds` after SIGTERM."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -20,7 +20,7 @@ class Draining:
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:
-        """Delay what SIGTERM does now; a second one does it at once, and so does SIGINT."""
+        """Delay the effect of SIGTERM. A second SIGTERM, or SIGINT, takes effect at once."""
         stop = signal.getsignal(signal.SIGTERM)
         if self._seconds <= 0 or not callable(stop):
             yield
@@ -32,7 +32,7 @@ class Draining:
                 stop(number, frame)
                 return
             self.begun = True
-            # From the loop: a handler runs between any two instructions of it.
+            # Scheduled from the loop, because a signal handler can interrupt the loop's own code.
             loop.call_soon_threadsafe(loop.call_later, self._seconds, stop, number, None)
 
         signal.signal(signal.SIGTERM, begin)

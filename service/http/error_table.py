@@ -1,8 +1,8 @@
-"""The table of errors: what a client is answered, and what is written down, for each error.
+"""The table of errors: the response to each error, and what is logged about it.
 
-Every error is answered with a problem document (RFC 9457) that has a stable `code` and the request
-id under which the log has the details; 401 and 403 add a challenge (RFC 6750). What the client sent
-is never repeated.
+Every response is a problem document (RFC 9457) with a stable `code` and the request id, under which
+the log has the details. 401 and 403 add a challenge (RFC 6750). A response never repeats what the
+client sent.
 """
 
 import logging
@@ -58,31 +58,31 @@ from service.tasks.errors import (
 
 logger = logging.getLogger("service")
 
-# A body with a hundred thousand unknown members must not make an answer of ten megabytes.
+# A body with a hundred thousand unknown members must not cause a response of ten megabytes.
 MAX_ERRORS: Final = 20
 
 LOGGED: Final = "logged"
-"""In the scope of a request whose line is in the security log: it needs no other."""
+"""Set in the scope of a request that the security log has a line for; `Front` logs no other."""
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_READING: Final = ("GET", "HEAD")  # HEAD is taken wherever GET is: see front.py
+_READING: Final = ("GET", "HEAD")  # front.py handles HEAD as GET
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The answer to one kind of error."""
+    """The response to one kind of error."""
 
     status: HTTPStatus
     detail: str
     challenge: Challenge | None = None
     event: Event | None = None
-    """The line that it writes to the security log."""
+    """The event that is written to the security log."""
     level: int | None = None
-    """The level at which its own message goes to the log."""
+    """The level at which the error's message is logged."""
 
 
-_TRY_LATER: Final = "The service cannot answer just now. Try again shortly."
-_UNEXPECTED_FORM: Final = "The request does not have the expected form; see errors."
+_TRY_LATER: Final = "The service is temporarily unavailable. Try again shortly."
+_UNEXPECTED_FORM: Final = "The request is not valid. See errors for each problem."
 
 TABLE: Final[Mapping[type[Exception], Row]] = {
     # Tasks
@@ -92,7 +92,8 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     ),
     TaskLimitError: Row(HTTPStatus.CONFLICT, "Task limit reached. Delete tasks to make room."),
     IdempotencyMismatchError: Row(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request."
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "This Idempotency-Key was already used for a different request. Use a new key.",
     ),
     IdempotencyInFlightError: Row(
         HTTPStatus.CONFLICT,
@@ -133,15 +134,15 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     ),
     IssuerUnavailableError: Row(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Sign-in is unavailable just now. Try again shortly.",
+        "Accounts are temporarily unavailable. Try again shortly.",
         level=logging.WARNING,
     ),
     IssuerAnswerError: Row(
         HTTPStatus.BAD_GATEWAY,
-        "Sign-in does not work at the moment. The error has been logged.",
+        "Better Auth returned an invalid response. The error has been logged.",
         level=logging.WARNING,
     ),
-    # Who may ask, and how often
+    # Authentication and rate limits
     InvalidTokenError: Row(
         HTTPStatus.UNAUTHORIZED,
         challenges.INVALID_TOKEN.description or "",
@@ -158,7 +159,7 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
         "Too many invalid tokens came from your address. Try again later.",
         event=Event.RATE_LIMITED,
     ),
-    # What passes by itself is a warning; a role that must not be used needs an operator.
+    # Temporary failures are warnings; a database role that must not be used needs an operator.
     KeySetUnavailableError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING),
     RateLimitUnavailableError: Row(
         HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING
@@ -171,7 +172,7 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
 
 
 def answer(request: Request, error: Exception) -> Response | None:
-    """Return the answer to `error`, and write down what is worth it; None for an unknown error."""
+    """Log `error` and return the response to it. Return None for an unknown error."""
     if isinstance(error, ProblemError):
         event = Event.FORBIDDEN if error.status is HTTPStatus.FORBIDDEN else None
         row: Row | None = Row(error.status, error.detail, error.challenge, event)
@@ -196,15 +197,15 @@ def answer(request: Request, error: Exception) -> Response | None:
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Let the table answer the errors of every operation of `app` that FastAPI calls itself."""
+    """Answer errors by the table also in the operations that FastAPI calls itself."""
 
     async def handle(request: Request, error: Exception) -> Response:
         found = answer(request, error)
-        assert found is not None  # noqa: S101 - registered for what the table knows
+        assert found is not None  # noqa: S101 - registered only for errors that it answers
         return found
 
     async def handle_unknown(request: Request, _error: Exception) -> Response:
-        # FastAPI raises the error again, and front.py logs it.
+        # FastAPI raises the error again after this, and front.py logs it.
         return internal_error(request_id_of(request.scope))
 
     for kind in (*TABLE, ProblemError, RequestValidationError, HTTPException):
@@ -213,7 +214,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def request_id_of(scope: Scope) -> str | None:
-    """Return the id that the front gave the request."""
+    """Return the id that `Front` gave the request."""
     value: object = scope.get("request_id")
     return value if isinstance(value, str) else None
 
@@ -225,7 +226,7 @@ def _write_down(services: Services, request: Request, error: Exception, row: Row
         code, request_id = getattr(error, "code", ""), request_id_of(request.scope)
         logger.log(row.level, "%s: %s (request %s)", code, error, request_id)
     if isinstance(error, InvalidTokenError):
-        # Which check failed is for the operators only.
+        # Only operators may see which check failed.
         log.write(
             Event.TOKEN_REFUSED,
             request,
@@ -259,7 +260,7 @@ def _headers(services: Services, error: Exception, row: Row) -> Mapping[str, str
     elif (seconds := getattr(error, "retry_after", None)) is not None:
         headers["Retry-After"] = str(math.ceil(seconds))
     elif isinstance(error, ContentTooLargeError):
-        # The body is not going to be read, so the connection cannot be used again.
+        # The body will not be read, so the connection cannot be reused.
         headers["Connection"] = "close"
     return headers
 
@@ -287,7 +288,7 @@ def _validation(request: Request, error: RequestValidationError) -> Response:
 
 
 def _field_problem(mistake: Mapping[str, Any]) -> FieldProblem:
-    """Return what may be shown: never `input`, nor a member's name that the client made up."""
+    """Return what a client may see: never `input`, nor the name of an unknown member."""
     location = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         location = str(mistake["loc"][0])
@@ -298,7 +299,7 @@ def _http(request: Request, error: HTTPException) -> Response:
     status = HTTPStatus(error.status_code)
     headers = error.headers
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        # Starlette names the methods of one route; a path has several (RFC 9110 section 10.2.1).
+        # Starlette lists the methods of one route; a path has several (RFC 9110 section 10.2.1).
         headers = {"Allow": ", ".join(_allowed_methods(request))}
     code = title_of(status).lower().replace(" ", "_")
     detail = status.description or status.phrase

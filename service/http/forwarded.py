@@ -1,7 +1,7 @@
-"""What proxies in front say about a request; and HTTPS only, in production.
+"""Trusted proxies: the client's address and scheme behind them, and HTTPS only in production.
 
-Only proxies in TRUSTED_PROXIES are believed. After `TrustedProxies.apply`, the scope has the
-client's address, in its one form, and the scheme that the client used.
+Only proxies in TRUSTED_PROXIES are trusted; `X-Forwarded-*` headers of others are ignored. In both
+cases the scope has the client's normalized address afterwards.
 """
 
 from http import HTTPStatus
@@ -17,7 +17,7 @@ from service.http.problem_document import problem_response
 from service.settings.types import Networks
 
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
-# What a path may contain as it is (RFC 3986 section 3.3).
+# Characters that a path may contain unescaped (RFC 3986 section 3.3).
 _PATH_CHARACTERS: Final = "/:@!$&'()*+,;=~-._"
 
 
@@ -25,35 +25,38 @@ class TrustedProxies:
     """Reads the client's address and scheme from `X-Forwarded-For` and `-Proto` of `trusted`."""
 
     def __init__(self, trusted: Networks) -> None:
-        # A proxy that listens on IPv6 and IPv4 at once names the ones before it in the mapped form.
+        # A proxy that listens on IPv6 and IPv4 at once reports IPv4 addresses in the mapped form.
         hosts = with_mapped_forms(trusted)
-        self._believing = ProxyHeadersMiddleware(_nothing, hosts)  # type: ignore[arg-type] # uvicorn's own names for the ASGI types
+        self._trusted = ProxyHeadersMiddleware(_nothing, hosts)  # type: ignore[arg-type] # uvicorn's own names for the ASGI types
         self._any = bool(hosts)
 
-    async def apply(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Change `scope` to what the client sent; return whether a proxy named the scheme."""
+    def are_trusted(self, scope: Scope) -> bool:
+        """Return whether the request comes from a trusted proxy; else normalize its address."""
         client = scope.get("client")
         if not client:
             return False
-        names_scheme = False
-        if self._any and client[0] in self._believing.trusted_hosts:
-            names_scheme = any(name == b"x-forwarded-proto" for name, _ in scope["headers"])
-            await self._believing(scope, receive, send)  # type: ignore[arg-type] # as above
-            client = scope["client"]
+        if self._any and client[0] in self._trusted.trusted_hosts:
+            return True
         scope["client"] = (normalized(client[0]), client[1])
-        return names_scheme
+        return False
+
+    async def apply(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Set the client's address and scheme to those that the trusted proxy sent."""
+        await self._trusted(scope, receive, send)  # type: ignore[arg-type] # as above
+        client = scope["client"]
+        scope["client"] = (normalized(client[0]), client[1])
 
 
 async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    """Stand in for the application: uvicorn's middleware changes the scope before it calls it."""
+    """Stand in for the application, which uvicorn's middleware calls after changing the scope."""
 
 
 def https_required(scope: Scope, own_url: str | None) -> Response:
-    """Return the answer to a request that reached the proxy over plain HTTP.
+    """Return the response to a request that reached the proxy over plain HTTP.
 
-    A GET is redirected to the same path of `own_url`, everything else is refused (403).
+    A GET is redirected to the same path of `own_url`; everything else is refused (403).
     """
-    # Not to the Host header: whoever sends the request could have anybody redirected anywhere.
+    # Not to the host in the Host header, which the sender of a request can choose freely.
     if scope["method"] in {"GET", "HEAD"} and own_url is not None:
         query = scope["query_string"].decode("latin-1")
         path = quote(scope["path"], safe=_PATH_CHARACTERS)
@@ -63,6 +66,6 @@ def https_required(scope: Scope, own_url: str | None) -> Response:
         scope["request_id"],
         HTTPStatus.FORBIDDEN,
         "https_required",
-        "This API is served over HTTPS only. Your request crossed the network unencrypted:"
-        " replace the token or password in it.",
+        "This API is available over HTTPS only. Your request was sent unencrypted, so replace the"
+        " token or password that it contained.",
     )

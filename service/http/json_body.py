@@ -1,7 +1,7 @@
-"""JSON bodies, read strictly: one encoding, one media type, no member twice.
+"""Parse JSON bodies strictly: one encoding, one media type, no duplicate members.
 
-FastAPI's own reading accepts UTF-16, a byte order mark and duplicate members, of which the last one
-wins: two programs can read two different tasks from such a body (RFC 8259 sections 4 and 8.1).
+FastAPI accepts UTF-16, a byte order mark, and duplicate members, of which it uses the last. Two
+programs can read different tasks from such a body (RFC 8259 sections 4 and 8.1).
 """
 
 import json
@@ -21,9 +21,9 @@ from service.http.problem_document import ContentTooLargeError, ProblemError
 
 
 async def read_json(request: Request) -> object:
-    """Return the request's body, decoded; `MISSING` where there is none.
+    """Return the request's decoded body, or `MISSING` if there is none.
 
-    Raises `ProblemError` (413, 415), and `RequestValidationError` where it is not strictly JSON.
+    Raises `ProblemError` (413, 415), and `RequestValidationError` if it is not valid JSON.
     """
     require_json(request)
     body = await _read(request)
@@ -32,23 +32,23 @@ async def read_json(request: Request) -> object:
     try:
         return _decode(body)
     except json.JSONDecodeError as error:
-        # As FastAPI raises it for the operations that it calls itself.
+        # The same error that FastAPI raises for the operations that it calls itself.
         raise RequestValidationError([{"type": "json_invalid", "loc": ("body",)}]) from error
 
 
 class JsonRequest(Request):
-    """A request whose body is JSON or nothing at all."""
+    """A request whose body is JSON or empty."""
 
     async def json(self) -> Any:
-        """Read the body. Raises `json.JSONDecodeError` for everything that is not strictly JSON."""
+        """Return the decoded body. Raises `json.JSONDecodeError` if it is not valid JSON."""
         return _decode(await self.body())
 
 
 class JsonRoute(APIRoute):
-    """A public operation with a body that is read strictly."""
+    """A public operation whose body is parsed strictly."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's handler of this operation."""
+        """Return FastAPI's handler of this operation, with a strict parser."""
         handle = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
@@ -59,10 +59,10 @@ class JsonRoute(APIRoute):
 
 
 def require_json(request: Request) -> None:
-    """Raise `ProblemError` (415) if there is a body and it does not say that it is plain JSON."""
+    """Raise `ProblemError` (415) if there is a body that is not declared as uncompressed JSON."""
     headers = request.headers
-    # By a pattern and before FastAPI parses it: the standard library's parser of this header takes
-    # quadratic time for a long one, and fails on some.
+    # Checked with a pattern before FastAPI parses it: the standard library's parser of this header
+    # takes quadratic time for a long value, and fails for some values.
     content_type = headers.get("content-type", "")
     if content_type == _USUAL and "content-encoding" not in headers:
         return
@@ -91,7 +91,7 @@ def _decode(body: bytes) -> Any:
     try:
         return _DECODER.decode(body)
     except ValueError:
-        # One kind of error, and without the body: FastAPI would keep it for its own message.
+        # One kind of error, without the body, which FastAPI would put into its own message.
         raise json.JSONDecodeError("not JSON", "", 0) from None
 
 
@@ -101,5 +101,5 @@ _JSON_TYPE: Final = re.compile(
     r"application/(?:merge-patch\+)?json[ \t]*(?:;[ \t]*charset=(\"?)utf-?8\1[ \t]*)?",
     re.IGNORECASE,
 )
-# NaN is refused by the schema, which names the member (422).
+# The schema refuses NaN with a 422 that names the member.
 _DECODER: Final = StrictDecoder(allow_nan=True)

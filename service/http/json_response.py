@@ -1,4 +1,4 @@
-"""An answer whose body is JSON already, and whose headers are known bytes."""
+"""A response whose body is encoded JSON, and whose headers are known bytes."""
 
 from http import HTTPStatus
 
@@ -8,16 +8,20 @@ from service.http.answer_headers import RawHeaders
 
 
 class JsonResponse(Response):
-    """Skips what Starlette does for bodies and headers of any kind: a tenth of a short request."""
+    """Skips Starlette's general handling of bodies and headers, a tenth of a short request."""
 
-    media_type = "application/json"
-
-    def __init__(self, body: bytes, status: HTTPStatus, headers: RawHeaders) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        status: HTTPStatus,
+        headers: RawHeaders,
+        content_type: bytes = b"application/json",
+    ) -> None:
         self.status_code = int(status)
         self.body = body
         self.background = None
         self.raw_headers = [
             (b"content-length", b"%d" % len(body)),
-            (b"content-type", b"application/json"),
+            (b"content-type", content_type),
             *headers,
         ]

@@ -1,4 +1,4 @@
-"""The OpenAPI document: a problem document on every error, described once."""
+"""The OpenAPI document. Every error response is a problem document, described here once."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -9,45 +9,53 @@ from fastapi.openapi.utils import get_openapi
 from service.http.problem_document import MEDIA_TYPE, Problem
 
 _MEANINGS: Final = {
-    HTTPStatus.BAD_REQUEST: "The request cannot be read: malformed JSON, a bad cursor.",
-    HTTPStatus.UNAUTHORIZED: "No access token, or one that is not accepted.",
-    HTTPStatus.FORBIDDEN: "The access token lacks the scope that this needs, or the account may"
-    " not use the service.",
-    HTTPStatus.NOT_FOUND: "There is no such thing, or it is not yours.",
-    HTTPStatus.CONFLICT: "You have as many tasks as you may have, the same request is under way,"
-    " or there is an account already.",
-    HTTPStatus.PRECONDITION_FAILED: "The task is not in the version that If-Match names.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is over 256 KiB.",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not sent as application/json.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "The request does not have the expected form.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too many attempts.",
+    HTTPStatus.BAD_REQUEST: "The request is malformed, for example its JSON, a header or a cursor.",
+    HTTPStatus.UNAUTHORIZED: "Credentials are missing or not valid.",
+    HTTPStatus.FORBIDDEN: "The access token lacks a required scope, or the account is not allowed"
+    " to use the service.",
+    HTTPStatus.NOT_FOUND: "Task not found. A task of another user gives the same response.",
+    HTTPStatus.PRECONDITION_FAILED: "The task's version does not match If-Match.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 256 KiB.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not application/json.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The request is not valid. See `errors` in the problem"
+    " document.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Rate limit exceeded.",
     HTTPStatus.NOT_IMPLEMENTED: "This service runs without the web app, which accounts need.",
-    HTTPStatus.BAD_GATEWAY: "Better Auth answers what nobody can make sense of.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The issuer's keys or the database cannot be reached.",
+    HTTPStatus.BAD_GATEWAY: "Better Auth returned an invalid response.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The service is temporarily unavailable. Try again after the"
+    " seconds in `Retry-After`.",
 }
 _HEADERS: Final = {
     HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "The challenge (RFC 6750 section 3)."),
-    HTTPStatus.FORBIDDEN: ("WWW-Authenticate", "The challenge, with the scope that is missing."),
+    HTTPStatus.FORBIDDEN: (
+        "WWW-Authenticate",
+        "The challenge with the required scope, if a scope is missing.",
+    ),
     HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "Seconds to wait before trying again."),
     HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "Seconds to wait before trying again."),
 }
 
 _SUCCESS_HEADERS: Final = {
     "ETag": "The version of the task, for If-Match and If-None-Match.",
-    "Location": "Where the task is.",
-    "Idempotency-Replayed": "`true` where the task had been created before, under the same key.",
+    "Location": "The path of the task.",
+    "Idempotency-Replayed": "`true` if an earlier request with the same key created the task.",
 }
 
 Responses = dict[int | str, dict[str, Any]]
 
 
 def problems(*statuses: HTTPStatus) -> Responses:
-    """Describe the errors of an operation for its `responses`."""
-    return {int(status): _describe(status) for status in statuses}
+    """Return the descriptions of an operation's errors for its `responses`."""
+    return {int(status): _describe(status, _MEANINGS[status]) for status in statuses}
+
+
+def described_problem(status: HTTPStatus, meaning: str) -> Responses:
+    """Return the description of an error that has a meaning of its own in one operation."""
+    return {int(status): _describe(status, meaning)}
 
 
 def headers(status: HTTPStatus, *names: str) -> Responses:
-    """Describe the headers of an operation's success for its `responses`."""
+    """Return the descriptions of the headers of an operation's success for its `responses`."""
     described = {
         name: {"description": _SUCCESS_HEADERS[name], "schema": {"type": "string"}}
         for name in names
@@ -55,19 +63,19 @@ def headers(status: HTTPStatus, *names: str) -> Responses:
     return {int(status): {"headers": described}}
 
 
-def _describe(status: HTTPStatus) -> dict[str, Any]:
+def _describe(status: HTTPStatus, meaning: str) -> dict[str, Any]:
     response: dict[str, Any] = {
-        "description": _MEANINGS[status],
+        "description": meaning,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     if status in _HEADERS:
-        name, meaning = _HEADERS[status]
-        response["headers"] = {name: {"description": meaning, "schema": {"type": "string"}}}
+        name, description = _HEADERS[status]
+        response["headers"] = {name: {"description": description, "schema": {"type": "string"}}}
     return response
 
 
 def describe(app: FastAPI) -> None:
-    """Have `app` publish its document with the problem model in it."""
+    """Add the problem model to the OpenAPI document of `app`."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -90,8 +98,8 @@ def _with_problem_model(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(schema.pop("$defs", {}))
     schemas["Problem"] = schema
-    # FastAPI adds its own 422 wherever there is a parameter, even one that takes any text. Where
-    # 422 can happen, we have described it ourselves.
+    # FastAPI adds its own 422 to every operation with a parameter, even one that accepts any text.
+    # We describe 422 ourselves where it can happen.
     for operations in document["paths"].values():
         for operation in operations.values():
             unprocessable = operation["responses"].get("422", {})

@@ -1,9 +1,8 @@
-"""Call the operations for users straight, ahead of FastAPI's router.
+"""Call the operations for users directly, without FastAPI's router.
 
-FastAPI's router, its middleware and exit stacks cost more than the operations themselves
-(docs/performance.md). There is one path, not two: a request that FastAPI routes after all, such as
-one below a `root_path`, runs the same `AuthenticatedRoute.operation`, and the same table answers
-its errors.
+FastAPI's router, middleware and exit stacks cost more than the operations themselves
+(docs/performance.md). FastAPI still routes some requests, such as those below a `root_path`. They
+run the same `AuthenticatedRoute.operation`, and their errors are answered by the same table.
 """
 
 import re
@@ -32,7 +31,7 @@ class Operations:
                         self._by_method.setdefault(method, []).append((route.path_regex, route))
 
     async def respond(self, scope: Scope, receive: Receive) -> Response | None:
-        """Return the answer of the operation that the request is for; None if there is none."""
+        """Return the response of the operation that matches the request, or None."""
         if scope.get("root_path"):
             return None
         for pattern, route in self._by_method.get(scope["method"], ()):

@@ -1,28 +1,39 @@
-"""Problem documents (RFC 9457), and the refusals that end a request with one."""
+"""Problem documents (RFC 9457), and the errors that end a request with one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+import orjson
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from service.http import challenges
 from service.http.challenges import Challenge
+from service.http.json_response import JsonResponse
 
 MEDIA_TYPE: Final = "application/problem+json"
+_CONTENT_TYPE: Final = MEDIA_TYPE.encode()
 
-# Named by RFC 9110; Python 3.11 still has the older phrases, and titles should not depend on it.
+# The phrases of RFC 9110. Python 3.11 has older ones; titles must not depend on Python's version.
 _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
 class FieldProblem(BaseModel):
-    """One thing that is wrong with the request."""
+    """One problem with a part of the request."""
 
-    location: str = Field(examples=["body.title"], description="Where: body, query, path, header.")
-    message: str = Field(examples=["String should have at least 1 character"])
-    code: str = Field(examples=["string_too_short"])
+    location: str = Field(
+        examples=["body.title"],
+        description="The part of the request: `body`, `query`, `path` or `header`, and a name.",
+    )
+    message: str = Field(
+        examples=["String should have at least 1 character"],
+        description="What is wrong, for people.",
+    )
+    code: str = Field(
+        examples=["string_too_short"], description="The kind of problem, for programs."
+    )
 
 
 class Problem(BaseModel):
@@ -31,11 +42,19 @@ class Problem(BaseModel):
     type: str = Field(default="about:blank", examples=["about:blank"])
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
-    detail: str = Field(examples=["There is no such task."])
-    code: str = Field(examples=["not_found"], description="Stable; for programs to look at.")
-    request_id: str | None = Field(examples=["0b1f7f6e2f1c4a27"], description="Quote it to us.")
+    detail: str = Field(
+        examples=["Task not found."], description="What happened, for people. It may change."
+    )
+    code: str = Field(
+        examples=["not_found"], description="The kind of error, for programs. It does not change."
+    )
+    request_id: str | None = Field(
+        examples=["0b1f7f6e2f1c4a27"],
+        description="Identifies the request in the service's log. Quote it when you report an"
+        " error.",
+    )
     errors: list[FieldProblem] | None = Field(
-        default=None, description="What is wrong with the request, part by part."
+        default=None, description="The problems with the request, for code `validation_failed`."
     )
 
 
@@ -50,7 +69,7 @@ class ProblemError(Exception):
 
 
 class CredentialsMissingError(ProblemError):
-    """No credentials: 401."""
+    """The request has no credentials: 401."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -62,19 +81,19 @@ class CredentialsMissingError(ProblemError):
 
 
 class AccountsUnsupportedError(ProblemError):
-    """The service runs without a Better Auth that has accounts: 501."""
+    """The service runs without accounts: 501."""
 
     def __init__(self) -> None:
         super().__init__(
             HTTPStatus.NOT_IMPLEMENTED,
             "accounts_unsupported",
-            "Accounts need the web app, and this service runs without it."
-            " Use an access token that you were given, or ask for the web app to be started.",
+            "Accounts need the web app, and this service runs without it. Use an access token that"
+            " you already have, or start the web app.",
         )
 
 
 class CredentialsUnclearError(ProblemError):
-    """Credentials sent in a way that RFC 6750 forbids: 400."""
+    """The credentials are sent in a way that RFC 6750 forbids: 400."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(
@@ -83,7 +102,7 @@ class CredentialsUnclearError(ProblemError):
 
 
 class InsufficientScopeError(ProblemError):
-    """The token is good, but not for this operation: 403."""
+    """The token is valid but lacks the scope of the operation: 403."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(
@@ -102,7 +121,7 @@ class BannedError(ProblemError):
 
 
 class EmailNotVerifiedError(ProblemError):
-    """The account's e-mail address is not verified, and this service asks for that: 403."""
+    """The account's e-mail address is not verified, which this service requires: 403."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -113,19 +132,21 @@ class EmailNotVerifiedError(ProblemError):
 
 
 class ContentTooLargeError(ProblemError):
-    """The body is larger than the service reads: 413."""
+    """The body is larger than the service accepts: 413."""
 
     def __init__(self) -> None:
         super().__init__(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content_too_large", "The body is over 256 KiB."
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "content_too_large",
+            "The body is larger than 256 KiB.",
         )
 
 
 class NotFoundError(ProblemError):
-    """Nothing that the caller may see: another user's row and no row at all are the same."""
+    """The user has no such task: 404. A task of another user gives the same response."""
 
     def __init__(self) -> None:
-        super().__init__(HTTPStatus.NOT_FOUND, "not_found", "There is no such task.")
+        super().__init__(HTTPStatus.NOT_FOUND, "not_found", "Task not found.")
 
 
 def problem_response(  # noqa: PLR0913 - a problem document has these parts
@@ -137,34 +158,39 @@ def problem_response(  # noqa: PLR0913 - a problem document has these parts
     headers: Mapping[str, str] | None = None,
     errors: list[FieldProblem] | None = None,
 ) -> Response:
-    """Write a problem document."""
-    document = Problem(
-        title=title_of(status),
-        status=status,
-        detail=detail,
-        code=code,
-        request_id=request_id,
-        errors=errors,
-    )
-    return Response(
-        document.model_dump_json(exclude_none=True),
+    """Return a response with a problem document."""
+    # The members of `Problem`, which describes them in the OpenAPI document.
+    document: dict[str, object] = {
+        "type": "about:blank",
+        "title": title_of(status),
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+    }
+    if request_id is not None:
+        document["request_id"] = request_id
+    if errors is not None:
+        document["errors"] = [error.model_dump() for error in errors]
+    # Errors are about this request only; a cache must not answer the next one with them.
+    raw_headers = {"cache-control": "no-store", **(headers or {})}
+    return JsonResponse(
+        orjson.dumps(document),
         status,
-        # Errors are about this request alone; a cache must not hand them to the next.
-        {"Cache-Control": "no-store", **(headers or {})},
-        MEDIA_TYPE,
+        tuple((name.lower().encode(), value.encode()) for name, value in raw_headers.items()),
+        content_type=_CONTENT_TYPE,
     )
 
 
 def internal_error(request_id: str | None) -> Response:
-    """Return the answer to an error that nothing else answers; its details are in the log."""
+    """Return the response to an unexpected error, whose details are only in the log."""
     return problem_response(
         request_id,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",
-        "Something went wrong on our side; it has been logged.",
+        "An unexpected error occurred. It has been logged.",
     )
 
 
 def title_of(status: HTTPStatus) -> str:
-    """Return the phrase of a status as RFC 9110 has it."""
+    """Return the phrase of a status in RFC 9110."""
     return _TITLES.get(status, status.phrase)

@@ -1,17 +1,21 @@
-"""uvicorn's HTTP/1.1 protocol with bounds on what a client may send before anybody is asked.
+"""uvicorn's HTTP/1.1 protocol with limits on what a client may send.
 
-uvicorn bounds neither the size of a request's head nor the time a client takes for it: a header of
-100 MB keeps the whole process busy, and a client that stops in the middle holds its connection for
-ever. A head over its bounds is answered with a problem document, one that does not come in time
-with a closed connection. Header fields behind a chunked body (trailers, RFC 9112 section 7.1.2) are
-dropped: merged into the head they could replace what has been checked. A body that comes with an
-`Upgrade` is refused: the parser ends such a message at its head, and what follows would be read as
-a request of its own. Requests sent ahead of their answers (pipelining) wait in a short line.
+uvicorn limits neither the size of a request's head (request line and headers) nor the time that a
+client takes to send it. A header of 100 MB keeps the whole process busy, and a client that stops in
+the middle keeps its connection for ever. This protocol adds these rules:
 
-A message that goes wrong is refused in its turn, after the answers to those before it. The
-application is not asked for it, or hears that the client is gone: an operation that reads its body
-is not executed; one that reads none may have been, where its body went wrong after it had begun. A
-client that sends whole requests and ends its side of the connection (half-close) gets its answers.
+1. A head over the limits is answered with a problem document. A head that does not arrive in time
+   closes the connection.
+2. Trailers, the header fields after a chunked body (RFC 9112 section 7.1.2), are dropped: merged
+   into the head, they could replace headers that were already checked.
+3. A body together with `Upgrade` is refused: the parser ends such a message after its head and
+   would read the body as another request.
+4. Pipelined requests, sent before earlier responses, wait in a short queue.
+5. A malformed message is refused after the responses to the messages before it. The application is
+   not called for it, or is told that the client has disconnected. An operation that reads its body
+   is not executed. One that reads no body may have been, if its body became malformed afterwards.
+6. A client that sends whole requests and then closes its side of the connection (half-close) still
+   receives the responses.
 """
 
 import asyncio
@@ -24,50 +28,53 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from service.http.answer_headers import request_id_of
 from service.http.body_limit import MAX_BODY_BYTES
+from service.http.joined_writes import JoinedWrites
 from service.http.refusal import Refusal, flaw_of, malformed
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 100
 MAX_URL_BYTES: Final = 8 * 1024
 HEAD_SECONDS: Final = 10.0
-"""From a request's first byte (for the first one, from the connection) to its last header."""
+"""From the first byte of a request (for the first request: the connection) to its last header."""
 BODY_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 60.0
-"""From a request's last byte to its answer's: a client that does not read it is not waited for."""
+"""From the last byte of a request to the last byte of its response, which the client must read."""
 MAX_WAITING_REQUESTS: Final = 64
 _MAX_UNREAD: Final = 2 * MAX_BODY_BYTES
 LINGER_SECONDS: Final = 1.0
-"""For a refused client to read its answer: closing at once would reset the connection under it."""
+"""How long a refused client may read its response. Closing at once would reset the connection."""
 
 _HEAD_TOO_LARGE: Final = Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "headers_too_large",
-    "The request's head is over 64 KiB or has over 100 headers.",
+    "The headers are larger than 64 KiB, or there are more than 100.",
 )
 _URI_TOO_LONG: Final = Refusal(
-    HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is over 8 KiB."
+    HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is longer than 8 KiB."
 )
 _TOO_MANY_REQUESTS: Final = Refusal(
-    HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", "Wait for the answers."
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_requests",
+    "Too many pipelined requests. Wait for the responses.",
 )
 _BODY_TOO_LARGE: Final = Refusal(
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content_too_large", "The body is over 256 KiB."
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content_too_large", "The body is larger than 256 KiB."
 )
 
 
 class _RefusedError(Exception):
-    """Ends the parsing."""
+    """Stops the parser."""
 
 
 @dataclass(slots=True)
 class _Stretch:
-    """A stretch of the connection in which headers are being collected, and its length so far."""
+    """A part of the connection in which headers are received, and its length in bytes so far."""
 
     received: int = 0
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """One connection of a client."""
+    """One connection from a client."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -78,23 +85,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refusal: Refusal | None = None
         self._refused = False
         self._ended = False
-        # The request that is being answered; those after it wait in uvicorn's `pipeline`.
+        # The request that is being answered; later ones wait in uvicorn's `pipeline`.
         self._current: RequestResponseCycle | None = None
         self._parsing = False
         self._unstarted: ASGI3Application | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """Give the first request its time."""
-        super().connection_made(transport)
+        """Start the time limit of the first request."""
+        super().connection_made(JoinedWrites(transport, self.loop))
         self._expect_within(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Cancel the time limit."""
         self._expect_within(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, unless the client has been refused already."""
+        """Parse received bytes, unless the client has been refused already."""
         if self._refused:
             return
         stretch = self._stretch
@@ -102,9 +109,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         self._parsing = False
         if self._deadline is None and self._is_idle() and self.timeout_keep_alive_task is None:
-            # Something came that began no request, and it has stopped uvicorn's clock.
+            # These bytes did not begin a request, but they stopped uvicorn's keep-alive timer.
             self._expect_within(HEAD_SECONDS)
-        # The parser keeps a header to itself until it is whole, and takes quadratic time for it.
+        # The parser reports a header only when it is complete, and takes quadratic time for it.
         if stretch is not None and stretch is self._stretch and self._refusal is None:
             stretch.received += len(data)
             if stretch.received > MAX_HEAD_BYTES:
@@ -113,9 +120,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._start()
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio's, which uvicorn narrows
-        """Answer what came whole before the client ended its side; refuse what did not.
+        """Answer the requests that are complete, and refuse one that is not.
 
-        Returns whether the connection stays open, for the answers.
+        Returns whether the connection stays open for the responses.
         """
         self._ended = True
         if self._in_head or self._in_body:
@@ -126,7 +133,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return not self.transport.is_closing() and not self._is_idle()
 
     def on_message_begin(self) -> None:
-        """Begin a head."""
+        """Begin the head of a request."""
         if len(self.pipeline) >= MAX_WAITING_REQUESTS:
             self._refuse(_TOO_MANY_REQUESTS)
         super().on_message_begin()
@@ -135,13 +142,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._expect_within(HEAD_SECONDS)
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the URL."""
+        """Add a part of the URL."""
         super().on_url(url)
         if len(self.url) > MAX_URL_BYTES:
             self._refuse(_URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or drop it where it is a trailer."""
+        """Add a header, or drop it if it is a trailer."""
         if not self._in_head:
             return
         super().on_header(name, value)
@@ -150,38 +157,38 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(_HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
-        """Hand the request on, and give its body its time."""
+        """Pass the request on, and start the time limit of its body."""
         upgrade: bool = self.parser.should_upgrade()
         flaw = flaw_of(self.parser.get_http_version(), self.headers, upgrade=upgrade)
         if flaw is not None:
             self._refuse(flaw)
         super().on_headers_complete()
         if upgrade:
-            # The parser ends with the offer, although it is not taken up.
+            # The parser stops after an upgrade request, although we do not upgrade.
             self.cycle.keep_alive = False
         self._in_head, self._in_body, self._stretch = False, True, None
         self._expect_within(BODY_SECONDS)
 
     def on_chunk_header(self) -> None:
-        """Begin a chunk; behind the last one there may be trailers."""
+        """Begin a chunk. Trailers may follow the last one."""
         self._stretch = _Stretch()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body: no trailers yet."""
+        """Add a part of the body. It is not a trailer."""
         self._stretch = None
         super().on_body(body)
         if len(self.cycle.body) > _MAX_UNREAD:
-            # Of a request that waits for its turn: nobody reads it yet.
+            # The request waits for its turn, and nothing reads its body yet.
             self._refuse(_BODY_TOO_LARGE)
 
     def on_message_complete(self) -> None:
-        """End the request, and give the answer its time."""
+        """End the request, and start the time limit of the response."""
         self._in_body, self._stretch = False, None
         self._expect_within(ANSWER_SECONDS)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on to the next request that waits, and read no further while any does."""
+        """Start the next waiting request, and stop reading while more are waiting."""
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
@@ -191,11 +198,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._expect_within(ANSWER_SECONDS if self.pipeline else None)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, though the client may not have read its last answer."""
+        """Close an idle connection, even if the client has not read its last response."""
         self._hang_up()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse the message that is being read (uvicorn's hook), and read no further."""
+        """Refuse the message that is being received (uvicorn's hook), and stop reading."""
         self._refused = True
         if self._refusal is None:
             self._refusal = malformed(msg)
@@ -205,10 +212,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse_in_turn()
 
     def _withdraw(self) -> bool:
-        """Take back the request whose body went wrong; return whether it is still to be answered.
+        """Withdraw the request whose body is malformed. Return whether it still needs a response.
 
-        An answer that was begun is this request's own; a second one would be taken for the next
-        one's.
+        A response that has begun belongs to this request. A client would take a second one for the
+        response to its next request.
         """
         cycle = self.cycle
         if cycle is not self._current:
@@ -221,21 +228,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             cycle.keep_alive = False
             return False
         if self._unstarted is None:
-            # The application hears that the client is gone, and what it answers is not sent.
+            # Tell the application that the client has disconnected, and do not send its response.
             cycle.disconnected = True
             cycle.message_event.set()
         self._current = self._unstarted = None
         return True
 
     def _refuse_in_turn(self) -> None:
-        """Send the refusal, unless requests before it are still to be answered."""
+        """Send the refusal, unless earlier requests still need responses."""
         if self._refusal is None or not self._is_idle() or self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
         in_message = self._in_head or self._in_body
-        request_id = request_id_of(self.headers) if in_message else request_id_of(())
+        offered = dict(self.headers).get(b"x-request-id") if in_message else None
+        request_id = request_id_of(offered)
         if self._in_body:
-            # As the application has written it to the log, if it has been asked at all.
+            # The id that the application logs, if it has been called for this request.
             request_id = str(self.cycle.scope.get("request_id", request_id))
         is_head = in_message and self.url != b"" and self.parser.get_method() == b"HEAD"
         answer = self._refusal.answer(
@@ -251,7 +259,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._expect_within(LINGER_SECONDS)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Begin a request, but not before what came with it has been read: that may be bad."""
+        """Start a request, but only after all received bytes are parsed: they may be malformed."""
         self._current, self._unstarted = cycle, app
         if not self._parsing:
             self._start()
@@ -262,7 +270,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             super()._start_asgi_task(self._current, app)
 
     def _refuse(self, refusal: Refusal) -> NoReturn:
-        """End the parsing: what is raised here comes back as `send_400_response`."""
+        """Stop the parser. uvicorn then calls `send_400_response`."""
         self._refusal = refusal
         raise _RefusedError
 
@@ -277,6 +285,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._deadline = self.loop.call_later(seconds, self._hang_up)
 
     def _hang_up(self) -> None:
-        """Close, and do not wait long for a client that does not read what is left."""
+        """Close the connection. Abort it soon if the client does not read the rest."""
         self.transport.close()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)

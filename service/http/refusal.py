@@ -1,4 +1,4 @@
-"""Refusals by the protocol layer: what is wrong with a message, before it is a request."""
+"""Refusals of malformed HTTP messages, before they become requests to the application."""
 
 import logging
 import re
@@ -12,8 +12,8 @@ from service.http.problem_document import problem_response
 
 _Headers = Sequence[tuple[bytes, bytes]]
 
-# A name or an IPv4 address, or an IPv6 address in brackets, and perhaps a port. Narrower than RFC
-# 3986's reg-name: the rest of that (a comma, say) is in no name that a network knows.
+# A name or an IPv4 address, or an IPv6 address in brackets; a port is optional. This is narrower
+# than RFC 3986's reg-name, which allows characters (such as a comma) that no host name has.
 _HOST: Final = re.compile(
     rb"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}){1,255}(?::[0-9]{0,5})?"
     rb"|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{0,5})?"
@@ -24,7 +24,7 @@ logger: Final = logging.getLogger("service.requests")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a message is refused: it is over a bound, or does not say clearly what it asks."""
+    """Why a message is refused: it is over a limit, or malformed or ambiguous."""
 
     status: HTTPStatus
     code: str
@@ -33,7 +33,7 @@ class Refusal:
     def answer(
         self, request_id: str, more_headers: Iterable[tuple[bytes, bytes]], *, with_body: bool
     ) -> bytes:
-        """Return the answer as it is sent, and write its line in the log."""
+        """Return the response's bytes, and write its line to the log."""
         logger.info("refused: %d %s (request %s)", self.status, self.code, request_id)
         response = problem_response(request_id, self.status, self.code, self.detail)
         headers = complete_headers([*more_headers, *response.raw_headers], request_id)
@@ -44,12 +44,12 @@ class Refusal:
 
 
 def malformed(detail: str) -> Refusal:
-    """Return the refusal of what cannot be read as HTTP."""
+    """Return the refusal of a message that is not valid HTTP."""
     return _bad_request("malformed_request", detail)
 
 
 def flaw_of(version: str, headers: _Headers, *, upgrade: bool) -> Refusal | None:
-    """Return why a head is refused, if it is: it must be clear where its message ends."""
+    """Return why a head is refused, or None. It must be clear where its message ends."""
     hosts, codings, length = [], [], b""
     for name, value in headers:
         if name == b"host":
@@ -59,19 +59,20 @@ def flaw_of(version: str, headers: _Headers, *, upgrade: bool) -> Refusal | None
         elif name == b"content-length":
             length = value.strip(b"0")
     if version not in {"1.0", "1.1"}:
-        return malformed("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
-    # RFC 9112 section 3.2. In HTTP/1.0 there need be none.
+        return malformed("Only HTTP/1.0 and HTTP/1.1 are supported.")
+    # RFC 9112 section 3.2. HTTP/1.0 does not require the header.
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         return _bad_request("invalid_host", "Send one Host header.")
     if hosts and not _HOST.fullmatch(hosts[0]):
         return _bad_request("invalid_host", "The Host header is not valid.")
-    # RFC 9112 section 6.1: behind a coding that is not understood, the message's end is not known.
+    # RFC 9112 section 6.1: with an unknown coding, the end of the message is unknown.
     if codings and (codings != [b"chunked"] or version == "1.0"):
         return _bad_request(
-            "unknown_transfer_coding", "Only chunked is taken as Transfer-Encoding, in HTTP/1.1."
+            "unknown_transfer_coding",
+            "The only supported Transfer-Encoding is chunked, in HTTP/1.1.",
         )
     if upgrade and (codings or length):
-        return _bad_request("upgrade_with_body", "Upgrade is not for bodies.")
+        return _bad_request("upgrade_with_body", "A request with Upgrade must not have a body.")
     return None
 
 

@@ -1,1 +1,1 @@
-"""Who asks, what is refused, and what is written down about it."""
+"""Authentication, rate limits, revocations and the security log."""

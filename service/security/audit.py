@@ -1,9 +1,9 @@
-"""The security log: one JSON line an event, on a logger of its own (`security`).
+"""The security log: one JSON line for each event, on its own logger (`security`).
 
-Event names and fields are those of the OWASP logging vocabulary where it has one. A subject is
-written as a hash under a key of this deployment's, so that lines of one user can be found and
-nobody be named; tokens, passwords, cookies and e-mail addresses are never written. What a stranger
-claimed (a kid, an issuer) is marked as unverified, and written only if it could be one.
+Event names and fields follow the OWASP logging vocabulary where it has one. A subject is written as
+a hash with a key of this deployment: the lines of one user can be found, but they do not name the
+user. Tokens, passwords, cookies and e-mail addresses are never written. Claims of a refused token
+(a kid, an issuer) are marked as unverified, and are written only if they have the expected form.
 """
 
 import hmac
@@ -29,7 +29,7 @@ _PURPOSE: Final = b"security log"
 
 
 class Event(StrEnum):
-    """What can happen, with its level below."""
+    """The kinds of events."""
 
     START_UP = "sys_startup"
     PROBING = "authz_not_found_rate"
@@ -54,21 +54,21 @@ _LEVELS: Final[Mapping[Event, int]] = {
 }
 
 
-# What a stranger can cause, as often as requests can be sent.
+# Events that a client without a valid token can cause with every request.
 _CAN_FLOOD: Final = (Event.TOKEN_REFUSED, Event.RATE_LIMITED)
 MAX_A_SECOND: Final = 100
 
 
 @dataclass(slots=True)
 class _Flood:
-    """How many lines of one event were written in the current second, and how many left out."""
+    """The number of lines of an event written in the current second, and omitted since the last."""
 
     second: int = 0
     written: int = 0
     left_out: int = 0
 
     def let_pass(self, now: float) -> bool:
-        """Return whether another line is to be written, and count it."""
+        """Return whether to write another line, and count it."""
         if int(now) != self.second:
             self.second, self.written = int(now), 0
         if self.written >= MAX_A_SECOND:
@@ -79,10 +79,10 @@ class _Flood:
 
 
 class SecurityLog:
-    """Writes events. `secret` keys the hashes of subjects: the same on every replica.
+    """Writes events. `secret` keys the hashes of subjects and is the same on every replica.
 
-    In a flood, `MAX_A_SECOND` refusals of a kind are written and the rest are counted: the next
-    line of that kind says how many were left out, and the metrics count them all.
+    In a flood, only `MAX_A_SECOND` lines of a refusal's event are written. The next line of that
+    event has the number of omitted lines, and the metrics count them all.
     """
 
     def __init__(self, secret: bytes, clock: Callable[[], float] = time.monotonic) -> None:
@@ -99,7 +99,7 @@ class SecurityLog:
         level: int | None = None,
         **details: str | float | Mapping[str, str] | None,
     ) -> None:
-        """Write one event, at its usual level unless given. Details that are None are left out."""
+        """Write one event at `level`, or at its usual level. Details that are None are omitted."""
         left_out = 0
         if flood := self._floods.get(event):
             if not flood.let_pass(self._clock()):
@@ -126,14 +126,14 @@ class SecurityLog:
         logger.log(level, "%s", json.dumps(written))
 
     def hashed(self, subject: str) -> str:
-        """Give what stands for a subject."""
+        """Return the hash that is written for a subject."""
         return hmac.digest(self._key, subject.encode("utf-8", "replace"), sha256).hex()[:24]
 
 
 class NotFoundWatch:
-    """Counts each user's 404s: who tries ids gets many, whoever's they are.
+    """Counts each user's 404s in a minute: guessing the ids of tasks causes many.
 
-    That an id is another user's is not known here, nor to be known: row-level security hides it.
+    Whether an id belongs to another user is unknown here, because row-level security hides it.
     """
 
     _STEPS: Final = (20, 100, 500)
@@ -142,12 +142,12 @@ class NotFoundWatch:
         self._counts: TTLCache[str, int] = TTLCache(10_000, 60)
 
     def count(self, subject: str) -> int | None:
-        """Count one; give how many there were in a minute where that is worth a line."""
+        """Count one 404. Return the number so far if it is to be logged, else None."""
         number = self._counts.get(subject, 0) + 1
         self._counts[subject] = number
         return number if number in self._STEPS else None
 
 
 def claimed(value: object) -> str | None:
-    """Give what a stranger claimed, if it has the form of a kid or an origin and nothing more."""
+    """Return an unverified claim if it has the form of a kid or an origin, else None."""
     return value if isinstance(value, str) and _CLAIM.fullmatch(value) else None

@@ -1,6 +1,6 @@
 """Bearer authentication: request -> verified token -> `CurrentUser` (RFC 6750 section 2.1).
 
-`current_user` settles who sent a request, for every kind of route and once a request.
+`current_user` authenticates a request once, for every kind of route.
 """
 
 from collections.abc import Callable, Coroutine
@@ -48,16 +48,16 @@ SCOPES: Final = (READ, WRITE)
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who sent the request: their verified token, and the owner that it makes them."""
+    """The user of a request: the verified token, and the owner of rows that it identifies."""
 
     token: AccessToken
     owner: Owner
 
 
 async def current_user(request: Request) -> tuple[User, Allowance | None]:
-    """Return who sent the request, and what is left of their rate limit: verified and counted once.
+    """Return the request's user and their rate limit. Each request is verified and counted once.
 
-    The allowance is None while the store of rate limits is down. Raises what `authenticate` and
+    The allowance is None while the rate limit store is unavailable. Raises what `authenticate` and
     `RateLimits.hit` raise.
     """
     found = request.scope.get(_FOUND)
@@ -70,13 +70,13 @@ async def current_user(request: Request) -> tuple[User, Allowance | None]:
 
 
 def found_user(scope: Scope) -> User | None:
-    """Return who sent the request, if that is known by now."""
+    """Return the request's user, or None if it has not been authenticated."""
     found = scope.get(_FOUND)
     return None if found is None else found[0]
 
 
 async def authenticate(request: Request) -> User:
-    """Verify the request's token.
+    """Verify the request's token and return its user.
 
     Raises `CredentialsMissingError`, `CredentialsUnclearError`, `BannedError`, and what the
     verifier raises.
@@ -100,17 +100,18 @@ async def authenticate(request: Request) -> User:
 
 
 class BearerAuthentication(SecurityBase):
-    """Takes the access token from the Authorization header and nowhere else."""
+    """Reads the access token from the Authorization header and nowhere else."""
 
     def __init__(self) -> None:
         self.model = HTTPBearerModel(
             bearerFormat="JWT",
-            description="A JWT from Better Auth: `GET /api/auth/token` of the web app.",
+            description="A JWT from Better Auth. Get one with `GET /api/auth/token` of the web app,"
+            " or by signing in with `POST /api/auth/login`.",
         )
         self.scheme_name = "AccessToken"
 
     async def __call__(self, request: Request) -> User:
-        """Return the current user: on any kind of route, if only `AuthenticatedRoute` is fast."""
+        """Return the current user. It works on any route, but only `AuthenticatedRoute` is fast."""
         user, _ = await current_user(request)
         return user
 
@@ -119,10 +120,10 @@ CurrentUser = Annotated[User, Depends(BearerAuthentication())]
 
 
 class AuthenticatedRoute(APIRoute):
-    """An operation for users. Who sent the request is settled before its body is read.
+    """An operation for users. It authenticates the request before it reads the body.
 
-    FastAPI reads and parses the body before it runs a dependency: a stranger would get that work
-    done, and learn what is wrong with the body.
+    FastAPI reads and parses the body before it runs dependencies. A client without a token would
+    cause that work, and learn what is wrong with its body.
     """
 
     operation: Callable[[Request], Coroutine[Any, Any, Response]]
@@ -144,16 +145,16 @@ class AuthenticatedRoute(APIRoute):
 
 
 def require_scope(user: User, scope: str) -> None:
-    """Raise `InsufficientScopeError` if the token is limited to scopes and this is not among them.
+    """Raise `InsufficientScopeError` if the token is limited to scopes that do not include this.
 
-    Better Auth's session tokens carry no `scope`: they speak for the user without limits.
+    Better Auth's session tokens have no `scope` and are not limited.
     """
     if user.token.scopes is not None and scope not in user.token.scopes:
         raise InsufficientScopeError(scope)
 
 
 def require_verified_email(user: User) -> None:
-    """Raise `EmailNotVerifiedError` if the token does not say that the address is verified."""
+    """Raise `EmailNotVerifiedError` unless the token's claim `emailVerified` is true."""
     if user.token.claims.get("emailVerified") is not True:
         raise EmailNotVerifiedError
 
@@ -165,10 +166,10 @@ def _counted_as(address: str) -> str:
 
 def _bearer_token(request: Request) -> str:
     query = request.scope["query_string"]
-    # Parsed only where it could be: an escape can hide the name.
+    # Parse the query only if it may contain the name, which percent-encoding can hide.
     is_suspect = b"access_token" in query or b"%" in query
     if is_suspect and "access_token" in request.query_params:
-        # By now it is in a log somewhere (RFC 9700 section 4.3.2).
+        # Servers and proxies log URLs (RFC 9700 section 4.3.2).
         raise CredentialsUnclearError("Send the token in the Authorization header, not in the URL.")
     values = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if len(values) > 1:
@@ -176,5 +177,5 @@ def _bearer_token(request: Request) -> str:
     scheme, _, token = values[0].decode("latin-1").partition(" ") if values else ("", "", "")
     if scheme.lower() != _SCHEME:
         raise CredentialsMissingError
-    # More spaces may stand between the two (RFC 9110 section 11.4); none belong to the token.
+    # Several spaces may separate the scheme from the token (RFC 9110 section 11.4).
     return token.strip(" ")

@@ -1,12 +1,16 @@
-"""Hears at once of changed keys and revoked tokens, and tells operators what this replica knows.
+"""Follow changed keys and revoked tokens, and report which keys this replica knows.
 
-Operators' commands NOTIFY, and so does a sign-out. When it is about keys: what is revoked is loaded
-anew, and nothing that takes longer stands before it; then the issuer's keys are fetched, and what
-this replica knows is written down, for a key to be activated when every replica knows it. When it
-is about tokens, what was revoked since is added. Behind both stands a slow look at the same, for
-when nobody is listening; it also keeps the entries of sessions whose tokens were refused. The
-connection that it takes is its own: requests that have all the others must not keep anybody from
-hearing of a stolen key.
+Operators' commands and sign-outs send a NOTIFY.
+
+1. After a change of keys, the revocations are loaded first, because nothing slow may delay them.
+   Then the issuer's keys are fetched, and this replica reports the keys it knows. An operator
+   activates a key when every replica knows it.
+2. After a revocation of tokens, the new revocations are loaded.
+3. Both also happen every `LOOK_SECONDS`, in case a notification was missed. This also prolongs the
+   entries of sessions whose tokens were refused.
+
+It uses its own database connection: requests that occupy the whole pool must not delay the
+revocation of a stolen key.
 """
 
 import asyncio
@@ -39,10 +43,10 @@ logger = logging.getLogger("service")
 KEYS: Final = "signing_keys"
 TOKENS: Final = revocations.CHANNEL
 LOOK_SECONDS: Final = 30.0
-"""How late a change is seen when nobody is listening."""
+"""How late a change is noticed if no notification arrives."""
 _RETRY_SECONDS: Final = 1.0
 _RELOAD_SECONDS: Final = 3600.0
-"""How often the whole list is loaded anew, to forget entries that can meet no token any more."""
+"""How often the whole list is reloaded, to forget entries that no longer match any valid token."""
 _PAUSE_SECONDS: Final = 0.05
 """Between two loads. In a burst of revocations each load has many; the first one never waits."""
 _MOST_KEPT: Final = 1_000
@@ -61,9 +65,9 @@ _FORGET: Final = text(
 
 
 class KeyWatch:
-    """Keeps what is revoked, and the key set, up to date with what others do."""
+    """Keeps the revocations and the key set up to date with changes made elsewhere."""
 
-    def __init__(  # noqa: PLR0913 - it watches over these
+    def __init__(  # noqa: PLR0913 - it keeps these up to date
         self,
         database: Database,
         direct_url: DatabaseUrl,
@@ -92,16 +96,16 @@ class KeyWatch:
 
     @property
     def listening(self) -> bool:
-        """Whether changes are heard of at once."""
+        """Whether notifications arrive."""
         return self._listener.listening
 
     @property
     def age(self) -> float | None:
-        """How long ago all that is revoked was loaded, in seconds; None if never."""
+        """Seconds since the revocations were loaded; None if never."""
         return None if self._loaded_at is None else time.monotonic() - self._loaded_at
 
     async def start(self, *, reachable: bool) -> None:
-        """Load what is revoked, if the database is `reachable`, and go on in the background."""
+        """Load the revocations if the database is `reachable`, and start the background work."""
         if reachable:
             await self._load()
         self._tasks = [
@@ -111,7 +115,7 @@ class KeyWatch:
         ]
 
     async def stop(self) -> None:
-        """End the background work, and count as a replica no longer."""
+        """Stop the background work, and remove this replica from the table of replicas."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -121,7 +125,7 @@ class KeyWatch:
         self._tasks = []
 
     async def _follow_revocations(self) -> None:
-        """Load what is revoked whenever something was said, and wait for nothing else."""
+        """Load revocations after each notification, without waiting for anything else."""
         well = self.revocations.loaded
         while True:
             seconds = self._look_seconds if well else min(self._look_seconds, _RETRY_SECONDS)
@@ -137,12 +141,12 @@ class KeyWatch:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _follow_keys(self) -> None:
-        """Fetch the keys whenever they have changed, and say which are known here."""
+        """Fetch the keys whenever they have changed, and report which keys are known here."""
         await self._attempt(self._database.execute(_FORGET, {}))
         while True:
             well = await self._attempt(self._report())
             self._look_at_state()
-            # Until the first keys are there, what was reported is soon out of date.
+            # Until the first keys are known, a report is soon out of date.
             settled = well and self._key_set.status().state != "unavailable"
             seconds = self._look_seconds if settled else min(self._look_seconds, _RETRY_SECONDS)
             if await _wait(self._keys_changed, seconds):
@@ -165,7 +169,7 @@ class KeyWatch:
         return await self._attempt(self._load_all())
 
     async def _load_all(self) -> None:
-        # What was revoked before this process began is no event of today's.
+        # Revocations from before this process started are not logged as events.
         before = len(self.revocations) if self.revocations.loaded else None
         began = time.monotonic()
         kids = await self._stored.keys()
@@ -193,7 +197,7 @@ class KeyWatch:
             self._security.write(Event.REVOKED, entries=len(self.revocations))
 
     async def _fetch_keys(self) -> None:
-        # The key set says what keeps it from fetching, and goes on trying by itself.
+        # The key set logs the failure and retries by itself.
         with suppress(KeySetUnavailableError):
             await self._key_set.refresh()
 
@@ -207,24 +211,28 @@ class KeyWatch:
         await self._database.execute(_REPORT, report)
 
     async def _attempt(self, work: Awaitable[object]) -> bool:
-        """Tell whether it could be done; if not, there is one line in the log."""
+        """Return whether the work succeeded. Log one line when failures begin."""
         try:
             await work
         except (DatabaseUnavailableError, DriverError) as error:
             if not self._failing:
                 kind = type(error).__name__
-                logger.warning("cannot look at what is revoked (%s); trying again", kind)
+                logger.warning(
+                    "cannot use the tables of revocations and replicas (%s); retrying: until then"
+                    " this process may miss new revocations",
+                    kind,
+                )
             self._failing = True
             return False
-        except Exception:  # the tasks must outlive whatever a peer can provoke
-            logger.exception("looking at what is revoked failed unexpectedly")
+        except Exception:  # no error may end the background tasks
+            logger.exception("unexpected error while loading revocations; retrying")
             return False
         self._failing = False
         return True
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for the event and clear it; tell whether it came in time."""
+    """Wait for the event and clear it. Return False if it did not come in time."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -1,23 +1,22 @@
-"""Sliding-window counters in this process: the same cost for 100 clients and for 100,000.
+"""Sliding-window counters in this process: a hit costs the same with 100 clients and with 100,000.
 
-A window's hits are counted in one dictionary; the dictionary of the window before counts in
-proportion to how much of that window the sliding one still covers. When a window ends, its
-dictionary takes the other's place, so that nothing has to be swept.
+One dictionary holds the hits of the current window, another those of the previous window. The
+previous window counts in proportion to the part of it that the sliding window still covers. When a
+window ends, its dictionary replaces the previous one, so no entries need to be swept.
 """
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_NAMES: Final = 200_000
-"""Names counted in a window. Beyond it the oldest are forgotten, so that memory is bounded."""
+"""The most names that a window counts. Beyond it, the oldest are forgotten to bound memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """The outcome of a hit: whether it is allowed, and how many more are; seconds until more."""
+class Count(NamedTuple):
+    """The outcome of a hit: whether it is allowed, how many remain, and `reset` in seconds."""
 
     allowed: bool
     remaining: int
@@ -32,7 +31,7 @@ class _Window:
 
 
 class LocalCounters:
-    """Counters by kind and name. `clock` returns seconds."""
+    """Counters by kind and name. `clock` returns the time in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time, max_names: int = MAX_NAMES) -> None:
         self._clock = clock
@@ -40,7 +39,7 @@ class LocalCounters:
         self._windows: dict[str, _Window] = {}
 
     def hit(self, kind: str, name: str, amount: int, seconds: int) -> Count:
-        """Count one hit of `name`, unless it has had `amount` in the last `seconds`."""
+        """Count one hit of `name`, unless it already had `amount` hits in the last `seconds`."""
         number, elapsed = divmod(self._clock(), seconds)
         window = self._window(kind, int(number))
         current, previous = window.hits.get(name, 0), window.before.get(name, 0)
@@ -64,12 +63,12 @@ class LocalCounters:
 
 
 def _until_allowed(previous: int, current: int, amount: int, seconds: int, elapsed: float) -> int:
-    """Return the seconds until another hit is allowed, if none comes in between."""
+    """Return the seconds until another hit is allowed, if there are no hits in between."""
     if current < amount:
         # int(previous * (1 - t / seconds)) + current < amount, solved for the moment t.
         moment = seconds * (1 - (amount - current) / previous)
     else:
-        # In the next window, when these have begun to count for less.
+        # In the next window, when the hits of this one count for less.
         moment = seconds + seconds * (1 - amount / current)
-    # After that moment, not at it.
+    # Rounded up to a whole second after that moment: at the moment itself it is still refused.
     return math.floor(moment - elapsed) + 1

@@ -1,4 +1,4 @@
-"""`Owner`: whose rows a request may touch. Only a verified token makes one."""
+"""`Owner`: the owner of the rows that a request may touch, made only from a verified token."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,16 +8,16 @@ from better_auth_keys import AccessToken, InvalidTokenError, Reason
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The identity under which rows are kept: the token's subject, to the letter."""
+    """The identity that rows belong to: exactly the token's subject."""
 
     id: str
 
     @classmethod
     def of(cls, token: AccessToken) -> Self:
-        """Give the owner that a verified token speaks for.
+        """Return the owner that a verified token identifies.
 
-        Raises `InvalidTokenError` for a subject with `|` in it: that character is kept for naming
-        further issuers one day.
+        Raises `InvalidTokenError` for a subject that contains `|`: the character is reserved to
+        tell several issuers apart.
         """
         if "|" in token.subject:
             raise InvalidTokenError(Reason.BAD_SUBJECT)

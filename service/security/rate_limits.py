@@ -1,7 +1,7 @@
 """Rate limiting: per client address and account for sign-in, per user for everything else.
 
 Counters live in this process, or in a Redis or Valkey that all processes share
-(RATE_LIMIT_STORAGE). If the store is unavailable, it is asked again after a moment; until then task
+(RATE_LIMIT_STORAGE). If the store is unavailable, it is tried again after a pause. Until then, task
 requests are served without counting and sign-ins are refused, because rate limiting is what stops
 password guessing. RATE_LIMIT_FAIL_OPEN changes that.
 """
@@ -9,11 +9,11 @@ password guessing. RATE_LIMIT_FAIL_OPEN changes that.
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from limits import RateLimitItem, parse
 
+from service.http.answer_headers import RawHeaders
 from service.http.client_address import counted_as
 from service.security.local_counters import Count, LocalCounters
 
@@ -30,8 +30,7 @@ _PAUSE_SECONDS: Final = 5.0
 _STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://")
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What is left of a limit. `window` and `reset` are in seconds."""
 
     limit: int
@@ -46,13 +45,16 @@ class Allowance:
             "ratelimit-policy": f'"default";q={self.limit};w={self.window}',
         }
 
-    def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the same fields as ASGI has them."""
-        return [(name.encode(), value.encode()) for name, value in self.headers().items()]
+    def raw_headers(self) -> RawHeaders:
+        """Return the same fields in ASGI's form."""
+        return (
+            (b"ratelimit", b'"default";r=%d;t=%d' % (self.remaining, self.reset)),
+            (b"ratelimit-policy", b'"default";q=%d;w=%d' % (self.limit, self.window)),
+        )
 
 
 class RateLimitedError(Exception):
-    """Over the limit."""
+    """The request is over a rate limit."""
 
     code = "rate_limited"
 
@@ -63,14 +65,14 @@ class RateLimitedError(Exception):
 
 
 class RateLimitUnavailableError(Exception):
-    """The store is down, and this is refused without it. `retry_after` is in seconds."""
+    """The store is unavailable, so this kind is refused. `retry_after` is in seconds."""
 
     code = "rate_limit_unavailable"
     retry_after = _PAUSE_SECONDS
 
 
 class RateLimits:
-    """The limits of one service. `storage` is the URL of a store, None for this process alone."""
+    """The rate limits of the service. `storage` is the URL of the shared store, if there is one."""
 
     def __init__(
         self,
@@ -90,11 +92,11 @@ class RateLimits:
 
     @property
     def available(self) -> bool:
-        """Whether the store answered when it was last asked."""
+        """Whether the store answered when it was last used."""
         return not self._down
 
     async def hit(self, kind: Kind, name: str) -> Allowance | None:
-        """Count one request; return what is left, or None where it could not be counted.
+        """Count one request. Return what is left, or None if it could not be counted.
 
         Raises `RateLimitedError`, `RateLimitUnavailableError`.
         """
@@ -112,7 +114,7 @@ class RateLimits:
         return allowance
 
     async def hit_address(self, kind: Kind, address: str) -> None:
-        """Count one for a client's normalized address; an IPv6 address counts as its network.
+        """Count one request of a client's normalized address. IPv6 counts by network.
 
         Raises `RateLimitedError`, `RateLimitUnavailableError`.
         """
@@ -124,7 +126,7 @@ class RateLimits:
             await self._shared.close()
 
     async def _hit_store(self, store: "SharedCounters", kind: Kind, name: str) -> Count | None:
-        """Count in the store; None where it is down and this kind is served all the same."""
+        """Count in the store. Return None if it is unavailable and this kind is served anyway."""
         from service.security.shared_counters import StoreError  # noqa: PLC0415 - see there
 
         if time.monotonic() >= self._down_until:
@@ -132,11 +134,16 @@ class RateLimits:
                 count = await store.hit(kind, name, self._limits[kind])
             except StoreError as error:
                 if not self._down:
-                    logger.warning("the store of rate limits is down (%s)", error)
+                    logger.warning(
+                        "the rate limit store is unavailable (%s); requests of the kinds in"
+                        " RATE_LIMIT_FAIL_OPEN are not counted, others are refused;"
+                        " check RATE_LIMIT_STORAGE",
+                        error,
+                    )
                 self._down, self._down_until = True, time.monotonic() + _PAUSE_SECONDS
             else:
                 if self._down:
-                    logger.info("the store of rate limits is back")
+                    logger.info("the rate limit store is available again")
                 self._down = False
                 return count
         if kind not in self._fail_open:
@@ -151,7 +158,7 @@ def _shared_counters(url: str, key: bytes) -> "SharedCounters":
 
 
 def parse_limit(text: str) -> RateLimitItem:
-    """Return the limit that a text such as `5/minute` stands for. Raises `ValueError`."""
+    """Parse a limit such as `5/minute`. Raises `ValueError`."""
     try:
         return parse(text)
     except ValueError:
@@ -159,7 +166,7 @@ def parse_limit(text: str) -> RateLimitItem:
 
 
 def check_storage(url: str) -> None:
-    """Raise `ValueError` if `url` is not the URL of a store."""
+    """Raise `ValueError` if `url` is not the URL of a Redis or Valkey server."""
     if not url.startswith(_STORES):
         raise ValueError("must begin with redis://, rediss://, valkey:// or valkeys://")
     _shared_counters(url, b"")

@@ -1,4 +1,4 @@
-"""The tables of what is revoked: loaded into `RevocationList`, and added to by a sign-out."""
+"""Database access for revocations: load them into `RevocationList`, and record sign-outs."""
 
 import logging
 from collections.abc import Collection, Iterator
@@ -12,20 +12,21 @@ from service.database.execution import AnyRow, Database
 from service.security.unseen_ids import LONGEST_TRANSACTION, UnseenIds
 
 CHANNEL: Final = "token_revocations"
-"""What is said on it is nothing but that a row was added."""
+"""Notifications on it carry no payload; they only mean that a row was added."""
 _SERVICE: Final = "service"
 
 MAX_ENTRIES: Final = 200_000
-"""How many entries are held in memory. If there are more, the oldest sessions are left out."""
+"""The most entries kept in memory. If there are more, the oldest sessions are left out."""
 SESSION_LIFETIME: Final = timedelta(days=7)
 """How long a session lives after its last use: Better Auth's default."""
-# Better Auth's sessions without "remember me" live for a day, whatever the setting.
+# Better Auth's sessions without "remember me" live for a day, whatever their setting is.
 _SHORTEST_SESSION: Final = timedelta(days=1)
 
 logger = logging.getLogger("service")
 
 _KEYS: Final = text("SELECT kid FROM public.revoked_keys")
-# Tokens cut off with their subject, or with everyone's, expire. A session may get others.
+# An entry for a subject or for everyone matters until the tokens issued before it have expired. A
+# revoked session may still get new tokens, so its entry matters for the session's lifetime too.
 _MATTERS: Final = (
     "greatest(at, refused_at) > now() - make_interval(secs => :seconds)"
     " - CASE kind WHEN 'session' THEN session_lifetime ELSE interval '0' END"
@@ -40,20 +41,20 @@ _SETTLED: Final = text(
     "SELECT coalesce((SELECT id FROM public.token_revocations"
     " WHERE at <= now() - make_interval(secs => :seconds) ORDER BY id DESC LIMIT 1), 0)"
 )
-# By id and not by time: no clock has to be right, and a process may have been suspended.
+# By id rather than by time: no clock has to be right, and a process may have been suspended.
 _NEWS: Final = text(
     f"SELECT {_COLUMNS} FROM unnest(CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[]))"  # noqa: S608 - constants
     " AS unseen (first, last) JOIN public.token_revocations ON id BETWEEN first AND last"
     f" WHERE {_MATTERS} ORDER BY id LIMIT :most"
 )
-# One statement and so one transaction: nobody hears of a row that is not there.
+# One statement, and so one transaction: the notification arrives after the row is visible.
 _ADD: Final = text(
     "WITH added AS ("
     "INSERT INTO public.token_revocations (kind, value, operator, reason, session_lifetime)"
     " VALUES (:kind, :value, :operator, :reason, make_interval(secs => :lifetime))"
     " RETURNING at) SELECT extract(epoch FROM at), pg_notify('token_revocations', '') FROM added"
 )
-# At most once an hour for an entry: an hour is little against a session's lifetime.
+# An entry is updated at most once an hour, which is little compared to a session's lifetime.
 _REFUSED: Final = text(
     "UPDATE public.token_revocations SET refused_at = now()"
     " WHERE kind = 'session' AND value = ANY(CAST(:sessions AS text[]))"
@@ -62,7 +63,7 @@ _REFUSED: Final = text(
 
 
 class Revocations:
-    """What is revoked, in the database. All of it raises `DatabaseUnavailableError`."""
+    """The revocations in the database. Every method raises `DatabaseUnavailableError`."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class Revocations:
         most: int = MAX_ENTRIES,
     ) -> None:
         self._database = database
-        # A token that expires within its leeway lives so long; older entries meet nothing.
+        # The longest time that a token is accepted. Older entries match no valid token.
         seconds = policy.max_lifetime + 2 * policy.leeway
         self._parameters = {"seconds": seconds, "most": most}
         self._most = most
@@ -81,7 +82,7 @@ class Revocations:
         self._unseen = UnseenIds(0)
 
     async def keys(self) -> list[str]:
-        """Give the kids of all revoked keys."""
+        """Return the kids of all revoked keys."""
         return [row[0] for row in await self._database.execute(_KEYS, {})]
 
     async def all(self) -> Iterator[Revocation]:
@@ -91,8 +92,9 @@ class Revocations:
         rows = await self._database.execute(_ALL, self._parameters)
         if len(rows) == self._most:
             logger.error(
-                "at least %d revocations matter: the oldest ended sessions are not held in memory"
-                " and are left to the issuer to refuse; shorten SESSION_LIFETIME",
+                "at least %d revocations are in force, the most that are kept in memory: the oldest"
+                " sessions are left out, and only the issuer still refuses them; shorten"
+                " SESSION_LIFETIME",
                 self._most,
             )
         self._unseen = UnseenIds(last)
@@ -107,7 +109,7 @@ class Revocations:
         return map(_revocation, rows)
 
     async def add(self, kind: RevocationKind, value: str, reason: str) -> Revocation:
-        """Revoke tokens as of now, and have every replica hear of it."""
+        """Revoke the tokens issued until now, and notify every replica."""
         parameters = {
             "kind": kind,
             "value": value,
@@ -119,7 +121,7 @@ class Revocations:
         return Revocation(kind, value, float(rows[0][0]))
 
     async def keep(self, sessions: Collection[str]) -> None:
-        """Keep the entries of sessions whose tokens were refused just now for longer."""
+        """Prolong the entries of sessions whose tokens were just refused."""
         await self._database.execute(_REFUSED, {"sessions": list(sessions)})
 
 

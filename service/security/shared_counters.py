@@ -1,6 +1,6 @@
-"""The same counters in a Redis or Valkey that all processes share (RATE_LIMIT_STORAGE).
+"""Sliding-window counters in a Redis or Valkey that all processes share (RATE_LIMIT_STORAGE).
 
-Imported only where that is set: the client library takes 10 MB of memory.
+Import this module only if that is set: the client library takes 10 MB of memory.
 """
 
 import asyncio
@@ -27,13 +27,14 @@ class StoreError(Exception):
 
 
 class SharedCounters:
-    """Counters in the store at `url`; `key` keys the hashes of what is counted.
+    """Counters in the store at `url`.
 
-    Names are hashed before they are stored: the store never holds an address, e-mail or token.
+    Names are hashed with `key` before they are stored: the store never holds an address, e-mail or
+    token.
     """
 
     def __init__(self, url: str, key: bytes) -> None:
-        # One client library for both: they speak the same protocol.
+        # One client library for Redis and Valkey: they speak the same protocol.
         storage = storage_from_string(
             f"async+{url.replace('valkey', 'redis', 1)}",
             wrap_exceptions=True,
@@ -59,7 +60,7 @@ class SharedCounters:
         return Count(allowed, max(0, stats.remaining), reset)
 
     def hashed(self, name: str) -> str:
-        """Return what stands for `name` in the store."""
+        """Return the hash that the store holds for `name`."""
         return hmac.digest(self._key, name.encode("utf-8", "replace"), sha256).hex()[:32]
 
     async def close(self) -> None:

@@ -1,1 +1,1 @@
-"""Every setting of the service: one reader, and each value is parsed once."""
+"""The settings of the service: one reader, and each value is parsed once."""

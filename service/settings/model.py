@@ -1,6 +1,6 @@
-"""The settings of the service, checked at start; all mistakes are reported at once.
+"""The settings of the service, checked at start. All mistakes are reported at once.
 
-`production` is the default, and what would be dangerous there is refused rather than documented.
+`production` is the default. Settings that are dangerous there are refused, not just documented.
 """
 
 import secrets
@@ -187,7 +187,7 @@ class Settings(SettingsModel):
             if info.data.get("web_concurrency", 1) > 1:
                 raise ValueError("required by WEB_CONCURRENCY: workers read each other's cursors")
             if info.data.get("environment") == "development":
-                # Cursors then end with the one process of one developer.
+                # Cursors then become invalid when the developer's process ends.
                 return SecretStr(secrets.token_urlsafe(MIN_SECRET_LENGTH))
             raise ValueError("required in production (openssl rand -base64 32)")
         if len(value.get_secret_value()) < MIN_SECRET_LENGTH:

@@ -1,7 +1,7 @@
-"""`/docs`: Swagger UI, served by ourselves; no other host's scripts run beside a person's token.
+"""`/docs`: Swagger UI from our own files, so that no other host's script can read a user's token.
 
-The page has no script and no style of its own in it, so that its Content-Security-Policy can forbid
-both: text that gets into the page cannot run there.
+The page contains no inline script or style, and its Content-Security-Policy forbids both. Text that
+is injected into the page cannot run there.
 """
 
 from html import escape
@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 _ASSETS: Final = "docs/assets"
 _START: Final = f"{_ASSETS}/start.js"
 
-# All addresses are relative, for a proxy may serve all of this below a path.
+# All URLs are relative, because a proxy may serve the page below a path.
 _PAGE: Final = f"""\
 <!DOCTYPE html>
 <html lang="en">
@@ -33,7 +33,7 @@ _PAGE: Final = f"""\
 </body>
 </html>
 """
-# A token stays in the page's memory: whatever is stored, any script could read later.
+# A token stays in the page's memory: any script of this origin could read it from browser storage.
 _SCRIPT: Final = """\
 SwaggerUIBundle({
   url: "openapi.json",
@@ -46,14 +46,14 @@ SwaggerUIBundle({
 """
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-    # Swagger UI's style sheet holds its icons.
+    # Swagger UI's style sheet embeds its icons as data: URLs.
     " img-src 'self' data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
 def add_docs(app: FastAPI) -> None:
-    """Add the page, and the files that it loads, to `app`."""
+    """Add the page and the files that it loads to `app`."""
     page = _PAGE.format(title=escape(f"{app.title} - API"))
 
     @app.get("/docs", include_in_schema=False)

@@ -1,4 +1,4 @@
-"""Health: `/livez` says that the process answers, `/readyz` that it can serve."""
+"""Health checks: `/livez` (the process responds), `/readyz` (it can serve requests); `/metrics`."""
 
 from http import HTTPStatus
 from typing import Final, Literal
@@ -16,23 +16,32 @@ router: Final = APIRouter(tags=["health"])
 
 
 class Liveness(BaseModel):
-    """The process answers."""
+    """The process is running."""
 
     status: Literal["ok"] = "ok"
-    stopping: bool = Field(description="Whether it is about to end, and wants no more requests.")
+    stopping: bool = Field(
+        description="Whether the process is shutting down. Send it no more requests."
+    )
 
 
 class Keys(BaseModel):
-    """What this process knows of the issuer's keys. Ages are in seconds."""
+    """The issuer's keys as this process knows them."""
 
-    kids: list[str]
-    age: float | None = Field(description="Since the issuer was last asked with success.")
-    listening: bool = Field(description="Whether operators' changes are heard of at once.")
-    revocations_age: float | None = Field(description="Since the revoked keys were last loaded.")
+    kids: list[str] = Field(description="The ids of the known keys.")
+    age: float | None = Field(
+        description="Seconds since the keys were last fetched successfully; null if never."
+    )
+    listening: bool = Field(
+        description="Whether the process is notified of changed keys and revocations at once."
+        " If not, it polls for them."
+    )
+    revocations_age: float | None = Field(
+        description="Seconds since the revocations were last loaded; null if never."
+    )
 
 
 class Readiness(BaseModel):
-    """Whether requests can be served, and what is missing where they cannot."""
+    """Whether the process can serve requests, and the state of each thing that it needs."""
 
     status: Literal["ready", "unavailable", "stopping"]
     database: Literal["ok", "unavailable", "refused"]
@@ -44,7 +53,7 @@ class Readiness(BaseModel):
 
 @router.get("/livez", operation_id="getLiveness", summary="Check liveness")
 async def livez(request: Request) -> Liveness:
-    """Answer without a look at anything else, so that nothing outside can make this fail."""
+    """Return 200 if the process is running. Nothing else is checked."""
     return Liveness(stopping=services_of(request).draining.begun)
 
 
@@ -55,12 +64,16 @@ async def livez(request: Request) -> Liveness:
     responses={
         HTTPStatus.SERVICE_UNAVAILABLE.value: {
             "model": Readiness,
-            "description": "Requests that need what is unavailable get 503 just now.",
+            "description": "The process is shutting down, or something that it needs is"
+            " unavailable. Requests that need it receive 503.",
         }
     },
 )
 async def readyz(request: Request, response: Response) -> Readiness:
-    """Check the database and the keys. Stale keys still verify tokens, so they count as ready."""
+    """Check the database, the issuer's keys and the revocations.
+
+    Stale keys can still verify tokens, so they count as ready.
+    """
     services = services_of(request)
     reachable: Literal["ok", "unavailable", "refused"] = "ok"
     try:
@@ -96,7 +109,10 @@ async def readyz(request: Request, response: Response) -> Readiness:
     response_class=PlainTextResponse,
 )
 async def prometheus() -> Response:
-    """Return the metrics of this service. Decide at your proxy who may read them."""
+    """Return the metrics in Prometheus' text format.
+
+    This endpoint asks for no token: restrict access to it at your proxy.
+    """
     content, media_type = exposition()
     return Response(content, media_type=media_type)
 

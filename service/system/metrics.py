@@ -1,8 +1,9 @@
-"""Metrics for Prometheus (`/metrics`), with label sets that no client can make grow.
+"""Metrics for Prometheus (`/metrics`). No client can make the label sets grow.
 
-Counters and histograms are counted where things happen; what is a state (ages, sizes, the pool) is
-looked at every few seconds. With several workers each writes to files that any of them adds up
-(PROMETHEUS_MULTIPROC_DIR, which `python -m service` sets); gauges then say the worst of them.
+Counters and histograms are updated where the events happen. Gauges (ages, sizes, the pool) are
+sampled every few seconds. With several workers, each writes its values to files, and the worker
+that is scraped adds them up (PROMETHEUS_MULTIPROC_DIR, set by `python -m service`). Gauges then
+show the worst value of all workers; connections in use are added up.
 """
 
 import asyncio
@@ -37,62 +38,62 @@ _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 REQUESTS: Final = Histogram(
     "http_request_duration_seconds",
-    "Requests by the template of their route, until the answer was sent",
+    "Duration of requests until the response was sent, by route template",
     ["method", "route", "status"],
     buckets=_BUCKETS,
 )
 VERIFICATIONS: Final = Counter(
-    "token_verifications", "Tokens by what was found of them", ["outcome", "reason"]
+    "token_verifications", "Verified tokens by outcome", ["outcome", "reason"]
 )
-RATE_LIMITED: Final = Counter("rate_limited", "Requests over a limit", ["limit"])
+RATE_LIMITED: Final = Counter("rate_limited", "Requests refused by a rate limit", ["limit"])
 POOL_WAIT: Final = Histogram(
-    "database_pool_wait_seconds", "Until there was a connection", buckets=_BUCKETS
+    "database_pool_wait_seconds", "Time waited for a database connection", buckets=_BUCKETS
 )
 LOOP_LAG: Final = Histogram(
     "event_loop_lag_seconds",
-    "How much later than asked for the event loop came back",
+    "Delay with which the event loop woke a sleeping task",
     buckets=_BUCKETS,
 )
-_CACHE: Final = Counter("verified_token_cache", "Lookups of tokens verified before", ["result"])
+_CACHE: Final = Counter("verified_token_cache", "Lookups of verified tokens", ["result"])
 _FETCHES: Final = Counter("key_set_fetches", "Fetches of the issuer's keys", ["result"])
 _KEY_SET: Final = Gauge(
     "key_set_state", "1 for the state of the key set", ["state"], multiprocess_mode="livemax"
 )
 _KEY_SET_AGE: Final = Gauge(
-    "key_set_age_seconds", "Since the issuer was asked with success", multiprocess_mode="livemax"
+    "key_set_age_seconds", "Time since the last successful fetch", multiprocess_mode="livemax"
 )
-_KEYS: Final = Gauge("key_set_keys", "Keys that are known", multiprocess_mode="livemin")
+_KEYS: Final = Gauge("key_set_keys", "Known keys", multiprocess_mode="livemin")
 _LEFT_OUT: Final = Gauge(
     "key_set_left_out_keys",
     "Keys in the issuer's set that cannot verify tokens",
     ["reason"],
     multiprocess_mode="livemax",
 )
-_REVOKED: Final = Gauge("revocations", "Entries in the list", multiprocess_mode="livemin")
+_REVOKED: Final = Gauge("revocations", "Revocations in memory", multiprocess_mode="livemin")
 _REVOKED_AGE: Final = Gauge(
-    "revocations_age_seconds", "Since the list was loaded", multiprocess_mode="livemax"
+    "revocations_age_seconds", "Time since revocations were loaded", multiprocess_mode="livemax"
 )
 _LISTENING: Final = Gauge(
-    "listening", "Whether changes of keys are heard of at once", multiprocess_mode="livemin"
+    "listening", "1 if notifications of changed keys arrive", multiprocess_mode="livemin"
 )
 _POOL: Final = Gauge(
-    "database_pool_connections_in_use", "Connections in use", multiprocess_mode="livesum"
+    "database_pool_connections_in_use", "Database connections in use", multiprocess_mode="livesum"
 )
 
 
 def count_request(method: str, route: str, status: int, seconds: float) -> None:
-    """Count a request by the template of its route; methods that are not HTTP's are one label."""
+    """Count a request under its route's template. Unknown methods share one label."""
     _series(method if method in _METHODS else "other", route, _known(status)).observe(seconds)
 
 
-# A label look-up costs more than the observation. No client can make the label sets grow.
+# Looking a label up costs more than the observation itself.
 @cache
 def _series(method: str, route: str, status: str) -> Histogram:
     return REQUESTS.labels(method, route, status)
 
 
 def exposition() -> tuple[bytes, str]:
-    """Give the metrics of all workers in Prometheus' text format, and its media type."""
+    """Return the metrics of all workers in Prometheus' text format, and its media type."""
     if MULTIPROCESS not in os.environ:
         return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
     registry = CollectorRegistry()
@@ -101,7 +102,7 @@ def exposition() -> tuple[bytes, str]:
 
 
 class Watch:
-    """Looks at what is a state rather than an event."""
+    """Samples the gauges, and the counters that other parts keep."""
 
     def __init__(
         self,
@@ -118,17 +119,17 @@ class Watch:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Look from now on, every few seconds."""
+        """Start sampling every few seconds."""
         self._task = asyncio.create_task(self._run(), name="metrics")
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop sampling."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
     def look(self) -> None:
-        """Take down how things are."""
+        """Sample everything once."""
         status = self._key_set.status()
         for state in _STATES:
             _KEY_SET.labels(state).set(state == status.state)
@@ -148,7 +149,7 @@ class Watch:
         )
 
     def _add(self, counter: Counter, totals: Mapping[str, int]) -> None:
-        """Add what has come since: these are counted elsewhere."""
+        """Add the increase since the last sample of totals that other parts count."""
         for label, total in totals.items():
             name = f"{counter}{label}"
             counter.labels(label).inc(max(0, total - self._counted.get(name, 0)))

@@ -1,10 +1,10 @@
-"""Ask the service of this machine whether it is ready: what a container's health check runs.
+"""Check whether the service on this machine is ready. Containers run this as their health check.
 
-It asks at HOST and PORT, as the service listens there.
+The request goes to HOST and PORT, where the service listens.
 
     python -m service.system.probe
 
-Exit codes: 0 ready, 1 not.
+Exit codes: 0 ready, 1 not ready.
 """
 
 import http.client
@@ -13,12 +13,12 @@ import sys
 from service.settings.reader import SettingsError, read
 
 SECONDS = 2.5
-# Where a service listens that is told to listen on every address.
+# Where to reach a service that listens on every address.
 LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only compared
 
 
 def main() -> int:
-    """Ask; return the exit code. Imports little: it is started every few seconds."""
+    """Send the request and return the exit code. It starts every few seconds: import little."""
     try:
         given = {name: value.text for name, value in read(["HOST", "PORT"]).given.items()}
         host = given.get("HOST", "")

@@ -1,4 +1,4 @@
-"""A worker process ends with the process that started it."""
+"""End a worker process together with the process that started it."""
 
 import asyncio
 import multiprocessing
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def ending_with_parent() -> Iterator[None]:
-    """Stop this process as SIGTERM would when its parent is gone, however that ended.
+    """Send SIGTERM to this process when its parent has ended for any reason.
 
-    A parent that was killed cannot tell its workers; they would keep the port for ever. Does
-    nothing in a process that is no worker.
+    A parent that is killed cannot stop its workers, which would keep the port for ever. In a
+    process that is not a worker, this does nothing.
     """
     parent = multiprocessing.parent_process()
     if parent is None:

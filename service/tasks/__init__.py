@@ -1,1 +1,1 @@
-"""Tasks: each belongs to one owner, and nobody else can reach it."""
+"""Tasks. Each belongs to one owner, and only the owner can reach it."""

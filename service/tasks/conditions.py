@@ -1,6 +1,6 @@
-"""What a list filters and sorts by. There is no query in here: the repository makes those.
+"""The filter conditions and sort keys of the task list. The repository builds the queries.
 
-A new filter is a member of `TaskQuery` and a line in `_FILTERS`; a new sort a name in `Sort`, a
+A new filter is a member of `TaskQuery` and a line in `_FILTERS`. A new sort is a name in `Sort`, a
 line in `_SORTED` and an index in a migration.
 """
 
@@ -42,9 +42,9 @@ _SORTED: Final[Mapping[str, ColumnElement[Any]]] = {
     "due_at": tasks.c.due_at,
     "priority": tasks.c.priority,
 }
-# Where there may be no value, what it counts as: the task comes last in either direction.
+# What a missing value counts as (ascending, descending): the task comes last in both directions.
 _MISSING: Final = {"due_at": ("'infinity'::timestamptz", "'-infinity'::timestamptz")}
-# Filters on what is sorted by are bounds as well: only the part within them is read of the index.
+# Filters on the sorted column are also bounds: only the part of the index between them is read.
 _BOUNDS: Final[Mapping[str, Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]]] = {
     "updated_at": {"updated_since": operator.ge},
     "due_at": {"due_before": operator.lt, "due_after": operator.ge},
@@ -55,11 +55,10 @@ _BOUNDS: Final[Mapping[str, Mapping[str, Callable[[Any, Any], ColumnElement[bool
 def sort_key(
     column: str, *, descending: bool, value: ColumnElement[Any] | None = None
 ) -> ColumnElement[Any]:
-    """Give what a sort compares: the column's expression, or that of a value of it.
+    """Return the expression that a sort compares, for the column or for a given value of it.
 
-    To the letter the expression of the index behind the sort. A CASE and no coalesce(): under
-    row-level security PostgreSQL holds that for leaky, and would not look conditions on it up in
-    the index.
+    It must equal the expression of the sort's index. It is a CASE because PostgreSQL considers
+    coalesce() leaky: under row-level security it would not use the index for conditions on it.
     """
     compared = _SORTED[column] if value is None else value
     if column not in _MISSING:
@@ -71,11 +70,11 @@ def sort_key(
 def conditions_of(
     filters: frozenset[str], column: str, key: ColumnElement[Any]
 ) -> list[ColumnElement[bool]]:
-    """Give the conditions of the named filters on a list that is sorted by `key` of `column`.
+    """Return the conditions of the named filters on a list that is sorted by `key` of `column`.
 
-    The planner knows how many tasks an owner has on average, and it is the one with a thousand
-    times as many that it has to serve. Told that a filter passes few of few, it reads and sorts
-    all of the owner's tasks; of a CASE it knows nothing, and reads in order until a page is full.
+    The planner assumes that each owner has the average number of tasks, but some have a thousand
+    times as many. If it expects few matches, it reads and sorts all of the owner's tasks. It cannot
+    estimate a CASE, and then reads in the order of the index until the page is full.
     """
     if not filters:
         return []

@@ -1,4 +1,4 @@
-"""What the repository refuses.
+"""Errors of the repository.
 
 TaskError
 ├── StaleVersionError
@@ -6,35 +6,35 @@ TaskError
 ├── IdempotencyMismatchError
 └── IdempotencyInFlightError
 
-Each has a stable `code`; `service/http/error_table.py` knows the answers.
+Each has a stable `code`. `service/http/error_table.py` maps them to responses.
 """
 
 
 class TaskError(Exception):
-    """A task was not created or changed, and nothing else was either."""
+    """Base class. No task was created or changed."""
 
     code = "task_error"
 
 
 class StaleVersionError(TaskError):
-    """The task is not, or not any more, in a version that the change was meant for."""
+    """The task's current version is not one that the change was meant for."""
 
     code = "stale_version"
 
 
 class TaskLimitError(TaskError):
-    """The owner has as many live tasks as an owner may have."""
+    """Task limit reached: the owner has the maximum number of live tasks."""
 
     code = "task_limit"
 
 
 class IdempotencyMismatchError(TaskError):
-    """The key was used before, for another request."""
+    """The key was already used for a different request."""
 
     code = "idempotency_key_reused"
 
 
 class IdempotencyInFlightError(TaskError):
-    """A request with the same key is still under way."""
+    """A request with the same key is still in progress."""
 
     code = "idempotency_key_in_flight"

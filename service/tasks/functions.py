@@ -1,17 +1,17 @@
-"""The functions that change tasks: made from the tables here, and frozen in a migration.
+"""The database functions that change tasks: built from the tables here, frozen in a migration.
 
-A change in one round trip is a function in the database. One UPDATE that sets the identity itself
+A change in one round trip needs a function in the database. An UPDATE that sets the identity itself
 is not reliable: a plan may look for the row before the identity is set, and not find it. A function
-has an order: it sets the identity, and then executes its statements.
+runs in order: it sets the identity, and then executes its statements.
 
 - They run as role `app`, so row-level security binds each statement (the second wall), and each
   statement starts from the owner (`owned`, the first wall).
-- `outcome` says what was found, so that 404, 409 and 412 need no second question.
-- Locks are taken in one order: an idempotency key, a task, the owner's count. The count stays
-  locked until the end, so that creations at the same moment never pass the limit together.
+- `outcome` tells the result, so that 404, 409 and 412 need no second query.
+- Locks are taken in a fixed order: an idempotency key, a task, the owner's count. The count stays
+  locked until the end, so that concurrent creations cannot exceed the limit together.
 
-A test compares the functions in the database with what `FUNCTIONS` are today. After a change to a
-table here, a new migration replaces them: with each `definition`, and its `rights` if it is new.
+A test compares the functions in the database with `FUNCTIONS`. After a change to a table, a new
+migration must replace the functions: with each `definition`, and `rights` for a new function.
 """
 
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ _MY_KEY: Final = and_(owned(idempotency_keys, ME), idempotency_keys.c.key == _KE
 
 
 def _new(name: str) -> ColumnElement[Any]:
-    """Return what a column is to become."""
+    """Return the new value of a column."""
     return literal_column(f"new_{name}", tasks.c[name].type)
 
 
@@ -77,13 +77,13 @@ def _before(duration: timedelta) -> ColumnElement[Any]:
 
 
 def _expected_mine() -> ColumnElement[bool]:
-    """Return the condition on the wanted task, in one of the versions that are expected."""
+    """Return the condition for the wanted task in one of the expected versions."""
     expected = or_(_VERSIONS.is_(None), tasks.c.version == func.any(_VERSIONS))
     return and_(_MINE, LIVE, expected)
 
 
 def _outcome(done: str) -> str:
-    """Tell a change from a task in another version, and both from no task."""
+    """Set `outcome`: the change was made, the task has another version, or there is no task."""
     is_there = condition(and_(_VERSIONS.is_not(None), exists().where(_MINE, LIVE)))
     return (
         f"IF FOUND THEN\n    outcome := '{done}';\n"
@@ -175,10 +175,10 @@ def _create() -> StoredFunction:
 
 
 def _create_once() -> StoredFunction:
-    """Claim an idempotency key and create a task with it, or return what the key was used for.
+    """Claim an idempotency key and create a task, or return the task that the key was used for.
 
-    The claim holds the reply already. A key that a transaction under way has claimed is waited
-    for. Where the limit is reached, the claim is rolled back, so that the key stays free.
+    The claim already holds the reply. A key that another transaction is claiming is waited for. If
+    the limit is reached, the claim is rolled back, so that the key stays free.
     """
     full = "RAISE SQLSTATE 'TFULL';"
     created = count_one_more(full) + _insert() + "outcome := 'created';"
@@ -208,7 +208,7 @@ def _create_once() -> StoredFunction:
 
 
 def _claim() -> Any:
-    """Claim a key that is free: not used, or used so long ago that its reply is not kept."""
+    """Claim a key that was never used, or whose reply has expired."""
     task = _new_task()
     pairs: Iterator[tuple[ColumnElement[Any], ColumnElement[Any]]] = (
         (literal_column(f"'{each.name}'"), cast(task[each.name], each.type)) for each in COLUMNS
@@ -235,7 +235,7 @@ def _claim() -> Any:
 
 
 def _kept() -> Select[Any]:
-    """Read what a key was used for: whether for the same request, and the task as it was then."""
+    """Read whether a key was used for the same request, and the task as it was created."""
     kept = func.jsonb_populate_record(
         literal_column("NULL::public.tasks"), idempotency_keys.c.reply
     ).table_valued(*(column(each.name) for each in COLUMNS), name="kept")

@@ -1,4 +1,4 @@
-"""Entity tags of tasks, and requests that depend on them (RFC 9110 sections 8.8.3 and 13.1)."""
+"""Entity tags of tasks and conditional requests (RFC 9110 sections 8.8.3 and 13.1)."""
 
 import re
 from http import HTTPStatus
@@ -16,15 +16,15 @@ _ANY: Final = "*"
 
 
 def etag_of(task: Task) -> str:
-    """Give the tag of a task as it is now."""
+    """Return the entity tag of a task."""
     return f'"v{task.version}"'
 
 
 def expected_versions(if_match: str | None) -> frozenset[int] | None:
-    """Give the versions that a change is meant for; None where any will do.
+    """Return the versions that If-Match allows, or None if it allows any.
 
-    Weak tags and tags of others match nothing. Raises `ProblemError` (400) for what is no list of
-    tags.
+    Weak tags, and tags that this service did not create, match nothing. Raises `ProblemError` (400)
+    if the header is not a list of tags.
     """
     if if_match is None or if_match.strip() == _ANY:
         return None
@@ -33,7 +33,7 @@ def expected_versions(if_match: str | None) -> frozenset[int] | None:
 
 
 def is_unchanged(task: Task, if_none_match: str | None) -> bool:
-    """Tell whether the client has the task as it is. Raises `ProblemError` (400)."""
+    """Return whether the client already has this version. Raises `ProblemError` (400)."""
     if if_none_match is None:
         return False
     if if_none_match.strip() == _ANY:
@@ -46,6 +46,6 @@ def _tags(header: str) -> list[str]:
         raise ProblemError(
             HTTPStatus.BAD_REQUEST,
             "bad_precondition",
-            'Send entity tags as they were given, such as "v7", or *.',
+            'If-Match or If-None-Match is malformed. Send ETag values, such as "v7", or *.',
         )
     return _ONE_TAG.findall(header)

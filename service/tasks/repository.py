@@ -1,10 +1,10 @@
-"""`TaskRepository`: the tasks of one owner. Every task query there is starts from its owner.
+"""`TaskRepository`: the tasks of one owner. Every task query starts from its owner.
 
-Each operation is one statement and one round trip: lists and gets are the queries below, changes
-are calls of the functions in `functions.py`. Another user's task, a deleted one and no task at all
-are the same here: None.
+Each operation is one statement and one round trip. Lists and gets are the queries below, changes
+call the functions in `functions.py`. The result is None for another user's task, a deleted task and
+a task that does not exist.
 
-What lists filter and sort by is in `conditions.py`.
+The conditions and sort keys of lists are in `conditions.py`.
 """
 
 import re
@@ -67,10 +67,10 @@ _REFUSALS: Final[Mapping[str, type[TaskError]]] = {
 
 @cache
 def _page(sort: str, filters: frozenset[str], *, further: bool) -> Select[Any]:
-    """Build the statement of a page; there are as many as there are sorts and sets of filters.
+    """Build the statement of a page, once for each sort and set of filters.
 
-    The ids are found first, in an index that has the columns of all filters but `q`; only the rows
-    of the page are read from the table.
+    The ids are found first, in an index that has the columns of all filters but `q`. Then only the
+    rows of the page are read from the table.
     """
     descending = sort.startswith("-")
     column = sort.removeprefix("-")
@@ -96,7 +96,7 @@ def _page(sort: str, filters: frozenset[str], *, further: bool) -> Select[Any]:
 
 
 class TaskRepository:
-    """The tasks of one owner, who may have `max_tasks` live ones at a time."""
+    """The tasks of one owner, who may have up to `max_tasks` live tasks."""
 
     def __init__(
         self, database: Database, owner: Owner, *, max_tasks: int = DEFAULT_MAX_TASKS
@@ -108,7 +108,7 @@ class TaskRepository:
     async def list_page(
         self, query: TaskQuery, *, limit: int, after: Position | None = None
     ) -> list[Task]:
-        """Return up to `limit` tasks that match the query, beginning after `after`."""
+        """Return up to `limit` tasks that match the query, starting after `after`."""
         filters = dict(query.filters())
         statement = _page(query.sort, frozenset(filters), further=after is not None)
         if "q" in filters:
@@ -124,14 +124,14 @@ class TaskRepository:
         return Task(*rows[0]) if rows else None
 
     async def create(self, task: TaskWrite) -> Task:
-        """Add a task under a new version-7 id. Raises `TaskLimitError`."""
+        """Create a task with a new version-7 id. Raises `TaskLimitError`."""
         _, columns = await self._call(_CREATE, self._new(task))
         return Task(*columns)
 
     async def create_once(self, task: TaskWrite, key: str) -> tuple[Task, bool]:
-        """Add a task, or return the one that the same request has added under the same key.
+        """Create a task, or return the one that the same request created with the same key.
 
-        The second item tells whether it was added now. Raises `TaskLimitError`,
+        The second item is whether it was created now. Raises `TaskLimitError`,
         `IdempotencyMismatchError`, `IdempotencyInFlightError`.
         """
         request_hash = sha256(task.model_dump_json().encode()).digest()
@@ -142,9 +142,9 @@ class TaskRepository:
     async def change(
         self, task_id: UUID, changes: Mapping[str, Any], *, versions: frozenset[int] | None = None
     ) -> Task | None:
-        """Set the given columns of one task, if it is in one of `versions` (None: in any).
+        """Change the given columns of one task if its version is in `versions` (None: any).
 
-        With nothing to set, leave it as it is. Raises `StaleVersionError`.
+        Without changes, the task stays as it is. Raises `StaleVersionError`.
         """
         if not changes:
             task = await self.get(task_id)
@@ -161,7 +161,7 @@ class TaskRepository:
         return outcome == "deleted"
 
     async def restore(self, task_id: UUID) -> Task | None:
-        """Take a deletion back, for as long as that can be done; a live task stays as it is.
+        """Restore a deleted task while that is possible. A live task stays as it is.
 
         Raises `TaskLimitError`.
         """
@@ -172,7 +172,7 @@ class TaskRepository:
     async def _call(
         self, function: TextClause, parameters: Mapping[str, object]
     ) -> tuple[str, Iterable[Any]]:
-        """Call a function; return its outcome and the columns of the task, and raise refusals."""
+        """Call a function and return its outcome and the task's columns. Raises `TaskError`."""
         ((outcome, *columns),) = await self._database.run(self._owner, function, parameters)
         if outcome in _REFUSALS:
             raise _REFUSALS[outcome]
@@ -191,11 +191,11 @@ def _wanted(task_id: UUID, versions: frozenset[int] | None) -> dict[str, object]
 
 
 def _arguments(columns: Mapping[str, object]) -> dict[str, object]:
-    """Return the functions' arguments for columns; what is not given is NULL."""
+    """Return the functions' arguments for columns. Columns that are missing become NULL."""
     return {f"new_{column.name}": columns.get(column.name) for column in WRITABLE}
 
 
 def _containing(text: str) -> str:
-    """Write a LIKE pattern that takes every character of `text` as itself."""
+    """Return a LIKE pattern that matches text containing `text` literally."""
     escaped = re.sub(r"[%_\\]", lambda found: f"\\{found[0]}", text)
     return f"%{escaped}%"

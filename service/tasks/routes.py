@@ -1,7 +1,7 @@
-"""The task API: HTTP in, HTTP out. No SQL and no policy here.
+"""The task API. Routes hold no SQL and no policy.
 
-A new operation is a method of the repository and a route; who may call it is settled by
-`ReadableTasks` or `WritableTasks`.
+A new operation is a method of the repository and a route. `ReadableTasks` and `WritableTasks`
+decide who may call it.
 """
 
 import re
@@ -12,7 +12,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from service.http.json_response import JsonResponse
-from service.http.openapi import headers, problems
+from service.http.openapi import described_problem, headers, problems
 from service.http.problem_document import NotFoundError, ProblemError
 from service.security.authentication import (
     READ,
@@ -45,7 +45,6 @@ _BODY: Final = problems(
 )
 _ONE: Final = problems(HTTPStatus.NOT_FOUND)
 _STALE: Final = problems(HTTPStatus.PRECONDITION_FAILED)
-_LIMITED: Final = problems(HTTPStatus.CONFLICT)
 
 router: Final = APIRouter(
     prefix="/api/tasks", tags=["tasks"], responses=_ALWAYS, route_class=AuthenticatedRoute
@@ -74,7 +73,7 @@ async def _cursors(request: Request) -> CursorSigner:
 async def _task_id(
     task_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})],
 ) -> UUID:
-    """Take an id in its one canonical form; in any other, it names no task."""
+    """Return an id in its canonical form. Raises `NotFoundError` for any other form."""
     if _CANONICAL_ID.fullmatch(task_id) is None:
         raise NotFoundError
     return UUID(task_id)
@@ -87,14 +86,17 @@ Cursors = Annotated[CursorSigner, Depends(_cursors)]
 IfMatch = Annotated[
     str | None,
     Header(
-        alias="If-Match", description="Change the task only in this version: 412 if it is another."
+        alias="If-Match",
+        description="An ETag. The task is changed only if it still has this version; otherwise the"
+        " response is 412.",
     ),
 ]
 IfNoneMatch = Annotated[
     str | None,
     Header(
         alias="If-None-Match",
-        description="Send the task only if it is not in this version: else 304.",
+        description="An ETag. If the task still has this version, the response is 304 without a"
+        " body.",
     ),
 ]
 IdempotencyKey = Annotated[
@@ -104,7 +106,8 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="Sent again with the same body within 24 hours, it creates no second task.",
+        description="A unique key for this request, such as a UUID. Repeating the request with the"
+        " same key within 24 hours returns the same task and creates no second one.",
     ),
 ]
 
@@ -122,7 +125,10 @@ async def list_tasks(
     cursors: Cursors,
     query: Annotated[TaskQuery, Query()],
 ) -> Response:
-    """Return your tasks page by page, newest first unless you ask for another sort."""
+    """Return your tasks, one page at a time. The newest come first unless you set `sort`.
+
+    Send `next_cursor` as `cursor` to get the next page.
+    """
     after = None
     if query.cursor is not None:
         try:
@@ -131,9 +137,10 @@ async def list_tasks(
             raise ProblemError(
                 HTTPStatus.BAD_REQUEST,
                 "bad_cursor",
-                "This cursor is not for this list; start again without one.",
+                "The cursor is not valid for this user, filters and sort. Start again without a"
+                " cursor.",
             ) from None
-    # One more than asked for tells whether there is a next page.
+    # Request one more task to find out whether there is a next page.
     found = await tasks.list_page(query, limit=query.limit + 1, after=after)
     items, more = found[: query.limit], len(found) > query.limit
     cursor = None
@@ -151,14 +158,17 @@ async def list_tasks(
     status_code=HTTPStatus.CREATED,
     responses={
         **_BODY,
-        **_LIMITED,
+        **described_problem(
+            HTTPStatus.CONFLICT,
+            "Task limit reached, or a request with this Idempotency-Key is still in progress.",
+        ),
         **headers(HTTPStatus.CREATED, "Location", "ETag", "Idempotency-Replayed"),
     },
 )
 async def create_task(
     tasks: WritableTasks, body: TaskWrite, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Add a task. Only the title is required."""
+    """Create a task. Only the title is required."""
     created = True
     if idempotency_key is None:
         task = await tasks.create(body)
@@ -174,18 +184,20 @@ async def create_task(
 @router.get(
     "/{task_id}",
     operation_id="getTask",
-    summary="Read a task",
+    summary="Get a task",
     response_model=Task,
     responses={
         **_ONE,
         **headers(HTTPStatus.OK, "ETag"),
-        HTTPStatus.NOT_MODIFIED.value: {"description": "You have it in this version."},
+        HTTPStatus.NOT_MODIFIED.value: {
+            "description": "The task still has the version in If-None-Match."
+        },
     },
 )
 async def get_task(
     tasks: ReadableTasks, task_id: TaskId, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """Give one of your tasks."""
+    """Return one of your tasks."""
     task = _found(await tasks.get(task_id))
     if is_unchanged(task, if_none_match):
         response = Response(status_code=HTTPStatus.NOT_MODIFIED)
@@ -204,7 +216,7 @@ async def get_task(
 async def replace_task(
     tasks: WritableTasks, task_id: TaskId, body: TaskWrite, if_match: IfMatch = None
 ) -> Response:
-    """Replace one of your tasks whole: a member that is not sent goes back to its default."""
+    """Replace one of your tasks. Members that are not sent are reset to their defaults."""
     versions = expected_versions(if_match)
     return _task(_found(await tasks.change(task_id, body.model_dump(), versions=versions)))
 
@@ -212,14 +224,14 @@ async def replace_task(
 @router.patch(
     "/{task_id}",
     operation_id="changeTask",
-    summary="Change parts of a task",
+    summary="Update a task",
     response_model=Task,
     responses={**_ONE, **_BODY, **_STALE, **headers(HTTPStatus.OK, "ETag")},
 )
 async def change_task(
     tasks: WritableTasks, task_id: TaskId, body: TaskPatch, if_match: IfMatch = None
 ) -> Response:
-    """Change the members that are sent (RFC 7396): null empties a member, absence keeps it."""
+    """Change only the members that are sent (RFC 7396). null removes a value."""
     versions = expected_versions(if_match)
     return _task(_found(await tasks.change(task_id, body.changes(), versions=versions)))
 
@@ -232,7 +244,7 @@ async def change_task(
     responses={**_ONE, **_STALE},
 )
 async def delete_task(tasks: WritableTasks, task_id: TaskId, if_match: IfMatch = None) -> Response:
-    """Delete one of your tasks. For 30 days it can be restored."""
+    """Delete one of your tasks. It can be restored for 30 days."""
     if not await tasks.delete(task_id, versions=expected_versions(if_match)):
         raise NotFoundError
     return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -243,10 +255,14 @@ async def delete_task(tasks: WritableTasks, task_id: TaskId, if_match: IfMatch =
     operation_id="restoreTask",
     summary="Restore a deleted task",
     response_model=Task,
-    responses={**_ONE, **_LIMITED, **headers(HTTPStatus.OK, "ETag")},
+    responses={
+        **_ONE,
+        **described_problem(HTTPStatus.CONFLICT, "Task limit reached."),
+        **headers(HTTPStatus.OK, "ETag"),
+    },
 )
 async def restore_task(tasks: WritableTasks, task_id: TaskId) -> Response:
-    """Take the deletion of one of your tasks back, within 30 days of it."""
+    """Restore one of your tasks within 30 days of its deletion."""
     return _task(_found(await tasks.restore(task_id)))
 
 
@@ -257,7 +273,7 @@ def _found(task: Task | None) -> Task:
 
 
 def _task(task: Task, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    # Written here and not by FastAPI, which would validate our own rows a second time.
+    # Encoded here because FastAPI would validate our own rows again.
     return JsonResponse(task_json(task), status, (_PRIVATE, _etag(task)))
 
 
@@ -265,5 +281,5 @@ def _etag(task: Task) -> tuple[bytes, bytes]:
     return b"etag", etag_of(task).encode()
 
 
-# No shared cache may keep what belongs to one user (RFC 9111 section 5.2.2.7).
+# Shared caches must not store the data of one user (RFC 9111 section 5.2.2.7).
 _PRIVATE: Final = (b"cache-control", b"private, no-cache")

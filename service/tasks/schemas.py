@@ -1,4 +1,4 @@
-"""Tasks as clients see and send them."""
+"""Request and response bodies of the task API."""
 
 import re
 from dataclasses import dataclass
@@ -45,14 +45,14 @@ _TASK_EXAMPLE: Final[JsonDict] = {
 
 
 def storable(text: str) -> str:
-    """Refuse what PostgreSQL cannot keep in a text."""
+    """Raise `ValueError` for text that PostgreSQL cannot store."""
     if "\0" in text:
         raise ValueError("must not contain the NUL character")
     return text
 
 
 def _from_text(value: object) -> object:
-    """Take RFC 3339 text only: pydantic would read a number, in digits too, as Unix seconds."""
+    """Accept RFC 3339 text only: pydantic also reads numbers and digits as Unix seconds."""
     if value is not None and not (isinstance(value, str) and _DATE_TIME.match(value)):
         raise ValueError("must be an RFC 3339 date-time in a string")
     return value
@@ -63,7 +63,7 @@ def _in_utc(moment: datetime) -> datetime:
         in_utc = moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("is out of range in UTC") from None
-    # asyncpg takes the first and the last moment that Python knows for minus and plus infinity.
+    # asyncpg sends Python's first and last moment as minus and plus infinity.
     if in_utc in (_FIRST_MOMENT, _LAST_MOMENT):
         raise ValueError("is out of range in UTC")
     return in_utc
@@ -82,10 +82,10 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_from_text), AfterValidator(_i
 Stamp = Annotated[datetime, WithJsonSchema({"type": "string"})]
 
 
-# Neither frozen nor with slots: a page makes a hundred of them, and orjson writes these fastest.
+# Neither frozen nor with slots: a page has up to a hundred, and orjson encodes this form fastest.
 @dataclass
 class Task:
-    """A task. Times are RFC 3339 in UTC; `version` grows by one with every change."""
+    """A task. Times are RFC 3339 in UTC. `version` increases by one with every change."""
 
     __pydantic_config__: ClassVar = ConfigDict(json_schema_extra={"examples": [_TASK_EXAMPLE]})
 
@@ -103,14 +103,14 @@ class Task:
 
 @dataclass
 class TaskPage:
-    """A page of tasks. `next_cursor` is null on the last one."""
+    """A page of tasks. `next_cursor` is null on the last page."""
 
     items: list[Task]
     next_cursor: str | None
 
 
 class TaskWrite(BaseModel):
-    """A whole task as a client sends it: to create one (POST) or to replace one (PUT)."""
+    """A whole task, to create (POST) or to replace (PUT)."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -128,11 +128,11 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 
 
 class TaskPatch(BaseModel):
-    """The members to change (RFC 7396): absent means unchanged, null means none."""
+    """The members to change (RFC 7396). Omitted members stay unchanged; null removes a value."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
 
-    # The defaults are never used: `changes` gives only what was sent.
+    # The defaults are never used: `changes` returns only the members that were sent.
 
     title: Title = ""
     description: Description | None = None
@@ -141,7 +141,7 @@ class TaskPatch(BaseModel):
     due_at: Moment | None = None
 
     def changes(self) -> dict[str, Any]:
-        """Give the members that were sent."""
+        """Return the members that were sent."""
         return self.model_dump(include=self.model_fields_set)
 
 
@@ -151,7 +151,7 @@ def task_json(task: Task) -> bytes:
 
 
 def page_json(page: TaskPage) -> bytes:
-    """Return the JSON text of a page."""
+    """Return the JSON text of a page of tasks."""
     return _json(page)
 
 

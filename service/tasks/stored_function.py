@@ -1,4 +1,4 @@
-"""One function of the database: the text that creates it, and the statement that calls it."""
+"""A database function: the statement that creates it, and the statement that calls it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call] # SQLAlc
 
 @dataclass(frozen=True, slots=True)
 class StoredFunction:
-    """A function: its arguments after the identity, its results, its variables, and its body.
+    """A function: its arguments after the identity, its results, its body, and its variables.
 
-    Each is a name and a type. Before anything else, the function sets the identity: `me`.
+    Arguments, results and variables map names to types. The function first sets the identity and
+    keeps it in the variable `me`.
     """
 
     name: str
@@ -32,15 +33,15 @@ class StoredFunction:
 
     @property
     def call(self) -> TextClause:
-        """The statement that calls it; `identity` and the arguments are its parameters."""
+        """The statement that calls the function, with `identity` and the arguments."""
         arguments = ", ".join(f":{name}" for name in ("identity", *self.arguments))
         return text(f"SELECT {', '.join(self.results)} FROM public.{self.name}({arguments})")  # noqa: S608 - made of names in the code
 
     @property
     def definition(self) -> str:
-        """The statement that creates or replaces it.
+        """The statement that creates or replaces the function.
 
-        SECURITY INVOKER: row-level security binds it as it binds the role that calls it.
+        SECURITY INVOKER: row-level security applies as to the role that calls it.
         """
         taken = {"identity": "TEXT", **self.arguments}
         parameters = [f"{name} {kind}" for name, kind in taken.items()]
@@ -59,7 +60,7 @@ class StoredFunction:
 
     @property
     def rights(self) -> list[str]:
-        """The statements that leave it to role `app` alone."""
+        """The statements that allow only role `app` to call the function."""
         return [
             f"REVOKE ALL ON FUNCTION public.{self.name} FROM PUBLIC",
             f"GRANT EXECUTE ON FUNCTION public.{self.name} TO app",
@@ -67,23 +68,23 @@ class StoredFunction:
 
 
 def block(lines: str) -> str:
-    """Indent lines as the inside of a block, and end the last one."""
+    """Indent lines as the body of a block, and end the last one with a newline."""
     return indent(lines.removesuffix("\n"), "    ") + "\n"
 
 
 def written(statement: ClauseElement, *, into: str = "") -> str:
-    """Write a statement as lines of a function; `into` names the variables for its row."""
+    """Return a statement as lines of a function. `into` names the variables for its row."""
     whole = f"{_text_of(statement)} INTO {into};" if into else f"{_text_of(statement)};"
     return _lines(whole)
 
 
 def condition(expression: ColumnElement[bool]) -> str:
-    """Write a condition as it stands after IF."""
+    """Return a condition in the form that follows IF."""
     return _lines(_text_of(expression)).removesuffix("\n")
 
 
 def type_of(kind: TypeEngine[object]) -> str:
-    """Write a type's name."""
+    """Return a type's name."""
     return kind.compile(_DIALECT)
 
 
@@ -93,7 +94,7 @@ def _text_of(statement: ClauseElement) -> str:
 
 
 def _lines(whole: str) -> str:
-    # Broken at spaces: no literal here has any.
+    # Lines are broken at spaces. No literal contains one.
     lines = wrap(
         whole, _WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )

@@ -1,6 +1,6 @@
-"""The tables of tasks, and the first wall.
+"""The tables of tasks, and the first wall (`owned`).
 
-Migrations create the tables; these are their shapes for building statements.
+Migrations create the tables. These definitions are for building statements.
 """
 
 from typing import Final
@@ -22,14 +22,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-# Stated, or the role's search_path would decide which tables are meant.
+# Without an explicit schema, the role's search_path would decide which tables are used.
 metadata: Final = MetaData(schema="public")
 
 tasks: Final = Table(
     "tasks",
     metadata,
-    # The owner comes first in the key: a list is one range of an index, and an id that another
-    # user has taken is still free for this one, so nobody can probe for it.
+    # The owner comes first in the key. A list is then one range of an index, and an id that another
+    # user has is still free for this one, so ids cannot be probed.
     Column("owner_id", Text(collation="C"), nullable=False),
     Column("id", Uuid, nullable=False),
     Column("title", Text, nullable=False),
@@ -67,7 +67,7 @@ idempotency_keys: Final = Table(
 task_counts: Final = Table(
     "task_counts",
     metadata,
-    # How many live tasks an owner has; the functions that create, delete and restore keep it exact.
+    # The number of an owner's live tasks. The functions that create, delete and restore update it.
     Column("owner_id", Text(collation="C"), nullable=False),
     Column("live", Integer, nullable=False),
     PrimaryKeyConstraint("owner_id"),
@@ -77,5 +77,5 @@ task_counts: Final = Table(
 
 
 def owned(table: Table, owner_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the first wall: the condition that every statement on a table starts from."""
+    """Return the first wall: the condition on the owner that every statement must have."""
     return table.c.owner_id == owner_id

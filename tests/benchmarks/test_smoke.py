@@ -5,6 +5,8 @@ import pytest
 
 from benchmarks.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 
 def test_service_and_the_floor_are_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, async_playwright
 from scripts.setup.chromium import find_chromium
 
 MISSING = "Chromium is not installed (Debian: apt-get install chromium)"
-# Nothing of its own on the network: a test's browser talks to the stack alone.
+# The browser must only talk to the stack, so its own network features are off.
 OPTIONS = (
     "--disable-gpu",
     "--disable-quic",
@@ -22,7 +22,7 @@ OPTIONS = (
 
 @pytest.fixture(scope="package")
 async def browser() -> AsyncIterator[Browser]:
-    """A browser with a new profile. Contexts of it share nothing, so each test makes its own."""
+    """A browser with a new profile. Its contexts share nothing, so each test creates its own."""
     path = find_chromium()
     if path is None:
         if os.environ.get("CI") == "true":

@@ -1,18 +1,21 @@
-"""A page is loaded once and stays, also after the stack was restarted on the same folder."""
+"""Pages are loaded once and not again, also after the stack restarted on the same folder."""
 
 from contextlib import suppress
 
+import pytest
 from playwright.async_api import Browser, expect
 from playwright.async_api import TimeoutError as BrowserTimeoutError
 
 from scripts.devstack.network import free_ports
 from tests.end_to_end.conftest import started, temporary_home
 
-# Another page first each time: the one that the server compiles first was the one that reloaded.
+pytestmark = pytest.mark.slow
+
+# Each run starts with another page: the page that the server compiled first used to reload.
 PAGES = {"/": "Tasks", "/sign-in": "Sign in", "/sign-up": "Create an account", "/?again": "Tasks"}
 # Compiling a page takes seconds, and this machine may be busy.
 PATIENCE = 120_000
-# Where pages reloaded for ever, they did so two to three times a second.
+# Pages that reloaded for ever did so two to three times a second.
 OBSERVED = 3_000
 
 
@@ -27,12 +30,12 @@ async def test_page_opened_after_a_restart_is_loaded_once(browser: Browser) -> N
 
 
 async def open_and_observe(browser: Browser, url: str, heading: str) -> None:
-    """Open a page, and fail if it is loaded a second time or is not the page with that heading."""
+    """Open a page. Fail if it is loaded twice or does not have the heading."""
     loads: list[str] = []
     async with await browser.new_context() as context:
         page = await context.new_page()
         page.on("load", lambda loaded: loads.append(loaded.url))
-        # Reloading is what the server asks for on the connection that this announces.
+        # On this connection the server would tell the page to reload.
         connected = page.expect_console_message(
             lambda message: message.text == "[HMR] connected", timeout=PATIENCE
         )

@@ -1,4 +1,4 @@
-"""The whole system, started as a person would, with a folder and ports of its own."""
+"""The whole system, started as a user would start it, with its own folder and ports."""
 
 import os
 import re
@@ -34,7 +34,7 @@ class Stack:
     said: threading.Condition = field(default_factory=threading.Condition)
 
     def read(self) -> None:
-        """Collect what it prints, until it ends."""
+        """Collect the output until the process ends."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             with self.said:
@@ -44,7 +44,7 @@ class Stack:
             self.said.notify_all()
 
     def wait_for(self, pattern: str, seconds: float) -> str:
-        """Give the first line that matches, waiting for it."""
+        """Wait for the first line that matches, and return it."""
         wanted = re.compile(pattern)
         with self.said:
             self.said.wait_for(
@@ -56,13 +56,13 @@ class Stack:
         return found
 
     def descendants(self) -> list[psutil.Process]:
-        """Give every process below it."""
+        """Return all descendant processes."""
         return list(psutil.Process(self.process.pid).children(recursive=True))
 
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """Give a folder that the database server can pass through to, also when we are root."""
+    """Return a folder that the database server can access, even if the tests run as root."""
     folder = Path(tempfile.mkdtemp(prefix="stack-"))
     folder.chmod(0o711)
     yield folder
@@ -73,7 +73,7 @@ def temporary_home() -> Iterator[Path]:
 @contextmanager
 def started(home: Path, *options: str, web: str, api: str, **settings: str) -> Iterator[Stack]:
     """Run ./scripts/dev on a folder until the block ends."""
-    # Nothing of a developer's own settings: the stack is to make its own.
+    # Without the developer's own settings: the stack must create its own.
     theirs = {"DATABASE_URL", "MIGRATION_DATABASE_URL", "AUTH_DATABASE_URL"}
     environment = {name: value for name, value in os.environ.items() if name not in theirs}
     with subprocess.Popen(
@@ -111,9 +111,9 @@ def stack(home: Path) -> Iterator[Stack]:
         api=f"http://localhost:{port}",
         PORT=str(port),
         WEB_PORT=str(web_port),
-        # Two processes of the service: what one is told the other has to hear.
+        # Two processes of the service: each must learn what the other is told.
         WEB_CONCURRENCY="2",
-        # Everybody here has one address.
+        # All clients in the tests have the same address.
         RATE_LIMITS=",".join(f"{kind}=1000/minute" for kind in LIMITED),
     ) as running:
         yield running

@@ -23,6 +23,8 @@ from tests.conftest import DatabaseUrls
 from tests.end_to_end.conftest import ROOT
 from tests.simulators.jwks_table import SECRET, connected
 
+pytestmark = pytest.mark.slow
+
 ALGORITHMS = ("EdDSA", "ES256", "RS256")
 
 
@@ -51,7 +53,7 @@ class RealIssuer:
         return done.stdout + done.stderr
 
     def publish(self, algorithm: str) -> str:
-        """Publish a key, and let the time pass after which it may sign."""
+        """Publish a key, and let the time pass until it may sign."""
         said = self.rotate("publish", "--algorithm", algorithm, "--execute", "--json")
         kid = str(json.loads(said.partition("\n")[0])["steps"][0]["kid"])
         assert kid in self.served()
@@ -60,7 +62,7 @@ class RealIssuer:
         return kid
 
     def pass_time(self, span: timedelta) -> None:
-        """Move all that has happened into the past."""
+        """Move all recorded events into the past."""
 
         async def move() -> None:
             async with connected(self.urls.owner) as connection:
@@ -82,9 +84,9 @@ class RealIssuer:
         return {key["kid"] for key in answer.json()["keys"]}
 
     def sign(self, *, algorithm: str | None = None, kid: str | None = None) -> str:
-        """Have a token signed, perhaps under a pin; return its kid, or why it was refused.
+        """Sign a token, with an optional pin. Return its kid, or the reason for a refusal.
 
-        The token must be one that a verifier takes by what was published before.
+        A verifier must accept the token with the keys that were published before.
         """
         pins = {"signingAlgorithm": algorithm, "signingKeyId": kid}
         body = {name: pin for name, pin in pins.items() if pin is not None}
@@ -204,8 +206,8 @@ def test_change_of_algorithm_moves_what_is_signed_by_default_and_then_ends_the_o
         assert changed.sign() == es256
         changed.rotate("activate", "--replaces", "EdDSA", "--execute")
         assert changed.sign() == changed.sign(algorithm="ES256") == es256
-        # Nothing is made in its place where web/ no longer lists it.
+        # No key replaces it if web/ no longer lists its algorithm.
         assert 'no key with alg "EdDSA" found' in changed.sign(algorithm="EdDSA")
         assert changed.served() == {eddsa, es256}
-    # One that was not restarted yet signs with the new key by default as well.
+    # A process that was not restarted yet also signs with the new key by default.
     assert issuer.sign() == es256

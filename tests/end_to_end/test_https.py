@@ -1,4 +1,4 @@
-"""./scripts/dev --https: two names, one authority made on the spot, and requests across origins."""
+"""./scripts/dev --https: two host names, a new certificate authority, and cross-origin requests."""
 
 import os
 import stat
@@ -12,6 +12,8 @@ import pytest
 from scripts.devstack.network import free_ports
 from scripts.proofs.compose.visitors import client as visitor
 from tests.end_to_end.conftest import ROOT, Stack, started, temporary_home
+
+pytestmark = pytest.mark.slow
 
 FROM_TLS = {"X-Forwarded-Proto": "https"}
 
@@ -32,7 +34,7 @@ def https(https_home: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def authority(https: Stack, https_home: Path) -> Path:
-    """The authority's certificate, where `--trust` says that it is."""
+    """The authority's certificate, at the path that `--trust` prints."""
     said = subprocess.run(
         [ROOT / "scripts" / "dev", "--home", https_home, "--trust"],
         check=True,
@@ -89,7 +91,7 @@ async def test_story_across_origins_with_no_other_trust_than_that_authority(
         )
         assert stranger.status_code == 400
 
-        # By way of the service, which fetched the keys and asks Better Auth through the proxy.
+        # Through the service, which fetched the keys and calls Better Auth through the proxy.
         login = await client.post(
             f"{https.api}/api/auth/login", json={k: person[k] for k in ("email", "password")}
         )
@@ -112,7 +114,7 @@ async def test_web_app_sends_those_away_who_came_to_its_name_over_plain_http(htt
         assert (read.status_code, read.headers["Location"]) == (308, f"{https.web}/sign-up?a=b")
         written = await client.post(f"{address}/api/auth/sign-in/email", headers=named, json={})
         assert (written.status_code, written.json()["code"]) == (403, "HTTPS_REQUIRED")
-        # Who comes by another name is a neighbour, such as a health check.
+        # Another host name belongs to an internal client, such as a health check.
         assert (await client.get(f"{address}/api/auth/jwks")).status_code == 200
         ended = await client.get(f"{address}/sign-up", headers={**named, **FROM_TLS})
         assert ended.status_code == 200

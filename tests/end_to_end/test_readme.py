@@ -1,4 +1,4 @@
-"""The README's own story, run as it stands there, with this run's ports."""
+"""The commands of the README, run as they are written, with this run's ports."""
 
 import json
 import re
@@ -6,8 +6,11 @@ import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.end_to_end.conftest import Stack
+
+pytestmark = pytest.mark.slow
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
 OPS = re.compile(r"<!-- ops:.*?-->\n```sh\n(.*?)```", re.DOTALL)

@@ -1,9 +1,13 @@
-"""The proof that nobody notices a rotation, in its short form, on the real Better Auth."""
+"""The short form of the proof that a rotation refuses no request, with the real Better Auth."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 

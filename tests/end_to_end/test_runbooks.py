@@ -1,6 +1,6 @@
-"""docs/runbooks/, run as they stand there: the same commands say the same.
+"""docs/runbooks/: each command, run as written, prints what the runbook shows.
 
-With RECORD_RUNBOOKS=1 the answers are written into them anew; read them before you commit.
+With RECORD_RUNBOOKS=1 the output is written into the runbooks; read it before you commit.
 """
 
 import asyncio
@@ -26,12 +26,14 @@ from tests.service.conftest import settings_for
 from tests.simulators.jwks_server import JwksServer, Reply
 from tests.simulators.jwks_table import SECRET, Issuer, connected
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 BOOKS = sorted(path for path in (ROOT / "docs/runbooks").glob("*.md") if path.name != "README.md")
 BLOCK = re.compile(r"```console\n(.*?)```|<!-- (\w+)(?:: (.*?))? -->", re.DOTALL)
 KID = re.compile(r"\b[0-9A-Za-z]{32}\b")
 FIRST = "kEZmcg79SqKaxLycXZHn9R7olxv7x5mn"
-# What differs from run to run besides kids.
+# What differs between runs, besides kids.
 CHANGING = {
     r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d\+00:00| UTC)": "MOMENT",
     r"\b\d+ (?:s|min|h|d)\b(?= ago|  )": "SPAN",
@@ -41,7 +43,7 @@ CHANGING = {
 
 
 class LiveIssuer(JwksServer):
-    """Serves what is in the table."""
+    """Serves the key set from the table."""
 
     def __init__(self, issuer: Issuer) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class LiveIssuer(JwksServer):
 
 @dataclass
 class Runbook:
-    """One of them, while it is run."""
+    """A runbook while it runs."""
 
     issuer: Issuer
     superuser_url: str
@@ -62,11 +64,11 @@ class Runbook:
     backup: list[Mapping[str, Any]] = field(default_factory=list)
 
     def direct(self, verb: str, detail: str) -> None:
-        """Do what a comment says: not an operator's part of the story."""
+        """Do what a comment describes, which is not the operator's work."""
         asyncio.run(getattr(self, f"_{verb}")(detail))
 
     def answer(self, command: str) -> str:
-        """Run a command; give what a terminal would show."""
+        """Run a command. Return what a terminal would show."""
         for written, real in self.kids.items():
             command = command.replace(written, real)
         name, equals, value = command.removeprefix("export ").partition("=")
@@ -86,25 +88,25 @@ class Runbook:
         return done.stdout
 
     def learn(self, written: str, real: str) -> None:
-        """Take the kids of an answer for those that stand in the book, in their order."""
+        """Match the kids in the output with those in the runbook, in their order."""
         for name, kid in zip(KID.findall(written), KID.findall(real), strict=False):
             self.kids.setdefault(name, kid)
 
     def named(self, text: str) -> str:
-        """Give a text with the kids that the book has for them."""
+        """Return a text with the kids that the runbook uses."""
         for written, real in self.kids.items():
             text = text.replace(real, written)
         return text
 
     def plain(self, text: str) -> str:
-        """Give a text as it is in every run."""
+        """Return a text without what differs between runs."""
         text = self.named(text)
         for pattern, word in CHANGING.items():
             text = re.sub(pattern, word, text)
         return "\n".join(line.strip() for line in text.strip().splitlines())
 
     async def _settle(self) -> None:
-        """Wait until the service knows what the issuer serves, as it does when a person types."""
+        """Wait until the service knows the issuer's keys, as it would while an operator types."""
         async with asyncio.timeout(30), connected(self.superuser_url) as connection:
             while True:
                 row = await connection.fetchrow("SELECT * FROM public.service_replicas")
@@ -140,13 +142,13 @@ class Runbook:
                 "INSERT INTO jwks VALUES ($1, $2, $3, $4, $5, $6, $7)",
                 [tuple(row.values()) for row in self.backup],
             )
-            # Nobody would; here it spares the wait for the service's next look.
+            # Operators do not do this; it avoids waiting for the service's next poll.
             await connection.execute("NOTIFY signing_keys")
 
 
 @contextmanager
 def system(urls: DatabaseUrls, issuer: Issuer) -> Iterator[str]:
-    """Run an issuer and a service on the database; give the URL of the keys."""
+    """Run an issuer and a service on the database. Yields the URL of the keys."""
     started, stop = threading.Event(), asyncio.Event()
     found: list[str] = []
 
@@ -178,7 +180,7 @@ def system(urls: DatabaseUrls, issuer: Issuer) -> Iterator[str]:
 
 
 def steps(block: str) -> Iterator[tuple[str, str]]:
-    """Give each command of a block, and what stands below it."""
+    """Yield each command of a block with the output below it."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, answer = part.partition("\n")
         yield command, answer

@@ -1,6 +1,6 @@
-"""Sessions of the real Better Auth: used by signed tokens alone, ended with the service's.
+"""Sessions of the real Better Auth: only signed tokens use them, and the service ends them.
 
-Time is moved by setting back the rows of the database.
+The tests move time by changing the times of rows in the database.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ from joserfc import jws
 from service.database.url import parse_database_url
 from tests.end_to_end.conftest import Stack
 from tests.scripts.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 PASSWORD = "correct horse battery"
 WAYS = ("service", "get-session", "cookie", "list-sessions", "token")
@@ -65,7 +67,7 @@ class Someone:
         return self.send("GET", f"{self.web}/token", bearer or self.signed)
 
     def uses(self, *ways: str) -> dict[str, bool]:
-        """Use the session in these ways, or all, and return for each whether it was found."""
+        """Use the session in these ways, or all. Return for each whether the session was found."""
         return {way: self._finds(way) for way in ways or WAYS}
 
     def _finds(self, way: str) -> bool:
@@ -87,7 +89,7 @@ def someone(stack: Stack) -> Someone:
 
 @pytest.fixture(scope="module")
 def sql(stack: Stack, home: Path) -> Sql:
-    """Run a statement as one of the roles; `superuser` may do anything."""
+    """Execute a statement as one of the roles; `superuser` may do anything."""
     assert stack.process.poll() is None
     named = dotenv_values(home / "operators.env")
     urls = {"auth": named["AUTH_DATABASE_URL"], "owner": named["MIGRATION_DATABASE_URL"]}
@@ -143,7 +145,7 @@ def test_session_logged_out_with_the_access_token_alone_never_comes_back(
     (session_id,) = sessions_of(sql, someone)
     access = someone.fetch_jwt().json()["token"]
     assert someone.send("POST", f"{someone.api}/logout", access).status_code == 204
-    # Six days later, the entry and the session are there still; nobody has used it meanwhile.
+    # Six days later the entry and the unused session still exist.
     sql("owner", OLD_LIST, session_id)
     assert sessions_of(sql, someone) == [session_id]
     assert someone.uses(way) == {way: False}
@@ -182,13 +184,13 @@ def test_session_that_cannot_be_looked_up_is_503_and_not_ended(someone: Someone,
     assert len(sessions_of(sql, someone)) == 1
 
 
-# Last in this file: tokens that others get in the same second are refused as well.
+# Last in this file: tokens that other users get in the same second are refused as well.
 def test_session_outlives_the_revocation_of_everyones_tokens(someone: Someone, sql: Sql) -> None:
     sql("auth", REVOKE, "everyone", "")
     revoked_at = time.time()
     assert someone.fetch_jwt().status_code == 200
     assert len(sessions_of(sql, someone)) == 1
-    # Leave no token of that second to the tests that follow on the same stack.
+    # Later tests on the same stack must not get a token of that second.
     assert eventually(lambda: issued_at(someone.fetch_jwt().json()["token"]) > revoked_at)
 
 

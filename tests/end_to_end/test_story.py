@@ -1,6 +1,6 @@
-"""The main job, for real: Better Auth's tokens in, only your own tasks out.
+"""The main purpose, end to end: with Better Auth's tokens, users reach only their own tasks.
 
-The tests run in their order, on one system, and at its last: they end it.
+The tests run in order on one system. The last ones stop it.
 """
 
 import asyncio
@@ -20,12 +20,14 @@ from joserfc import jws
 from better_auth_keys import Signer
 from tests.end_to_end.conftest import ROOT, Stack
 
+pytestmark = pytest.mark.slow
+
 PATH = "/api/tasks"
 REQUEST_SECONDS = 30
 
 
 class Person:
-    """Somebody with an account at the real Better Auth, and the JWT it gave them."""
+    """A person with an account at the real Better Auth, and their JWT."""
 
     def __init__(self, stack: Stack, name: str) -> None:
         self.http = httpx.Client(timeout=30, trust_env=False)
@@ -37,7 +39,7 @@ class Person:
         assert signed_up.status_code == 200, signed_up.text
         self.id: str = signed_up.json()["user"]["id"]
         self.session: str = signed_up.headers["set-auth-token"]
-        # As a client without cookies would: the session's token fetches the JWT.
+        # Like a client without cookies: the session's token fetches the JWT.
         self.http.cookies.clear()
         answer = self.http.get(
             f"{stack.web}/api/auth/token", headers={"Authorization": f"Bearer {self.session}"}
@@ -145,7 +147,7 @@ def test_client_without_a_browser_registers_logs_in_refreshes_and_logs_out(stack
         assert {status(http, stack, token) for token in [*tokens, other]} == {200}
 
         assert http.post(f"{accounts}/logout", json=refresh).status_code == 204
-        # On both processes, and for every token of the session; the other session lives on.
+        # On both processes and for every token of the session; the other session continues.
         deadline = time.monotonic() + 1
         while any(status(http, stack, token) != 401 for token in tokens * 5):
             assert time.monotonic() < deadline
@@ -153,7 +155,7 @@ def test_client_without_a_browser_registers_logs_in_refreshes_and_logs_out(stack
         assert http.post(f"{accounts}/refresh", json=refresh).status_code == 401
         assert http.post(f"{accounts}/logout", json=refresh).status_code == 204
 
-        # With the access token alone, as the web app does it.
+        # With the access token alone, like the web app.
         bearer = {"Authorization": f"Bearer {other}"}
         assert http.post(f"{accounts}/logout", headers=bearer).status_code == 204
         ended = {"refresh_token": made.json()["refresh_token"]}
@@ -161,7 +163,7 @@ def test_client_without_a_browser_registers_logs_in_refreshes_and_logs_out(stack
 
 
 def status(http: httpx.Client, stack: Stack, token: str) -> int:
-    # A connection of its own: it may come to either process.
+    # A new connection: either process may accept it.
     headers = {"Authorization": f"Bearer {token}", "Connection": "close"}
     return http.get(f"{stack.api}/api/auth/me", headers=headers).status_code
 
@@ -180,7 +182,7 @@ def test_operator_cuts_a_user_off_on_every_process_within_a_second(
         while any(status(http, stack, victim.token) != 401 for _ in range(10)):
             assert time.monotonic() < deadline
         assert {status(http, stack, other.token) for _ in range(10)} == {200}
-        # The session is gone as well: no other token is to be had.
+        # The session has ended as well, so it gets no new token.
         refresh = {"refresh_token": victim.session}
         assert http.post(f"{stack.api}/api/auth/refresh", json=refresh).status_code == 401
     victim.http.close()
@@ -213,7 +215,7 @@ def test_tokens_go_on_working_when_better_auth_is_killed(
 ) -> None:
     alice, _ = people
     statuses, slowest = asyncio.run(fifty_logins(stack, alice, lambda: kill_web(stack)))
-    # Whoever was served before the end was served; everybody else is told to come back.
+    # Requests were served until the end; all later ones are told to try again.
     assert statuses <= {200, 503}
     assert 503 in statuses
     assert slowest < REQUEST_SECONDS + 2
@@ -229,7 +231,7 @@ def test_tokens_go_on_working_when_better_auth_is_killed(
         refused = httpx.post(f"{stack.api}/api/auth/{path}", json=body, trust_env=False, timeout=30)
         assert (refused.status_code, refused.json()["code"]) == (503, "issuer_unavailable")
         assert int(refused.headers["Retry-After"]) >= 1
-    # A key that nobody can be asked about: not invalid, unknown.
+    # The issuer cannot be asked about this key, so it is unknown, not invalid.
     claims = {"iss": stack.web, "aud": stack.web, "sub": alice.id}
     alice.token = Signer.generate().mint({**claims, **_times(alice.token)})
     answer = alice.call("GET", PATH)
@@ -239,7 +241,7 @@ def test_tokens_go_on_working_when_better_auth_is_killed(
 
 def kill_web(stack: Stack) -> None:
     for process in stack.descendants():
-        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended after it was listed
             command = " ".join(process.cmdline())
             if "next.mjs" in command and "leash.py" not in command:
                 process.send_signal(signal.SIGKILL)
@@ -248,7 +250,7 @@ def kill_web(stack: Stack) -> None:
 async def fifty_logins(
     stack: Stack, alice: Person, kill: Callable[[], None]
 ) -> tuple[set[int], float]:
-    """Log in fifty times at once, kill Better Auth among it, and use tasks all the while."""
+    """Log in fifty times at once, kill Better Auth meanwhile, and use tasks all the time."""
     body = {"email": "alice@example.com", "password": "correct horse"}
     bearer = {"Authorization": f"Bearer {alice.token}"}
     slowest = 0.0

@@ -36,7 +36,7 @@ def settings(
 
 
 def rates(**limits: str) -> str:
-    """Return a value of RATE_LIMITS with limits that no test reaches, but for the given ones."""
+    """Return a value of RATE_LIMITS with limits that no test reaches, except the given ones."""
     return ",".join(f"{kind}={limits.get(kind, '1000000/minute')}" for kind in get_args(Kind))
 
 
@@ -62,7 +62,7 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture(scope="session")
 def headers_of(signer: Signer) -> Person:
-    """Give the headers of a request by `subject`; further arguments change the token's claims."""
+    """Return the headers of a request by `subject`; other arguments change the token's claims."""
 
     def headers(subject: str, **changes: object) -> httpx.Headers:
         now = int(time.time())
@@ -81,7 +81,7 @@ def headers_of(signer: Signer) -> Person:
 
 @pytest.fixture
 def alice(headers_of: Person) -> httpx.Headers:
-    """A user whom no other test knows."""
+    """A user that no other test uses."""
     return headers_of(f"alice-{uuid4()}")
 
 

@@ -1,4 +1,4 @@
-"""The service's HTTP server in this process, and what is sent to it byte for byte."""
+"""The service's HTTP server in this process, and a client that sends exact bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[int]:
-    """Serve an application on a free port; yield the port."""
+    """Serve an application on a free port. Yields the port."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -37,7 +37,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[int]:
 
 
 async def exchange(port: int, *parts: bytes, end: bool = True) -> bytes:
-    """Send the parts and give all that comes back until the server closes the connection."""
+    """Send the parts, and return everything received until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in parts:

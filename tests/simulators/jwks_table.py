@@ -1,7 +1,7 @@
 """Better Auth's `jwks` table, and an issuer that uses it as Better Auth 1.7.25 does."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -64,21 +64,33 @@ class Issuer:
 
     async def mint_key(self, *, age: timedelta = timedelta(0), kid: str | None = None) -> str:
         """Create a key as Better Auth does when it has none, with an age."""
-        signer = Signer.generate(self.algorithm, kid=kid)
+        (kid,) = await self._insert([(Signer.generate(self.algorithm, kid=kid), age)])
+        return kid
+
+    async def mint_keys(self, ages: Iterable[timedelta]) -> list[str]:
+        """Create a key of each age."""
+        return await self._insert([(Signer.generate(self.algorithm), age) for age in ages])
+
+    async def _insert(self, keys: Sequence[tuple[Signer, timedelta]]) -> list[str]:
+        async with connected(self.url) as connection:
+            await connection.executemany(
+                "INSERT INTO jwks VALUES ($1, $2, $3, $4, NULL, $5, $6)",
+                [self._row(signer, age) for signer, age in keys],
+            )
+        return [signer.kid for signer, _ in keys]
+
+    def _row(self, signer: Signer, age: timedelta) -> tuple[object, ...]:
         private, public = signer.private_jwk(), signer.public_jwk()
         for jwk in (private, public):
             del jwk["kid"], jwk["alg"]
-        async with connected(self.url) as connection:
-            await connection.execute(
-                "INSERT INTO jwks VALUES ($1, $2, $3, $4, NULL, $5, $6)",
-                signer.kid,
-                json.dumps(public),
-                self.secrets.seal(private),
-                datetime.now(UTC) - age,
-                signer.algorithm,
-                public.get("crv"),
-            )
-        return signer.kid
+        return (
+            signer.kid,
+            json.dumps(public),
+            self.secrets.seal(private),
+            datetime.now(UTC) - age,
+            signer.algorithm,
+            public.get("crv"),
+        )
 
     async def signs_with(self, algorithm: str | None = None) -> str | None:
         """Return the kid of the next token; None if Better Auth would create a key.

@@ -60,7 +60,7 @@ class Neon:
 def provider(folder: Path) -> Iterator[Neon]:
     authority = make_authority(folder, DIRECT, POOLED)
     with (
-        EmbeddedPostgres.ephemeral() as server,
+        EmbeddedPostgres.ephemeral(in_memory=True) as server,
         postgres_tls(server.port, authority.context) as front,
     ):
         run(server.url(), _OWNER, "CREATE DATABASE neondb OWNER neondb_owner", "SELECT 1")

@@ -13,7 +13,9 @@ export interface paths {
         };
         /**
          * Get protected resource metadata
-         * @description Return how to get a token for this service; 404 where SERVICE_URL is not set.
+         * @description Return how to get a token for this service (RFC 9728).
+         *
+         *     The response is 404 if the service does not know its own URL (setting `SERVICE_URL`).
          */
         readonly get: operations["getResourceMetadata"];
         readonly put?: never;
@@ -35,7 +37,9 @@ export interface paths {
         readonly put?: never;
         /**
          * Sign in
-         * @description Sign in at Better Auth; the access token is its JWT, the refresh token its session's.
+         * @description Sign in with an e-mail address and a password.
+         *
+         *     The access token is a JWT that Better Auth issued. Use the refresh token to get the next one.
          */
         readonly post: operations["login"];
         readonly delete?: never;
@@ -55,11 +59,11 @@ export interface paths {
         readonly put?: never;
         /**
          * Sign out
-         * @description End a session: its access tokens are refused from now on.
+         * @description End a session. Its access tokens are refused from now on.
          *
-         *     Send the access token, or the refresh token, or both of the same session. The refresh token
-         *     ends the session at Better Auth at once; with the access token alone it ends there at its next
-         *     use.
+         *     Send the access token, the refresh token, or both tokens of the same session. With the refresh
+         *     token, the session ends at Better Auth at once. With the access token alone, Better Auth ends it
+         *     when it is used next.
          */
         readonly post: operations["logout"];
         readonly delete?: never;
@@ -77,7 +81,7 @@ export interface paths {
         };
         /**
          * Get the current user
-         * @description Return the user whose access token you sent, as its claims describe them.
+         * @description Return the user of the access token, as described by its claims.
          */
         readonly get: operations["getMe"];
         readonly put?: never;
@@ -98,8 +102,10 @@ export interface paths {
         readonly get?: never;
         readonly put?: never;
         /**
-         * Get another access token
-         * @description Get another access token of a session.
+         * Refresh the access token
+         * @description Return a new access token for the session of a refresh token.
+         *
+         *     The refresh token stays the same until the session ends.
          */
         readonly post: operations["refresh"];
         readonly delete?: never;
@@ -120,6 +126,8 @@ export interface paths {
         /**
          * Create an account
          * @description Create an account at Better Auth and sign in.
+         *
+         *     If Better Auth requires a verified e-mail address, the response is 202 and has no tokens.
          */
         readonly post: operations["register"];
         readonly delete?: never;
@@ -137,13 +145,15 @@ export interface paths {
         };
         /**
          * List your tasks
-         * @description Return your tasks page by page, newest first unless you ask for another sort.
+         * @description Return your tasks, one page at a time. The newest come first unless you set `sort`.
+         *
+         *     Send `next_cursor` as `cursor` to get the next page.
          */
         readonly get: operations["listTasks"];
         readonly put?: never;
         /**
          * Create a task
-         * @description Add a task. Only the title is required.
+         * @description Create a task. Only the title is required.
          */
         readonly post: operations["createTask"];
         readonly delete?: never;
@@ -160,26 +170,26 @@ export interface paths {
             readonly cookie?: never;
         };
         /**
-         * Read a task
-         * @description Give one of your tasks.
+         * Get a task
+         * @description Return one of your tasks.
          */
         readonly get: operations["getTask"];
         /**
          * Replace a task
-         * @description Replace one of your tasks whole: a member that is not sent goes back to its default.
+         * @description Replace one of your tasks. Members that are not sent are reset to their defaults.
          */
         readonly put: operations["replaceTask"];
         readonly post?: never;
         /**
          * Delete a task
-         * @description Delete one of your tasks. For 30 days it can be restored.
+         * @description Delete one of your tasks. It can be restored for 30 days.
          */
         readonly delete: operations["deleteTask"];
         readonly options?: never;
         readonly head?: never;
         /**
-         * Change parts of a task
-         * @description Change the members that are sent (RFC 7396): null empties a member, absence keeps it.
+         * Update a task
+         * @description Change only the members that are sent (RFC 7396). null removes a value.
          */
         readonly patch: operations["changeTask"];
         readonly trace?: never;
@@ -195,7 +205,7 @@ export interface paths {
         readonly put?: never;
         /**
          * Restore a deleted task
-         * @description Take the deletion of one of your tasks back, within 30 days of it.
+         * @description Restore one of your tasks within 30 days of its deletion.
          */
         readonly post: operations["restoreTask"];
         readonly delete?: never;
@@ -213,7 +223,7 @@ export interface paths {
         };
         /**
          * Check liveness
-         * @description Answer without a look at anything else, so that nothing outside can make this fail.
+         * @description Return 200 if the process is running. Nothing else is checked.
          */
         readonly get: operations["getLiveness"];
         readonly put?: never;
@@ -233,7 +243,9 @@ export interface paths {
         };
         /**
          * Get metrics for Prometheus
-         * @description Return the metrics of this service. Decide at your proxy who may read them.
+         * @description Return the metrics in Prometheus' text format.
+         *
+         *     This endpoint asks for no token: restrict access to it at your proxy.
          */
         readonly get: operations["getMetrics"];
         readonly put?: never;
@@ -253,7 +265,9 @@ export interface paths {
         };
         /**
          * Check readiness
-         * @description Check the database and the keys. Stale keys still verify tokens, so they count as ready.
+         * @description Check the database, the issuer's keys and the revocations.
+         *
+         *     Stale keys can still verify tokens, so they count as ready.
          */
         readonly get: operations["getReadiness"];
         readonly put?: never;
@@ -275,12 +289,12 @@ export interface components {
         readonly AccessTokenAnswer: {
             /**
              * Access Token
-             * @description A JWT of Better Auth; send it as Bearer.
+             * @description A JWT from Better Auth. Send it as `Authorization: Bearer <token>`.
              */
             readonly access_token: string;
             /**
              * Expires In
-             * @description Seconds.
+             * @description The lifetime of the access token in seconds.
              */
             readonly expires_in: number;
             /**
@@ -292,7 +306,7 @@ export interface components {
         };
         /**
          * Account
-         * @description The account of a session.
+         * @description An account at Better Auth.
          */
         readonly Account: {
             /** Email */
@@ -306,52 +320,57 @@ export interface components {
         };
         /**
          * FieldProblem
-         * @description One thing that is wrong with the request.
+         * @description One problem with a part of the request.
          */
         readonly FieldProblem: {
             /**
              * Code
+             * @description The kind of problem, for programs.
              * @example string_too_short
              */
             readonly code: string;
             /**
              * Location
-             * @description Where: body, query, path, header.
+             * @description The part of the request: `body`, `query`, `path` or `header`, and a name.
              * @example body.title
              */
             readonly location: string;
             /**
              * Message
+             * @description What is wrong, for people.
              * @example String should have at least 1 character
              */
             readonly message: string;
         };
         /**
          * Keys
-         * @description What this process knows of the issuer's keys. Ages are in seconds.
+         * @description The issuer's keys as this process knows them.
          */
         readonly Keys: {
             /**
              * Age
-             * @description Since the issuer was last asked with success.
+             * @description Seconds since the keys were last fetched successfully; null if never.
              */
             readonly age: number | null;
-            /** Kids */
+            /**
+             * Kids
+             * @description The ids of the known keys.
+             */
             readonly kids: readonly string[];
             /**
              * Listening
-             * @description Whether operators' changes are heard of at once.
+             * @description Whether the process is notified of changed keys and revocations at once. If not, it polls for them.
              */
             readonly listening: boolean;
             /**
              * Revocations Age
-             * @description Since the revoked keys were last loaded.
+             * @description Seconds since the revocations were last loaded; null if never.
              */
             readonly revocations_age: number | null;
         };
         /**
          * Liveness
-         * @description The process answers.
+         * @description The process is running.
          */
         readonly Liveness: {
             /**
@@ -362,13 +381,13 @@ export interface components {
             readonly status?: "ok";
             /**
              * Stopping
-             * @description Whether it is about to end, and wants no more requests.
+             * @description Whether the process is shutting down. Send it no more requests.
              */
             readonly stopping: boolean;
         };
         /**
          * Login
-         * @description An account's e-mail address and password.
+         * @description The e-mail address and password of an account.
          */
         readonly Login: {
             /**
@@ -384,7 +403,7 @@ export interface components {
         };
         /**
          * Logout
-         * @description The session to end, for clients that have its refresh token.
+         * @description The session to end. Optional if an access token is sent.
          */
         readonly Logout: {
             /** Refresh Token */
@@ -392,7 +411,7 @@ export interface components {
         };
         /**
          * Me
-         * @description Who the token says the caller is. What it does not say is null.
+         * @description The current user, from the claims of the access token. A missing claim is null.
          */
         readonly Me: {
             /**
@@ -404,18 +423,19 @@ export interface components {
             readonly email_verified: boolean | null;
             /**
              * Expires At
-             * @description Unix seconds.
+             * @description When the token expires, in Unix seconds.
              * @example 1900000000
              */
             readonly expires_at: number;
             /**
              * Id
-             * @description The subject.
+             * @description The user's id: the token's subject (`sub`).
              * @example Jb2Xv0fXzq3mTq9n4rPZkQ0aV1sD7uYw
              */
             readonly id: string;
             /**
              * Issuer
+             * @description The issuer of the token (`iss`).
              * @example https://app.example.com
              */
             readonly issuer: string;
@@ -432,24 +452,25 @@ export interface components {
         readonly Problem: {
             /**
              * Code
-             * @description Stable; for programs to look at.
+             * @description The kind of error, for programs. It does not change.
              * @example not_found
              */
             readonly code: string;
             /**
              * Detail
-             * @example There is no such task.
+             * @description What happened, for people. It may change.
+             * @example Task not found.
              */
             readonly detail: string;
             /**
              * Errors
-             * @description What is wrong with the request, part by part.
+             * @description The problems with the request, for code `validation_failed`.
              * @default null
              */
             readonly errors?: readonly components["schemas"]["FieldProblem"][] | null;
             /**
              * Request Id
-             * @description Quote it to us.
+             * @description Identifies the request in the service's log. Quote it when you report an error.
              * @example 0b1f7f6e2f1c4a27
              */
             readonly request_id: string | null;
@@ -472,7 +493,7 @@ export interface components {
         };
         /**
          * Readiness
-         * @description Whether requests can be served, and what is missing where they cannot.
+         * @description Whether the process can serve requests, and the state of each thing that it needs.
          */
         readonly Readiness: {
             /**
@@ -504,7 +525,7 @@ export interface components {
         };
         /**
          * Refresh
-         * @description The refresh token of a login.
+         * @description The refresh token that a sign-in returned.
          */
         readonly Refresh: {
             /** Refresh Token */
@@ -512,14 +533,14 @@ export interface components {
         };
         /**
          * Registered
-         * @description An account that can be used once its e-mail address has been verified.
+         * @description A new account whose e-mail address must be verified before signing in.
          */
         readonly Registered: {
             readonly user: components["schemas"]["Account"];
         };
         /**
          * Registration
-         * @description A new account.
+         * @description The account to create.
          */
         readonly Registration: {
             /**
@@ -545,7 +566,7 @@ export interface components {
         readonly ResourceMetadata: {
             /**
              * Authorization Servers
-             * @description Issuers of OAuth access tokens; absent where session tokens are accepted.
+             * @description Issuers of OAuth access tokens. Absent if the service accepts session tokens.
              * @default []
              * @example [
              *       "https://app.example.com/api/auth"
@@ -566,7 +587,7 @@ export interface components {
             readonly resource: string;
             /**
              * Scopes Supported
-             * @description Scopes that a token can carry; absent where tokens carry none.
+             * @description Scopes that a token can have. Absent if tokens have no scopes.
              * @default []
              * @example [
              *       "tasks:read",
@@ -577,22 +598,22 @@ export interface components {
         };
         /**
          * Session
-         * @description An access token, and what gets the next one.
+         * @description A signed-in session: an access token, and the refresh token to get the next one.
          */
         readonly Session: {
             /**
              * Access Token
-             * @description A JWT of Better Auth; send it as Bearer.
+             * @description A JWT from Better Auth. Send it as `Authorization: Bearer <token>`.
              */
             readonly access_token: string;
             /**
              * Expires In
-             * @description Seconds.
+             * @description The lifetime of the access token in seconds.
              */
             readonly expires_in: number;
             /**
              * Refresh Token
-             * @description Good for this only; keep it secret.
+             * @description Send it to refresh and logout only. Keep it secret: it stands for the session.
              */
             readonly refresh_token: string;
             /**
@@ -605,7 +626,7 @@ export interface components {
         };
         /**
          * Task
-         * @description A task. Times are RFC 3339 in UTC; `version` grows by one with every change.
+         * @description A task. Times are RFC 3339 in UTC. `version` increases by one with every change.
          * @example {
          *       "completed": false,
          *       "created_at": "2030-01-01T09:00:00.123456Z",
@@ -645,7 +666,7 @@ export interface components {
         };
         /**
          * TaskPage
-         * @description A page of tasks. `next_cursor` is null on the last one.
+         * @description A page of tasks. `next_cursor` is null on the last page.
          */
         readonly TaskPage: {
             /** Items */
@@ -655,7 +676,7 @@ export interface components {
         };
         /**
          * TaskPatch
-         * @description The members to change (RFC 7396): absent means unchanged, null means none.
+         * @description The members to change (RFC 7396). Omitted members stay unchanged; null removes a value.
          * @example {
          *       "completed": true
          *     }
@@ -677,7 +698,7 @@ export interface components {
         };
         /**
          * TaskWrite
-         * @description A whole task as a client sends it: to create one (POST) or to replace one (PUT).
+         * @description A whole task, to create (POST) or to replace (PUT).
          * @example {
          *       "completed": false,
          *       "description": "Publish, wait, activate, retire.",
@@ -732,7 +753,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["ResourceMetadata"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description This service has no metadata. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -765,7 +786,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -774,7 +795,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description The e-mail address or password is wrong. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -785,10 +806,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The e-mail address is not verified yet. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -796,7 +817,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -805,7 +826,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -814,7 +835,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -823,7 +844,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many attempts. */
+            /** @description Rate limit exceeded. */
             readonly 429: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -843,7 +864,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Better Auth answers what nobody can make sense of. */
+            /** @description Better Auth returned an invalid response. */
             readonly 502: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -852,7 +873,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -885,7 +906,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -894,7 +915,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -905,7 +926,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -914,7 +935,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -923,7 +944,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -932,7 +953,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many attempts. */
+            /** @description Rate limit exceeded. */
             readonly 429: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -952,7 +973,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Better Auth answers what nobody can make sense of. */
+            /** @description Better Auth returned an invalid response. */
             readonly 502: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -961,7 +982,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -992,7 +1013,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Me"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1001,7 +1022,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1012,10 +1033,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1023,7 +1044,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1058,7 +1079,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["AccessTokenAnswer"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1067,7 +1088,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description The session has ended. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1078,7 +1099,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1087,7 +1108,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1096,7 +1117,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1105,7 +1126,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many attempts. */
+            /** @description Rate limit exceeded. */
             readonly 429: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1125,7 +1146,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Better Auth answers what nobody can make sense of. */
+            /** @description Better Auth returned an invalid response. */
             readonly 502: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1134,7 +1155,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1169,7 +1190,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Session"] | components["schemas"]["Registered"];
                 };
             };
-            /** @description The e-mail address has to be verified before the account can be used. */
+            /** @description The account was created. Verify its e-mail address, then sign in. */
             readonly 202: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1178,7 +1199,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Registered"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1187,7 +1208,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description You have as many tasks as you may have, the same request is under way, or there is an account already. */
+            /** @description An account with this e-mail address already exists. */
             readonly 409: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1196,7 +1217,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1205,7 +1226,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1214,7 +1235,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1223,7 +1244,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many attempts. */
+            /** @description Rate limit exceeded. */
             readonly 429: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1243,7 +1264,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Better Auth answers what nobody can make sense of. */
+            /** @description Better Auth returned an invalid response. */
             readonly 502: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1252,7 +1273,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1268,21 +1289,23 @@ export interface operations {
     readonly listTasks: {
         readonly parameters: {
             readonly query?: {
+                /** @description List tasks that are completed (`true`) or not (`false`). */
                 readonly completed?: boolean | null;
-                /** @description The `next_cursor` of the page before, with the same filters and sort. */
+                /** @description The `next_cursor` of the previous page. Use the same filters and sort. */
                 readonly cursor?: string | null;
-                /** @description Due at this moment or later. */
+                /** @description List tasks that are due at this time or later. */
                 readonly due_after?: string | null;
-                /** @description Due before this moment. */
+                /** @description List tasks that are due before this time. */
                 readonly due_before?: string | null;
-                /** @description Tasks a page. */
+                /** @description The most tasks to return. */
                 readonly limit?: number;
+                /** @description List tasks with this priority. */
                 readonly priority?: number | null;
-                /** @description Text in the title or the description; upper and lower case are one. */
+                /** @description List tasks with this text in the title or description, ignoring case. */
                 readonly q?: string | null;
-                /** @description `-` means descending. Tasks without a date come last in both. */
+                /** @description `-` means descending. Tasks without a due date come last in both directions. */
                 readonly sort?: "created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_at" | "-due_at" | "priority" | "-priority";
-                /** @description Changed at this moment or later; deleted ones are gone. */
+                /** @description List tasks that changed at this time or later. Deleted tasks are not listed. */
                 readonly updated_since?: string | null;
             };
             readonly header?: never;
@@ -1300,7 +1323,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["TaskPage"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1309,7 +1332,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1320,10 +1343,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1331,7 +1354,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1340,7 +1363,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1357,7 +1380,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Sent again with the same body within 24 hours, it creates no second task. */
+                /** @description A unique key for this request, such as a UUID. Repeating the request with the same key within 24 hours returns the same task and creates no second one. */
                 readonly "Idempotency-Key"?: string | null;
             };
             readonly path?: never;
@@ -1374,9 +1397,9 @@ export interface operations {
                 headers: {
                     /** @description The version of the task, for If-Match and If-None-Match. */
                     readonly ETag?: string;
-                    /** @description `true` where the task had been created before, under the same key. */
+                    /** @description `true` if an earlier request with the same key created the task. */
                     readonly "Idempotency-Replayed"?: string;
-                    /** @description Where the task is. */
+                    /** @description The path of the task. */
                     readonly Location?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1384,7 +1407,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1393,7 +1416,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1404,10 +1427,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1415,7 +1438,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description You have as many tasks as you may have, the same request is under way, or there is an account already. */
+            /** @description Task limit reached, or a request with this Idempotency-Key is still in progress. */
             readonly 409: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1424,7 +1447,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1433,7 +1456,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1442,7 +1465,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1451,7 +1474,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1468,7 +1491,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Send the task only if it is not in this version: else 304. */
+                /** @description An ETag. If the task still has this version, the response is 304 without a body. */
                 readonly "If-None-Match"?: string | null;
             };
             readonly path: {
@@ -1489,14 +1512,14 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description You have it in this version. */
+            /** @description The task still has the version in If-None-Match. */
             readonly 304: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1505,7 +1528,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1516,10 +1539,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1527,7 +1550,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description Task not found. A task of another user gives the same response. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1536,7 +1559,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1553,7 +1576,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Change the task only in this version: 412 if it is another. */
+                /** @description An ETag. The task is changed only if it still has this version; otherwise the response is 412. */
                 readonly "If-Match"?: string | null;
             };
             readonly path: {
@@ -1578,7 +1601,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1587,7 +1610,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1598,10 +1621,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1609,7 +1632,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description Task not found. A task of another user gives the same response. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1618,7 +1641,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The task is not in the version that If-Match names. */
+            /** @description The task's version does not match If-Match. */
             readonly 412: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1627,7 +1650,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1636,7 +1659,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1645,7 +1668,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1654,7 +1677,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1671,7 +1694,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Change the task only in this version: 412 if it is another. */
+                /** @description An ETag. The task is changed only if it still has this version; otherwise the response is 412. */
                 readonly "If-Match"?: string | null;
             };
             readonly path: {
@@ -1688,7 +1711,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1697,7 +1720,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1708,10 +1731,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1719,7 +1742,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description Task not found. A task of another user gives the same response. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1728,7 +1751,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The task is not in the version that If-Match names. */
+            /** @description The task's version does not match If-Match. */
             readonly 412: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1737,7 +1760,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1754,7 +1777,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Change the task only in this version: 412 if it is another. */
+                /** @description An ETag. The task is changed only if it still has this version; otherwise the response is 412. */
                 readonly "If-Match"?: string | null;
             };
             readonly path: {
@@ -1779,7 +1802,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1788,7 +1811,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1799,10 +1822,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1810,7 +1833,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description Task not found. A task of another user gives the same response. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1819,7 +1842,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The task is not in the version that If-Match names. */
+            /** @description The task's version does not match If-Match. */
             readonly 412: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1828,7 +1851,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is over 256 KiB. */
+            /** @description The body is larger than 256 KiB. */
             readonly 413: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1837,7 +1860,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as application/json. */
+            /** @description The body is not application/json. */
             readonly 415: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1846,7 +1869,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not have the expected form. */
+            /** @description The request is not valid. See `errors` in the problem document. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1855,7 +1878,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -1890,7 +1913,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description The request cannot be read: malformed JSON, a bad cursor. */
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
             readonly 400: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1899,7 +1922,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No access token, or one that is not accepted. */
+            /** @description Credentials are missing or not valid. */
             readonly 401: {
                 headers: {
                     /** @description The challenge (RFC 6750 section 3). */
@@ -1910,10 +1933,10 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The access token lacks the scope that this needs, or the account may not use the service. */
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
             readonly 403: {
                 headers: {
-                    /** @description The challenge, with the scope that is missing. */
+                    /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
                     readonly [name: string]: unknown;
                 };
@@ -1921,7 +1944,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is not yours. */
+            /** @description Task not found. A task of another user gives the same response. */
             readonly 404: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1930,7 +1953,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description You have as many tasks as you may have, the same request is under way, or there is an account already. */
+            /** @description Task limit reached. */
             readonly 409: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1939,7 +1962,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The issuer's keys or the database cannot be reached. */
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
             readonly 503: {
                 headers: {
                     /** @description Seconds to wait before trying again. */
@@ -2010,7 +2033,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description Requests that need what is unavailable get 503 just now. */
+            /** @description The process is shutting down, or something that it needs is unavailable. Requests that need it receive 503. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;

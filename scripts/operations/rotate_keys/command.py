@@ -43,8 +43,9 @@ from better_auth_keys.rotation.policy import RotationPolicy, signing_algorithms
 from scripts.operations.commands import ONLY_SHOWN, Parser, UsageError, check_reason, duration
 from scripts.operations.exit_codes import DONE, NOTHING_DUE, USAGE, fail
 from scripts.operations.rotate_keys.report import Status
+from scripts.operations.rotate_keys.settings import POLICY_OPTIONS
 from scripts.operations.rotate_keys.steps import Outcome, Rotation
-from scripts.operations.rotate_keys.target import POLICY_OPTIONS, Target
+from scripts.operations.rotate_keys.target import Target
 from service.settings.durations import brief
 
 _WORDS: Final = {

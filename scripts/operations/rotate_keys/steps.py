@@ -22,9 +22,8 @@ from better_auth_keys.rotation.store import (
     KeyStoreError,
     KeyTransaction,
     SigningKey,
-    UnknownKeyError,
-    active_keys,
 )
+from scripts.operations.rotate_keys.choice import to_activate, to_succeed
 from scripts.operations.rotate_keys.known import report, require_served, until_known
 from scripts.operations.rotate_keys.target import Target
 
@@ -74,7 +73,8 @@ class Rotation:
 
         Every key of the algorithms in `replaces` is retired in the same transaction.
         """
-        key = self._to_activate(await self.target.store.keys(), kid, replaces)
+        default = self.target.policy.algorithms[0]
+        key = to_activate(await self.target.store.keys(), kid, default, replaces)
 
         async def work(transaction: KeyTransaction) -> list[Outcome]:
             outcomes = await self._activation(transaction, key)
@@ -106,7 +106,7 @@ class Rotation:
             keys = await transaction.keys()
             known = {key.kid: key for key in keys}
             outcomes: list[Outcome] = []
-            for lost in _lost(keys, kids):
+            for lost in to_succeed(keys, kids):
                 outcomes += await self._succeed(transaction, keys, lost, kids)
             for kid in kids:
                 if kid not in known and not self.force:
@@ -170,29 +170,6 @@ class Rotation:
             await self.activate(step.kid)
         else:
             await self._each(step.verb, step.kid)
-
-    def _to_activate(
-        self, keys: Sequence[SigningKey], kid: str | None, replaces: Collection[str]
-    ) -> SigningKey:
-        if kid is not None:
-            key = next((key for key in keys if key.kid == kid), None)
-            if key is None:
-                raise UnknownKeyError(kid)
-        else:
-            algorithm = self.target.policy.algorithms[0]
-            # A key that already signs can replace the keys of another algorithm.
-            active = active_keys(keys).get(algorithm) if replaces else None
-            key = active or standby(keys, algorithm)
-            if key is None:
-                raise RotationRefusedError(
-                    f"no {algorithm} key is waiting to sign: publish one first"
-                )
-        if key.algorithm in replaces:
-            raise RotationRefusedError(
-                f"key {key.kid} is itself a key of {key.algorithm}: --replaces must name another"
-                " algorithm"
-            )
-        return key
 
     async def _activation(self, transaction: KeyTransaction, key: SigningKey) -> list[Outcome]:
         await self._check(transaction, "activate", key.kid, key.algorithm)
@@ -271,14 +248,3 @@ class Rotation:
     async def _attempt(self, work: Work, *, execute: bool) -> list[Outcome]:
         async with self.target.store.changing(self.reason, execute=execute) as transaction:
             return await work(transaction)
-
-
-def _lost(keys: Sequence[SigningKey], kids: Collection[str]) -> list[SigningKey]:
-    """Return the keys that need a successor once `kids` are revoked.
-
-    If no key signs at all, this is any key: without a successor the issuer would create a key.
-    """
-    lost = [key for key in keys if key.signs and key.kid in kids]
-    if not lost and keys and not any(key.signs for key in keys):
-        return [keys[-1]]
-    return lost

@@ -13,6 +13,11 @@ from typing import Any, Final
 
 import httpx
 
+from scripts.devstack.environments import (
+    operators_environment,
+    service_environment,
+    web_environment,
+)
 from scripts.devstack.home import DevHome
 from scripts.devstack.network import free_ports, is_ok, until_answer
 from scripts.devstack.parts import Program, ProgramPart
@@ -84,7 +89,7 @@ class System:
         if node is None:
             raise ProofError("Node.js is missing: run ./scripts/test once to install it")
         environment = {
-            **self._settings.web_environment(self.home, self.urls),
+            **web_environment(self._settings, self.home, self.urls),
             "BETTER_AUTH_SECRET": "",
             **self.issuer,
         }
@@ -114,7 +119,7 @@ class System:
             *arguments,
             "--json",
             env={
-                **self._settings.operators_environment(self.home, self.urls),
+                **operators_environment(self._settings, self.home, self.urls),
                 "BETTER_AUTH_SECRET": "",
                 **self.issuer,
                 "PYTHONPATH": str(WEB.parent),
@@ -136,11 +141,11 @@ class System:
         for service in self._services:
             await service.stop()
         await self._stack.aclose()
-        dist = self._settings.web_environment(self.home, self.urls)["NEXT_DIST_DIR"]
+        dist = web_environment(self._settings, self.home, self.urls)["NEXT_DIST_DIR"]
         await asyncio.to_thread(shutil.rmtree, WEB / dist, ignore_errors=True)
 
     async def _start_service(self, port: int) -> None:
-        environment = self._settings.service_environment(self.home, self.urls)
+        environment = service_environment(self._settings, self.home, self.urls)
         service = await self._run(
             f"service-{port}",
             [sys.executable, "-m", "service"],

@@ -1,6 +1,6 @@
 """Functions that change tasks in one round trip, and a count of each owner's live tasks.
 
-The functions are the text of `service/tasks/functions.py` as it was when this was written.
+The functions are a copy of the text that `service/tasks/functions.py` built at the time.
 """
 
 from alembic import op
@@ -342,8 +342,8 @@ def upgrade() -> None:
         ) WITH (fillfactor = 50)
         """
     )
-    # The tables' owner is bound by their policies, and there is no identity that sees every task.
-    # The lock that this takes keeps the counts exact until the migration is committed.
+    # FORCE applies the policies to the table's owner as well, who would see no task here. Lifting
+    # it locks the table, so the counts are still exact when the migration is committed.
     op.execute("ALTER TABLE public.tasks NO FORCE ROW LEVEL SECURITY")
     op.execute(
         """

@@ -19,6 +19,8 @@ from scripts.setup.checkout import CHECKOUT
 from tests.scripts.conftest import copy_folder
 from tests.scripts.waiting import PATIENCE_SECONDS, alive, eventually
 
+pytestmark = pytest.mark.slow
+
 
 def free_port() -> int:
     with socket.socket() as probe:

@@ -2,6 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.devstack.environments import (
+    operators_environment,
+    service_environment,
+    web_environment,
+)
 from scripts.devstack.home import DevHome
 from scripts.devstack.settings import (
     DEFAULT_HOME,
@@ -11,7 +16,7 @@ from scripts.devstack.settings import (
     UsageError,
     read_settings,
 )
-from scripts.operations.rotate_keys.target import RotationSettings
+from scripts.operations.rotate_keys.settings import RotationSettings
 from service.database.url import parse_database_url
 from service.settings.model import Settings
 
@@ -53,7 +58,7 @@ def test_web_gets_nothing_of_the_service(tmp_path: Path, monkeypatch: pytest.Mon
     for name, value in EXTERNAL.items():
         monkeypatch.setenv(name, value)
     settings = read(tmp_path)
-    environment = settings.web_environment(home_of(settings), URLS)
+    environment = web_environment(settings, home_of(settings), URLS)
     assert environment["AUTH_DATABASE_URL"] == AUTH
     assert not {"DATABASE_URL", "MIGRATION_DATABASE_URL", "SERVICE_SECRET"} & set(environment)
     assert "CLOUD_CREDENTIALS" not in environment
@@ -65,7 +70,7 @@ def test_service_gets_nothing_of_web(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name, value in EXTERNAL.items():
         monkeypatch.setenv(name, value)
     settings = read(tmp_path)
-    environment = settings.service_environment(home_of(settings), URLS)
+    environment = service_environment(settings, home_of(settings), URLS)
     assert environment["DATABASE_URL"] == APP
     assert not {"AUTH_DATABASE_URL", "MIGRATION_DATABASE_URL", "BETTER_AUTH_SECRET"} & set(
         environment
@@ -77,7 +82,7 @@ def test_service_environment_is_one_the_service_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = read(tmp_path)
-    environment = settings.service_environment(home_of(settings), URLS)
+    environment = service_environment(settings, home_of(settings), URLS)
     for name in (name.upper() for name in Settings.model_fields):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -95,7 +100,7 @@ def test_settings_of_another_issuer_do_not_reach_into_the_stack(
         monkeypatch.setenv(name, "https://elsewhere.example.com")
     monkeypatch.setenv("CORS_ORIGINS", "http://localhost:5173")
     settings = read(tmp_path)
-    environment = settings.service_environment(home_of(settings), URLS)
+    environment = service_environment(settings, home_of(settings), URLS)
     assert "https://elsewhere.example.com" not in environment.values()
     assert environment["CORS_ORIGINS"] == "http://localhost:5173"
 
@@ -103,9 +108,9 @@ def test_settings_of_another_issuer_do_not_reach_into_the_stack(
 def test_secrets_are_random_private_and_kept(tmp_path: Path) -> None:
     settings = read(tmp_path)
     home = home_of(settings)
-    first = settings.web_environment(home, URLS)["BETTER_AUTH_SECRET"]
-    assert settings.web_environment(home, URLS)["BETTER_AUTH_SECRET"] == first
-    assert settings.service_environment(home, URLS)["SERVICE_SECRET"] != first
+    first = web_environment(settings, home, URLS)["BETTER_AUTH_SECRET"]
+    assert web_environment(settings, home, URLS)["BETTER_AUTH_SECRET"] == first
+    assert service_environment(settings, home, URLS)["SERVICE_SECRET"] != first
     assert len(first) >= 32
     for name in ("better-auth-secret", "service-secret"):
         assert (home.folder / name).stat().st_mode & 0o777 == 0o600
@@ -116,11 +121,11 @@ def test_given_better_auth_secret_serves_a_given_database_only(
 ) -> None:
     monkeypatch.setenv("BETTER_AUTH_SECRET", "b" * 40)
     embedded = read(tmp_path)
-    assert embedded.web_environment(home_of(embedded), URLS)["BETTER_AUTH_SECRET"] != "b" * 40
+    assert web_environment(embedded, home_of(embedded), URLS)["BETTER_AUTH_SECRET"] != "b" * 40
     for name, value in EXTERNAL.items():
         monkeypatch.setenv(name, value)
     external = read(tmp_path)
-    assert external.web_environment(home_of(external), URLS)["BETTER_AUTH_SECRET"] == "b" * 40
+    assert web_environment(external, home_of(external), URLS)["BETTER_AUTH_SECRET"] == "b" * 40
 
 
 def test_certificates_of_the_system_are_passed_on(
@@ -130,8 +135,8 @@ def test_certificates_of_the_system_are_passed_on(
     settings = read(tmp_path)
     home = home_of(settings)
     for environment in (
-        settings.web_environment(home, URLS),
-        settings.service_environment(home, URLS),
+        web_environment(settings, home, URLS),
+        service_environment(settings, home, URLS),
     ):
         assert environment["SSL_CERT_FILE"] == "/certificates"
         assert "PATH" in environment
@@ -146,9 +151,9 @@ def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_stack_beside_the_usual_one_builds_web_in_a_folder_of_its_own(tmp_path: Path) -> None:
     beside = read(tmp_path)
-    assert beside.web_environment(home_of(beside), URLS)["NEXT_DIST_DIR"].startswith(".next-")
+    assert web_environment(beside, home_of(beside), URLS)["NEXT_DIST_DIR"].startswith(".next-")
     usual = read_settings(home=DEFAULT_HOME, api_only=False, dotenv=tmp_path / ".env")
-    assert "NEXT_DIST_DIR" not in usual.web_environment(home_of(beside), URLS)
+    assert "NEXT_DIST_DIR" not in web_environment(usual, home_of(beside), URLS)
 
 
 @pytest.mark.parametrize("value", ["http", "0", "65536", "-1", "8000.0", "٣٠٠٠"])
@@ -182,11 +187,11 @@ def test_given_database_needs_the_urls_of_the_other_roles(
 def test_direct_url_goes_with_its_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIRECT_DATABASE_URL", "postgresql://app:a@elsewhere/d")
     embedded = read(tmp_path)
-    assert embedded.service_environment(home_of(embedded), URLS)["DIRECT_DATABASE_URL"] == ""
+    assert service_environment(embedded, home_of(embedded), URLS)["DIRECT_DATABASE_URL"] == ""
     for name, value in EXTERNAL.items():
         monkeypatch.setenv(name, value)
     external = read(tmp_path)
-    environment = external.service_environment(home_of(external), URLS)
+    environment = service_environment(external, home_of(external), URLS)
     assert environment["DIRECT_DATABASE_URL"] == "postgresql://app:a@elsewhere/d"
 
 
@@ -198,8 +203,8 @@ def test_operators_get_what_web_has_of_the_keys(
     settings = read(tmp_path)
     home = home_of(settings)
     operators, web = (
-        settings.operators_environment(home, URLS),
-        settings.web_environment(home, URLS),
+        operators_environment(settings, home, URLS),
+        web_environment(settings, home, URLS),
     )
     shared = {"BETTER_AUTH_SECRET", "AUTH_DATABASE_URL", "JWKS_GRACE_PERIOD", "BETTER_AUTH_URL"}
     shared |= {"SIGNING_ALGORITHM", "ACCESS_TOKEN_LIFETIME", "SESSION_LIFETIME"}
@@ -211,7 +216,7 @@ def test_operators_get_what_web_has_of_the_keys(
 
 def test_operators_of_a_stack_without_web_have_a_file_of_keys(tmp_path: Path) -> None:
     settings = read(tmp_path, api_only=True)
-    operators = settings.operators_environment(home_of(settings), URLS)
+    operators = operators_environment(settings, home_of(settings), URLS)
     assert operators["SIGNING_KEYS_URL"] == (settings.home / "signing-keys.json").as_uri()
     assert not {"BETTER_AUTH_SECRET", "AUTH_DATABASE_URL"} & set(operators)
 
@@ -224,16 +229,16 @@ def test_behind_the_proxy_everybody_knows_the_other_by_its_public_name(tmp_path:
     settings = read_https(tmp_path)
     home, front = home_of(settings), settings.front
     assert front is not None
-    service = settings.service_environment(home, URLS)
+    service = service_environment(settings, home, URLS)
     assert service["BETTER_AUTH_URL"] == "https://app.localhost:8443"
     assert service["SERVICE_URL"] == "https://api.localhost:8443"
     assert service["BETTER_AUTH_INTERNAL_URL"] == "https://localhost:8443"
     assert service["CA_FILE"] == str(front.authority)
     assert service["TRUSTED_PROXIES"] == "127.0.0.1"
-    web = settings.web_environment(home, URLS)
+    web = web_environment(settings, home, URLS)
     assert (web["BETTER_AUTH_URL"], web["SERVICE_URL"]) == (front.app_origin, front.api_origin)
     assert web["NODE_EXTRA_CA_CERTS"] == str(front.authority)
-    plain = read(tmp_path).service_environment(home, URLS)
+    plain = service_environment(read(tmp_path), home, URLS)
     assert plain["BETTER_AUTH_URL"] == "http://localhost:3000"
     assert plain["BETTER_AUTH_INTERNAL_URL"] == ""
 
@@ -249,7 +254,7 @@ def test_authorities_that_node_is_told_of_already_are_kept(
     assert front is not None
     front.authority.parent.mkdir(parents=True)
     front.authority.write_text("ours")
-    both = Path(settings.web_environment(home, URLS)["NODE_EXTRA_CA_CERTS"])
+    both = Path(web_environment(settings, home, URLS)["NODE_EXTRA_CA_CERTS"])
     assert both.read_text().split() == ["company", "ours"]
 
 
@@ -283,8 +288,8 @@ def test_database_that_a_file_names_is_used(
     settings = read(tmp_path)
     assert settings.external == URLS
     home = home_of(settings)
-    assert settings.service_environment(home, URLS)["DATABASE_URL"] == APP
-    assert settings.web_environment(home, URLS)["BETTER_AUTH_SECRET"] == "b" * 40
+    assert service_environment(settings, home, URLS)["DATABASE_URL"] == APP
+    assert web_environment(settings, home, URLS)["BETTER_AUTH_SECRET"] == "b" * 40
 
 
 def test_dotenv_may_name_files_too(tmp_path: Path) -> None:
@@ -302,13 +307,13 @@ def test_settings_from_files_are_passed_on_to_those_they_concern(
     by_files(tmp_path, monkeypatch, {**given, "ACCESS_TOKEN_LIFETIME": "5m"})
     settings = read(tmp_path)
     home = home_of(settings)
-    service = settings.service_environment(home, URLS)
+    service = service_environment(settings, home, URLS)
     assert {name: service[name] for name in given} == given
-    assert settings.web_environment(home, URLS)["ACCESS_TOKEN_LIFETIME"] == "5m"
-    operators = settings.operators_environment(home, URLS)
+    assert web_environment(settings, home, URLS)["ACCESS_TOKEN_LIFETIME"] == "5m"
+    operators = operators_environment(settings, home, URLS)
     assert {name: operators[name] for name in given} == given
     assert operators["ACCESS_TOKEN_LIFETIME"] == "5m"
-    for environment in (service, operators, settings.web_environment(home, URLS)):
+    for environment in (service, operators, web_environment(settings, home, URLS)):
         assert not [name for name in environment if name in {f"{n}_FILE" for n in given}]
 
 

@@ -2,11 +2,14 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 import pytest
@@ -20,6 +23,8 @@ from scripts.operations.private_files import open_log
 from scripts.setup.checkout import CHECKOUT
 from tests.scripts.conftest import persistent
 from tests.scripts.waiting import alive, eventually
+
+pytestmark = pytest.mark.slow
 
 as_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only for root, whose server runs as the user nobody"
@@ -39,6 +44,10 @@ print(json.dumps({"url": server.url(), "leash": server._process.pid, "data": str
 sys.stdout.flush()
 sys.stdin.read()
 """
+
+
+class DiskUsage(NamedTuple):
+    free: int
 
 
 def run(url: str, statement: str) -> object:
@@ -89,6 +98,22 @@ def test_ephemeral_server_is_for_us_alone_and_leaves_nothing_behind() -> None:
         assert base.exists()
     assert not base.exists()
     assert not server.running
+
+
+@pytest.mark.parametrize(("free", "parent"), [(9 << 30, "memory"), (8 << 30, "temporary")])
+def test_server_is_in_memory_only_where_there_is_enough(
+    free: int, parent: str, open_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("memory", "temporary"):
+        (open_path / name).mkdir()
+        (open_path / name).chmod(0o711)
+    monkeypatch.setattr(postgres_files, "_MEMORY", open_path / "memory")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: DiskUsage(free))
+    monkeypatch.setattr(tempfile, "tempdir", str(open_path / "temporary"))
+    account = postgres_files.server_account()
+    base = postgres_files.make_temporary_base(account, in_memory=True)
+    assert base.parent == open_path / parent
+    assert postgres_files.make_temporary_base(account).parent == open_path / "temporary"
 
 
 @as_root

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts.devstack.environments import EMBEDDED
 from scripts.devstack.home import DevHome
 from scripts.devstack.mint_token import provide_signer
 from scripts.devstack.ops_command import main
-from scripts.devstack.settings import EMBEDDED
 
 ROOT = Path(__file__).resolve().parents[3]
 

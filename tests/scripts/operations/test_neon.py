@@ -15,6 +15,8 @@ from service.database.url import DatabaseUrl, parse_database_url
 from service.migrations.runner import MigrationError, upgrade
 from tests.simulators.neon import DIRECT, POOLED, Neon, provider, run, urls_in
 
+pytestmark = pytest.mark.slow
+
 WHO_IS_WHAT = """
 SELECT rolname, pg_has_role('neondb_owner', oid, 'USAGE') AS owner_can_act_as
 FROM pg_roles WHERE rolname IN ('app', 'auth', 'purge') ORDER BY 1

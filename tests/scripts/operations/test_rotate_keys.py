@@ -565,10 +565,7 @@ def test_revoked_key_from_a_backup_is_taken_out_again(rotate: Rotate, issuer: Is
 def test_table_of_over_a_hundred_rows_is_made_to_fit(
     rotate: Rotate, issuer: Issuer, count: int
 ) -> None:
-    async def fill() -> list[str]:
-        return [await issuer.mint_key(age=(count - n) * DAY) for n in range(count)]
-
-    kids = do(fill())
+    kids = do(issuer.mint_keys((count - n) * DAY for n in range(count)))
     signed_with = do(issuer.signs_with())
     assert signed_with != kids[-1], "the trap: the newest is not even read"
     said = rotate("status")

@@ -20,6 +20,8 @@ from tests.conftest import DatabaseUrls, PostgresServer
 from tests.scripts.waiting import eventually
 from tests.simulators.jwks_table import SECRET, Issuer, connected
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 OLD_SECRET = "the-secret-before-this-one-0123456789"
 DAY = timedelta(days=1)

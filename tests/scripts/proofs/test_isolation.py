@@ -7,6 +7,8 @@ from scripts.proofs.isolation import LeakError, Load, prove
 from tests.conftest import DatabaseUrls
 from tests.simulators.pooler import needs_pgbouncer, pooled
 
+pytestmark = pytest.mark.slow
+
 SHORT = Load(requests=1_500, users=40, pool=2)
 
 

@@ -1,4 +1,4 @@
-"""The account endpoints before a Better Auth that does what it is told."""
+"""The account endpoints with a simulated Better Auth."""
 
 import asyncio
 import json
@@ -75,7 +75,7 @@ def token_of(issuer: IssuerServer, signer: Signer) -> Callable[..., str]:
 
 @pytest.fixture
 def well(issuer: IssuerServer, token_of: Callable[..., str]) -> None:
-    """Have the issuer answer as it should."""
+    """Let the issuer answer as Better Auth does."""
     issuer.answers = {
         SIGN_UP: signed_in(USER, BARE),
         SIGN_IN: signed_in(USER, BARE),
@@ -88,7 +88,7 @@ def well(issuer: IssuerServer, token_of: Callable[..., str]) -> None:
 async def without_accounts(
     issuer: IssuerServer, database: DatabaseUrls, signer: Signer, tmp_path: Path
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A service as `./scripts/dev --api` runs it: keys from a file, and no web app."""
+    """A service as `./scripts/dev --api` runs it: keys from a file and no web app."""
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
     settings = settings_for(
@@ -292,7 +292,7 @@ async def test_logout_ends_the_session_there_and_its_tokens_here(
     assert (await post(client, "logout", body)).status_code == 204
     assert issuer.received[-1].path == SIGN_OUT
     assert (await client.get("/api/auth/me", headers=bearer)).status_code == 401
-    # A refreshed token of that session is none that we would take.
+    # A new token of that session is refused as well.
     answer = await post(client, "refresh", body)
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_refresh_token")
 
@@ -379,7 +379,7 @@ async def test_body_that_is_no_json_is_refused_before_anybody_is_asked(
 async def test_accounts_without_the_web_app_are_501_and_nobody_is_asked(
     without_accounts: httpx.AsyncClient, issuer: IssuerServer, path: str, body: object
 ) -> None:
-    for _ in range(2):  # it is not counted: another try is no attack
+    for _ in range(2):  # not counted: trying again is not an attack
         answer = await post(without_accounts, path, body)
         assert (answer.status_code, answer.json()["code"]) == (501, "accounts_unsupported")
         assert "web app" in answer.json()["detail"]

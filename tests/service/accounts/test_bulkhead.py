@@ -1,4 +1,4 @@
-"""One operation's calls take up no other's slots, and no more wait than may."""
+"""Each operation has its own slots, and the number of waiting calls is limited."""
 
 import asyncio
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""Signing out: what it takes, what it asks of Better Auth, and that it delays nobody else."""
+"""Signing out: what it requires, its calls to Better Auth, and that it delays no other request."""
 
 import asyncio
 import json
@@ -175,7 +175,7 @@ async def test_slow_logouts_delay_no_login(
 
     slow = [asyncio.create_task(slow_logout(number)) for number in range(120)]
     async with asyncio.timeout(BUDGET):
-        while hanging() < 12:  # noqa: ASYNC110 - what is waited for is behind a socket
+        while hanging() < 12:  # noqa: ASYNC110 - the event happens in another process
             await asyncio.sleep(0.005)
     began = time.monotonic()
     answer = await client.post("/api/auth/login", json=LOGIN)

@@ -1,4 +1,4 @@
-"""The list of connections: turns in order, no turn lost, no bad connection handed out."""
+"""The connection pool: turns in order, no turn lost, no bad connection reused."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ class Fake:
 
 
 class Server:
-    """Opens connections, numbered from 1; fails or hangs on demand."""
+    """Opens connections, numbered from 1. It fails or hangs on demand."""
 
     def __init__(self) -> None:
         self.opened: list[Fake] = []
@@ -101,7 +101,7 @@ async def test_turn_goes_to_the_longest_waiter_and_not_to_a_newcomer(server: Ser
         waiting.append(asyncio.create_task(wait(name)))
         await settle()
     connections.give_back(held)
-    # It asks before the first waiter has run again.
+    # It asks before the first waiter runs again.
     await wait("newcomer")
     await asyncio.gather(*waiting)
     assert served == ["first", "second", "newcomer"]
@@ -125,7 +125,7 @@ async def test_waiter_that_is_cancelled_loses_no_connection(
     held = await connections.take()
     cancelled, next_one = (asyncio.create_task(connections.take()) for _ in range(2))
     await settle()
-    if given_back_first:  # its turn has come already, and it has not run yet
+    if given_back_first:  # it already has its turn, but has not run yet
         connections.give_back(held)
     cancelled.cancel()
     await settle()
@@ -157,7 +157,7 @@ async def test_closed_connection_is_replaced(server: Server) -> None:
     connections.give_back(one)
     two.closed = True
     connections.give_back(two)
-    one.closed = True  # while nothing used it
+    one.closed = True  # while it was idle
     assert (await connections.take()).number == 3
     assert connections.in_use == 1
 
@@ -178,11 +178,11 @@ async def test_connection_is_replaced_when_it_is_too_old(server: Server) -> None
     clock.advance(MAX_AGE_SECONDS - 1)
     assert await connections.take() is one
     clock.advance(1)
-    connections.give_back(one)  # it grew too old in use
+    connections.give_back(one)  # it became too old while in use
     assert one.closed
     two = await connections.take()
     connections.give_back(two)
-    clock.advance(MAX_AGE_SECONDS)  # and this one while it was idle
+    clock.advance(MAX_AGE_SECONDS)  # and this one became too old while idle
     assert (await connections.take()).number == 3
     assert two.closed
 

@@ -1,4 +1,4 @@
-"""The way to the database: round trips, roles, identities that end, and trouble."""
+"""The database: round trips, roles, identities that end, and failures."""
 
 import asyncio
 import secrets
@@ -35,7 +35,7 @@ NEW = TaskWrite(title="x")
 
 @pytest.fixture
 async def pool(database: DatabaseUrls) -> AsyncIterator[Database]:
-    """A pool of a single connection, which every owner of a test has to share."""
+    """A pool of one connection, which all owners in a test share."""
     one = Database(parse_database_url(database.app), pool_size=1)
     yield one
     await one.close()
@@ -54,7 +54,7 @@ def through(proxy: PostgresProxy, database: DatabaseUrls) -> Database:
 
 
 def owner() -> Owner:
-    # With everything in it that could end a string or a statement.
+    # It contains everything that could end a string or a statement.
     return Owner(f"'; \\ \" -- é {uuid4()}")
 
 
@@ -91,7 +91,7 @@ async def test_operations_take_as_few_round_trips_as_promised(
         "restore": lambda: tasks.restore(task.id),
     }
     counted: dict[str, int] = {}
-    # The first turn prepares the statements; the second is what every later request costs.
+    # The first turn prepares the statements; the second costs as much as every later request.
     for _ in range(2):
         for name, work in operations.items():
             before = proxy.round_trips
@@ -197,7 +197,7 @@ async def backend_of(pool: Database) -> int:
 async def test_pooler_without_prepared_statements_never_mixes_statements_up(
     database: DatabaseUrls,
 ) -> None:
-    """All statements are unnamed there, and clients take turns on one connection to the server."""
+    """All statements are unnamed, and the pooler's clients share one connection to the server."""
     with pooled(database.app, connections=1) as through_pooler:
         pool = Database(parse_database_url(through_pooler), prepared_statements=False)
 
@@ -227,7 +227,7 @@ async def test_many_owners_on_one_connection_never_meet(pool: Database) -> None:
 
 
 async def identity_on(pool: Database) -> object:
-    """Return the setting on the pool's one connection, outside of any unit of work."""
+    """Return the setting on the pool's one connection, outside any unit of work."""
     connection = await pool._take()
     identity: object = await connection.fetchval("SELECT current_setting('app.user_id', true)")
     pool._connections.give_back(connection)
@@ -292,13 +292,13 @@ async def test_fault13_table_whose_policies_are_not_ours_is_refused(
     as_owner = await asyncpg.connect(urls.owner)
     await as_owner.execute(change)
     await as_owner.close()
-    # The connection that was made before is given up too.
-    with pytest.raises(DatabaseRefusedError, match="row-level security on the table tasks"):
+    # The existing connection is closed too.
+    with pytest.raises(DatabaseRefusedError, match="row-level security of the table tasks"):
         await pool.check()
     with pytest.raises(DatabaseRefusedError):
         await TaskRepository(pool, owner()).list_page(TaskQuery(), limit=1)
     await pool.close()
-    await refused(urls.app, "row-level security on the table tasks")
+    await refused(urls.app, "row-level security of the table tasks")
 
 
 async def test_policies_that_narrow_or_bind_others_are_no_harm(postgres: PostgresServer) -> None:
@@ -344,7 +344,7 @@ async def test_fault13_settings_of_a_role_hide_no_policy_and_make_none_up(
     pool = Database(parse_database_url(urls.app), pool_size=1)
     await pool.check()
     await pool.close()
-    # A function that looks like PostgreSQL's own and says that everybody is Alice.
+    # A function with the name of PostgreSQL's own that makes every user Alice.
     await admin.execute(
         f"""
         CREATE FUNCTION public.current_setting(text, boolean) RETURNS text LANGUAGE sql
@@ -355,7 +355,7 @@ async def test_fault13_settings_of_a_role_hide_no_policy_and_make_none_up(
         """
     )
     await admin.close()
-    await refused(urls.app, "row-level security on the table tasks")
+    await refused(urls.app, "row-level security of the table tasks")
 
 
 async def test_database_without_the_tables_is_refused(
@@ -444,7 +444,7 @@ async def test_fault47_fault48_service_without_its_database_is_alive_answers_503
         user = headers_of("alice")
         answer = await client.get("/api/tasks", headers=user)
         assert answer.status_code == 503
-        # Nor can anybody say what is revoked, which comes first.
+        # The revocations are unknown too, which is checked first.
         assert answer.json()["code"] == "revocations_unavailable"
         assert int(answer.headers["Retry-After"]) >= 1
         assert (await client.get("/livez")).status_code == 200
@@ -456,7 +456,7 @@ async def test_fault47_fault48_service_without_its_database_is_alive_answers_503
                 pass
         assert (await client.get("/api/tasks", headers=user)).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
-        # And again, in mid-run.
+        # And again, while the service runs.
         await proxy.refuse()
         answer = await client.get("/api/tasks", headers=user)
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
@@ -501,7 +501,7 @@ async def test_fault51_database_that_hangs_costs_a_request_its_budget_and_no_mor
         made = await client.post("/api/tasks", headers=user, json={"title": "Kept"})
         path = made.headers["Location"]
         proxy.hang()
-        # The first turn meets a connection that hangs, the second a server that does.
+        # In the first turn a connection hangs, in the second the server.
         for _ in range(2):
             for method, body in (("GET", None), ("PATCH", {"title": "x"}), ("DELETE", None)):
                 async with asyncio.timeout(4):

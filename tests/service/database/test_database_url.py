@@ -1,4 +1,4 @@
-"""Database URLs as providers print them."""
+"""Database URLs in the forms that providers print."""
 
 import ssl
 

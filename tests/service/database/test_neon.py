@@ -1,4 +1,4 @@
-"""The service on a database as Neon hands it out: TLS, a pooler for requests, none to listen."""
+"""The service on a database like Neon's: TLS, a pooler for requests, none for listening."""
 
 import asyncio
 import json
@@ -65,7 +65,7 @@ async def test_requests_go_through_the_pooler_and_changes_are_heard_past_it(
                 while not (await client.get("/readyz")).json()["keys"]["listening"]:
                     pass
             assert {*neon.front.names} == {POOLED, DIRECT}
-            assert neon.front.names.count(DIRECT) == 1  # the connection that listens
+            assert neon.front.names.count(DIRECT) == 1  # the listening connection
             assert neon.front.plain == 0
             operators = await asyncpg.connect(urls["AUTH_DATABASE_URL"])
             await operators.execute("INSERT INTO public.revoked_keys (kid) VALUES ($1)", signer.kid)
@@ -82,8 +82,8 @@ async def test_consoles_own_url_is_refused(neon: Neon) -> None:
         await database.check()
     await database.close()
     assert str(caught.value) == (
-        "DATABASE_URL: role neondb_owner can bypass row-level security; connect as role app: where"
-        " it is missing, migrate --execute --out FILE makes it and writes its DATABASE_URL"
+        "DATABASE_URL: role neondb_owner can bypass row-level security; connect as role app; if"
+        " it does not exist, migrate --execute --out FILE creates it and writes its DATABASE_URL"
     )
 
 

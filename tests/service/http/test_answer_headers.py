@@ -1,4 +1,4 @@
-"""What every answer of a real process carries, and that its log knows every request id."""
+"""The headers of every response of a real process; its log has every request id."""
 
 import json
 import socket
@@ -23,7 +23,7 @@ JSON = b"Content-Type: application/json\r\n"
 HOST = b"Host: x\r\n"
 END = b"Connection: close\r\n\r\n"
 POLICY = "default-src 'none'; frame-ancestors 'none'"
-TOKEN, TASK = b"<token>", b"<task>"  # what only the running service knows
+TOKEN, TASK = b"<token>", b"<task>"  # known only when the service runs
 USER = b"Authorization: Bearer " + TOKEN + b"\r\n"
 
 
@@ -119,7 +119,7 @@ class Answer:
 
 
 def exchange(port: int, message: bytes) -> Answer:
-    """Send a whole message, end our side, and read until the service ends its own."""
+    """Send a message, close our side, and read until the service closes its side."""
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(message)
@@ -139,7 +139,7 @@ def seen(
     headers_of: Person,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[dict[str, Answer], str]:
-    """Every case, sent to one real process (whose loop is uvloop's), and the process's log."""
+    """The response to every case by one real process (on uvloop), and the process's log."""
     folder: Path = tmp_path_factory.mktemp("service")
     (folder / "jwks.json").write_text(json.dumps({"keys": [signer.public_jwk()]}))
     port = free_port()

@@ -1,4 +1,4 @@
-"""Bad input: a clear 4xx problem document, never a 500, nothing echoed and nothing lost."""
+"""Invalid input: a clear 4xx problem document, never a 500; nothing is echoed or lost."""
 
 import httpx
 import pytest
@@ -62,7 +62,7 @@ async def test_bad_body_is_refused_and_loses_nothing(
 ) -> None:
     body, status = BODIES[case]
     if method == "PATCH" and case == "no title":
-        status = 200  # an empty patch is a patch
+        status = 200  # an empty patch is valid
     task = (await client.post(PATH, headers=alice, json={"title": "Kept"})).json()
     path = PATH if method == "POST" else f"{PATH}/{task['id']}"
     answer = await client.request(method, path, headers={**alice, **JSON}, content=body)

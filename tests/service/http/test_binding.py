@@ -1,4 +1,4 @@
-"""Operations bound by us and called by FastAPI: the same arguments, the same errors."""
+"""Operations called by `Binding` and by FastAPI: the same arguments and the same errors."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
@@ -26,7 +26,7 @@ from service.http.json_body import read_json
 
 
 class Scheme:
-    """Stands for the user, as `BearerAuthentication` does."""
+    """Stands for the user, like `BearerAuthentication`."""
 
     async def __call__(self, request: Request) -> str:
         return request.headers.get("x-user", "nobody")

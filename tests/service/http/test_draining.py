@@ -1,4 +1,4 @@
-"""A stop that loses no request: the process serves on for a while and says that it ends."""
+"""Graceful shutdown: the process keeps serving for a while and reports not ready."""
 
 import http.client
 import json
@@ -15,6 +15,8 @@ import pytest
 from better_auth_keys import Signer
 from tests.conftest import DatabaseUrls
 from tests.service.system.test_main import ask, environment, free_port
+
+pytestmark = pytest.mark.slow
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def test_service_that_is_told_to_stop_serves_on_says_so_and_then_ends(
     database: DatabaseUrls, tmp_path: Path, signer: Signer, workers: int
 ) -> None:
     port = free_port()
-    # With keys, so that stopping is all that keeps it from being ready.
+    # With keys, so that only stopping keeps it from being ready.
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [signer.public_jwk()]}))
     changes = {"DRAIN_SECONDS": "2", "WEB_CONCURRENCY": str(workers)}
     with service(database, tmp_path, port, **changes) as process:
@@ -55,7 +57,7 @@ def test_service_that_is_told_to_stop_serves_on_says_so_and_then_ends(
             assert time.monotonic() - began < 2
         assert answer[0] == 503
         assert b'"status":"stopping"' in answer[1]
-        # New connections are still taken, and served.
+        # New connections are still accepted and served.
         status, _, closing = get(http.client.HTTPConnection("127.0.0.1", port), "/livez")
         assert (status, closing) == (200, "close")
         assert process.wait(15) in {0, -signal.SIGTERM}

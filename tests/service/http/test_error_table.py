@@ -1,4 +1,4 @@
-"""The table of errors: none is missing, and every answer is a problem document."""
+"""The table of errors: no error is missing, and every row has a sentence for the client."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Behind a proxy that ends TLS: who is believed, and what becomes of those who came without it."""
+"""Behind a proxy that ends TLS: which proxies are trusted, and requests over plain HTTP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -113,7 +113,7 @@ async def test_proxy_is_known_in_either_form_of_its_address(
     async with behind_proxy(database, jwks, peer=peer) as client:
         answer = await client.get("/api/tasks", headers=headers)
     assert answer.headers["Strict-Transport-Security"]
-    # As the security log, and everything else, sees it.
+    # As the security log and everything else sees it.
     assert '"source_ip": "203.0.113.7"' in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""HEAD, on the wire: as GET, without the body (row 37 of the faults)."""
+"""HEAD on the wire: like GET, without the body (fault 37)."""
 
 import http.client
 import json
@@ -12,9 +12,9 @@ from service.settings.model import Settings
 from tests.service.conftest import Person
 from tests.service.http.test_schemathesis import Server
 
-# What differs between two requests for the same thing.
+# Headers that differ between two equal requests.
 PASSING = {"date", "x-request-id", "ratelimit"}
-# Their bodies say how things are just now: they have another length each time.
+# Their bodies report the current state, so their length differs each time.
 CHANGING = {"/metrics", "/readyz"}
 PATHS = [
     path
@@ -60,7 +60,7 @@ def test_fault37_head_answers_as_get_without_a_body(
     status, expected, body = ask(connection, "GET", path, headers)
     assert body
     assert ask(connection, "HEAD", path, headers) == (status, expected, b"")
-    # On the same connection: a body that was sent all the same would be read as this answer.
+    # On the same connection: a body after HEAD would be read as this response.
     assert ask(connection, "GET", path, headers)[:2] == (status, expected)
     connection.close()
 

@@ -1,4 +1,4 @@
-"""The bounds on a connection, seen from the wire."""
+"""The limits on a connection, tested on the wire."""
 
 import asyncio
 import contextlib
@@ -24,8 +24,8 @@ async def port(settings: Settings) -> AsyncIterator[int]:
 
 
 async def ends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, part: bytes) -> None:
-    """Send one part more and see the server close the connection without another answer."""
-    with contextlib.suppress(ConnectionError):  # it may well close before it has read everything
+    """Send one more part, and check that the server closes the connection without a response."""
+    with contextlib.suppress(ConnectionError):  # it may close before it has read everything
         writer.write(part)
         await writer.drain()
         async with asyncio.timeout(10):
@@ -135,7 +135,7 @@ async def test_body_behind_waiting_requests_is_not_kept_for_ever(port: int) -> N
     with contextlib.suppress(ConnectionError):
         answer = await exchange(port, requests, b"%x\r\n" % 2**26, *[b"x" * 2**16] * 512)
         assert answer.count(b"HTTP/1.1") <= 41
-    # The server is well, and has not kept 32 MB.
+    # The server still works, and has not kept 32 MB.
     assert status_of(await exchange(port, LIVE + b"\r\n")) == 200
 
 

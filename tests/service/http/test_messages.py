@@ -1,4 +1,4 @@
-"""Messages that are not clear are refused, in their turn; whole ones are answered."""
+"""Malformed and ambiguous messages are refused in order; complete ones are answered."""
 
 import asyncio
 import json
@@ -128,7 +128,7 @@ async def test_fault40_message_that_is_not_clear_is_400_and_ends_the_connection(
     port: int, case: str
 ) -> None:
     answer = await exchange(port, UNCLEAR[case] + SMUGGLED, end=False)
-    # One answer: what came behind it was not taken for a request.
+    # One response: the bytes after it were not read as a request.
     assert statuses(answer) == [400]
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"\r\nconnection: close" in head
@@ -173,7 +173,7 @@ async def test_refused_head_request_gets_no_body(port: int) -> None:
 
 
 async def test_offer_to_upgrade_ends_the_connection_with_its_answer(port: int) -> None:
-    """The parser reads nothing behind it; a client that waited would wait for ever."""
+    """The parser reads nothing after it, so a client would wait for ever for another response."""
     offer = LIVE + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
     answer = await exchange(port, offer + LIVE + b"\r\n", end=False)
     assert answer.count(b"HTTP/1.1 200") == 1
@@ -181,7 +181,7 @@ async def test_offer_to_upgrade_ends_the_connection_with_its_answer(port: int) -
 
 
 class Gate:
-    """An application that answers when it is let, and notes what it was asked."""
+    """An application that answers when it is released, and records its requests."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -299,7 +299,7 @@ async def test_client_that_ends_its_side_within_a_head_is_refused_after_the_answ
 
 
 async def half_closed(writer: asyncio.StreamWriter) -> None:
-    """Wait until this loop, which is the server's too, has seen the end of what was sent."""
+    """Wait until this loop, which the server uses too, has seen the end of the client's data."""
     await writer.drain()
     for _ in range(10):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: every operation described, every error a problem document."""
+"""The OpenAPI document: every operation is described, every error is a problem document."""
 
 from collections.abc import Iterator
 from typing import Any

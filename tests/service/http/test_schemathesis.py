@@ -1,4 +1,4 @@
-"""Requests that Schemathesis makes up from the OpenAPI document, sent to the service as it runs."""
+"""Requests that Schemathesis generates from the OpenAPI document, sent to a running service."""
 
 import asyncio
 import threading
@@ -30,6 +30,8 @@ from service.http.protocol import BoundedHttpProtocol
 from service.settings.model import Settings
 from tests.service.conftest import Person
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = schemathesis.openapi.from_path(DOCUMENT)
 CHECKS = [
     not_a_server_error,
@@ -44,7 +46,7 @@ CHECKS = [
 
 
 class Server:
-    """uvicorn in a thread of its own: Schemathesis asks and waits."""
+    """uvicorn in its own thread, because Schemathesis blocks."""
 
     def __init__(self, service_settings: Settings) -> None:
         config = uvicorn.Config(
@@ -80,7 +82,7 @@ class Server:
 
 
 class Doorkeeper(BaseHTTPRequestHandler):
-    """A Better Auth that knows nobody."""
+    """A Better Auth without accounts."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -93,10 +95,10 @@ class Doorkeeper(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_POST  # noqa: N815 - the name that http.server looks for
+    do_GET = do_POST  # noqa: N815 - http.server requires the name
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def base_url(settings: Settings) -> Iterator[str]:
 OPERATIONS = {
     found.ok().label: found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)
 }
-# Where there is nothing to send, nothing can be sent wrong.
+# An operation without parameters has no invalid requests.
 CASES = [(name, GenerationMode.POSITIVE) for name in OPERATIONS]
 CASES += [(name, GenerationMode.NEGATIVE) for name in OPERATIONS if "/api/tasks" in name]
 

@@ -1,4 +1,4 @@
-"""The security log: what is written, and what never is."""
+"""The security log: what is written and what never is."""
 
 import asyncio
 import json
@@ -121,9 +121,9 @@ async def test_start_up_tells_the_settings_and_no_secret(
     assert start["settings"]["database_url"].startswith("postgresql://app:***@")
     assert start["settings"]["service_secret"] == "**********"
     async with asyncio.timeout(10):
-        while not (found := key_set_lines(lines)):  # noqa: ASYNC110 - a log announces nothing
+        while not (found := key_set_lines(lines)):  # noqa: ASYNC110 - a log has no event to wait for
             await asyncio.sleep(0)
-    # Healthy, and so nothing to warn of.
+    # Healthy, so there is no warning.
     assert [(line["state"], line["level"]) for line in found] == [("fresh", "INFO")]
 
 
@@ -219,7 +219,7 @@ async def test_nothing_secret_is_in_any_log_line_or_refusal(
                     answer = await client.request(method, path, headers=headers, json=body)
                     refusals.append(answer.text if answer.status_code >= 400 else "")
     for record in caplog.records:
-        # httpx is silenced in the service; here its lines are the test's own requests.
+        # The service silences httpx; these lines are about the test's own requests.
         if record.name.startswith(("httpx", "httpcore", "asyncio")):
             continue
         assert_clean(record.getMessage(), good)
@@ -257,7 +257,7 @@ def test_404s_are_worth_a_line_now_and_then() -> None:
 
 
 def of_requests(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out what happens beside the requests: other tests revoke in the same database."""
+    """Return only the events of requests: other tests revoke tokens in the same database."""
     return [line for line in found if "request_id" in line]
 
 

@@ -1,4 +1,4 @@
-"""Who gets in: 401 with a challenge for bad tokens, 503 where nothing can be said of them."""
+"""Authentication: 401 with a challenge for bad tokens, 503 if they cannot be verified."""
 
 import base64
 import hmac
@@ -230,7 +230,7 @@ async def test_row46_issuer_never_up_means_503_and_it_recovers_by_itself(
             ready = await client.get("/readyz")
             assert (ready.status_code, ready.json()["key_set"]) == (503, "unavailable")
             await server.start(port)
-            # A request waits up to two seconds for the next fetch, so the second try gets it.
+            # A request waits up to two seconds for the next fetch, so the second attempt succeeds.
             codes = [
                 (await client.get(PATH, headers=headers_of("alice"))).status_code for _ in range(2)
             ]

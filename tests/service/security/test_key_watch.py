@@ -1,4 +1,4 @@
-"""What operators do to the keys reaches every process: at once, or at the next look."""
+"""Operators' changes to keys reach every process: at once, or at the next poll."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -41,8 +41,8 @@ def store_of(database: DatabaseUrls) -> BetterAuthSigningKeys:
 
 
 async def revoke(database: DatabaseUrls, kid: str) -> None:
-    async with store_of(database).changing("a test") as ring:
-        await ring.revoke(kid)
+    async with store_of(database).changing("a test") as transaction:
+        await transaction.revoke(kid)
 
 
 async def replicas(database: DatabaseUrls) -> list[Replica]:
@@ -54,8 +54,8 @@ async def answer(client: httpx.AsyncClient, headers: httpx.Headers) -> int:
 
 
 async def until(client: httpx.AsyncClient, headers: httpx.Headers, status: int) -> None:
-    while await answer(client, headers) != status:  # noqa: ASYNC110 - it is asked, not announced
-        await asyncio.sleep(0)  # nothing else here waits for anything
+    while await answer(client, headers) != status:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0)  # it only gives way to other tasks
 
 
 async def until_listening(client: httpx.AsyncClient) -> None:
@@ -66,7 +66,7 @@ async def until_listening(client: httpx.AsyncClient) -> None:
 
 async def until_true(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is behind a socket
+        while not condition():  # noqa: ASYNC110 - the event happens in another process
             await asyncio.sleep(0.005)
 
 
@@ -95,14 +95,14 @@ async def test_row41_fault61_tokens_of_a_revoked_key_are_refused_everywhere_with
     async with services(issuer_database, server, 2) as clients:
         stolen = headers_of("alice")
         for client in clients:
-            # Twice: the second time it comes from the memory of verified tokens.
+            # Twice: the second time it comes from the cache of verified tokens.
             assert [await answer(client, stolen) for _ in range(2)] == [200, 200]
         if reply == "unreachable":
             server.reply = Reply(status=500)
         await revoke(issuer_database, signer.kid)
         async with asyncio.timeout(1):
             await asyncio.gather(*(until(client, stolen, 401) for client in clients))
-        # A token that was never seen is no better.
+        # A token that was never seen is refused too.
         assert await answer(clients[0], headers_of("bob")) == 401
 
 
@@ -134,8 +134,8 @@ async def test_row41_fetch_that_hangs_keeps_nobody_from_hearing_of_a_revoked_key
         assert await answer(client, stolen) == 200
         server.reply = Reply(released=asyncio.Event())
         asked = len(server.requests)
-        async with store_of(issuer_database).changing("a test") as ring:
-            await ring.publish(Signer.generate())
+        async with store_of(issuer_database).changing("a test") as transaction:
+            await transaction.publish(Signer.generate())
         await until_true(lambda: len(server.requests) > asked)
         await revoke(issuer_database, signer.kid)
         async with asyncio.timeout(1):
@@ -149,12 +149,12 @@ async def test_change_of_the_keys_is_fetched_at_once_and_reported(
         taken, fresh = headers_of("alice"), Signer.generate()
         assert await answer(clients[0], taken) == 200
         server.publish(fresh)
-        async with store_of(issuer_database).changing("a test") as ring:
-            await ring.publish(Signer.generate())
+        async with store_of(issuer_database).changing("a test") as transaction:
+            await transaction.publish(Signer.generate())
         async with asyncio.timeout(10):
             while [v.kids for v in await replicas(issuer_database)] != [{fresh.kid}] * 2:
                 pass
-        # Gone with its key, out of the memory of verified tokens as well.
+        # It is removed with its key, also from the cache of verified tokens.
         assert await answer(clients[0], taken) == 401
         ready = (await clients[0].get("/readyz")).json()["keys"]
         assert ready["kids"] == [fresh.kid]
@@ -191,7 +191,7 @@ async def test_lost_connection_comes_back_and_misses_nothing(
         (pid,) = await listening_pids(issuer_database, superuser)
         async with connected(superuser) as connection:
             await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
-        # Said while nobody hears it: found when the connection is made again.
+        # Sent while the service is not listening; found when it reconnects.
         await revoke(issuer_database, signer.kid)
         async with asyncio.timeout(10):
             await until(client, user, 401)
@@ -223,7 +223,7 @@ async def watching(
 def is_revoked(watch: KeyWatch, kid: str) -> bool:
     try:
         watch.revocations.check_key(kid)
-    except Exception:  # noqa: BLE001 - which one is tried elsewhere
+    except Exception:  # noqa: BLE001 - another test checks which error it is
         return True
     return False
 
@@ -264,7 +264,7 @@ async def test_revoked_keys_stay_known_while_they_cannot_be_looked_up(
     async with watching(issuer_database, issuer_database.app, look_seconds=0.05) as watch:
         async with connected(issuer_database.owner) as connection:
             await connection.execute("ALTER TABLE public.revoked_keys RENAME TO gone")
-        await until_true(lambda: "cannot look at what is revoked" in caplog.text)
+        await until_true(lambda: "may miss new revocations" in caplog.text)
         assert is_revoked(watch, "stolen")
         assert not is_revoked(watch, "another")
 

@@ -1,4 +1,4 @@
-"""Counters of this process: what is allowed when, and what they cost."""
+"""Counters in this process: what is allowed when, and what they cost."""
 
 import pytest
 
@@ -8,7 +8,7 @@ MINUTE = 60
 
 
 class Clock:
-    """Moved by the tests."""
+    """A clock that the tests move."""
 
     def __init__(self) -> None:
         self.now = 6000.0  # the first second of a minute

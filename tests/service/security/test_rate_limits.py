@@ -1,4 +1,4 @@
-"""Rate limits: who is counted with whom, what is said, and what happens when nobody can count."""
+"""Rate limits: which requests are counted together, the responses, and an unavailable store."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ def redis_port() -> int:
 
 
 class Redis:
-    """A real server, to be started and killed."""
+    """A real server that tests start and kill."""
 
     def __init__(self, port: int, folder: Path) -> None:
         self.url = f"redis://127.0.0.1:{port}/0"
@@ -52,7 +52,7 @@ class Redis:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - at once
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - it returns at once
         async with asyncio.timeout(10):
             while True:
                 try:
@@ -84,7 +84,7 @@ async def limited(
     database: DatabaseUrls, settings: Settings, **changes: object
 ) -> AsyncIterator[httpx.AsyncClient]:
     peer = str(changes.pop("peer", "127.0.0.1"))
-    # Nobody answers there: what gets past the limits is 503 at once.
+    # Nothing answers there: a request within the limits is 503 at once.
     better_auth = {
         "better_auth_url": "http://127.0.0.1:9",
         "jwt_issuer": ("http://localhost:3000",),
@@ -278,7 +278,7 @@ async def test_store_that_is_down_stops_sign_ins_and_nothing_else_until_it_is_ba
         assert (await client.get("/api/tasks", headers=alice)).status_code == 200
         redis.stop()
         assert (await client.get("/api/tasks", headers=alice)).status_code == 200
-        assert "the store of rate limits is down" in caplog.text
+        assert "the rate limit store is unavailable" in caplog.text
         refused = await client.post("/api/auth/login", json=LOGIN)
         assert (refused.status_code, refused.json()["code"]) == (503, "rate_limit_unavailable")
         assert "Retry-After" in refused.headers

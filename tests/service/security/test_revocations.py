@@ -1,4 +1,4 @@
-"""How long a revocation is kept: as long as the session it ended could get access tokens."""
+"""How long a revocation is kept: as long as the revoked session could get access tokens."""
 
 import json
 import re
@@ -38,7 +38,7 @@ SHORTENING = (
 
 @pytest.fixture
 def superuser(postgres: PostgresServer, issuer_database: DatabaseUrls) -> str:
-    """The database of this test as a role that may set back the times of rows."""
+    """The test's database, with a role that may change the times of rows."""
     server, name = postgres.superuser_url, issuer_database.app.rpartition("/")[2]
     return f"{server.rpartition('/')[0]}/{name}"
 
@@ -95,7 +95,7 @@ async def test_memory_is_bounded_and_the_oldest_sessions_are_left_out(
     assert set(await loaded(issuer_database.app, most=5)) == {"oldest", "refused", "new", "user"}
     assert caplog.text == ""
     assert set(await loaded(issuer_database.app, most=3)) == {"user", "refused", "new"}
-    assert "the oldest ended sessions are not held in memory" in caplog.text
+    assert "the oldest sessions are left out" in caplog.text
 
 
 async def test_news_are_what_was_added_since(issuer_database: DatabaseUrls, superuser: str) -> None:
@@ -104,7 +104,7 @@ async def test_news_are_what_was_added_since(issuer_database: DatabaseUrls, supe
         stored = Revocations(database, POLICY)
         await add(superuser, "before", 1 * DAY)
         assert [found.value for found in await stored.all()] == ["before"]
-        # Long ago by the clock, and new all the same.
+        # Old by its time, but still new to this process.
         await add(superuser, "late", 2 * DAY)
         assert [found.value for found in await stored.news()] == ["late"]
         assert [found.value for found in await stored.news()] == []
@@ -181,7 +181,7 @@ async def test_session_stays_refused_and_every_refusal_prolongs_that(
     async with running(app) as client:
         for _ in range(2):
             assert (await client.get("/api/auth/me", headers=user)).status_code == 401
-    # At the latest when the process ends.
+    # At the latest when the process stops.
     async with connected(superuser) as connection:
         rows = await connection.fetch(
             "SELECT value, refused_at > now() - interval '1 minute' AS lately"
@@ -207,7 +207,7 @@ async def test_logout_writes_down_how_long_its_session_could_live(
         rows = await connection.fetch(
             "SELECT session_lifetime FROM public.token_revocations ORDER BY id"
         )
-    # Better Auth's sessions without "remember me" live for a day, whatever the setting.
+    # Better Auth's sessions without "remember me" live for a day, whatever the setting is.
     assert [row[0] for row in rows] == [30 * DAY, DAY]
 
 

@@ -11,7 +11,7 @@ from scripts.operations.commands import UsageError, load
 from scripts.operations.migrate import MigrateSettings
 from scripts.operations.purge import PurgeSettings
 from scripts.operations.revoke_tokens import RevokeSettings
-from scripts.operations.rotate_keys.target import RotationSettings
+from scripts.operations.rotate_keys.settings import RotationSettings
 from service.settings.base import SettingsModel
 from service.settings.model import Settings
 from service.settings.reader import SettingsError, read
@@ -31,7 +31,7 @@ MODELS: list[type[SettingsModel]] = [
 
 @pytest.fixture
 def production(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Set everything, the database's URL by a file; return that file."""
+    """Set everything, with the database's URL in a file. Return that file."""
     for name, text in PRODUCTION.items():
         monkeypatch.setenv(name, text)
     file = tmp_path / "database-url"

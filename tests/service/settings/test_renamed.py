@@ -1,4 +1,4 @@
-"""Old names of settings: each program that reads the new one refuses them, and says what to do."""
+"""Old names of settings: programs that read the new name refuse the old one and say why."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from scripts.operations.migrate import MigrateSettings
 from scripts.operations.purge import PurgeSettings
 from scripts.operations.revoke_tokens import RevokeSettings
 from scripts.operations.rotate_keys.command import main as rotate_keys
-from scripts.operations.rotate_keys.target import RotationSettings
+from scripts.operations.rotate_keys.settings import RotationSettings
 from service.settings.base import SettingsModel
 from service.settings.model import Settings
 from service.settings.reader import SettingsError, read

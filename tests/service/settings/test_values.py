@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scripts.operations.rotate_keys.target import RotationSettings
+from scripts.operations.rotate_keys.settings import RotationSettings
 from service.settings.reader import SettingsError, read
 from tests.simulators.web_settings import ask_web
 

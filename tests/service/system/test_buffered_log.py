@@ -1,4 +1,4 @@
-"""Lines that wait for a moment: none is lost, none waits long, and an error does not wait."""
+"""Buffered log lines: no line is lost or waits long, and errors do not wait."""
 
 import asyncio
 import io
@@ -10,11 +10,17 @@ from collections.abc import Iterator
 import pytest
 
 from service.system import buffered_log
-from service.system.buffered_log import MAX_LINES, BufferedHandler, buffering
+from service.system.buffered_log import (
+    LINE_FORMAT,
+    MAX_LINES,
+    BufferedHandler,
+    LineLogger,
+    buffering,
+)
 
 
 class Written(io.StringIO):
-    """Counts how often something is written."""
+    """Counts the writes."""
 
     writes = 0
 
@@ -56,7 +62,7 @@ async def test_lines_wait_and_are_written_together(
         for number in range(3):
             logger.info("line %d", number)
         assert stream.getvalue() == ""
-        await asyncio.sleep(0)  # one turn of the loop is the moment
+        await asyncio.sleep(0)  # one turn of the event loop is enough
         await asyncio.sleep(0)
         assert stream.getvalue() == "line 0\nline 1\nline 2\n"
         assert stream.writes == 1
@@ -89,6 +95,33 @@ async def test_line_that_cannot_be_written_down_does_not_end_the_others(
         logger.info("%d", "no number")
         logger.info("line")
     assert stream.getvalue() == "line\n"
+
+
+async def test_complete_lines_look_the_same_with_and_without_a_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = logging.getLogger()
+    lines = LineLogger("tests.lines")
+    straight, records = Written(), Written()
+    for stream, others in ((straight, []), (records, [logging.NullHandler()])):
+        handler = BufferedHandler()
+        handler.setFormatter(logging.Formatter(LINE_FORMAT))
+        handler.setStream(stream)
+        monkeypatch.setattr(root, "handlers", [handler, *others])
+        logging.getLogger("tests.lines").setLevel(logging.INFO)
+        with buffering():
+            lines.info("GET / 200 %s")
+            logging.getLogger("tests.lines").setLevel(logging.WARNING)
+            lines.info("not this one")
+    assert straight.getvalue() == records.getvalue() == "INFO tests.lines: GET / 200 %s\n"
+
+
+async def test_line_of_another_thread_is_written_at_once(
+    logger: logging.Logger, stream: Written
+) -> None:
+    with buffering():
+        await asyncio.to_thread(logger.info, "elsewhere")
+        assert stream.getvalue() == "elsewhere\n"
 
 
 @pytest.mark.parametrize("end", ["raise SystemError('crash')", "sys.exit(3)", "pass"])

@@ -1,4 +1,4 @@
-"""`/docs`: a page that runs nothing but its own files."""
+"""`/docs`: a page that only runs its own files."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Who may not, and how much anybody may."""
+"""Limits: which users are refused, and how many tasks a user may have."""
 
 from collections.abc import AsyncIterator
 
@@ -17,7 +17,7 @@ KEY = {"Idempotency-Key": "some-key"}
 
 @pytest.fixture
 async def strict(database: DatabaseUrls, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A service that takes three tasks of a user, whose address must be verified."""
+    """A service that allows three tasks per user and requires a verified e-mail address."""
     app = create_app(
         settings_for(
             database.app,
@@ -40,7 +40,7 @@ async def test_task_beyond_the_limit_is_409_until_another_has_gone(
         assert (answer.status_code, answer.json()["code"]) == (409, "task_limit")
     first = made[0].headers["Location"]
     assert (await strict.delete(first, headers=user)).status_code == 204
-    # The refused request has left its key free.
+    # The refused request did not use its key up.
     made_now = await strict.post(PATH, headers={**user, **KEY}, json={"title": "x"})
     assert made_now.status_code == 201
     assert "Idempotency-Replayed" not in made_now.headers

@@ -1,4 +1,4 @@
-"""`python -m service`: one line and an exit code when it cannot start, a log when it can."""
+"""`python -m service`: one line and an exit code if it cannot start, a log if it can."""
 
 import os
 import signal
@@ -17,6 +17,8 @@ from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.simulators.pooler import needs_pgbouncer, pooled
 
+pytestmark = pytest.mark.slow
+
 
 def environment(database_url: str, port: int, **changes: str) -> dict[str, str]:
     own = {
@@ -33,7 +35,7 @@ def environment(database_url: str, port: int, **changes: str) -> dict[str, str]:
 
 @pytest.fixture
 def taken() -> Iterator[socket.socket]:
-    """A port that somebody listens on."""
+    """A port that is already in use."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -115,8 +117,8 @@ def test_parent_of_the_workers_is_small(database: DatabaseUrls, tmp_path: Path) 
 
 
 def ask(port: int, path: str) -> bytes:
-    """Send one request as soon as somebody listens: that is a moment after the start-up."""
-    deadline = time.monotonic() + 10
+    """Send one request as soon as the service listens, a moment after its start-up message."""
+    deadline = time.monotonic() + 30
     while True:
         try:
             with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -132,7 +134,7 @@ def ask(port: int, path: str) -> bytes:
 def test_fault17_second_process_behind_a_transaction_pooler_starts_as_well_as_the_first(
     database: DatabaseUrls, tmp_path: Path
 ) -> None:
-    """What the first had prepared on the pooler's connection would be in the second's way."""
+    """A statement that the first prepared on the pooler's connection would break the second."""
     with pooled(database.app, connections=1) as through:
         env = environment(
             f"{through}?prepared_statement_cache_size=0",
@@ -234,7 +236,7 @@ def test_fault41_address_of_a_client_is_what_a_trusted_proxy_says_and_nobody_els
                 port,
                 BETTER_AUTH_URL=origin,
                 TRUSTED_PROXIES=trusted,
-                # Its keys are of no interest; fetching them would be what is heard.
+                # From a file: a fetch of keys would reach the listener before the sign-in does.
                 JWKS_URL=(tmp_path / "jwks.json").as_uri(),
             ),
             stderr=subprocess.DEVNULL,

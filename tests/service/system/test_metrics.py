@@ -1,4 +1,4 @@
-"""Metrics: what is counted, by labels that nobody outside can make grow."""
+"""Metrics: what is counted, under labels that no client can make grow."""
 
 import asyncio
 import json
@@ -111,7 +111,7 @@ async def test_states_are_looked_at(client: httpx.AsyncClient, alice: httpx.Head
     await client.get("/api/tasks", headers=alice)
     async with asyncio.timeout(10):
         while value(await samples(client), "key_set_state", state="fresh") != 1:
-            await client.get("/readyz")  # which waits for the database, and lets others run
+            await client.get("/readyz")  # it waits for the database and lets other tasks run
     found = await samples(client)
     assert value(found, "key_set_state", state="unavailable") == 0
     assert value(found, "key_set_keys") == 1

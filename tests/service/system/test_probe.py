@@ -1,4 +1,4 @@
-"""What a container's health check runs."""
+"""The program that a container's health check runs."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_port_is_read_as_the_service_reads_it(
 
 
 class Ready(BaseHTTPRequestHandler):
-    """Says that it is ready."""
+    """A service that is ready."""
 
     def do_GET(self) -> None:
         """Answer."""
@@ -56,14 +56,14 @@ class Ready(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Write no log."""
 
 
 @pytest.mark.parametrize(
     ("listening", "host", "code"),
     [
         ("127.0.0.2", "127.0.0.2", 0),
-        ("0.0.0.0", "0.0.0.0", 0),  # noqa: S104 - for a moment
+        ("0.0.0.0", "0.0.0.0", 0),  # noqa: S104 - only during the test
         ("127.0.0.1", "", 0),
         ("127.0.0.2", "127.0.0.3", 1),
     ],

@@ -1,4 +1,4 @@
-"""The first wall taken away: the repository and its functions without their owner conditions."""
+"""The repository and its functions without the first wall: without their owner conditions."""
 
 import importlib
 import sys

@@ -1,4 +1,4 @@
-"""The count of an owner's live tasks: exact at the same moment, and corrected before it refuses."""
+"""The count of an owner's live tasks: exact under concurrency, corrected before it refuses."""
 
 import asyncio
 import secrets
@@ -107,7 +107,7 @@ async def test_refusal_leaves_the_key_free_and_the_count_as_it_was(
 async def test_limit_is_believed_only_after_a_count(
     tasks: TaskRepository, by_hand: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """An older version of the service, which does not count, may run for a while beside ours."""
+    """An older version of the service, which does not count, may run meanwhile."""
     made = [await tasks.create(NEW) for _ in range(MOST)]
     await by_hand.execute("UPDATE tasks SET deleted_at = now() WHERE id = $1", made[0].id)
     await by_hand.execute("UPDATE tasks SET deleted_at = now() WHERE id = $1", made[1].id)
@@ -163,5 +163,5 @@ async def test_migration_counts_the_live_tasks_there_are(postgres: PostgresServe
     await as_app.close()
     assert found == {"alice": 3, "bob": 1, "carol": None}
     pool = Database(parse_database_url(urls.app), pool_size=1)
-    await pool.check()  # FORCE stands again
+    await pool.check()  # FORCE is set again
     await pool.close()

@@ -1,4 +1,4 @@
-"""Deleted tasks: gone for everybody, and for 30 days to be had back."""
+"""Deleted tasks: nobody can read them, and their owner can restore them for 30 days."""
 
 from datetime import timedelta
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""The functions in the database: their text, who may call them, and what they wait for."""
+"""The functions in the database: their text, the roles that may call them, and their locks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -43,7 +43,7 @@ async def test_function_in_the_database_is_the_one_made_of_the_tables_today(
     frozen = await owner.fetchval(DEFINITION, function.name)
     transaction = owner.transaction()
     await transaction.start()
-    # It fails here if the results have changed.
+    # This fails if the results have changed.
     await owner.execute(function.definition)
     assert await owner.fetchval(DEFINITION, function.name) == frozen, (
         "add a migration that executes the new definition"
@@ -119,7 +119,7 @@ async def test_twins_at_once_wait_for_each_other_and_one_creates(pool: Database)
         *(tasks.create_once(NEW, "key") for _ in range(8)), return_exceptions=True
     )
     made = [reply for reply in replies if isinstance(reply, tuple)]
-    # At the limit, too: what the first one created is what the others get.
+    # At the limit too: the others get the task that the first one created.
     assert len(made) == len(replies)
     assert sum(is_new for _, is_new in made) == 1
     assert len({task.id for task, _ in made}) == 1

@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request that is sent again creates nothing again."""
+"""Idempotency-Key: a repeated request creates no second task."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ async def test_second_request_gets_the_reply_of_the_first(
     first = await client.post(PATH, headers={**alice, **KEY}, json=BODY)
     path = first.headers["Location"]
     await client.patch(path, headers=alice, json={"title": "Changed since"})
-    # The same content in other bytes is the same request.
+    # Different bytes with the same content are the same request.
     again = await client.post(PATH, headers={**alice, **KEY}, json={**BODY, "priority": 0})
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.content == first.content

@@ -1,4 +1,4 @@
-"""Nobody reaches another user's tasks: over HTTP, and in the database without the repository."""
+"""Users cannot reach other users' tasks: over HTTP, and in the database without the repository."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -104,7 +104,7 @@ async def test_fault11_subject_that_is_nobodys_name_is_refused(
 
 @pytest.fixture
 async def as_app(database: DatabaseUrls) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A bare connection as role `app`, without the service around it."""
+    """A connection as role `app`, without the service."""
     connection = await asyncpg.connect(database.app)
     try:
         yield connection
@@ -114,7 +114,7 @@ async def as_app(database: DatabaseUrls) -> AsyncIterator["asyncpg.Connection[as
 
 @pytest.fixture
 async def owners(database: DatabaseUrls) -> AsyncIterator[tuple[str, str]]:
-    """Two owners with a task each."""
+    """Two owners with one task each."""
     pool = Database(parse_database_url(database.app), pool_size=1)
     names = f"alice-{uuid4()}", f"bob-{uuid4()}"
     for name in names:
@@ -175,7 +175,7 @@ async def test_first_wall_stands_alone_when_the_policies_let_everything_through(
     urls = await postgres.make_database(f"open_{uuid4().hex[:8]}")
     await upgrade(parse_database_url(urls.owner))
     pool = Database(parse_database_url(urls.app), pool_size=1)
-    # A connection made while all was well: a new one would be refused.
+    # The connection was made before: a new one would be refused.
     await pool.check()
     opened = await asyncpg.connect(urls.owner)
     await opened.execute("CREATE POLICY open ON tasks USING (true) WITH CHECK (true)")

@@ -1,4 +1,4 @@
-"""Tasks as JSON: the bytes that a general serializer writes, for whatever the database may hold."""
+"""Tasks as JSON: the bytes that a general serializer writes, for any task in the database."""
 
 import random
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from tests.conftest import DatabaseUrls
 
 ROWS = 2_000
 NAMES = [field.name for field in fields(Task)]
-# What JSON escapes or might, what is past 16 bits, and what joins with its neighbours.
+# Characters that JSON escapes or may escape, beyond 16 bits, and that combine with others.
 SPECIAL = [
     *map(chr, range(1, 0x20)),
     *"\"\\/\x7f\u0080\u2028\u2029\ufffe\uffff\ufeffé\U0001f600\U0010ffff<>&'{}[]:, \u200d\u0301",
@@ -72,7 +72,7 @@ def row_of(chance: random.Random, owner: str) -> tuple[object, ...]:
 
 
 def written_in_general(task: Task) -> bytes:
-    """Write a task with pydantic, its times as Python writes them in ISO 8601."""
+    """Encode a task with pydantic, with times in ISO 8601 as Python writes them."""
     columns = {name: getattr(task, name) for name in NAMES}
     for name, value in columns.items():
         if isinstance(value, datetime):

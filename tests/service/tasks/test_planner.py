@@ -1,7 +1,7 @@
-"""The one-statement shapes, and the functions, under whatever plan PostgreSQL makes of them.
+"""The single statements and the functions under any plan that PostgreSQL may choose.
 
-The identity is set by the statement that needs it. A plan that read a row before that, or evaluated
-the policy before that, would show nothing, or the rows of whoever was on the connection before.
+A statement sets the identity that it needs. A plan that reads a row or evaluates the policy before
+that would return nothing, or the rows of the previous user of the connection.
 """
 
 import random
@@ -63,7 +63,7 @@ FROM generate_series(1, $1) AS n
 
 @pytest.fixture(params=[0, 20_000], ids=["tiny table", "big table"])
 async def urls(postgres: PostgresServer, request: pytest.FixtureRequest) -> DatabaseUrls:
-    """A database with hardly any tasks, or with many."""
+    """A database with few tasks, or with many."""
     name = f"planner_{secrets.token_hex(4)}"
     urls = await postgres.make_database(name)
     await upgrade(parse_database_url(urls.owner))
@@ -89,7 +89,7 @@ async def pool(urls: DatabaseUrls) -> AsyncIterator[Database]:
 
 
 async def run(pool: Database, *statements: str) -> object:
-    """Run statements on the pool's one connection; return the value of the last one."""
+    """Execute statements on the pool's one connection. Return the value of the last one."""
     connection = await pool._take()
     for statement in statements[:-1]:
         await connection.execute(statement)
@@ -135,7 +135,7 @@ async def test_row_of_another_is_never_read_whatever_the_plan(pool: Database) ->
         everything = [made, *everything]
         assert await bob.get(made.id) is None, trial
         everything = await changes(alice, hers, his, everything, chance)
-        # What was there before is there again, and nothing of hers.
+        # The previous identity is set again, and no row of hers is returned.
         left = await run(pool, "SELECT current_setting('app.user_id', true)")
         assert left == stale or (stale is None and left in (None, "")), trial
     assert await alice.restore(gone.id) is not None
@@ -149,7 +149,7 @@ async def changes(
     everything: list[Task],
     chance: random.Random,
 ) -> list[Task]:
-    """Call each function on Alice's tasks and on Bob's; return hers as they are now."""
+    """Call each function on Alice's tasks and on Bob's. Return Alice's tasks afterwards."""
     for versions in (None, frozenset({his.version})):
         refused = alice.change(his.id, {"title": "Taken"}, versions=versions)
         assert await refused is None

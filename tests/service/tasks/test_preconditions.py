@@ -1,4 +1,4 @@
-"""Entity tags: changes meant for a version, and reads that may be spared."""
+"""Entity tags: changes to a certain version only, and reads of unchanged tasks."""
 
 import asyncio
 from typing import Any

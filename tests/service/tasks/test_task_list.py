@@ -1,4 +1,4 @@
-"""Lists: filters, search, sorts and pages, against what Python finds in the same tasks."""
+"""Lists: filters, search, sorts and pages, compared with what Python finds in the same tasks."""
 
 import random
 from collections.abc import Callable
@@ -8,12 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
+from service.tasks.query import TaskQuery
+
 PATH = "/api/tasks"
 Task = dict[str, Any]
 
 
 async def make(client: httpx.AsyncClient, user: httpx.Headers, count: int) -> list[Task]:
-    """Make tasks with much in common, so that ties and missing values are many."""
+    """Create similar tasks, so that there are many ties and missing values."""
     chance = random.Random(7)  # noqa: S311 - reproducible, not secret
     tasks = []
     for number in range(count):
@@ -35,7 +37,7 @@ async def make(client: httpx.AsyncClient, user: httpx.Headers, count: int) -> li
 async def pages(
     client: httpx.AsyncClient, user: httpx.Headers, **query: object
 ) -> tuple[list[Task], int]:
-    """Give the tasks of all pages, and how many pages there were."""
+    """Return the tasks of all pages, and the number of pages."""
     found: list[Task] = []
     cursor: dict[str, str] = {}
     number = 0
@@ -191,7 +193,7 @@ async def test_fault04_cursor_is_good_for_its_own_query_only(
     ):
         answer = await client.get(PATH, headers=alice, params={**wrong, "cursor": cursor})
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor")
-    # The size of the page may change on the way.
+    # The page size may change between pages.
     cursor = plain.json()["next_cursor"]
     answer = await client.get(PATH, headers=alice, params={"limit": 3, "cursor": cursor})
     assert len(answer.json()["items"]) == 3
@@ -217,3 +219,13 @@ async def test_fault67_what_comes_and_goes_while_paging_costs_no_stable_task(
     ids = [task["id"] for task in seen]
     assert len(ids) == len(set(ids))
     assert {task["id"] for task in stable} <= set(ids)
+
+
+@pytest.mark.parametrize("sort", ["-created_at", "due_at"])
+def test_query_without_filters_is_named_as_the_model_would_name_it(sort: str) -> None:
+    query = TaskQuery.model_validate({"sort": sort, "limit": "7", "cursor": "x"})
+    assert query.identity() == query.model_dump_json(exclude={"limit", "cursor"}, exclude_none=True)
+    assert query.filters() == {}
+    filtered = TaskQuery.model_validate({"sort": sort, "priority": "2"})
+    assert filtered.filters() == {"priority": 2}
+    assert filtered.identity() != query.identity()

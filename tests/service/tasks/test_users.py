@@ -1,4 +1,4 @@
-"""Three users doing anything at all over HTTP, against a model of what each of them may see."""
+"""Three users with random operations over HTTP, compared with a model of what each may see."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ ABSENT = UUID("0190f3a2-7b1c-7d3e-8f00-000000000000")
 USERS = ("ann", "bea", "cat")
 
 users = st.sampled_from(USERS)
-# From few values, so that users have the same ones and filters match.
+# From few values, so that users share them and filters match.
 titles = st.sampled_from(["Tea", "tea 100%", "a_b", "\U0001f600", "x" * 200])
 bodies = st.fixed_dictionaries(
     {"title": titles},
@@ -42,7 +42,7 @@ keys = st.sampled_from(["k1", "k2"])
 
 
 class Users(RuleBasedStateMachine):
-    """Every task that anybody has made is known here: who has it, and whether it is deleted."""
+    """The model knows every task of every user, its owner, and whether it is deleted."""
 
     runner: asyncio.Runner
     client: httpx.AsyncClient
@@ -57,7 +57,7 @@ class Users(RuleBasedStateMachine):
         self.headers = {}
         self.subjects: dict[str, str] = {}
         for user in USERS:
-            # Owners of this run alone; the database is everybody's.
+            # Owners of this run only, because all tests share the database.
             subject = self.subjects[user] = f"{user} of run {Users.runs}"
             token = self.signer.mint(
                 {"iss": ORIGIN, "aud": ORIGIN, "sub": subject, "iat": now, "exp": now + 900}
@@ -75,7 +75,7 @@ class Users(RuleBasedStateMachine):
         return answer
 
     def pick(self, number: int) -> tuple[str, str] | None:
-        """Give the owner and the id of any task there is or was."""
+        """Return the owner and the id of any existing or deleted task."""
         known = [
             (user, task_id)
             for tasks in (self.live, self.gone)
@@ -87,7 +87,7 @@ class Users(RuleBasedStateMachine):
     def settle(
         self, user: str, answer: httpx.Response, task_id: str, absent: httpx.Response
     ) -> bool:
-        """Check that what is not the user's own live task looks like none at all."""
+        """Check that anything but a user's own live task looks like a missing one."""
         if task_id in self.live[user]:
             return True
         ours, nobodys = ({**reply.json(), "request_id": 0} for reply in (answer, absent))
@@ -191,7 +191,7 @@ class Users(RuleBasedStateMachine):
         for user, subject in self.subjects.items():
             live, counted = self.runner.run(counts_of(self.database, subject))
             assert live == len(self.live[user])
-            # An owner without a first task has no row.
+            # An owner without any task yet has no row.
             assert (counted or 0) == live
 
     @invariant()
@@ -205,7 +205,7 @@ class Users(RuleBasedStateMachine):
 async def counts_of(
     connection: "asyncpg.Connection[asyncpg.Record]", subject: str
 ) -> tuple[int, int | None]:
-    """Return how many live tasks an owner has, and how many the database has counted."""
+    """Return the number of an owner's live tasks, and the database's count of them."""
     await connection.execute("SELECT set_config('app.user_id', $1, false)", subject)
     live: int = await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NULL")
     counted: int | None = await connection.fetchval("SELECT live FROM task_counts")

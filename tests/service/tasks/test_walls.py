@@ -1,4 +1,4 @@
-"""Each of the two walls stands without the other, and this proof would notice if it did not."""
+"""Each of the two walls holds without the other, and this test fails if one does not."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -33,16 +33,16 @@ async def urls(postgres: PostgresServer) -> DatabaseUrls:
 @pytest.fixture
 async def pool(urls: DatabaseUrls) -> AsyncIterator[Database]:
     pool = Database(parse_database_url(urls.app), pool_size=1)
-    # Made while all is well: a new connection would be refused once the policies are gone.
+    # Connected first: a new connection would be refused without the policies.
     await pool.check()
     yield pool
     await pool.close()
 
 
-async def leaks(  # noqa: C901 - one attempt after the other
+async def leaks(  # noqa: C901 - a sequence of attempts
     pool: Database, module: ModuleType
 ) -> list[str]:
-    """Have Bob try everything there is on Alice's tasks; tell what he got."""
+    """Let Bob try every operation on Alice's tasks. Return what succeeded."""
     alice, bob = (
         module.TaskRepository(pool, Owner(name), max_tasks=3) for name in ("alice", "bob")
     )
@@ -84,7 +84,7 @@ async def leaks(  # noqa: C901 - one attempt after the other
     if await bob.delete(hers.id, versions=frozenset({hers.version})):
         found.append("delete of a version")
     try:
-        await bob.create(TaskWrite(title="His own"))  # his third: hers must not count
+        await bob.create(TaskWrite(title="His own"))  # his third task: hers must not count
     except TaskLimitError:
         found.append("limit")
     if [task.title for task in await alice.list_page(TaskQuery(), limit=9)] != [
