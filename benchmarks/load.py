@@ -5,6 +5,7 @@ due at a fixed rate, and a latency counts from when the request was due, not fro
 was free to send it.
 """
 
+import itertools
 import re
 import select
 import socket
@@ -45,8 +46,10 @@ class Outcome:
 class _Client:
     """A connection, and the request that is under way on it."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_SECONDS)
+    def __init__(self, port: int, address: str) -> None:
+        self.socket = socket.create_connection(
+            ("127.0.0.1", port), timeout=_PATIENCE_SECONDS, source_address=(address, 0)
+        )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(0)
         self.buffer = b""
@@ -69,12 +72,19 @@ class _Client:
 
 
 class Load:
-    """Send requests to a server on 127.0.0.1, over connections that are kept."""
+    """Send requests to a server on 127.0.0.1, over connections that are kept.
 
-    def __init__(self, port: int, requests: Iterator[Request], *, connections: int) -> None:
+    With `apart` they come from up to 250 addresses: a server may bound what one address sends.
+    """
+
+    def __init__(
+        self, port: int, requests: Iterator[Request], *, connections: int, apart: bool = False
+    ) -> None:
         self._port = port
         self._requests = requests
         self._connections = connections
+        hosts = range(2, 252) if apart else (1,)
+        self._addresses = itertools.cycle(f"127.0.0.{host}" for host in hosts)
         self._outcome = Outcome()
         self._measuring = False
         self._exhausted = False
@@ -153,7 +163,7 @@ class Load:
             self._receive(_LONGEST_WAIT)
 
     def _connect(self) -> None:
-        client = _Client(self._port)
+        client = _Client(self._port, next(self._addresses))
         self._clients[client.socket.fileno()] = client
         self._poller.register(client.socket, select.EPOLLIN)
         self._idle.append(client)

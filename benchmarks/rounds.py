@@ -93,7 +93,7 @@ class Rounds:
         gc.collect()
         gc.disable()
         try:
-            outcome = Load(server.port, requests, connections=kind.connections).run(
+            outcome = Load(server.port, requests, connections=kind.connections, apart=True).run(
                 warm_up=min(0.3, seconds / 4),
                 seconds=seconds,
                 rate=self._rate(kind, name, server.name),
