@@ -9,8 +9,9 @@ them, and also the task at which it stopped for a bound (`is_last`), which need 
 page begins after it. Thus a page costs about the same for an owner with a thousand tasks and for
 one with a million, wherever the matches are.
 
-Either way the ids are found first, in an index that has the columns of all filters but `q`; only
-the rows of the page are read from the table.
+With filters the ids are found first, in an index that has the columns of all filters but `q`; only
+the rows of the page are read from the table. Without filters that would cost PostgreSQL one more
+look-up for each row: a third of the time from query to answer.
 """
 
 from functools import cache
@@ -59,7 +60,7 @@ def page_statement(sort: str, filters: frozenset[str], *, further: bool) -> Sele
     key = sort_key(column, descending=descending)
     bounds = bounds_of(filters, column, key, descending=descending, further=further)
     owned_part = (
-        select(tasks.c.id, key.label("key"))
+        select(*((tasks.c.id, key.label("key")) if filters else COLUMNS))
         .correlate(IDENTITY)
         .where(owned(tasks, IDENTITY.c.id), LIVE, *bounds)
         .order_by(*_order(key, tasks.c.id, descending=descending))
@@ -69,12 +70,10 @@ def page_statement(sort: str, filters: frozenset[str], *, further: bool) -> Sele
         here = tuple_(key, tasks.c.id)
         there = tuple_(last, bindparam("after_id", type_=tasks.c.id.type))
         owned_part = owned_part.where(here < there if descending else here > there)
-    if filters:
-        found = _matching(owned_part, filters, descending=descending).lateral("found")
-        columns = (*COLUMNS, found.c.matches, found.c.is_last)
-    else:
-        found = owned_part.limit(_LIMIT).lateral("found")
-        columns = COLUMNS
+    if not filters:
+        return as_owner(owned_part.limit(_LIMIT))
+    found = _matching(owned_part, filters, descending=descending).lateral("found")
+    columns = (*COLUMNS, found.c.matches, found.c.is_last)
     mine = and_(owned(tasks, IDENTITY.c.id), tasks.c.id == found.c.id)
     order = _order(found.c.key, found.c.id, descending=descending)
     return as_owner(
