@@ -171,11 +171,9 @@ async def create_task(
         task = await tasks.create(body)
     else:
         task, created = await tasks.create_once(body, idempotency_key)
-    response = _task(task, HTTPStatus.CREATED)
-    response.headers["Location"] = f"{router.prefix}/{task.id}"
-    if not created:
-        response.headers["Idempotency-Replayed"] = "true"
-    return response
+    location = (b"location", f"{router.prefix}/{task.id}".encode())
+    replayed = () if created else ((b"idempotency-replayed", b"true"),)
+    return _task(task, HTTPStatus.CREATED, location, *replayed)
 
 
 @router.get(
@@ -269,9 +267,11 @@ def _found(task: Task | None) -> Task:
     return task
 
 
-def _task(task: Task, status: HTTPStatus = HTTPStatus.OK) -> Response:
+def _task(
+    task: Task, status: HTTPStatus = HTTPStatus.OK, *further: tuple[bytes, bytes]
+) -> JsonResponse:
     # Encoded here because FastAPI would validate our own rows again.
-    return JsonResponse(task_json(task), status, (_PRIVATE, _etag(task)))
+    return JsonResponse(task_json(task), status, (_PRIVATE, _etag(task), *further))
 
 
 def _etag(task: Task) -> tuple[bytes, bytes]:

@@ -2,9 +2,13 @@
 
 import httpx
 import pytest
+from starlette.types import Message, Scope
 
+from scripts.proofs.in_process import running
+from service.app import create_app
 from service.database.execution import DatabaseUnavailableError
 from service.http.error_table import MAX_ERRORS
+from service.settings.model import Settings
 from service.tasks.repository import TaskRepository
 
 PATH = "/api/tasks"
@@ -308,3 +312,37 @@ async def test_preflight_allows_what_the_web_app_sends(
     )
     assert answer.status_code == 200
     assert method in answer.headers["Access-Control-Allow-Methods"]
+
+
+async def test_client_that_leaves_in_the_middle_of_its_body_is_no_error_of_ours(
+    settings: Settings, alice: httpx.Headers, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(settings)
+    arriving: list[Message] = [
+        {"type": "http.request", "body": b'{"title": "Half', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return arriving.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/tasks",
+        "query_string": b"",
+        "headers": [
+            (b"authorization", alice["Authorization"].encode()),
+            (b"content-type", b"application/json"),
+        ],
+        "client": ("127.0.0.1", 50_000),
+        "scheme": "http",
+    }
+    async with running(app):
+        await app(scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert "unexpected error" not in caplog.text
