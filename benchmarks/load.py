@@ -50,6 +50,11 @@ class _Client:
         self.socket = socket.create_connection(
             ("127.0.0.1", port), timeout=_PATIENCE_SECONDS, source_address=(address, 0)
         )
+        if self.socket.getsockname() == self.socket.getpeername():
+            # Nothing listens there: the kernel picked the same port for this end, and connected the
+            # socket to itself.
+            self.socket.close()
+            raise ConnectionRefusedError
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(0)
         self.buffer = b""
