@@ -30,6 +30,8 @@ from service.http.problem_document import ProblemError
 
 MISSING: Final = object()
 """Stands for a body that was not sent."""
+_SHORT_QUERY: Final = 200
+_MOST_QUERIES: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -144,13 +146,21 @@ def _query(parameter: ModelField) -> Extractor:
     model = parameter.field_info.annotation
     if not (inspect.isclass(model) and issubclass(model, BaseModel)):
         raise TypeError(f"{parameter.name}: only a model of the whole query can be bound")
-    defaults = model()
+    if not model.model_config.get("frozen"):
+        raise TypeError(f"{model.__name__}: a model of the query must be frozen")
+    # Clients send few different queries. Requests can share a frozen model.
+    seen: dict[bytes, object] = {b"": model()}
 
     def extract(call: Call) -> object:
-        text = call.request.scope["query_string"]
-        if not text:
-            return defaults
-        return _valid(call, parameter, _members(text.decode("latin-1")), ("query",))
+        text: bytes = call.request.scope["query_string"]
+        if (found := seen.get(text)) is not None:
+            return found
+        valid = _valid(call, parameter, _members(text.decode("latin-1")), ("query",))
+        if valid is not None and len(text) <= _SHORT_QUERY:
+            if len(seen) >= _MOST_QUERIES:
+                seen.clear()
+            seen[text] = valid
+        return valid
 
     return extract
 

@@ -2,11 +2,12 @@
 
 import base64
 import hmac
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
+
+import orjson
 
 from service.security.owner import Owner
 from service.tasks.query import SortKey, TaskQuery
@@ -35,7 +36,7 @@ class CursorSigner:
     def write(self, owner: Owner, query: TaskQuery, last: Position) -> str:
         """Return the cursor of the page after `last`."""
         key = last.key.isoformat() if isinstance(last.key, datetime) else last.key
-        data = json.dumps([key, last.id.hex], separators=(",", ":")).encode()
+        data = orjson.dumps([key, last.id.hex])
         signed = self._mac(owner, query, data) + data
         return base64.urlsafe_b64encode(signed).decode().rstrip("=")
 
@@ -49,7 +50,7 @@ class CursorSigner:
         if not hmac.compare_digest(mac, self._mac(owner, query, data)):
             raise BadCursorError
         # The signature is valid, so this service wrote the data.
-        key, task_id = json.loads(data)
+        key, task_id = orjson.loads(data)
         return Position(datetime.fromisoformat(key) if isinstance(key, str) else key, UUID(task_id))
 
     def _mac(self, owner: Owner, query: TaskQuery, data: bytes) -> bytes:

@@ -21,6 +21,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
+from service.http import binding
 from service.http.binding import MISSING, Binding, Call
 from service.http.json_body import read_json
 
@@ -33,7 +34,7 @@ class Scheme:
 
 
 class Filter(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     limit: Annotated[int, Field(ge=1, le=9)] = 5
     text: Annotated[str | None, Field(min_length=2)] = None
@@ -142,6 +143,21 @@ async def test_bound_operation_answers_as_fastapi_does(case: str) -> None:
     assert expected.status_code in {200, 422}
 
 
+async def test_query_that_was_seen_before_is_answered_as_the_first_time() -> None:
+    async with client_of(BoundRoute) as bound:
+        for query in ("limit=3", "limit=0", "limit=3", "limit=0", "", "text=ab&limit=3"):
+            answers = [await bound.get(f"/things?{query}") for _ in range(2)]
+            assert answers[0].text == answers[1].text
+            assert answers[0].status_code == (422 if query == "limit=0" else 200)
+
+
+async def test_queries_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binding, "_MOST_QUERIES", 2)
+    async with client_of(BoundRoute) as bound:
+        for limit in (1, 2, 3, 4, 1):
+            assert (await bound.get(f"/things?limit={limit}")).json()[1]["limit"] == limit
+
+
 async def test_repeated_parameter_is_refused() -> None:
     async with client_of(BoundRoute) as bound:
         with pytest.raises(Exception, match="repeated_parameter"):
@@ -164,6 +180,10 @@ async def _single_query(limit: int = 1) -> Response:
     return JSONResponse(limit)
 
 
+async def _changeable_query(query: Annotated[Thing, Query()]) -> Response:
+    return JSONResponse(query.title)
+
+
 async def _model(user: CurrentUser) -> Thing:
     return Thing(title=user)
 
@@ -174,7 +194,7 @@ def _blocking() -> Response:
 
 @pytest.mark.parametrize(
     "endpoint",
-    [_cookie, _two_bodies, _response, _single_query, _model, _blocking],
+    [_cookie, _two_bodies, _response, _single_query, _changeable_query, _model, _blocking],
     ids=lambda endpoint: endpoint.__name__,
 )
 def test_signature_that_cannot_be_bound_is_an_error_at_start(endpoint: object) -> None:
