@@ -7,6 +7,7 @@ process that is killed loses the lines of its last `SECONDS`.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,13 +52,22 @@ class BufferedHandler(logging.StreamHandler[TextIO]):
                 self.flush()
 
     def flush(self) -> None:
-        """Write the waiting lines."""
-        self.acquire()
-        try:
+        """Write the waiting lines; lose them if what reads them is gone.
+
+        An error here would be logged, and fail again: a service that outlives the reader of its
+        log would do nothing else any more.
+        """
+        with contextlib.suppress(OSError, ValueError), self._locked():
             lines, self._lines = self._lines, []
             if lines:
                 self.stream.write("\n".join(lines) + self.terminator)
             super().flush()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.acquire()
+        try:
+            yield
         finally:
             self.release()
 

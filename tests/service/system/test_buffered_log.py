@@ -97,6 +97,24 @@ async def test_line_that_cannot_be_written_down_does_not_end_the_others(
     assert stream.getvalue() == "line\n"
 
 
+class Broken(Written):
+    """A pipe that nothing reads any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(text)
+
+
+async def test_reader_that_is_gone_is_no_error(logger: logging.Logger) -> None:
+    handler = next(found for found in logger.handlers if isinstance(found, BufferedHandler))
+    handler.setStream(Broken())
+    handler.flush()
+    with buffering():
+        logger.info("one")
+        logger.error("two")
+        handler.flush()
+    logger.error("three")
+
+
 async def test_complete_lines_look_the_same_with_and_without_a_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

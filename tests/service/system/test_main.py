@@ -116,6 +116,25 @@ def test_parent_of_the_workers_is_small(database: DatabaseUrls, tmp_path: Path) 
             process.wait(20)
 
 
+def test_service_whose_log_nobody_reads_serves_on_and_ends(
+    database: DatabaseUrls, tmp_path: Path
+) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        cwd=tmp_path,
+        env=environment(database.app, port),
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+        process.stderr.close()
+        for _ in range(3):
+            assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+        process.terminate()
+        assert process.wait(20) == -signal.SIGTERM
+
+
 def ask(port: int, path: str) -> bytes:
     """Send one request as soon as the service listens, a moment after its start-up message."""
     deadline = time.monotonic() + 30
