@@ -68,7 +68,7 @@ class Client:
         except TimeoutError:
             return "undecided"
         except Exception as error:  # noqa: BLE001 - anything else would be a 500 in an app
-            if isinstance(error, self.unavailable) or getattr(error, "status_code", None) == 503:  # noqa: PLR2004
+            if isinstance(error, self.unavailable) or getattr(error, "status_code", None) == 503:  # noqa: PLR2004 - an HTTP status
                 return "undecided"
             return "refused" if isinstance(error, self.invalid) else "error"
         return "good"

@@ -128,7 +128,7 @@ async def change_task(defaults: Mapping[str, object], request: Request) -> Respo
 async def delete_task(request: Request) -> Response:
     """Delete a task."""
     response = await one(request, DELETE, UUID(request.path_params["task_id"]))
-    return Response(status_code=204) if response.status_code == 200 else response  # noqa: PLR2004
+    return Response(status_code=204) if response.status_code == 200 else response  # noqa: PLR2004 - an HTTP status
 
 
 async def restore_task(request: Request) -> Response:

@@ -2,9 +2,9 @@
 
 FastAPI reads each signature once, at start, and describes it in the OpenAPI document. `Binding`
 creates extractors from the same description (`APIRoute.dependant`). A request then only costs the
-extraction and validation of its parameters; FastAPI's own way costs more than verifying the token
-and running the query together (docs/performance.md). Errors have FastAPI's form and order:
-dependencies first, then path, query, headers and body.
+extraction and validation of its parameters, and not FastAPI's solving of dependencies
+(docs/decisions/0032). Errors have FastAPI's form and order: dependencies first, then path, query,
+headers and body.
 
 Parameters that cannot be bound (cookies, forms, several bodies, a `Response`, ...) raise a
 `TypeError` at start.

@@ -8,7 +8,7 @@ from service.http.answer_headers import RawHeaders
 
 
 class JsonResponse(Response):
-    """Skips Starlette's general handling of bodies and headers, a tenth of a short request."""
+    """Skips Starlette's general handling of bodies and headers."""
 
     def __init__(
         self,

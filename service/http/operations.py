@@ -1,8 +1,8 @@
 """Call the operations for users directly, without FastAPI's router.
 
-FastAPI's router, middleware and exit stacks cost more than the operations themselves
-(docs/performance.md). FastAPI still routes some requests, such as those below a `root_path`. They
-run the same `AuthenticatedRoute.operation`, and their errors are answered by the same table.
+That saves FastAPI's router, middleware and exit stacks (docs/decisions/0032). FastAPI still routes
+some requests, such as those below a `root_path`. They run the same `AuthenticatedRoute.operation`,
+and their errors are answered by the same table.
 """
 
 import re

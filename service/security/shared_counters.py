@@ -1,6 +1,6 @@
 """Sliding-window counters in a Redis or Valkey that all processes share (RATE_LIMIT_STORAGE).
 
-Import this module only if that is set: the client library takes 10 MB of memory.
+Import this module only if that is set: the client library takes 24 MB of memory.
 """
 
 import asyncio

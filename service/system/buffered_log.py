@@ -1,9 +1,9 @@
 """A log handler that writes the lines of several requests at once.
 
-Writing each line by itself takes about 15 % of a request's time (docs/performance.md). While the
-service handles requests (`buffering`), a line waits for at most `SECONDS`. An error is written at
-once, after all lines that wait. During start-up and shutdown every line is written at once. A
-process that is killed loses the lines of its last `SECONDS`.
+One write for many lines saves system calls. While the service handles requests (`buffering`), a
+line waits for at most `SECONDS`. An error is written at once, after all lines that wait. During
+start-up and shutdown every line is written at once. A process that is killed loses the lines of its
+last `SECONDS`.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class LineLogger:
     """A logger for lines at INFO that are complete, such as one line a request.
 
     Where the root logger has a `BufferedHandler` and no other handler, a line goes straight to it:
-    a record for each line takes another 10 % of a short request.
+    a record for each line took 10 of the 41 us that the service itself spends on a get.
     """
 
     def __init__(self, name: str) -> None:

@@ -129,7 +129,7 @@ class TaskQuery(BaseModel):
     def identity(self) -> str:
         """Return what a cursor is bound to. Queries with the same filters and sort share it."""
         if self.model_fields_set <= _OF_THE_PAGE:
-            return f'{{"sort":"{self.sort}"}}'  # the same text, at a tenth of the cost
+            return f'{{"sort":"{self.sort}"}}'  # the same text, for less
         return self.model_dump_json(exclude={"limit", "cursor"}, exclude_none=True)
 
 

@@ -35,7 +35,7 @@ class PendingFetch:
             self.waiters.pop(turn, None)
 
     def end(self) -> None:
-        """Let the waiters go on, in their order."""
+        """Release the waiters in their order."""
         self.done = True
         self._release()
 

@@ -161,7 +161,7 @@ class Drills:
             report.figures[figure] = await asyncio.to_thread(look)
 
     async def _timers(self, _report: Report) -> None:
-        """Let the timers run once (nothing is due), then stop them for the next drill."""
+        """Run the timers once (nothing is due), then stop them for the next drill."""
         for timer in TIMERS:
             await asyncio.to_thread(self.stack.start_timer, timer)
             said = self.stack.logs(timer)
