@@ -10,13 +10,14 @@ long as the issuer may still issue tokens for it: the list remembers the session
 refused (`refused_sessions`), so that the application can keep those entries longer.
 
 `replace` replaces a short list at once. A long one is reloaded in parts, between which requests are
-served: `begin_reload`, `add` for each part, and `finish_reload`. What is revoked stays revoked
-meanwhile, and revocations that others add in between are kept.
+served: `begin_reload`, `add` or `add_many` for each part, and `finish_reload`. What is revoked
+stays revoked meanwhile, and revocations that others add in between are kept.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
-from typing import Final, Literal, NamedTuple
+from dataclasses import dataclass
+from itertools import islice, repeat
+from typing import Final, Literal
 
 from better_auth_keys.errors import InvalidTokenError, Reason, RevocationsUnavailableError
 from better_auth_keys.revoked_values import RevokedValues
@@ -31,7 +32,8 @@ _NEVER: Final = float("-inf")
 _ALWAYS: Final = float("inf")
 
 
-class Revocation(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Revocation:
     """Tokens of `value` issued at or before `at` (Unix seconds) are refused.
 
     For a session, `at` is ignored and all its tokens are refused. For everyone, `value` is empty.
@@ -97,24 +99,29 @@ class RevocationList:
         """Judge no token until the next reload is finished: the list is known to be incomplete."""
         self._kids = None
 
-    def add(
-        self,
-        revocations: Iterable[tuple[RevocationKind, str, float]],
-        *,
-        kids: Collection[str] = (),
-    ) -> None:
-        """Add new revocations to the list. Plain tuples with the fields of `Revocation` will do."""
+    def add(self, revocations: Iterable[Revocation], *, kids: Collection[str] = ()) -> None:
+        """Add new revocations to the list."""
         self._new_kids |= frozenset(kids)
         if self._kids is not None:
             self._kids |= frozenset(kids)
-        for kind, value, at in revocations:
-            if kind == "session":
-                self._sessions.add(value, _ALWAYS)
-            elif kind == "subject":
-                self._subjects.add(value, at)
-            else:
-                self._everyone = max(self._everyone, at)
-                self._new_everyone = max(self._new_everyone, at)
+        for revocation in revocations:
+            self.add_many(revocation.kind, (revocation.value,), (revocation.at,))
+
+    def add_many(
+        self, kind: RevocationKind, values: Collection[str], times: Collection[float]
+    ) -> None:
+        """Add new revocations of one kind, with a time for each value.
+
+        This is what `add` does, without an object for each revocation.
+        """
+        if kind == "session":
+            self._sessions.add(values, repeat(_ALWAYS))
+        elif kind == "subject":
+            self._subjects.add(values, times)
+        else:
+            latest = max(times, default=_NEVER)
+            self._everyone = max(self._everyone, latest)
+            self._new_everyone = max(self._new_everyone, latest)
 
     def check_key(self, kid: str) -> None:
         """Raise `InvalidTokenError` if the key is revoked, even if the issuer still serves it.

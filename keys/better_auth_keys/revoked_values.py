@@ -14,7 +14,7 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 _NEVER: Final = float("-inf")
@@ -51,22 +51,24 @@ class RevokedValues:
             return times[index]
         return _NEVER
 
-    def add(self, value: str, at: float) -> None:
-        """Add a value. If it is there already, the later time counts."""
-        digest = hash(value)
-        shard = self._shards[digest & _MASK]
-        if shard is None:
-            shard = self._shards[digest & _MASK] = array("q"), array("d"), array("B")
-        digests, times, generations = shard
-        index = bisect_left(digests, digest)
-        if index < len(digests) and digests[index] == digest:
-            times[index] = max(times[index], at)
-            generations[index] = self._generation
-        else:
-            digests.insert(index, digest)
-            times.insert(index, at)
-            generations.insert(index, self._generation)
-            self._count += 1
+    def add(self, values: Iterable[str], times: Iterable[float]) -> None:
+        """Add values with their times. If a value is there already, the later time counts."""
+        shards, generation = self._shards, self._generation
+        for value, at in zip(values, times, strict=False):  # the times may have no end
+            digest = hash(value)
+            shard = shards[digest & _MASK]
+            if shard is None:
+                shard = shards[digest & _MASK] = array("q"), array("d"), array("B")
+            digests, moments, generations = shard
+            index = bisect_left(digests, digest)
+            if index < len(digests) and digests[index] == digest:
+                moments[index] = max(moments[index], at)
+                generations[index] = generation
+            else:
+                digests.insert(index, digest)
+                moments.insert(index, at)
+                generations.insert(index, generation)
+                self._count += 1
 
     def begin_generation(self) -> None:
         """Begin to add everything again."""

@@ -64,7 +64,7 @@ class RevocationFeed:
             async with aclosing(self._stored.all()) as parts:
                 async for part in parts:
                     self._add(part)
-                    number += len(part)
+                    number += sum(len(values) for _, values, _ in part)
                     if number > self._most:
                         self.revocations.unload()
                         self.too_many = True
@@ -109,7 +109,8 @@ class RevocationFeed:
 
     def _add(self, part: Part) -> None:
         before = len(self.revocations)
-        self.revocations.add(part)
+        for kind, values, times in part:
+            self.revocations.add_many(kind, values, times)
         self._report(before)
 
     def _report(self, before: int) -> None:

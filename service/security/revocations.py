@@ -4,10 +4,9 @@ The database joins each part to a few arrays, which take much less time to recei
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from itertools import repeat
 from typing import Final
 
 from sqlalchemy import text
@@ -34,18 +33,15 @@ _MATTERS: Final = (
     "greatest(at, refused_at) > now() - make_interval(secs => :seconds)"
     " - CASE kind WHEN 'session' THEN session_lifetime ELSE interval '0' END"
 )
-# The columns of a part: one row for each kind, with an array of ids last.
-_ARRAYS: Final = (
-    "SELECT kind, array_agg(value), array_agg(CAST(extract(epoch FROM at) AS float8)),"
-    " array_agg(id) FROM"
-)
+# The first columns of a part, which has a row for each kind. `date_part` is quicker than `extract`.
+_ARRAYS: Final = "SELECT kind, array_agg(value), array_agg(date_part('epoch', at))"
 _AFTER: Final = text(
-    f"{_ARRAYS} (SELECT * FROM public.token_revocations WHERE id > :after AND {_MATTERS}"  # noqa: S608 - constants
-    " ORDER BY id LIMIT :part) AS part GROUP BY kind"
+    f"{_ARRAYS}, max(id) FROM (SELECT * FROM public.token_revocations"  # noqa: S608 - constants
+    f" WHERE id > :after AND {_MATTERS} ORDER BY id LIMIT :part) AS part GROUP BY kind"
 )
 # By id rather than by time: no clock has to be right, and a process may have been suspended.
 _NEWS: Final = text(
-    f"{_ARRAYS} (SELECT news.* FROM"  # noqa: S608 - constants
+    f"{_ARRAYS}, array_agg(id) FROM (SELECT news.* FROM"  # noqa: S608 - constants
     " unnest(CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[])) AS unseen (first, last)"
     " CROSS JOIN LATERAL (SELECT * FROM public.token_revocations"
     f" WHERE id BETWEEN first AND last AND {_MATTERS} ORDER BY id LIMIT :part) AS news"
@@ -75,8 +71,9 @@ _REFUSED: Final = text(
     " AND greatest(at, refused_at) < now() - interval '1 hour'"
 )
 
-Part = list[tuple[RevocationKind, str, float]]
-"""Revocations, as plain tuples: kind, value and time."""
+Part = list[tuple[RevocationKind, list[str], list[float]]]
+"""Revocations: for each kind, the values and the times. A tuple for each one would cost more, and
+cause collections of garbage while the process starts."""
 
 
 class Revocations:
@@ -115,10 +112,10 @@ class Revocations:
         rows = await self._after(0)
         while rows:
             # The database reads the next part while the caller works on this one.
-            following = asyncio.create_task(self._after(max(_ids(rows))))
+            following = asyncio.create_task(self._after(max(row[3] for row in rows)))
             try:
                 await asyncio.sleep(0)
-                yield list(_revocations(rows))
+                yield _part(rows)
                 rows = await following
             finally:
                 if not following.done():
@@ -142,11 +139,11 @@ class Revocations:
             firsts, lasts = unseen.ranges()
             parameters = {**self._parameters, "firsts": firsts, "lasts": lasts}
             rows = await self._database.execute(_NEWS, parameters)
-            ids = _ids(rows)
+            ids = [one for row in rows for one in row[3]]
             unseen.see(ids)
             number = len(ids)
             if ids:
-                yield list(_revocations(rows))
+                yield _part(rows)
         for oldest, following in running:
             unseen.settle(oldest_running=oldest, next_transaction=following)
 
@@ -170,10 +167,5 @@ class Revocations:
         return await self._database.execute(_AFTER, {**self._parameters, "after": last})
 
 
-def _revocations(rows: Sequence[AnyRow]) -> Iterator[tuple[RevocationKind, str, float]]:
-    for kind, values, times, _ in rows:
-        yield from zip(repeat(kind), values, times)
-
-
-def _ids(rows: Sequence[AnyRow]) -> list[int]:
-    return [one for row in rows for one in row[3]]
+def _part(rows: Sequence[AnyRow]) -> Part:
+    return [(kind, values, times) for kind, values, times, _ in rows]

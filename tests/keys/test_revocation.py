@@ -186,7 +186,7 @@ async def test_list_that_is_reloaded_in_parts_judges_as_before_until_the_end(
     )
     revocations.begin_reload()
     # Between two parts, others add what they revoked just now.
-    revocations.add([("session", "s-2", NOW)], kids=["stolen"])
+    revocations.add(since("session", "s-2"), kids=["stolen"])
     for session in ("s-1", "s-2"):
         assert await refusal(verifier, signer.mint(claims(sid=session))) is Reason.REVOKED
     assert await refusal(verifier, signer.mint(claims())) is Reason.REVOKED

@@ -18,7 +18,7 @@ def test_map_agrees_with_a_dictionary_through_reloads() -> None:
         revoked.begin_generation()
         for _ in range(3_000):
             value, at = chance.choice(values[:1_500]), chance.random()
-            revoked.add(value, at)
+            revoked.add([value], [at])
             again[value] = max(again.get(value, NEVER), expected.get(value, NEVER), at)
         # Before the sweep, all former entries are still there.
         former = {**expected, **again}
@@ -34,11 +34,11 @@ def test_map_agrees_with_a_dictionary_through_reloads() -> None:
 
 def test_generation_that_is_not_swept_removes_nothing() -> None:
     revoked = RevokedValues()
-    revoked.add("old", 1)
+    revoked.add(["old"], [1])
     revoked.begin_generation()
-    revoked.add("new", 1)
+    revoked.add(["new"], [1])
     revoked.begin_generation()
-    revoked.add("old", 1)
+    revoked.add(["old"], [1])
     for _ in revoked.sweep():
         pass
     assert revoked.revoked_at("old") == 1
@@ -49,7 +49,7 @@ def test_generation_that_is_not_swept_removes_nothing() -> None:
 def test_sweep_takes_turns_and_frees_what_it_empties() -> None:
     revoked = RevokedValues()
     for n in range(10_000):
-        revoked.add(f"s-{n}", n)
+        revoked.add([f"s-{n}"], [n])
     revoked.begin_generation()
     steps = [len(revoked) for _ in revoked.sweep()]
     assert len(steps) == 128
@@ -63,7 +63,7 @@ def test_entry_takes_few_bytes() -> None:
     tracemalloc.start()
     try:
         for n in range(100_000):
-            revoked.add(f"session-{n}", n)
+            revoked.add([f"session-{n}"], [n])
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

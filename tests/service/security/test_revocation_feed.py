@@ -84,7 +84,7 @@ async def test_reload_forgets_what_expired_and_keeps_what_was_revoked_meanwhile(
     async def meanwhile() -> None:
         await add(superuser, "news", NOW)
         await feed.load_news()
-        feed.revocations.add([("session", "here", 0)])
+        feed.revocations.add_many("session", ["here"], [0])
         assert all(is_refused(feed, value) for value in ("a", "b", "c", "d", "e", "news", "here"))
 
     stored.meanwhile = meanwhile

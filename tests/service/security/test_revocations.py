@@ -50,7 +50,7 @@ async def add(
 
 
 async def values(parts: AsyncIterator[Part]) -> list[str]:
-    return [value async for part in parts for _, value, _ in part]
+    return [value async for part in parts for _, found, _ in part for value in found]
 
 
 async def loaded(url: str, part: int = PART) -> list[str]:
@@ -82,7 +82,7 @@ async def test_revocation_is_held_as_long_as_it_can_meet_a_token(
     assert (await loaded(issuer_database.app) == ["x"]) is held
 
 
-async def test_parts_have_every_revocation_once_in_the_order_of_their_ids(
+async def test_parts_have_every_revocation_once(
     issuer_database: DatabaseUrls, superuser: str
 ) -> None:
     names = [f"s-{n}" for n in range(5)]
@@ -91,7 +91,7 @@ async def test_parts_have_every_revocation_once_in_the_order_of_their_ids(
     await add(superuser, "expired", 90 * DAY)
     await add(superuser, names[4], 0.5 * DAY, kind="subject")
     for part in (1, 2, 3, 5, 9):
-        assert await loaded(issuer_database.app, part) == names
+        assert sorted(await loaded(issuer_database.app, part)) == names
 
 
 async def test_news_are_what_was_added_since(issuer_database: DatabaseUrls, superuser: str) -> None:
@@ -200,12 +200,8 @@ async def test_news_are_returned_in_parts(issuer_database: DatabaseUrls, superus
         assert await values(stored.all()) == []
         for value in ("a", "b", "c", "d", "e"):
             await add(superuser, value, timedelta(0))
-        parts = [part async for part in stored.news()]
-        assert [[value for _, value, _ in part] for part in parts] == [
-            ["a", "b"],
-            ["c", "d"],
-            ["e"],
-        ]
+        found = [names async for part in stored.news() for _, names, _ in part]
+        assert found == [["a", "b"], ["c", "d"], ["e"]]
         assert await values(stored.news()) == []
     finally:
         await database.close()
