@@ -30,6 +30,7 @@ from better_auth_keys.key_sets.fetch import (
     JwksFetcher,
     check_key_url,
 )
+from better_auth_keys.key_sets.key_cache import KeyCache
 from better_auth_keys.key_sets.key_set import (
     KeySet,
     KeySetState,
@@ -99,6 +100,7 @@ __all__ = [
     "FetchedKeys",
     "InvalidTokenError",
     "JwksFetcher",
+    "KeyCache",
     "KeySet",
     "KeySetState",
     "KeySetStatus",

@@ -14,7 +14,11 @@ The rules, in order:
 5. Failed fetches are repeated with increasing delays and jitter. All fetches obey `Retry-After`
    (and Better Auth's `X-Retry-After`).
 
-Ages are measured with the monotonic clock, so changes of the wall clock have no effect.
+6. With a `KeyCache`, each good set is also kept in a file. A process that starts uses these keys,
+   as stale ones, until `stale_window` after they were fetched, and fetches at once.
+
+Ages are measured with the monotonic clock, so changes of the wall clock have no effect. The age of
+keys from a file is the exception: `key_cache` says how it is measured.
 """
 
 import asyncio
@@ -29,6 +33,7 @@ from cachetools import TTLCache
 from better_auth_keys.clock import Clock, SystemClock
 from better_auth_keys.errors import KeySetUnavailableError
 from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
+from better_auth_keys.key_sets.key_cache import KeyCache
 from better_auth_keys.key_sets.key_set import KeySetState, KeySetStatus, KeySnapshot
 from better_auth_keys.key_sets.pending_fetch import PendingFetch
 from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
@@ -36,6 +41,8 @@ from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 logger = logging.getLogger("keys")
 
 _EMPTY = KeySnapshot(MappingProxyType({}))
+_CACHE_LAG = 1 / 24
+"""By how much of the stale window the time in a `KeyCache` may be too old: an hour of a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,8 @@ class RemoteKeySet:
 
     `url` must be https, or http to a loopback host or to one of `plain_http_hosts`; otherwise
     `ValueError` is raised. TLS certificates are always verified; `ca_file` adds authorities to the
-    default ones. `transport` replaces httpx's network transport.
+    default ones. `transport` replaces httpx's network transport. `cache` keeps the last good keys
+    for the next start.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own, all but one with a default
@@ -77,6 +85,7 @@ class RemoteKeySet:
         limits: FetchLimits | None = None,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        cache: KeyCache | None = None,
     ) -> None:
         self._fetcher = JwksFetcher(
             url,
@@ -86,6 +95,7 @@ class RemoteKeySet:
             limits=limits or FetchLimits(),
             transport=transport,
         )
+        self._file = None if cache is None else cache.file_of(url, algorithms)
         self._policy = policy or RefreshPolicy()
         self._clock = clock or SystemClock()
         self._snapshot = _EMPTY
@@ -107,6 +117,7 @@ class RemoteKeySet:
     async def start(self) -> None:
         """Start the background task and its first fetch, without waiting for the keys."""
         if self._task is None or self._task.done():
+            self._read_cache()
             # Before the first await, so that two concurrent calls create one task.
             self._task = asyncio.create_task(self._run(), name="jwks-refresh")
             await self._fetcher.warm_up()
@@ -118,6 +129,8 @@ class RemoteKeySet:
             task.cancel()
             # `await task` could not tell the task's cancellation from that of our caller.
             await asyncio.wait({task})
+        if self._file is not None:
+            await self._file.settle()
         await self._fetcher.close()
 
     async def find(self, kid: str) -> VerificationKey | None:
@@ -217,6 +230,18 @@ class RemoteKeySet:
         """Return when the next fetch may begin at the earliest."""
         return max(self._last_start + self._policy.cool_down, self._not_before)
 
+    def _read_cache(self) -> None:
+        """Use the keys of the file until the first fetch succeeds. It is small and local."""
+        if self._file is None or self._fetched_at is not None:
+            return
+        cached = self._file.read()
+        if cached is None or cached.age >= self._policy.stale_window:
+            return
+        self._snapshot = cached.snapshot
+        self._fetched_at = self._clock.monotonic() - cached.age
+        self._stale_until = self._fetched_at + self._policy.stale_window
+        logger.info("using %d cached keys of %s", len(cached.snapshot.keys), self._fetcher.url)
+
     async def _run(self) -> None:
         while True:
             await self._until_due()
@@ -242,6 +267,7 @@ class RemoteKeySet:
         self._last_start = self._clock.monotonic()
         self._fetches += 1
         fetch.ordinal = self._fetches
+        begun = None if self._file is None else self._file.moment()
         try:
             answer = await self._fetcher.fetch(has_keys=self._fetched_at is not None)
         except FetchError as error:
@@ -252,6 +278,9 @@ class RemoteKeySet:
         else:
             fetch.error = None
             self._succeeded(answer.snapshot, answer.max_age)
+            if self._file is not None and begun is not None:
+                lag = self._policy.stale_window * _CACHE_LAG
+                self._file.keep(answer.document, answer.snapshot, begun, lag)
         finally:
             self._next = PendingFetch()
             fetch.end()
