@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from better_auth_keys import (
     AccessTokenVerifier,
+    KeyCache,
     KeySet,
     RemoteKeySet,
     StaticKeySet,
@@ -101,7 +102,7 @@ def open_services(settings: Settings) -> Services:
     """Create the parts of the service. Nothing is connected or fetched yet."""
     database = open_database(settings, pool_size=settings.database_pool_size)
     watch_database = open_database(settings, pool_size=1)
-    key_set = open_key_set(settings)
+    key_set = open_key_set(settings, cache=open_key_cache(settings))
     policy = VerificationPolicy(
         issuers=settings.issuers,
         audiences=settings.audiences,
@@ -192,8 +193,15 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
     )
 
 
-def open_key_set(settings: Settings) -> KeySet:
-    """Create the issuer's key set. Nothing is fetched yet."""
+def open_key_cache(settings: Settings) -> KeyCache | None:
+    """Create the cache of the issuer's keys, if there is a folder for it."""
+    if settings.key_cache is None:
+        return None
+    return KeyCache(settings.key_cache, issuers=settings.issuers)
+
+
+def open_key_set(settings: Settings, *, cache: KeyCache | None = None) -> KeySet:
+    """Create the issuer's key set. Nothing is fetched yet. A key file needs no cache."""
     if settings.jwks_file is not None:
         return StaticKeySet.from_file(settings.jwks_file, algorithms=settings.jwt_algorithms)
     return RemoteKeySet(
@@ -201,6 +209,7 @@ def open_key_set(settings: Settings) -> KeySet:
         algorithms=settings.jwt_algorithms,
         plain_http_hosts=settings.plain_http_hosts,
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
+        cache=cache,
     )
 
 

@@ -31,6 +31,7 @@ from service.settings.types import (
     RateLimitStorage,
     ServiceDatabaseUrl,
     SessionLifetime,
+    WritableFolder,
     file_path,
     require_tls,
     split_list,
@@ -88,6 +89,12 @@ class Settings(SettingsModel):
     ca_file: CertificatesFile | None = None
     """A PEM file of certificate authorities to trust besides the system's, for reaching Better
     Auth."""
+
+    key_cache: WritableFolder | None = None
+    """An existing folder in which the issuer's keys are kept, in a file of mode 0600, for processes
+    that start while Better Auth cannot be reached. They accept tokens with these keys until 24
+    hours after the keys were fetched. Processes of one user can share it. Default: keys are not
+    kept."""
 
     cors_origins: CommaSeparated = ()
     """Browser origins that may call the API, comma-separated. Default: the origin of
