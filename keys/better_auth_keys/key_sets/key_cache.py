@@ -127,7 +127,8 @@ class CachedKeyFile:
         self._source = source
         self._algorithms = algorithms
         self._members: list[object] = []
-        self._writing: asyncio.Future[None] | None = None
+        self._newest: tuple[_Contents, float] | None = None
+        self._writing: asyncio.Task[None] | None = None
         self._last_error: str | None = None
 
     def moment(self) -> Moment:
@@ -156,8 +157,7 @@ class CachedKeyFile:
         """Write fetched keys in a thread, without waiting; both are None if they did not change.
 
         `begun` is when the fetch began. The file is left alone if it has the same keys and its time
-        is at most `lag` seconds before that. If an earlier write has not ended yet, these keys are
-        left to the next fetch.
+        is at most `lag` seconds before that.
         """
         if document is not None and snapshot is not None:
             left_out = {key.place for key in snapshot.left_out}
@@ -165,14 +165,20 @@ class CachedKeyFile:
             self._members = [
                 member for place, member in enumerate(members) if place not in left_out
             ]
+        self._newest = _Contents(self._members, begun), lag
         if self._writing is None or self._writing.done():
-            contents = _Contents(self._members, begun)
-            self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, contents, lag))
+            self._writing = asyncio.create_task(self._write_newest(), name="jwks-cache")
 
     async def settle(self) -> None:
         """Wait for a write that has begun, but not for a disk that hangs."""
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=_STOP_SECONDS)
+
+    async def _write_newest(self) -> None:
+        while self._newest is not None:
+            contents, lag = self._newest
+            self._newest = None
+            await asyncio.to_thread(self._write, contents, lag)
 
     def _contents(self) -> _Contents:
         """Return the contents of the file. Raises `OSError`, `ValueError` or `RecursionError`."""

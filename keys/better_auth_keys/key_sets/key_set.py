@@ -83,6 +83,13 @@ class KeySet(Protocol):
         """
         ...
 
+    async def replacement(self, key: VerificationKey) -> VerificationKey | None:
+        """Return the key that has taken the place of `key` under its kid, or None.
+
+        `find` returned `key`, and a signature is not its. Never raises `KeySetUnavailableError`.
+        """
+        ...
+
     def status(self) -> KeySetStatus:
         """Return the status of the set, without waiting."""
         ...
@@ -189,6 +196,12 @@ class StaticKeySet:
         if self._snapshot is None:
             raise KeySetUnavailableError("the JWKS file cannot be used", retry_after=1)
         return self._snapshot.keys.get(kid)
+
+    async def replacement(self, key: VerificationKey) -> VerificationKey | None:
+        """Return None, or the key of a file that has changed since `find` looked."""
+        self._look()
+        known = self._snapshot.keys.get(key.kid) if self._snapshot is not None else None
+        return None if known == key else known
 
     def status(self) -> KeySetStatus:
         """Return the status of the set."""

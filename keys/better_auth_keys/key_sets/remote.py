@@ -10,11 +10,14 @@ The rules, in order:
    The request waits for it for 2 s at most. If the fetch fails or takes longer, the result is
    "unavailable", never "unknown". A kid that is unknown is remembered for 2 s. When the fetch ends,
    a few of the waiting requests go on in each turn of the event loop.
-4. Only a good set replaces a good set. After a failed fetch the old set stays until `stale_until`.
-5. Failed fetches are repeated with increasing delays and jitter. All fetches obey `Retry-After`
+4. A bad signature under a known kid waits for such a fetch as well, because the issuer may have put
+   another key under the kid. If the key is the same, or the fetch fails, bad signatures of this key
+   wait for no other fetch for 2 s. They never use more than a sixteenth of the places to wait.
+5. Only a good set replaces a good set. After a failed fetch the old set stays until `stale_until`.
+6. Failed fetches are repeated with increasing delays and jitter. All fetches obey `Retry-After`
    (and Better Auth's `X-Retry-After`).
 
-6. With a `KeyCache`, each good set is also kept in a file. A process that starts uses these keys,
+7. With a `KeyCache`, each good set is also kept in a file. A process that starts uses these keys,
    as stale ones, until `stale_window` after they were fetched, and fetches at once.
 
 Ages are measured with the monotonic clock, so changes of the wall clock have no effect. The age of
@@ -41,6 +44,7 @@ from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 logger = logging.getLogger("keys")
 
 _EMPTY = KeySnapshot(MappingProxyType({}))
+_SHARE_OF_BAD_SIGNATURES = 1 / 16
 _CACHE_LAG = 1 / 24
 """By how much of the stale window the time in a `KeyCache` may be too old: an hour of a day."""
 
@@ -108,6 +112,9 @@ class RemoteKeySet:
         self._unknown: TTLCache[str, None] = TTLCache(
             self._policy.unknown_memory_size, self._policy.unknown_memory, self._clock.monotonic
         )
+        self._confirmed: TTLCache[VerificationKey, None] = TTLCache(
+            self._policy.unknown_memory_size, self._policy.unknown_memory, self._clock.monotonic
+        )
         self._waiters = 0
         self._demanded = False
         self._wake = asyncio.Event()
@@ -143,6 +150,26 @@ class RemoteKeySet:
             if key is not None or kid in self._unknown:
                 return key
         return await self._ask_issuer(kid)
+
+    async def replacement(self, key: VerificationKey) -> VerificationKey | None:
+        """Return the key that has taken the place of `key` under its kid, or None.
+
+        Asks the issuer within the cool-down, unless it was asked for this key just before.
+        """
+        most = self._policy.max_waiters * _SHARE_OF_BAD_SIGNATURES
+        if key in self._confirmed or self._waiters >= most:
+            return None
+        self._waiters += 1
+        try:
+            found = await self._wait_for_fetch(lambda: self._other_than(key))
+        except KeySetUnavailableError:
+            # The known key decides: a bad signature must not become a wait in every outage.
+            found = None
+        finally:
+            self._waiters -= 1
+        if found is None:
+            self._confirmed[key] = None
+        return found
 
     async def refresh(self) -> None:
         """Fetch the keys as soon as the cool-down allows, and wait for the answer.
@@ -185,6 +212,10 @@ class RemoteKeySet:
     def _known(self, kid: str) -> VerificationKey | None:
         known = self._clock.monotonic() < self._stale_until
         return self._snapshot.keys.get(kid) if known else None
+
+    def _other_than(self, key: VerificationKey) -> VerificationKey | None:
+        found = self._known(key.kid)
+        return None if found == key else found
 
     async def _wait_for_fetch(
         self, answer: Callable[[], VerificationKey | None]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from better_auth_keys import (
     Signer,
     VerificationKey,
 )
+from better_auth_keys.key_sets.private_file import replace_private
 from tests.keys.lookups import POLICY, fail, found, look_up
 from tests.keys.signed_tokens import NOW, claims
 from tests.keys.signed_tokens import POLICY as CLAIMS
@@ -340,3 +342,27 @@ async def test_folder_that_cannot_be_written_to_is_logged_once_and_changes_nothi
     lines = [text for text in caplog.messages if "cannot be written" in text]
     assert len(lines) == 1
     assert await remote.find(signer.kid) is not None
+
+
+async def test_disk_that_hangs_delays_no_fetch_and_gets_the_newest_keys_later(
+    machine: Machine, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+
+    def hang(path: Path, contents: bytes) -> None:
+        assert released.wait(10)
+        replace_private(path, contents)
+
+    monkeypatch.setattr("better_auth_keys.key_sets.key_cache.replace_private", hang)
+    new = Signer.generate()
+    remote = machine.process()
+    await remote.start()
+    await advancing(machine.clock, lambda: remote.status().state == "fresh")
+    machine.server.publish(signer, new)
+    await advancing(machine.clock, lambda: len(remote.status().kids) == 2, step=10)
+    machine.server.publish(new)
+    await advancing(machine.clock, lambda: remote.status().kids == (new.kid,), step=10)
+    assert list(machine.folder.iterdir()) == []
+    released.set()
+    await remote.stop()
+    assert await kids_at_start(machine) == (new.kid,)
