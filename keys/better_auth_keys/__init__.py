@@ -41,10 +41,8 @@ from better_auth_keys.key_sets.key_set import (
     StaticKeySet,
     parse_jwks,
 )
-from better_auth_keys.key_sets.remote import (
-    RefreshPolicy,
-    RemoteKeySet,
-)
+from better_auth_keys.key_sets.refresh_policy import RefreshPolicy
+from better_auth_keys.key_sets.remote import RemoteKeySet
 from better_auth_keys.origins import (
     host_of,
     is_loopback,

@@ -84,10 +84,7 @@ class KeySet(Protocol):
         ...
 
     async def replacement(self, key: VerificationKey) -> VerificationKey | None:
-        """Return the key that has taken the place of `key` under its kid, or None.
-
-        `find` returned `key`, and a signature is not its. Never raises `KeySetUnavailableError`.
-        """
+        """Return another key with the kid of `key`, if the issuer has one now, or None."""
         ...
 
     def status(self) -> KeySetStatus:

@@ -16,7 +16,6 @@ The rules, in order:
 5. Only a good set replaces a good set. After a failed fetch the old set stays until `stale_until`.
 6. Failed fetches are repeated with increasing delays and jitter. All fetches obey `Retry-After`
    (and Better Auth's `X-Retry-After`).
-
 7. With a `KeyCache`, each good set is also kept in a file. A process that starts uses these keys,
    as stale ones, until `stale_window` after they were fetched, and fetches at once.
 
@@ -27,7 +26,6 @@ keys from a file is the exception: `key_cache` says how it is measured.
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import httpx
@@ -39,34 +37,16 @@ from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
 from better_auth_keys.key_sets.key_cache import KeyCache
 from better_auth_keys.key_sets.key_set import KeySetState, KeySetStatus, KeySnapshot
 from better_auth_keys.key_sets.pending_fetch import PendingFetch
+from better_auth_keys.key_sets.refresh_policy import RefreshPolicy
 from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 
 logger = logging.getLogger("keys")
 
 _EMPTY = KeySnapshot(MappingProxyType({}))
 _SHARE_OF_BAD_SIGNATURES = 1 / 16
+"""How many of the places to wait (`max_waiters`) bad signatures may use."""
 _CACHE_LAG = 1 / 24
 """By how much of the stale window the time in a `KeyCache` may be too old: an hour of a day."""
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshPolicy:
-    """When a `RemoteKeySet` fetches its keys, and how long it keeps them. Times are in seconds."""
-
-    default_lifetime: float = 300
-    """How long a set is fresh if the issuer sends no `max-age` (Better Auth sends none)."""
-    min_lifetime: float = 30
-    max_lifetime: float = 3600
-    stale_window: float = 24 * 3600
-    """How long keys are used after that while the issuer cannot be reached."""
-    cool_down: float = 1
-    max_wait: float = 2
-    max_waiters: int = 4000
-    unknown_memory: float = 2
-    unknown_memory_size: int = 4096
-    max_backoff: float = 60
-    max_pause: float = 300
-    """The longest `Retry-After` that is obeyed, so that a mistake does not stop all fetches."""
 
 
 class RemoteKeySet:
