@@ -95,6 +95,7 @@ class RemoteKeySet:
         self._confirmed: TTLCache[VerificationKey, None] = TTLCache(
             self._policy.unknown_memory_size, self._policy.unknown_memory, self._clock.monotonic
         )
+        self._suspected: dict[VerificationKey, int] = {}
         self._waiters = 0
         self._demanded = False
         self._wake = asyncio.Event()
@@ -139,14 +140,17 @@ class RemoteKeySet:
         most = self._policy.max_waiters * _SHARE_OF_BAD_SIGNATURES
         if key in self._confirmed or self._waiters >= most:
             return None
+        # A fetch that was made for one bad signature of the key decides for all that wait.
+        begun_before = self._suspected.setdefault(key, self._fetches)
         self._waiters += 1
         try:
-            found = await self._wait_for_fetch(lambda: self._other_than(key))
+            found = await self._wait_for_fetch(lambda: self._other_than(key), begun_before)
         except KeySetUnavailableError:
             # The known key decides: a bad signature must not become a wait in every outage.
             found = None
         finally:
             self._waiters -= 1
+            self._suspected.pop(key, None)
         if found is None:
             self._confirmed[key] = None
         return found
@@ -198,10 +202,14 @@ class RemoteKeySet:
         return None if found == key else found
 
     async def _wait_for_fetch(
-        self, answer: Callable[[], VerificationKey | None]
+        self, answer: Callable[[], VerificationKey | None], begun_before: int | None = None
     ) -> VerificationKey | None:
-        """Wait for a fetch that begins after this call, or an earlier one with the answer."""
-        begun_before = self._fetches
+        """Wait for a fetch that begins after this call, or an earlier one with the answer.
+
+        With `begun_before`, any fetch after that many will do.
+        """
+        if begun_before is None:
+            begun_before = self._fetches
         deadline = self._clock.monotonic() + self._policy.max_wait
         while True:
             now = self._clock.monotonic()

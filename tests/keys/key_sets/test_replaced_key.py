@@ -73,6 +73,23 @@ async def test_fault90_flood_of_bad_signatures_makes_one_fetch_and_good_tokens_d
     assert len(server.requests) == 2
 
 
+async def test_fault90_bad_signatures_during_the_fetch_wait_for_no_other(
+    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    answer = server.reply
+    server.reply = replace(answer, released=asyncio.Event())
+    verifier = verifier_of(key_set)
+    flood = [verify(verifier, forged(signer))]
+    await advancing(clock, lambda: len(server.requests) == 2)
+    flood += [verify(verifier, forged(signer, number)) for number in range(10)]
+    await asyncio.sleep(0)
+    assert server.reply.released is not None
+    server.reply.released.set()
+    await eventually(lambda: all(task.done() for task in flood))
+    assert {task.result() for task in flood} == {Reason.BAD_SIGNATURE}
+    assert len(server.requests) == 2
+
+
 async def test_fault90_after_the_fetch_bad_signatures_of_the_key_are_refused_at_once(
     server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
