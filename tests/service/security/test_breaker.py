@@ -32,7 +32,8 @@ class Store:
 
     async def settle(self) -> None:
         """Wait until the check has ended."""
-        await asyncio.gather(*checks())
+        async with asyncio.timeout(5):
+            await asyncio.gather(*checks())
         assert self.breaker.closed
 
 

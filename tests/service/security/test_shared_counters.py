@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +24,7 @@ from tests.simulators.redis_server import SERVER, HangingStore, Redis
 _PAUSE = "service.security.breaker.PAUSE_SECONDS"
 _PATIENCE = "service.security.shared_counters._STORE_SECONDS"
 KEY = b"k" * 32
+LimitsOf = Callable[[str, str], RateLimits]
 
 
 @pytest.fixture
@@ -41,8 +42,18 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_PATIENCE, 30.0)
 
 
-def tasks_limited(url: str, limit: str) -> RateLimits:
-    return RateLimits({"tasks": parse_limit(limit)}, storage=url, key=KEY)
+@pytest.fixture
+async def limits_of() -> AsyncIterator[LimitsOf]:
+    """Return a function that creates limits for tasks; they are closed after the test."""
+    created: list[RateLimits] = []
+
+    def limits_of(url: str, limit: str) -> RateLimits:
+        created.append(RateLimits({"tasks": parse_limit(limit)}, storage=url, key=KEY))
+        return created[-1]
+
+    yield limits_of
+    for limits in created:
+        await limits.close()
 
 
 async def until(limits: RateLimits, *, available: bool) -> None:
@@ -78,14 +89,15 @@ async def test_processes_that_share_a_store_count_together(
 
 
 @pytest.mark.usefixtures("patient")
-async def test_request_that_the_store_refuses_does_not_count_in_its_process(redis: Redis) -> None:
+async def test_request_that_the_store_refuses_does_not_count_in_its_process(
+    redis: Redis, limits_of: LimitsOf
+) -> None:
     await redis.start()
-    one, other = (tasks_limited(redis.url, "3/minute") for _ in range(2))
+    one, other = (limits_of(redis.url, "3/minute") for _ in range(2))
     assert await allowed(one, "ada", 3) == 3
     assert await allowed(other, "ada", 10) == 0
     Client.from_url(redis.url).flushall()
     assert await allowed(other, "ada", 10) == 3
-    await one.close()
     await other.close()
 
 
@@ -106,15 +118,16 @@ async def test_nobodys_address_or_name_is_in_the_store(redis: Redis) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_fault73_200_users_at_once_wait_for_a_few_connections(redis: Redis) -> None:
+async def test_fault73_200_users_at_once_wait_for_a_few_connections(
+    redis: Redis, limits_of: LimitsOf
+) -> None:
     await redis.start()
-    limits, other = (tasks_limited(redis.url, "1/minute") for _ in range(2))
+    limits, other = (limits_of(redis.url, "1/minute") for _ in range(2))
     names = [f"user-{number}" for number in range(200)]
     await asyncio.gather(*(limits.hit("tasks", name) for name in names))
     assert limits.not_shared == 0
     assert Client.from_url(redis.url).info("stats")["total_connections_received"] < 20
     assert [await allowed(other, name, 1) for name in names] == [0] * 200
-    await limits.close()
     await other.close()
 
 
@@ -197,9 +210,11 @@ async def test_store_that_is_down_is_reported_and_used_again_when_it_is_back(
 
 
 @pytest.mark.usefixtures("patient")
-async def test_requests_that_were_counted_in_the_store_count_when_it_is_down(redis: Redis) -> None:
+async def test_requests_that_were_counted_in_the_store_count_when_it_is_down(
+    redis: Redis, limits_of: LimitsOf
+) -> None:
     await redis.start()
-    limits = tasks_limited(redis.url, "30/minute")
+    limits = limits_of(redis.url, "30/minute")
     assert await allowed(limits, "ada", 20) == 20
     redis.stop()
     assert await allowed(limits, "ada", 200) == 10
@@ -207,12 +222,12 @@ async def test_requests_that_were_counted_in_the_store_count_when_it_is_down(red
 
 
 async def test_fault85_requests_do_not_wait_for_a_store_that_hangs_and_one_probe_asks_it(
-    monkeypatch: pytest.MonkeyPatch,
+    limits_of: LimitsOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_PATIENCE, 0.05)
     monkeypatch.setattr(_PAUSE, 3_600)
     async with HangingStore().running() as store:
-        limits = tasks_limited(store.url, "3/minute")
+        limits = limits_of(store.url, "3/minute")
         for number in range(FAILURES):
             await limits.hit("tasks", f"user-{number}")
         await until(limits, available=False)
@@ -227,12 +242,12 @@ async def test_fault85_requests_do_not_wait_for_a_store_that_hangs_and_one_probe
 
 
 async def test_fault85_frozen_store_is_used_again_when_it_goes_on(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, limits_of: LimitsOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_PATIENCE, 0.05)
     monkeypatch.setattr(_PAUSE, 0.01)
     await redis.start()
-    limits = tasks_limited(redis.url, "1000/minute")
+    limits = limits_of(redis.url, "1000/minute")
     await limits.hit("tasks", "ada")
     redis.freeze()
     assert await allowed(limits, "ada", 100) == 100
