@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+from typing import TypeVar
 
 import pytest
 
 from service.security.breaker import FAILURES, PAUSE_SECONDS, Breaker, StoreError
+
+T = TypeVar("T")
 
 
 class Store:
@@ -37,6 +40,11 @@ class Store:
         assert self.breaker.closed
 
 
+async def next_of(queue: asyncio.Queue[T]) -> T:
+    async with asyncio.timeout(5):
+        return await queue.get()
+
+
 def checks() -> list[asyncio.Task[None]]:
     return [task for task in asyncio.all_tasks() if task.get_name() == "rate limit store"]
 
@@ -64,7 +72,7 @@ async def test_failures_in_a_row_start_one_probe_and_requests_go_on_without_the_
     store.fail(1_000)
     assert not store.breaker.closed
     assert not store.breaker.open
-    await store.probes.get()
+    await next_of(store.probes)
     store.fail(1_000)
     await asyncio.sleep(0)
     assert store.probes.empty()
@@ -74,7 +82,7 @@ async def test_failures_in_a_row_start_one_probe_and_requests_go_on_without_the_
 async def test_requests_alone_do_not_open_it(caplog: pytest.LogCaptureFixture) -> None:
     store = Store()
     store.fail(1_000)
-    (await store.probes.get()).set_result(None)
+    (await next_of(store.probes)).set_result(None)
     await store.settle()
     assert not store.breaker.open
     assert not caplog.records
@@ -88,18 +96,18 @@ async def test_it_opens_when_the_probe_fails_and_closes_when_one_succeeds(
     caplog.set_level(logging.INFO, "service")
     store = Store()
     store.fail(FAILURES)
-    (await store.probes.get()).set_exception(StoreError("no answer"))
+    (await next_of(store.probes)).set_exception(StoreError("no answer"))
     for _ in range(3):
-        seconds, end = await store.pauses.get()
+        seconds, end = await next_of(store.pauses)
         assert seconds == PAUSE_SECONDS
         assert store.breaker.open
         assert not store.breaker.closed
         assert store.probes.empty()
         end.set_result(None)
-        (await store.probes.get()).set_exception(StoreError("still no answer"))
-    _, end = await store.pauses.get()
+        (await next_of(store.probes)).set_exception(StoreError("still no answer"))
+    _, end = await next_of(store.pauses)
     end.set_result(None)
-    (await store.probes.get()).set_result(None)
+    (await next_of(store.probes)).set_result(None)
     await store.settle()
     assert not store.breaker.open
     unavailable, available = caplog.messages
@@ -110,11 +118,11 @@ async def test_it_opens_when_the_probe_fails_and_closes_when_one_succeeds(
 async def test_probe_that_breaks_leaves_it_open_until_the_next_one() -> None:
     store = Store()
     store.fail(FAILURES)
-    (await store.probes.get()).set_exception(RuntimeError("can't start new thread"))
-    _, end = await store.pauses.get()
+    (await next_of(store.probes)).set_exception(RuntimeError("can't start new thread"))
+    _, end = await next_of(store.pauses)
     assert store.breaker.open
     end.set_result(None)
-    (await store.probes.get()).set_result(None)
+    (await next_of(store.probes)).set_result(None)
     await store.settle()
     assert not store.breaker.open
 
