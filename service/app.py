@@ -159,7 +159,9 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
             reachable = await check_database(services.database)
             await services.key_watch.start(reachable=reachable)
             measured.start()
-            _spare_collections()
+            # Objects made during start-up live as long as the process: exclude them from garbage
+            # collections, for which all requests wait. `__main__.py` makes these rare.
+            gc.freeze()
             yield
         finally:
             await measured.stop()
@@ -169,15 +171,6 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
             await services.key_set.stop()
             await services.watch_database.close()
             await services.database.close()
-
-
-def _spare_collections() -> None:
-    """Keep garbage collections short and rare: all requests wait while one runs."""
-    # Objects made during start-up live as long as the process. Exclude them from collections.
-    gc.collect()
-    gc.freeze()
-    # A request's objects are freed by their reference counts, without a collection.
-    gc.set_threshold(20_000, 20, 100)
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Database:
