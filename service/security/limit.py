@@ -4,8 +4,7 @@ The library `limits` counts in a shared store only: importing it takes a part of
 """
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _SECONDS: Final = {
     "second": 1,
@@ -20,8 +19,7 @@ _LIMIT: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """`amount` requests in `multiples` of a unit."""
 
     amount: int
