@@ -4,19 +4,22 @@ Settings come from the environment or from `.env`; docs/settings.md lists them a
 Exit codes: 1 the service could not start; after a signal, the exit code of that signal.
 """
 
-import gc
 import json
 import logging.config
 import os
 import subprocess
 import sys
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
 from service.settings.reader import SettingsError, read
 from service.system.buffered_log import LINE_FORMAT
+from service.system.garbage import make_collections_rare
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 # Nothing large of the service is imported here, because with several workers this process only
 # supervises them.
@@ -41,17 +44,20 @@ LOGGING: Final[dict[str, Any]] = {
 }
 
 
-# Make garbage collections rare: all requests wait while one runs, and the objects of a request are
-# freed by their reference counts, without a collection. Those of a start found next to nothing and
-# took a quarter of it. This is not in main(), because worker processes import this module only.
-gc.set_threshold(20_000, 20, 100)
-
-
 def main() -> int:
     """Check the settings, the address and the database, then serve until a signal arrives."""
     logging.config.dictConfig(LOGGING)
+    make_collections_rare()
     workers = _workers()
     return _serve_with_workers(workers) if workers > 1 else _serve_here()
+
+
+def create_app() -> "ASGIApp":
+    """Create the application, in this process or in a worker, which does not call `main`."""
+    make_collections_rare()
+    from service.app import create_app as create  # noqa: PLC0415 - see above
+
+    return create()
 
 
 def _workers() -> int:
@@ -88,7 +94,7 @@ def _serve_with_workers(workers: int) -> int:
 
 def _serve(host: str, port: int, *, workers: int) -> None:
     uvicorn.run(
-        "service.app:create_app",
+        "service.__main__:create_app",
         factory=True,
         host=host,
         port=port,

@@ -1,6 +1,5 @@
 """`create_app`: the only place where the parts of the service are wired together."""
 
-import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,6 +39,7 @@ from service.settings.model import Settings
 from service.system import health, metadata, metrics
 from service.system.buffered_log import buffering
 from service.system.docs_page import add_docs
+from service.system.garbage import spare_what_there_is
 from service.system.worker import ending_with_parent
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
@@ -159,9 +159,7 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
             reachable = await check_database(services.database)
             await services.key_watch.start(reachable=reachable)
             measured.start()
-            # Objects made during start-up live as long as the process: exclude them from garbage
-            # collections, for which all requests wait. `__main__.py` makes these rare.
-            gc.freeze()
+            spare_what_there_is()
             yield
         finally:
             await measured.stop()
