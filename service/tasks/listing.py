@@ -4,7 +4,7 @@ Without filters, a page is the next `limit` entries of the sort's index.
 
 With filters, the matches may be far apart, so a page examines a bounded number of tasks: in the
 order of the sort, up to `MAX_EXAMINED`. A search reads texts, and so it examines up to
-`MAX_SEARCHED` tasks and `MAX_SEARCHED_BYTES` of text. The statement returns the matches among
+`MAX_SEARCHED_BYTES` of text as well. The statement returns the matches among
 them, and also the task at which it stopped for a bound (`is_last`), which need not match: the next
 page begins after it. Thus a page costs about the same for an owner with a thousand tasks and for
 one with a million, wherever the matches are.
@@ -22,12 +22,10 @@ from service.database.statements import Statement
 from service.tasks.conditions import bounds_of, columns_of, last_key, passes, sort_key
 from service.tasks.first_wall import COLUMNS, LIVE, owned
 
-MAX_EXAMINED: Final = 2_000
-"""So many tasks are examined for one page of a list with filters."""
-MAX_SEARCHED: Final = 1_000
-"""So many tasks are examined for one page of a search,"""
+MAX_EXAMINED: Final = 1_000
+"""So many tasks are examined for one page of a list with filters,"""
 MAX_SEARCHED_BYTES: Final = 1_000_000
-"""or so many bytes of titles and descriptions; the last task is examined whole."""
+"""in a search also so many bytes of titles and descriptions; the last task is examined whole."""
 
 _SO_FAR: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 # PostgreSQL knows the size of a text without reading it.
@@ -79,10 +77,9 @@ def _matching(owned_part: str, filters: frozenset[str], *, descending: bool) -> 
     assumes that it is a small part, and reads in order.
     """
     is_search = "q" in filters
-    most = MAX_SEARCHED if is_search else MAX_EXAMINED
     window = f"OVER (ORDER BY {_order('first.key', 'first.id', descending=descending)} {_SO_FAR})"
     examined = f"first.*, row_number() {window} AS number"
-    matches, is_last = passes(filters), f"examined.number = {most}"
+    matches, is_last = passes(filters), f"examined.number = {MAX_EXAMINED}"
     if is_search:
         examined += f", {_SIZE} AS size, sum({_SIZE}) {window} AS total"
         # Nothing but a CASE keeps the texts behind the bound from being read.
@@ -91,7 +88,8 @@ def _matching(owned_part: str, filters: frozenset[str], *, descending: bool) -> 
         is_last = f"{is_within} AND ({is_last} OR examined.total >= {MAX_SEARCHED_BYTES})"
     return (
         f"SELECT examined.id, examined.key, {matches} AS matches, {is_last} AS is_last"  # noqa: S608 - constants
-        f" FROM (SELECT {examined} FROM ({owned_part} LIMIT (SELECT {most})) AS first) AS examined"
+        f" FROM (SELECT {examined} FROM ({owned_part} LIMIT (SELECT {MAX_EXAMINED})) AS first)"
+        " AS examined"
         f" WHERE {matches} OR {is_last}"
         f" ORDER BY {_order('examined.key', 'examined.id', descending=descending)}"
         " LIMIT :limit::integer"
