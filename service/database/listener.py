@@ -17,9 +17,9 @@ from contextlib import suppress
 from typing import Final
 
 import asyncpg
-from sqlalchemy import text
 
 from service.database.execution import Database, DatabaseUnavailableError
+from service.database.statements import Statement
 from service.database.url import DatabaseUrl
 
 logger = logging.getLogger("service")
@@ -29,7 +29,7 @@ ANSWER_SECONDS: Final = 3.0
 """How long a heartbeat may take to arrive."""
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 10.0
-_NOTIFY: Final = text("SELECT pg_notify(:channel, '')")
+_NOTIFY: Final = Statement("SELECT pg_notify(:channel, '')")
 
 
 class ConnectionLostError(Exception):

@@ -9,10 +9,9 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import text
-
 from better_auth_keys import Revocation, RevocationKind, VerificationPolicy
 from service.database.execution import AnyRow, Database
+from service.database.statements import Statement
 from service.security.unseen_ids import SETTLE_SECONDS, UnseenIds
 
 CHANNEL: Final = "token_revocations"
@@ -26,7 +25,7 @@ SESSION_LIFETIME: Final = timedelta(days=7)
 # Better Auth's sessions without "remember me" live for a day, whatever their setting is.
 _SHORTEST_SESSION: Final = timedelta(days=1)
 
-_KEYS: Final = text("SELECT kid FROM public.revoked_keys")
+_KEYS: Final = Statement("SELECT kid FROM public.revoked_keys")
 # An entry for a subject or for everyone matters until the tokens issued before it have expired. A
 # revoked session may still get new tokens, so its entry matters for the session's lifetime too.
 _MATTERS: Final = (
@@ -35,12 +34,12 @@ _MATTERS: Final = (
 )
 # The first columns of a part, which has a row for each kind. `date_part` is quicker than `extract`.
 _ARRAYS: Final = "SELECT kind, array_agg(value), array_agg(date_part('epoch', at))"
-_AFTER: Final = text(
+_AFTER: Final = Statement(
     f"{_ARRAYS}, max(id) FROM (SELECT * FROM public.token_revocations"  # noqa: S608 - constants
     f" WHERE id > :after AND {_MATTERS} ORDER BY id LIMIT :part) AS part GROUP BY kind"
 )
 # By id rather than by time: no clock has to be right, and a process may have been suspended.
-_NEWS: Final = text(
+_NEWS: Final = Statement(
     f"{_ARRAYS}, array_agg(id) FROM (SELECT news.* FROM"  # noqa: S608 - constants
     " unnest(CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[])) AS unseen (first, last)"
     " CROSS JOIN LATERAL (SELECT * FROM public.token_revocations"
@@ -48,24 +47,24 @@ _NEWS: Final = text(
     " ORDER BY id LIMIT :part) AS part GROUP BY kind"
 )
 # The first `news` reads the rows of the last minutes again, and knows the gaps from then on.
-_SETTLED: Final = text(
+_SETTLED: Final = Statement(
     "SELECT coalesce((SELECT id FROM public.token_revocations"
     " WHERE at <= now() - make_interval(secs => :seconds) ORDER BY id DESC LIMIT 1), 0)"
 )
-_TRANSACTIONS: Final = text(
+_TRANSACTIONS: Final = Statement(
     "SELECT CAST(CAST(pg_snapshot_xmin(now_running) AS text) AS bigint),"
     " CAST(CAST(pg_snapshot_xmax(now_running) AS text) AS bigint)"
     " FROM pg_current_snapshot() AS now_running"
 )
 # One statement, and so one transaction: the notification arrives after the row is visible.
-_ADD: Final = text(
+_ADD: Final = Statement(
     "WITH added AS ("
     "INSERT INTO public.token_revocations (kind, value, operator, reason, session_lifetime)"
     " VALUES (:kind, :value, :operator, :reason, make_interval(secs => :lifetime))"
     " RETURNING at) SELECT extract(epoch FROM at), pg_notify('token_revocations', '') FROM added"
 )
 # An entry is updated at most once an hour, which is little compared to a session's lifetime.
-_REFUSED: Final = text(
+_REFUSED: Final = Statement(
     "UPDATE public.token_revocations SET refused_at = now()"
     " WHERE kind = 'session' AND value = ANY(CAST(:sessions AS text[]))"
     " AND greatest(at, refused_at) < now() - interval '1 hour'"
