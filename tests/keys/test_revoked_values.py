@@ -46,7 +46,7 @@ def test_generation_that_is_not_swept_removes_nothing() -> None:
     assert len(revoked) == 1
 
 
-def test_sweep_takes_turns_and_frees_what_it_empties() -> None:
+def test_fault79_sweep_takes_turns_and_frees_what_it_empties() -> None:
     revoked = RevokedValues()
     for n in range(10_000):
         revoked.add([f"s-{n}"], [n])
@@ -58,7 +58,7 @@ def test_sweep_takes_turns_and_frees_what_it_empties() -> None:
     assert steps[-1] == 0
 
 
-def test_entry_takes_few_bytes() -> None:
+def test_fault79_entry_takes_few_bytes() -> None:
     revoked = RevokedValues()
     tracemalloc.start()
     try:

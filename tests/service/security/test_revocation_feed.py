@@ -1,6 +1,7 @@
 """`RevocationFeed`: the list is reloaded in parts, and is never used while it is incomplete."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 from better_auth_keys import (
     AccessToken,
     InvalidTokenError,
+    RevocationKind,
     RevocationsUnavailableError,
     VerificationPolicy,
 )
@@ -164,3 +166,32 @@ async def test_list_that_is_only_loaded_in_part_judges_no_token(
     await feed.look()
     assert judged == []
     assert is_refused(feed, "c")
+
+
+async def test_fault79_other_tasks_get_a_turn_between_any_two_parts(
+    stored: Interrupted, superuser: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        await add(superuser, f"s-{number}", NOW)
+    feed, turns = feed_of(stored), 0
+    parts = list[tuple[int, int]]()
+    add_many = feed.revocations.add_many
+
+    def watched(kind: RevocationKind, values: Collection[str], times: Collection[float]) -> None:
+        parts.append((turns, len(values)))
+        add_many(kind, values, times)
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(feed.revocations, "add_many", watched)
+    task = asyncio.create_task(other())
+    await feed.load_all()
+    await feed.load_news()
+    task.cancel()
+    assert [number for _, number in parts] == [2, 2, 2, 2, 1] * 2
+    assert len({turn for turn, _ in parts}) == len(parts)
+    assert len(feed.revocations) == 9
