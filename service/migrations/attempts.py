@@ -155,7 +155,7 @@ class Attempts:
             "an unfinished index is dropped by the next run" if autocommit else "it was rolled back"
         )
         return MigrationError(
-            f"{what}: gave up after {seconds:.0f} s and {attempts} attempts to lock its tables;"
+            f"{what}: could not lock its tables in {seconds:.0f} s (attempts: {attempts});"
             f" {left}. Sessions that held locks all the time: {sessions}. End them"
             " (pg_terminate_backend), or wait until they end, and run migrate --execute again"
         )

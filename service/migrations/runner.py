@@ -106,7 +106,6 @@ async def _alone(url: DatabaseUrl, patience: Patience, waiting: Report) -> Async
     """
     deadline = patience.clock() + patience.give_up_seconds
     async with connect(url) as connection, connection.begin():
-        await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         is_first = True
         while not await connection.scalar(_TRY_LOCK, {"lock": _LOCK}):
             if is_first:
@@ -118,6 +117,9 @@ async def _alone(url: DatabaseUrl, patience: Patience, waiting: Report) -> Async
                     f" {patience.give_up_seconds:.0f} s; run migrate again when it has finished"
                 )
             await patience.sleep(_LOCK_POLL_SECONDS)
+        # This must come last: until the next statement, a SELECT keeps its snapshot, and CREATE
+        # INDEX CONCURRENTLY would wait for that, too. SET has no snapshot.
+        await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield
 
 
