@@ -19,7 +19,10 @@ def create_index(name: str, definition: str, *, unique: bool = False) -> None:
     A build that failed left an invalid index, which slows writes down and serves no query. It is
     dropped first.
     """
-    if op.get_bind().scalar(_IS_INVALID, {"name": f"public.{name}"}):
+    # Without a database, when the statements are only shown, there is nothing to drop.
+    if not op.get_context().as_sql and op.get_bind().scalar(
+        _IS_INVALID, {"name": f"public.{name}"}
+    ):
         drop_index(name)
     kind = "UNIQUE INDEX" if unique else "INDEX"
     op.execute(f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} {definition}")
