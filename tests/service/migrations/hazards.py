@@ -118,8 +118,15 @@ RULES: Final = (
         "release before fails",
         r"alter table .*\bdrop (?!constraint\b|not null\b|default\b)"
         r"|alter \w+ .*\brename\b|alter table .*\bset schema\b"
-        r"|drop (?:table|view|schema|type|sequence|function|procedure|role|owned)\b|truncate\b",
+        r"|drop (?:table|view|schema|type|sequence|role|owned)\b|truncate\b",
         "the release before uses it: remove it one release after its last use",
+    ),
+    Rule(
+        "release before fails",
+        r"drop (?:function|procedure|routine)\b",
+        "a call that is prepared fails (cache lookup failed), even if the function is created again"
+        " at once: create one with other arguments or another name, and drop this one a release"
+        " later",
     ),
     Rule(
         "release before fails",
@@ -165,7 +172,6 @@ _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _BODY: Final = re.compile(r"\$(\w*)\$.*?\$\1\$", re.DOTALL)
 _LITERAL: Final = re.compile(r"'(?:[^']|'')*'")
 _CREATED: Final = re.compile(r"create table (?:if not exists )?(\S+)")
-_FUNCTION: Final = re.compile(r"create (?:or replace )?function (\S+?)\((.*?)\) ")
 _TARGETS: Final = (
     re.compile(r"(?:alter|drop) table (?:if exists )?(?:only )?(\S+)"),
     re.compile(r"(?:create|drop) (?:unique )?(?:index|policy|trigger)\b.*? on (?:only )?(\S+)"),
@@ -196,12 +202,10 @@ def check(statements: list[str], *, revision: str = "", autocommit: bool = False
     kind = _AUTOCOMMIT if autocommit else _TRANSACTIONAL
     plain = [_plain(statement) for statement in statements]
     created = {match[1] for text in plain if (match := _CREATED.match(text))}
-    signatures = {signature for text in plain if (signature := _signature(text))}
     return [
         Finding(revision, rule.name, rule.why, text)
         for text in plain
         if not created & set(_tables(text))
-        and text.removeprefix("drop function ") not in signatures
         for rule in RULES
         if rule.only_in in (None, kind) and re.match(rule.pattern, text)
     ]
@@ -225,20 +229,6 @@ def statements_of(script: Script) -> list[str]:
     with Operations.context(context):
         script.module.upgrade()
     return list(found)
-
-
-def _signature(statement: str) -> str | None:
-    """Return what a DROP FUNCTION must name to make room for the function of this statement.
-
-    A function that returns more columns cannot replace the one before. It is dropped and created
-    in one transaction, and callers that name their arguments and columns notice nothing.
-    """
-    match = _FUNCTION.match(statement)
-    if match is None:
-        return None
-    parameters = [parameter.strip() for parameter in match[2].split(",")]
-    types = [text.partition(" ")[2] for text in parameters if not text.startswith("out ")]
-    return f"{match[1]}({', '.join(types)})"
 
 
 def _plain(statement: str) -> str:
