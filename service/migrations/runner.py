@@ -11,6 +11,7 @@ from typing import Final
 from alembic import command
 from alembic.script import Script
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from service.database.command_connection import connect
 from service.database.neon import is_neon
@@ -18,6 +19,7 @@ from service.database.url import DatabaseUrl
 from service.migrations.attempts import Attempts, Patience
 from service.migrations.errors import MigrationError
 from service.migrations.history import config, is_autocommit, name_of, unapplied
+from service.migrations.rights import Repair, missing_rights
 from service.migrations.roles import (
     create_auth_schema,
     create_roles,
@@ -30,6 +32,7 @@ from service.migrations.roles import (
 _LOCK: Final = 7_340_921_866_005_417
 _LOCK_POLL_SECONDS: Final = 0.2
 _TRY_LOCK: Final = text("SELECT pg_try_advisory_xact_lock(:lock)")
+_INSUFFICIENT_PRIVILEGE: Final = "42501"
 _AUTH_SCHEMA: Final = "schema auth"
 
 Report = Callable[[str], object]
@@ -93,6 +96,7 @@ async def upgrade(
             autocommit = is_autocommit(script.module)
             await attempts.run(name_of(script), _application_of(script), autocommit=autocommit)
             note([name_of(script)])
+        note(await attempts.run("rights", _repair))
     return done
 
 
@@ -139,7 +143,10 @@ async def _read(url: DatabaseUrl, work: Callable[[Connection], list[str]]) -> li
 
 def _all_pending(connection: Connection) -> list[str]:
     schema = [_AUTH_SCHEMA] if needs_auth_schema(connection) else []
-    return [*_named(missing_roles(connection)), *schema, *map(name_of, unapplied(connection))]
+    scripts = [name_of(script) for script in unapplied(connection)]
+    # Migrations grant rights themselves. Those of the newest one are compared when it was applied.
+    rights = [] if scripts else [repair.name for repair in missing_rights(connection)]
+    return [*_named(missing_roles(connection)), *schema, *scripts, *rights]
 
 
 def _create_missing(connection: Connection, kept: Mapping[str, str]) -> list[str]:
@@ -153,6 +160,31 @@ def _create_missing(connection: Connection, kept: Mapping[str, str]) -> list[str
         return _named(roles)
     create_auth_schema(connection)
     return [*_named(roles), _AUTH_SCHEMA]
+
+
+def _repair(connection: Connection) -> list[str]:
+    """Repair the rights, and return the names of what was missing."""
+    repairs = missing_rights(connection)
+    for repair in repairs:
+        for statement in repair.statements:
+            try:
+                connection.exec_driver_sql(statement)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
+                    raise
+                raise _not_allowed(repair) from error
+    # GRANT by a role that may not grant is a warning and changes nothing.
+    left = missing_rights(connection)
+    if left:
+        raise _not_allowed(left[0])
+    return [repair.name for repair in repairs]
+
+
+def _not_allowed(repair: Repair) -> MigrationError:
+    return MigrationError(
+        f"{repair.name}: the role of MIGRATION_DATABASE_URL may not repair this; connect as the"
+        f" role that owns the tables, or as a superuser run: {'; '.join(repair.statements)}"
+    )
 
 
 def _named(roles: Sequence[str]) -> list[str]:
