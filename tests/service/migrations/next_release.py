@@ -27,7 +27,7 @@ _CHANGES: Mapping[str, Mapping[str, str]] = {
         ),
     },
     # Its arguments stay the same and it returns more, so it needs a new name.
-    "service/tasks/functions.py": {'"restore_task"': '"restore_task_2"'},
+    "service/tasks/calls.py": {'"restore_task"': '"restore_task_2"'},
     "service/tasks/table.py": {
         '    Column("deleted_at", DateTime(timezone=True)),\n': (
             '    Column("deleted_at", DateTime(timezone=True)),\n    Column("estimate", Integer),\n'
