@@ -21,7 +21,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.database.command_connection import connect
+from service.database.command_connection import connect, first_line
 from service.database.url import DatabaseUrl
 from service.migrations.errors import MigrationError
 
@@ -89,7 +89,7 @@ class Attempts:
     ) -> Result:
         """Run `work` in a transaction, or outside of one, until it gets its locks.
 
-        Raises `MigrationError` if that takes too long.
+        Raises `MigrationError` if that takes too long, or if a statement fails.
         """
         once = self._outside_of_a_transaction if autocommit else self._in_a_transaction
         began = self._patience.clock()
@@ -101,8 +101,10 @@ class Attempts:
                 state = getattr(error.orig, "sqlstate", None)
                 if state == _QUERY_CANCELED:
                     raise self._canceled(what) from error
-                if state not in (_LOCK_NOT_AVAILABLE, _DEADLOCK):
+                if state is None:  # the connection was lost
                     raise
+                if state not in (_LOCK_NOT_AVAILABLE, _DEADLOCK):
+                    raise MigrationError(f"{what}: {first_line(error.orig)}") from error
             holders = await self._holders()
             in_the_way = holders if in_the_way is None else in_the_way & holders
             passed = self._patience.clock() - began
