@@ -18,16 +18,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
-
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from better_auth_keys import Signer, StaticKeySet, VerificationPolicy
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
@@ -35,6 +30,7 @@ from scripts.devstack.postgres.roles import DATABASE, RolePasswords, provide
 from scripts.operations.commands import Parser
 from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.in_process import running
+from scripts.proofs.revocation_rows import BURST, expire_half, fill, revoke_more, superuser
 from scripts.proofs.stalls import Ticker
 from service.app import create_app, open_database
 from service.database.url import parse_database_url
@@ -49,32 +45,9 @@ ORIGIN: Final = "http://127.0.0.1"
 MAX_MEGABYTES: Final = 100
 MAX_STALL_MS: Final = 20
 MAX_START: Final = 2.0
-_BURST: Final = 5_000
 _MOST_SECONDS: Final = 60.0
 _POLL: Final = 0.01
 """The pause between two parts of the reload, too: shorter than the service's, to take less time."""
-
-_FILL: Final = text(
-    "INSERT INTO public.token_revocations (at, kind, value, operator, reason)"
-    " SELECT now() - n * interval '20 hours' / :number, :kind, md5(n::text), 'proof', 'proof'"
-    " FROM generate_series(1, CAST(:number AS int)) AS n"
-)
-_BURST_OF: Final = text(
-    f"""
-    DO $$ BEGIN
-    FOR turn IN 1..{_BURST // 10} LOOP
-        PERFORM pg_notify('token_revocations', turn::text || '-' || n)
-        FROM generate_series(1, 10) AS n;
-        INSERT INTO public.token_revocations (kind, value, operator, reason)
-        SELECT 'session', gen_random_uuid()::text, 'proof', 'proof'
-        FROM generate_series(1, 10) AS n;
-        COMMIT;
-    END LOOP; END $$
-    """  # noqa: S608 - built from the constant above
-)
-_EXPIRE: Final = text(
-    "UPDATE public.token_revocations SET at = now() - interval '1 year' WHERE id % 2 = 0"
-)
 
 
 @dataclass(frozen=True)
@@ -132,20 +105,8 @@ async def _prepare(server: EmbeddedPostgres, passwords: RolePasswords) -> None:
 
 async def _fill(place: Place, number: int, kind: str) -> None:
     _say(f"creating {number} revocations …")
-    async with _admin(place) as admin:
-        await admin.execute(text("TRUNCATE public.token_revocations"))
-        await admin.execute(_FILL, {"number": number, "kind": kind})
-        await admin.execute(text("VACUUM ANALYZE public.token_revocations"))
-
-
-@asynccontextmanager
-async def _admin(place: Place) -> AsyncIterator[AsyncConnection]:
-    engine = create_async_engine(
-        parse_database_url(place.admin).url, poolclass=NullPool, isolation_level="AUTOCOMMIT"
-    )
-    async with engine.connect() as connection:
-        yield connection
-    await engine.dispose()
+    async with superuser(place.admin) as admin:
+        await fill(admin, number, kind)
 
 
 def _in_a_process(place: Place) -> dict[str, Any]:
@@ -194,13 +155,13 @@ async def _stalls(place: Place) -> dict[str, Any]:
     await watch.start(reachable=True)
     before = len(watch.revocations)
     burst, load, reload = Ticker(), Ticker(), Ticker()
-    async with _admin(place) as admin:
+    async with superuser(place.admin) as admin:
         async with asyncio.timeout(_MOST_SECONDS):
             await _until(lambda: watch.listening)
             began = time.perf_counter()
             async with burst.running():
-                adding = asyncio.create_task(admin.execute(_BURST_OF))
-                await _until(lambda: len(watch.revocations) == before + _BURST or _failed(adding))
+                adding = asyncio.create_task(revoke_more(admin))
+                await _until(lambda: len(watch.revocations) == before + BURST or _failed(adding))
                 burst_seconds = time.perf_counter() - began
                 await adding
         await watch.stop()
@@ -209,14 +170,14 @@ async def _stalls(place: Place) -> dict[str, Any]:
         async with load.running():
             await feed.look()
         load_seconds = time.perf_counter() - began
-        await admin.execute(_EXPIRE)
+        await expire_half(admin)
     began = time.perf_counter()
     async with reload.running():
         await feed.load_all(pause=_POLL)
     reload_seconds = time.perf_counter() - began
     await database.close()
-    if len(feed.revocations) != before + _BURST - (before + _BURST) // 2:
-        raise RuntimeError(f"{len(feed.revocations)} revocations are left of {before + _BURST}")
+    if len(feed.revocations) != before + BURST - (before + BURST) // 2:
+        raise RuntimeError(f"{len(feed.revocations)} revocations are left of {before + BURST}")
     return {
         "load": {**asdict(load.stall()), "seconds": load_seconds},
         "burst": {**asdict(burst.stall()), "seconds": burst_seconds},
