@@ -16,7 +16,7 @@ stays revoked meanwhile, and revocations that others add in between are kept.
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import islice
 from typing import Final, Literal
 
 from better_auth_keys.errors import InvalidTokenError, Reason, RevocationsUnavailableError
@@ -29,7 +29,6 @@ SESSION_CLAIM: Final = "sid"
 
 RevocationKind = Literal["subject", "session", "everyone"]
 _NEVER: Final = float("-inf")
-_ALWAYS: Final = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class RevocationList:
         self._kids: frozenset[str] | None = None
         self._everyone = _NEVER
         self._subjects = RevokedValues()
-        self._sessions = RevokedValues()
+        self._sessions = RevokedValues(timed=False)
         self._refused: set[str] = set()
         # What was added since `begin_reload`.
         self._new_kids: frozenset[str] = frozenset()
@@ -112,10 +111,11 @@ class RevocationList:
     ) -> None:
         """Add new revocations of one kind, with a time for each value.
 
-        This is what `add` does, without an object for each revocation.
+        This is what `add` does, without an object for each revocation. For sessions, `times` is
+        ignored and may be empty. Raises `ValueError` if a subject has no time.
         """
         if kind == "session":
-            self._sessions.add(values, repeat(_ALWAYS))
+            self._sessions.add(values)
         elif kind == "subject":
             self._subjects.add(values, times)
         else:

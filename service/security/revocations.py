@@ -18,7 +18,7 @@ CHANNEL: Final = "token_revocations"
 """Notifications on it carry no payload; they only mean that a row was added."""
 _SERVICE: Final = "service"
 
-PART: Final = 2_000
+PART: Final = 3_000
 """The most revocations that are read at once: a few milliseconds of work."""
 SESSION_LIFETIME: Final = timedelta(days=7)
 """How long a session lives after its last use: Better Auth's default."""
@@ -32,8 +32,12 @@ _MATTERS: Final = (
     "greatest(at, refused_at) > now() - make_interval(secs => :seconds)"
     " - CASE kind WHEN 'session' THEN session_lifetime ELSE interval '0' END"
 )
-# The first columns of a part, which has a row for each kind. `date_part` is quicker than `extract`.
-_ARRAYS: Final = "SELECT kind, array_agg(value), array_agg(date_part('epoch', at))"
+# The first columns of a part, which has a row for each kind. The times of sessions do not matter.
+# `date_part` is quicker than `extract`.
+_ARRAYS: Final = (
+    "SELECT kind, array_agg(value),"
+    " coalesce(array_agg(date_part('epoch', at)) FILTER (WHERE kind <> 'session'), '{}')"
+)
 _AFTER: Final = Statement(
     f"{_ARRAYS}, max(id) FROM (SELECT * FROM public.token_revocations"  # noqa: S608 - constants
     f" WHERE id > :after AND {_MATTERS} ORDER BY id LIMIT :part) AS part GROUP BY kind"
