@@ -28,8 +28,9 @@ _SHORTEST_SESSION: Final = timedelta(days=1)
 _KEYS: Final = Statement("SELECT kid FROM public.revoked_keys")
 # An entry for a subject or for everyone matters until the tokens issued before it have expired. A
 # revoked session may still get new tokens, so its entry matters for the session's lifetime too.
+# PostgreSQL computes the inner SELECT once, instead of for each row.
 _MATTERS: Final = (
-    "greatest(at, refused_at) > now() - make_interval(secs => :seconds)"
+    "greatest(at, refused_at) > (SELECT now() - make_interval(secs => :seconds))"
     " - CASE kind WHEN 'session' THEN session_lifetime ELSE interval '0' END"
 )
 # The first columns of a part, which has a row for each kind. The times of sessions do not matter.
