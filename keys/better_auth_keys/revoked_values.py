@@ -4,8 +4,8 @@
    without a time, where a dictionary of strings needs over 150. Entries are in small sorted arrays,
    so that nothing is ever copied or rehashed as a whole, however many there are.
 2. Until the first sweep, entries are only appended, and a lookup looks at all entries of an array.
-   The sweep sorts them. This takes a quarter of the time of keeping them sorted from the start,
-   and a process that starts waits for it.
+   The sweep sorts them. A process that starts waits for this, and it takes less than half of the
+   time of keeping them sorted from the start.
 3. A revoked value is always found. A value that is not revoked is taken for a revoked one if it
    has the same hash: with 1,000,000 entries the probability is 1 in 18 million million for each
    value, and such a user has to sign in again. With 32 bits it would be 1 in 4,300.

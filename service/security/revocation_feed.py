@@ -18,7 +18,7 @@ from service.security.audit import Event, SecurityLog
 from service.security.revocations import Part, Revocations
 
 MAX_ENTRIES: Final = 5_000_000
-"""The most revocations that are held in memory: about 100 MB."""
+"""The most revocations that are held in memory: up to about 100 MB."""
 _MOST_KEPT: Final = 1_000
 
 
