@@ -11,10 +11,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from limits import RateLimitItem, parse
-
 from service.http.answer_headers import RawHeaders
 from service.http.client_address import counted_as
+from service.security.limit import Limit
 from service.security.local_counters import Count, LocalCounters
 
 if TYPE_CHECKING:
@@ -76,14 +75,14 @@ class RateLimits:
 
     def __init__(
         self,
-        limits: Mapping[Kind, RateLimitItem],
+        limits: Mapping[Kind, Limit],
         *,
         storage: str | None,
         key: bytes,
         fail_open: frozenset[Kind],
     ) -> None:
         self._limits = limits
-        self._windows = {kind: (item.amount, item.get_expiry()) for kind, item in limits.items()}
+        self._windows = {kind: (limit.amount, limit.seconds) for kind, limit in limits.items()}
         self._local = LocalCounters()
         self._shared = None if storage is None else _shared_counters(storage, key)
         self._fail_open = fail_open
@@ -155,14 +154,6 @@ def _shared_counters(url: str, key: bytes) -> "SharedCounters":
     from service.security.shared_counters import SharedCounters  # noqa: PLC0415 - see there
 
     return SharedCounters(url, key)
-
-
-def parse_limit(text: str) -> RateLimitItem:
-    """Parse a limit such as `5/minute`. Raises `ValueError`."""
-    try:
-        return parse(text)
-    except ValueError:
-        raise ValueError("must be a number and a unit, such as 5/minute") from None
 
 
 def check_storage(url: str) -> None:

@@ -7,16 +7,18 @@ import asyncio
 import hmac
 import math
 import time
+from functools import cache
 from hashlib import sha256
 from typing import Final
 
-from limits import RateLimitItem
+from limits import RateLimitItem, parse
 from limits.aio.storage import RedisStorage
 from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 
+from service.security.limit import Limit
 from service.security.local_counters import Count
 
 _STORE_SECONDS: Final = 0.25
@@ -47,9 +49,9 @@ class SharedCounters:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._key = key
 
-    async def hit(self, kind: str, name: str, item: RateLimitItem) -> Count:
+    async def hit(self, kind: str, name: str, limit: Limit) -> Count:
         """Count one hit of `name`. Raises `StoreError`."""
-        hashed = self.hashed(name)
+        hashed, item = self.hashed(name), _item_of(limit)
         try:
             async with asyncio.timeout(_STORE_SECONDS):
                 allowed = await self._limiter.hit(item, kind, hashed)
@@ -68,3 +70,8 @@ class SharedCounters:
         bridge = self._storage.bridge
         assert isinstance(bridge, RedispyBridge)  # noqa: S101 - asked for above
         await bridge.storage.aclose()
+
+
+@cache
+def _item_of(limit: Limit) -> RateLimitItem:
+    return parse(str(limit))
