@@ -128,10 +128,7 @@ def open_services(settings: Settings) -> Services:
         verifier=verifier,
         key_watch=key_watch,
         rate_limits=RateLimits(
-            settings.rate_limits,
-            storage=settings.rate_limit_url,
-            key=settings.secret,
-            fail_open=frozenset(settings.rate_limit_fail_open),
+            settings.rate_limits, storage=settings.rate_limit_url, key=settings.secret
         ),
         security_log=security_log,
         not_found=NotFoundWatch(),
@@ -150,7 +147,11 @@ def open_services(settings: Settings) -> Services:
 async def serving(services: Services, settings: Settings) -> AsyncIterator[None]:
     """Start the background work; at the end, stop it and close all connections."""
     measured = metrics.Watch(
-        services.database, services.key_set, services.verifier, services.key_watch
+        services.database,
+        services.key_set,
+        services.verifier,
+        services.key_watch,
+        services.rate_limits,
     )
     with ending_with_parent(), services.draining.on_sigterm(), buffering():
         shown_settings = {name: shown(value) for name, value in settings}

@@ -7,11 +7,10 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from better_auth_keys import JWKS_PATH, check_key_url, origin_of
 from service.database.url import DatabaseUrl
-from service.security.rate_limits import Kind
 from service.security.revocations import SESSION_LIFETIME
 from service.settings.base import SettingsModel
 from service.settings.reader import SettingsError
@@ -34,7 +33,6 @@ from service.settings.types import (
     WritableFolder,
     file_path,
     require_tls,
-    split_list,
 )
 
 MIN_SECRET_LENGTH: Final = 32
@@ -140,11 +138,7 @@ class Settings(SettingsModel):
 
     rate_limit_storage: RateLimitStorage = None
     """`redis://...` or `valkey://...`, for several processes to count together. Default: each
-    process counts for itself."""
-
-    rate_limit_fail_open: Annotated[tuple[Kind, ...], BeforeValidator(split_list)] = ("tasks",)
-    """The kinds of `RATE_LIMITS` that are served without counting while that storage is
-    unavailable, comma-separated; the others are answered with 503."""
+    process counts for itself, as it also does while that storage is unavailable."""
 
     trusted_proxies: Networks = ()
     """Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted,
