@@ -41,7 +41,7 @@ from service.system import health, metadata, metrics
 from service.system.buffered_log import buffering
 from service.system.docs_page import add_docs
 from service.system.garbage import spare_what_there_is
-from service.system.worker import ending_with_parent
+from service.system.worker import counting_signals_once, ending_with_parent
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
 
@@ -153,7 +153,12 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
         services.key_watch,
         services.rate_limits,
     )
-    with ending_with_parent(), services.draining.on_sigterm(), buffering():
+    with (
+        ending_with_parent(),
+        services.draining.on_sigterm(),
+        counting_signals_once(),
+        buffering(),
+    ):
         shown_settings = {name: shown(value) for name, value in settings}
         services.security_log.write(Event.START_UP, settings=shown_settings)
         await services.key_set.start()

@@ -1,0 +1,130 @@
+"""`Supervisor`: the parent of several worker processes, which share one port.
+
+uvicorn's own supervisor ends all workers if one cannot be started again, and with exit code 0.
+
+1. Until a worker has started once, a worker that ends also ends the parent, with exit code 1.
+   Its reason is most likely one that every worker has.
+2. After that, a worker that ends, or that does not answer the parent for 5 s, is started again with
+   growing pauses (`Restarts`). The others serve meanwhile.
+3. While no worker runs, the parent answers requests with 503.
+4. SIGTERM is passed on to the workers, which drain, and then the parent ends. A second SIGTERM, or
+   SIGINT, makes them stop at once. Each worker counts these signals once (`worker.py`), because a
+   process group gets them too.
+5. SIGHUP is ignored, as in a process without workers.
+"""
+
+import logging
+import os
+import signal
+import socket
+import time
+from multiprocessing.connection import wait
+from typing import Final, Protocol
+
+from uvicorn import Config
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
+
+from service.system.restarts import Restarts
+from service.system.stand_in import answer_unavailable
+
+logger = logging.getLogger("service")
+
+_LOOK_SECONDS: Final = 0.5
+
+
+class Ended(Protocol):
+    """What to do when a worker has ended."""
+
+    def __call__(self, pid: int, *, served: bool) -> None:
+        """Handle the end of a worker, which had started completely if it `served`."""
+        ...
+
+
+class Supervisor(Multiprocess):
+    """Runs `config.workers` processes. `exit_code` is 0 after a signal, and 1 after a failure."""
+
+    def __init__(self, config: Config, sockets: list[socket.socket], *, ended: Ended) -> None:
+        super().__init__(config, sockets)
+        # Ignored signals stay ignored in the workers.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.exit_code = 0
+        self._ended = ended
+        self._has_served = False
+        self._restarts: dict[Process, Restarts] = {}
+
+    def run(self) -> None:
+        """Run the workers until a signal arrives, or until the first of them cannot start."""
+        self.init_processes()
+        while not self.should_exit.is_set():
+            self._wait()
+            self.handle_signals()
+            self.keep_subprocess_alive()
+        while running := self._running():
+            wait([process.process.sentinel for process in running], timeout=_LOOK_SECONDS)
+            self.handle_signals()
+
+    def keep_subprocess_alive(self) -> None:
+        """Look at every worker. Start those again that ended, if their pause is over."""
+        seconds = self.config.timeout_worker_healthcheck
+        for index, process in enumerate(self.processes):
+            restarts = self._restarts.setdefault(process, Restarts(time.monotonic()))
+            if restarts.due_at is None:
+                if process.is_alive(seconds):
+                    restarts.served = restarts.served or process.is_ready(seconds)
+                    self._has_served = self._has_served or restarts.served
+                    continue
+                if self.signal_queue:  # a signal to the whole group may have ended the worker
+                    return
+                self._bury(process, restarts)
+            if self.should_exit.is_set():
+                return
+            if restarts.due_at is not None and restarts.due_at <= time.monotonic():
+                self._restart(index)
+
+    def handle_term(self) -> None:
+        """Let the workers drain; the second time, stop them."""
+        self._stop(signal.SIGINT if self.should_exit.is_set() else signal.SIGTERM)
+
+    def handle_int(self) -> None:
+        """Stop the workers."""
+        self._stop(signal.SIGINT)
+
+    def _stop(self, number: signal.Signals) -> None:
+        self.should_exit.set()
+        for process in self._running():
+            assert process.pid is not None  # noqa: S101 - it was started
+            os.kill(process.pid, number)
+
+    def _running(self) -> list[Process]:
+        return [process for process in self.processes if process.exitcode is None]
+
+    def _wait(self) -> None:
+        """Wait for a moment, or until a worker ends."""
+        if running := self._running():
+            wait([process.process.sentinel for process in running], timeout=_LOOK_SECONDS)
+        else:
+            answer_unavailable(self.sockets, seconds=_LOOK_SECONDS)
+
+    def _bury(self, process: Process, restarts: Restarts) -> None:
+        process.kill()  # it may hang
+        process.join()
+        assert process.pid is not None  # noqa: S101 - it was started
+        self._ended(process.pid, served=restarts.served)
+        what = f"worker {process.pid} ended (exit code {process.exitcode})"
+        if not self._has_served:
+            logger.error("%s before any worker had started: stopping; the cause is above", what)
+            self.exit_code = 1
+            self._stop(signal.SIGINT)
+            return
+        pause = restarts.end(time.monotonic())
+        running = f"{len(self._running())} of {len(self.processes)} are running"
+        logger.warning("%s: starting another one in %.0f s; %s", what, pause, running)
+
+    def _restart(self, index: int) -> None:
+        restarts = self._restarts.pop(self.processes[index])
+        process = Process(self.config, self.sockets)
+        process.start()
+        restarts.start(time.monotonic())
+        self._restarts[process] = restarts
+        self.processes[index] = process
