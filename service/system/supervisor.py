@@ -68,17 +68,18 @@ class Supervisor(Multiprocess):
         """Look at every worker. Start those again that ended, if their pause is over."""
         seconds = self.config.timeout_worker_healthcheck
         for index, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
             restarts = self._restarts.setdefault(process, Restarts(time.monotonic()))
             if restarts.due_at is None:
                 if process.is_alive(seconds):
-                    restarts.served = restarts.served or process.is_ready(seconds)
-                    self._has_served = self._has_served or restarts.served
+                    if not restarts.served and process.is_ready(seconds):
+                        restarts.served = self._has_served = True
+                        logger.info("worker %s serves", process.pid)
                     continue
                 if self.signal_queue:  # a signal to the whole group may have ended the worker
                     return
                 self._bury(process, restarts)
-            if self.should_exit.is_set():
-                return
             if restarts.due_at is not None and restarts.due_at <= time.monotonic():
                 self._restart(index)
 
