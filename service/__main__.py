@@ -10,7 +10,9 @@ import logging.config
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -58,13 +60,14 @@ def main() -> int:
     return _serve_with_workers(workers) if workers > 1 else _serve_here()
 
 
-def create_app() -> "ASGIApp":
+def create_app(*, patience: float | None = None) -> "ASGIApp":
     """Create the application, in this process or in a worker, which does not call `main`."""
     make_collections_rare()
+    from service.app import START_SECONDS  # noqa: PLC0415 - see above
     from service.app import create_app as create  # noqa: PLC0415 - see above
 
     try:
-        return create()
+        return create(patience=START_SECONDS if patience is None else patience)
     except SettingsError as error:  # they were changed after the check
         sys.stderr.writelines(f"service: {line}\n" for line in error.lines)
         sys.exit(STARTUP_FAILURE)
@@ -82,10 +85,12 @@ def _workers() -> int:
 def _serve_here() -> int:
     from service.start import check  # noqa: PLC0415 - see above
 
-    address = check()
-    if address is None:
+    start = check()
+    if start is None:
         return 1
-    server = uvicorn.Server(_config(address.host, address.port, workers=1))
+    # A database that did not answer the check is not waited for twice.
+    app = create_app if start.database_answers else partial(create_app, patience=0)
+    server = uvicorn.Server(_config(app, start.host, start.port, workers=1))
     with suppress(KeyboardInterrupt):  # raised after the shutdown
         server.run()
     return 0 if server.started else STARTUP_FAILURE
@@ -96,17 +101,21 @@ def _serve_with_workers(workers: int) -> int:
     done = subprocess.run(checking, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
     if done.returncode != 0:
         return 1
-    address = json.loads(done.stdout)
-    config = _config(address["host"], address["port"], workers=workers)
+    start = json.loads(done.stdout)
+    # Workers cannot be passed a function of `__main__`.
+    app = "service.__main__:create_app"
+    config = _config(app, start["host"], start["port"], workers=workers)
     with shared_metrics():
         supervisor = Supervisor(config, [config.bind_socket()], ended=forget_process)
         supervisor.run()
     return supervisor.exit_code
 
 
-def _config(host: str, port: int, *, workers: int) -> uvicorn.Config:
+def _config(
+    app: str | Callable[[], "ASGIApp"], host: str, port: int, *, workers: int
+) -> uvicorn.Config:
     return uvicorn.Config(
-        "service.__main__:create_app",  # workers cannot be passed a function of `__main__`
+        app,
         factory=True,
         host=host,
         port=port,

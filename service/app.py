@@ -1,5 +1,6 @@
 """`create_app`: the only place where the parts of the service are wired together."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -47,6 +48,9 @@ from service.tasks.cursor import CursorSigner
 
 logger = logging.getLogger("service")
 
+START_SECONDS: Final = 0.25
+"""How long a start waits for the database before the process listens."""
+
 DESCRIPTION = """
 Manage the tasks of a [Better Auth](https://better-auth.com) user. Send the JWT that Better Auth
 issued as `Authorization: Bearer <token>`. You can only see and change your own tasks.
@@ -65,10 +69,11 @@ ROUTERS: Final = (
 )
 
 
-def create_app(settings: Settings | None = None) -> ASGIApp:
+def create_app(settings: Settings | None = None, *, patience: float | None = None) -> ASGIApp:
     """Create the application. Read the settings from the environment if none are passed.
 
-    Raises `SettingsError`.
+    It starts without the database if that has not answered after `patience` seconds. Without
+    `patience`, it waits until the attempt has failed. Raises `SettingsError`.
     """
     settings = settings or Settings.load()
     services = open_services(settings)
@@ -76,7 +81,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         title="Better Auth resource server",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=lambda _: serving(services, settings),
+        lifespan=lambda _: serving(services, settings, patience=patience),
         docs_url=None,  # docs_page.py serves our own page
         redoc_url=None,
         # Relative links break behind proxies, and a 307 to another scheme loses the token.
@@ -144,7 +149,9 @@ def open_services(settings: Settings) -> Services:
 
 
 @asynccontextmanager
-async def serving(services: Services, settings: Settings) -> AsyncIterator[None]:
+async def serving(
+    services: Services, settings: Settings, *, patience: float | None
+) -> AsyncIterator[None]:
     """Start the background work; at the end, stop it and close all connections."""
     measured = metrics.Watch(
         services.database,
@@ -162,20 +169,34 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
         shown_settings = {name: shown(value) for name, value in settings}
         services.security_log.write(Event.START_UP, settings=shown_settings)
         await services.key_set.start()
+        watching = asyncio.create_task(_start_key_watch(services), name="start")
         try:
-            reachable = await check_database(services.database)
-            await services.key_watch.start(reachable=reachable)
+            done, _ = await asyncio.wait({watching}, timeout=patience)
+            for started in done:
+                started.result()
             measured.start()
             spare_what_there_is()
             yield
         finally:
             await measured.stop()
+            watching.cancel()
+            await asyncio.wait({watching})
             await services.key_watch.stop()
             await services.better_auth.close()
             await services.rate_limits.close()
             await services.key_set.stop()
             await services.watch_database.close()
             await services.database.close()
+
+
+async def _start_key_watch(services: Services) -> None:
+    """Follow keys and revocations, from now on if the database can be reached."""
+    try:
+        reachable = await check_database(services.database)
+    except DatabaseRefusedError as error:  # `start.py` ends most starts for it before this
+        logger.error("%s; serving 503 until this is corrected", error)  # noqa: TRY400 - it says all
+        reachable = False
+    await services.key_watch.start(reachable=reachable)
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Database:
