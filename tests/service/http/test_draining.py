@@ -110,3 +110,13 @@ def test_without_the_setting_a_stop_is_a_stop(database: DatabaseUrls, tmp_path: 
     with service(database, tmp_path, free_port()) as process:
         process.terminate()
         assert process.wait(5) in {0, -signal.SIGTERM}
+
+
+def test_fault87_hang_up_signal_does_not_end_a_process_without_workers(
+    database: DatabaseUrls, tmp_path: Path
+) -> None:
+    port = free_port()
+    with service(database, tmp_path, port) as process:
+        process.send_signal(signal.SIGHUP)
+        assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+        assert process.poll() is None

@@ -166,7 +166,9 @@ def test_fault82_name_of_the_database_that_is_not_resolved_does_not_delay_the_st
         answered.set()
         raise OSError
 
-    settings = environment("postgresql://app:x@database.example/x", free_port())
+    settings = environment(
+        "postgresql://app:x@database.example/x", free_port(), REQUEST_SECONDS="60"
+    )
     for name, text in settings.items():
         monkeypatch.setenv(name, text)
     monkeypatch.setattr(socket, "getaddrinfo", hanging)
