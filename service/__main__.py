@@ -63,8 +63,8 @@ def main() -> int:
 def create_app(*, patience: float | None = None) -> "ASGIApp":
     """Create the application, in this process or in a worker, which does not call `main`."""
     make_collections_rare()
-    from service.app import START_SECONDS  # noqa: PLC0415 - see above
     from service.app import create_app as create  # noqa: PLC0415 - see above
+    from service.system.starting import START_SECONDS  # noqa: PLC0415 - see above
 
     try:
         return create(patience=START_SECONDS if patience is None else patience)

@@ -1,7 +1,5 @@
 """`create_app`: the only place where the parts of the service are wired together."""
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -22,7 +20,7 @@ from service import __version__
 from service.accounts import routes as account_routes
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
-from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.database.execution import Database
 from service.http.body_limit import MAX_BODY_BYTES
 from service.http.cors import Cors
 from service.http.draining import Draining
@@ -42,14 +40,10 @@ from service.system import health, metadata, metrics
 from service.system.buffered_log import buffering
 from service.system.docs_page import add_docs
 from service.system.garbage import spare_what_there_is
+from service.system.starting import watching_keys
 from service.system.worker import counting_signals_once, ending_with_parent
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
-
-logger = logging.getLogger("service")
-
-START_SECONDS: Final = 0.25
-"""How long a start waits for the database before the process listens."""
 
 DESCRIPTION = """
 Manage the tasks of a [Better Auth](https://better-auth.com) user. Send the JWT that Better Auth
@@ -72,8 +66,8 @@ ROUTERS: Final = (
 def create_app(settings: Settings | None = None, *, patience: float | None = None) -> ASGIApp:
     """Create the application. Read the settings from the environment if none are passed.
 
-    It starts without the database if that has not answered after `patience` seconds. Without
-    `patience`, it waits until the attempt has failed. Raises `SettingsError`.
+    `patience` is how long a start waits for a database that does not answer (`starting.py`). Raises
+    `SettingsError`.
     """
     settings = settings or Settings.load()
     services = open_services(settings)
@@ -174,34 +168,18 @@ async def serving(
         shown_settings = {name: shown(value) for name, value in settings}
         services.security_log.write(Event.START_UP, settings=shown_settings)
         await services.key_set.start()
-        watching = asyncio.create_task(_start_key_watch(services), name="start")
         try:
-            done, _ = await asyncio.wait({watching}, timeout=patience)
-            for started in done:
-                started.result()
-            measured.start()
-            spare_what_there_is()
-            yield
+            async with watching_keys(services.key_watch, services.database, patience=patience):
+                measured.start()
+                spare_what_there_is()
+                yield
         finally:
             await measured.stop()
-            watching.cancel()
-            await asyncio.wait({watching})
-            await services.key_watch.stop()
             await services.better_auth.close()
             await services.rate_limits.close()
             await services.key_set.stop()
             await services.watch_database.close()
             await services.database.close()
-
-
-async def _start_key_watch(services: Services) -> None:
-    """Follow keys and revocations, from now on if the database can be reached."""
-    try:
-        reachable = await check_database(services.database)
-    except DatabaseRefusedError as error:  # `start.py` ends most starts for it before this
-        logger.error("%s; serving 503 until this is corrected", error)  # noqa: TRY400 - it says all
-        reachable = False
-    await services.key_watch.start(reachable=reachable)
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Database:
@@ -234,18 +212,3 @@ def open_key_set(settings: Settings, *, cache: KeyCache | None = None) -> KeySet
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
         cache=cache,
     )
-
-
-async def check_database(database: Database) -> bool:
-    """Check the database once and return whether it can be reached. It may become so later.
-
-    Raises `DatabaseRefusedError` for a database that must not be used.
-    """
-    try:
-        await database.check()
-    except DatabaseRefusedError:
-        raise
-    except DatabaseUnavailableError as error:
-        logger.warning("cannot reach the database yet: %s; serving 503 until it answers", error)
-        return False
-    return True

@@ -13,10 +13,11 @@ import sys
 from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
 
-from service.app import START_SECONDS, check_database, open_database
+from service.app import open_database
 from service.database.execution import DatabaseRefusedError
 from service.settings.model import Settings
 from service.settings.reader import SettingsError
+from service.system.starting import START_SECONDS, check_database
 
 logger = logging.getLogger("service")
 

@@ -22,6 +22,8 @@ class Restarts:
         """When to start a worker; None while one runs."""
         self.served = False
         """Whether the worker that runs has started completely."""
+        self.failing = False
+        """Whether the last one ended before it had, and this one has not either."""
 
     def start(self, now: float) -> None:
         """Record that a worker was started."""
@@ -29,10 +31,16 @@ class Restarts:
         self.due_at = None
         self.served = False
 
+    def serve(self) -> None:
+        """Record that the worker has started completely."""
+        self.served = True
+        self.failing = False
+
     def end(self, now: float) -> float:
         """Record that the worker ended, and return the pause before the next one."""
         if now - self._started_at >= STEADY_SECONDS:
             self._pause = 0.0
+        self.failing = not self.served
         pause = self._pause
         self._pause = min(max(FIRST_PAUSE, 2 * pause), LONGEST_PAUSE)
         self.due_at = now + pause

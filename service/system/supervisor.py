@@ -4,9 +4,10 @@ uvicorn's own supervisor ends all workers if one cannot be started again, and wi
 
 1. Until a worker has started once, a worker that ends also ends the parent, with exit code 1.
    Its reason is most likely one that every worker has.
-2. After that, a worker that ends, or that does not answer the parent for 5 s, is started again with
-   growing pauses (`Restarts`). The others serve meanwhile.
-3. While no worker runs, the parent answers requests with 503.
+2. After that, a worker that ends, or that does not answer the parent for 5 s (30 s while it starts),
+   is started again with growing pauses (`Restarts`). The others serve meanwhile.
+3. While no worker serves, the parent answers requests with 503. If one has just ended, requests
+   wait for the first attempt to start another one.
 4. SIGTERM is passed on to the workers, which drain, and then the parent ends. A second SIGTERM, or
    SIGINT, makes them stop at once. Each worker counts these signals once (`worker.py`), because a
    process group gets them too.
@@ -31,6 +32,9 @@ from service.system.stand_in import answer_unavailable
 logger = logging.getLogger("service")
 
 _LOOK_SECONDS: Final = 0.5
+_ANSWER_SECONDS: Final = 5.0
+_START_SECONDS: Final = 30.0
+"""A worker that starts answers when Python has imported enough, which a busy machine delays."""
 
 
 class Ended(Protocol):
@@ -52,6 +56,8 @@ class Supervisor(Multiprocess):
         self._ended = ended
         self._has_served = False
         self._restarts: dict[Process, Restarts] = {}
+        # When each worker was asked whether it has started, until it answers.
+        self._asked: dict[Process, float] = {}
 
     def run(self) -> None:
         """Run the workers until a signal arrives, or until the first of them cannot start."""
@@ -66,22 +72,40 @@ class Supervisor(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Look at every worker. Start those again that ended, if their pause is over."""
-        seconds = self.config.timeout_worker_healthcheck
         for index, process in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
             restarts = self._restarts.setdefault(process, Restarts(time.monotonic()))
             if restarts.due_at is None:
-                if process.is_alive(seconds):
-                    if not restarts.served and process.is_ready(seconds):
-                        restarts.served = self._has_served = True
-                        logger.info("worker %s serves", process.pid)
+                if self._is_well(process, restarts):
                     continue
                 if self.signal_queue:  # a signal to the whole group may have ended the worker
                     return
                 self._bury(process, restarts)
             if restarts.due_at is not None and restarts.due_at <= time.monotonic():
                 self._restart(index)
+
+    def _is_well(self, process: Process, restarts: Restarts) -> bool:
+        """Return whether the worker runs and answers. Never wait for an answer here.
+
+        uvicorn's `is_alive` waits for 5 s for a worker that ends at this moment.
+        """
+        if process.exitcode is not None:
+            return False
+        now, link, asked_at = time.monotonic(), process.parent_conn, self._asked.get(process)
+        if asked_at is None:
+            link.send(b"ping")
+            self._asked[process] = now
+            return True
+        if link.poll():
+            has_started: bool = link.recv()
+            del self._asked[process]
+            if has_started and not restarts.served:
+                restarts.serve()
+                self._has_served = True
+                logger.info("worker %s serves", process.pid)
+            return True
+        return now - asked_at < (_ANSWER_SECONDS if restarts.served else _START_SECONDS)
 
     def handle_term(self) -> None:
         """Let the workers drain; the second time, stop them."""
@@ -102,14 +126,23 @@ class Supervisor(Multiprocess):
 
     def _wait(self) -> None:
         """Wait for a moment, or until a worker ends."""
-        if running := self._running():
-            wait([process.process.sentinel for process in running], timeout=_LOOK_SECONDS)
+        if self._can_serve():
+            sentinels = [process.process.sentinel for process in self._running()]
+            wait(sentinels, timeout=_LOOK_SECONDS)
         else:
             answer_unavailable(self.sockets, seconds=_LOOK_SECONDS)
+
+    def _can_serve(self) -> bool:
+        """Return whether a worker serves, or is being started and likely to serve soon."""
+        return any(
+            process not in self._restarts or not self._restarts[process].failing
+            for process in self._running()
+        )
 
     def _bury(self, process: Process, restarts: Restarts) -> None:
         process.kill()  # it may hang
         process.join()
+        self._asked.pop(process, None)
         assert process.pid is not None  # noqa: S101 - it was started
         self._ended(process.pid, served=restarts.served)
         what = f"worker {process.pid} ended (exit code {process.exitcode})"

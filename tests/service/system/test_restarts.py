@@ -23,9 +23,14 @@ def test_worker_that_ran_for_long_is_started_again_at_once() -> None:
     assert restarts.end(100) == 1
 
 
-def test_next_worker_has_not_served_yet() -> None:
+def test_worker_that_ends_before_it_served_is_failing_until_one_serves() -> None:
     restarts = Restarts(0)
-    restarts.served = True
+    restarts.serve()
     restarts.end(1)
     restarts.start(1)
-    assert not restarts.served
+    assert (restarts.served, restarts.failing) == (False, False)
+    restarts.end(2)
+    restarts.start(3)
+    assert (restarts.served, restarts.failing) == (False, True)
+    restarts.serve()
+    assert (restarts.served, restarts.failing) == (True, False)
