@@ -4,7 +4,7 @@ uvicorn's own supervisor ends all workers if one cannot be started again, and wi
 
 1. Until a worker has started once, a worker that ends also ends the parent, with exit code 1.
    Its reason is most likely one that every worker has.
-2. After that, a worker that ends, or that does not answer the parent for 5 s (30 s while it starts),
+2. After that, a worker that ends, or that does not answer for 5 s (30 s while it starts),
    is started again with growing pauses (`Restarts`). The others serve meanwhile.
 3. While no worker serves, the parent answers requests with 503. If one has just ended, requests
    wait for the first attempt to start another one.
