@@ -11,7 +11,7 @@ import select
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -27,6 +27,10 @@ _PATIENCE_SECONDS: Final = 10.0
 _LONGEST_WAIT: Final = 0.2
 _SHORTEST_WAIT: Final = 0.001
 
+ONE_HOST: Final = range(1, 2)
+MANY_HOSTS: Final = range(2, 252)
+"""The last numbers of the addresses 127.0.0.x that requests come from."""
+
 
 class LoadError(Exception):
     """The server does not answer in a way that can be measured; the message is one line."""
@@ -41,6 +45,10 @@ class Outcome:
     seconds: float = 0.0
     busy_seconds: float = 0.0
     unexpected: Counter[str] = field(default_factory=Counter)
+    unexpected_latencies: list[float] = field(default_factory=list)
+    """Those among `latencies` whose answer had another status than expected."""
+    lateness: list[float] = field(default_factory=list)
+    """In an open loop, how much later than it was due this process noticed each request."""
 
 
 class _Client:
@@ -79,17 +87,22 @@ class _Client:
 class Load:
     """Send requests to a server on 127.0.0.1, over connections that are kept.
 
-    With `apart` they come from up to 250 addresses: a server may bound what one address sends.
+    They come from `hosts`, addresses of 127.0.0.x, in turns: a server may bound what one address
+    sends.
     """
 
     def __init__(
-        self, port: int, requests: Iterator[Request], *, connections: int, apart: bool = False
+        self,
+        port: int,
+        requests: Iterator[Request],
+        *,
+        connections: int,
+        hosts: Sequence[int] = ONE_HOST,
     ) -> None:
         self._port = port
         self._requests = requests
         self._connections = connections
-        hosts = range(2, 252) if apart else (1,)
-        self._addresses = itertools.cycle(f"127.0.0.{host}" for host in hosts)
+        self._addresses = itertools.cycle([f"127.0.0.{host}" for host in hosts])
         self._outcome = Outcome()
         self._measuring = False
         self._exhausted = False
@@ -149,6 +162,8 @@ class Load:
             else:
                 while next_due <= now:
                     self._due.append(next_due)
+                    if self._measuring:
+                        self._outcome.lateness.append(now - next_due)
                     next_due += 1 / rate
                 wait = min(wait, next_due - now)
             while self._due and self._idle and not self._exhausted:
@@ -210,6 +225,8 @@ class Load:
         if self._measuring:
             self._outcome.answers += 1
             self._outcome.latencies.append(time.perf_counter() - client.since)
+            if status != client.expected:
+                self._outcome.unexpected_latencies.append(self._outcome.latencies[-1])
 
     def _closed(self, descriptor: int, client: _Client) -> None:
         del self._clients[descriptor]
