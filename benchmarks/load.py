@@ -88,7 +88,7 @@ class Load:
     """Send requests to a server on 127.0.0.1, over connections that are kept.
 
     They come from `hosts`, addresses of 127.0.0.x, in turns: a server may bound what one address
-    sends.
+    sends. A connection that got 503 rests for `rest_seconds`, as a client that obeys Retry-After.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Load:
         *,
         connections: int,
         hosts: Sequence[int] = ONE_HOST,
+        rest_seconds: float = 0.0,
     ) -> None:
         self._port = port
         self._requests = requests
@@ -110,6 +111,8 @@ class Load:
         self._clients: dict[int, _Client] = {}
         self._idle: deque[_Client] = deque()
         self._due: deque[float] = deque()
+        self._rest_seconds = rest_seconds
+        self._resting: deque[tuple[float, _Client]] = deque()
 
     def run(
         self,
@@ -157,6 +160,10 @@ class Load:
             if now >= until and (self._enough() or now >= until + _PATIENCE_SECONDS):
                 return
             wait = min(max(until - now, _SHORTEST_WAIT), _LONGEST_WAIT)
+            while self._resting and self._resting[0][0] <= now:
+                self._idle.append(self._resting.popleft()[1])
+            if self._resting:
+                wait = min(wait, self._resting[0][0] - now)
             if rate is None:
                 self._due.extend([now] * (len(self._idle) - len(self._due)))
             else:
@@ -177,7 +184,7 @@ class Load:
     def _drain(self) -> None:
         """Wait for the answers under way, so that the next load does not meet them."""
         deadline = time.perf_counter() + _PATIENCE_SECONDS
-        while len(self._idle) < len(self._clients):
+        while len(self._idle) + len(self._resting) < len(self._clients):
             if time.perf_counter() > deadline:
                 raise LoadError(f"no answer within {_PATIENCE_SECONDS:.0f} s")
             self._receive(_LONGEST_WAIT)
@@ -216,7 +223,11 @@ class Load:
             status = client.status()
             if status is not None:
                 self._answered(client, status)
-                self._idle.append(client)
+                if self._rest_seconds and status == HTTPStatus.SERVICE_UNAVAILABLE:
+                    rested = time.perf_counter() + self._rest_seconds
+                    self._resting.append((rested, client))
+                else:
+                    self._idle.append(client)
 
     def _answered(self, client: _Client, status: int) -> None:
         if status != client.expected:
@@ -233,6 +244,8 @@ class Load:
         client.socket.close()
         if client in self._idle:
             self._idle.remove(client)  # it was idle for longer than the server keeps connections
+        elif resting := [entry for entry in self._resting if entry[1] is client]:
+            self._resting.remove(resting[0])
         else:
             self._outcome.unexpected["closed"] += 1
         self._connect()

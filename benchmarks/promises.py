@@ -71,7 +71,7 @@ def disturbed(parts: list[Part]) -> bool:
 
 
 def report(event: Event, repetitions: list[list[Part]], say: Callable[[str], object]) -> bool:
-    """Say one line, and return whether the promise was kept."""
+    """Pass one line to `say`, and return whether the promise was kept."""
     judged = [parts for parts in repetitions if not disturbed(parts)]
     columns = list(zip(*(judged or repetitions), strict=True))
     p50, p99 = (

@@ -22,6 +22,7 @@ from service.accounts import routes as account_routes
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.http.admission import Admission
 from service.http.body_limit import MAX_BODY_BYTES
 from service.http.cors import Cors
 from service.http.draining import Draining
@@ -138,6 +139,11 @@ def open_services(settings: Settings) -> Services:
         sessions=Sessions(better_auth, verifier, revocations, key_watch.revocations),
         cursors=CursorSigner(settings.secret),
         draining=Draining(settings.drain_seconds),
+        admission=Admission(
+            settings.max_requests_in_flight,
+            proxies=TrustedProxies(settings.trusted_proxies),
+            cors=Cors(settings.allowed_origins),
+        ),
         own_url=settings.own_url,
         account_api=settings.account_api,
         max_tasks=settings.max_tasks_per_user,
