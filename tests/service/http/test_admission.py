@@ -89,6 +89,14 @@ def test_request_that_ended_makes_room() -> None:
     assert bounded.admit(scope("192.0.2.1"))
 
 
+def test_address_whose_requests_have_ended_has_its_whole_share_again() -> None:
+    bounded = admission()
+    for asked in admitted(bounded, "192.0.2.1"):
+        bounded.leave(asked)
+    assert bounded.in_flight == 0
+    assert len(admitted(bounded, "192.0.2.1")) == TWO_THIRDS
+
+
 def test_request_that_was_not_admitted_does_not_make_room() -> None:
     bounded = admission()
     admitted(bounded, "192.0.2.1")
