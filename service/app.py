@@ -109,6 +109,7 @@ def open_services(settings: Settings) -> Services:
         algorithms=settings.jwt_algorithms,
     )
     security_log = SecurityLog(settings.secret)
+    draining = Draining(settings.drain_seconds)
     key_watch = KeyWatch(
         watch_database, settings.listening_url, key_set, policy=policy, security=security_log
     )
@@ -138,11 +139,12 @@ def open_services(settings: Settings) -> Services:
         better_auth=better_auth,
         sessions=Sessions(better_auth, verifier, revocations, key_watch.revocations),
         cursors=CursorSigner(settings.secret),
-        draining=Draining(settings.drain_seconds),
+        draining=draining,
         admission=Admission(
             settings.max_requests_in_flight,
             proxies=TrustedProxies(settings.trusted_proxies),
             cors=Cors(settings.allowed_origins),
+            draining=draining,
         ),
         own_url=settings.own_url,
         account_api=settings.account_api,

@@ -33,6 +33,7 @@ from starlette.types import Scope
 from service.http.answer_headers import request_id_of
 from service.http.client_address import counted_as
 from service.http.cors import Cors
+from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
 from service.http.refusal import Refusal
 from service.security.rate_limits import IPV6_PREFIX
@@ -74,11 +75,13 @@ class Admission:
         *,
         proxies: TrustedProxies,
         cors: Cors,
+        draining: Draining,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most = most
         self._proxies = proxies
         self._cors = cors
+        self._draining = draining
         self._clock = clock
         self._in_flight = 0
         self._addresses: dict[str, int] = {}
@@ -91,6 +94,11 @@ class Admission:
     def in_flight(self) -> int:
         """The number of admitted requests that have not ended."""
         return self._in_flight
+
+    @property
+    def closes(self) -> bool:
+        """Whether a refusal closes its connection, because the process is shutting down."""
+        return self._draining.begun
 
     def admit(self, scope: Scope) -> bool:
         """Admit a request if there is a place for it. `leave` must follow for an admitted one."""
@@ -111,8 +119,9 @@ class Admission:
         if address is not None:
             self._in_flight -= 1
             _release(self._addresses, address)
-            for read in list(islice(self._unread, READ_FOR_EACH_END)):
-                self._read(read)
+            if self._unread:
+                for read in list(islice(self._unread, READ_FOR_EACH_END)):
+                    self._read(read)
 
     def admit_user(self, user: str) -> None:
         """Count an admitted request for its user. `leave_user` must follow.

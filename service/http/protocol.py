@@ -281,8 +281,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _turn_away(self, cycle: RequestResponseCycle, admission: Admission) -> None:
         """Refuse a request that was not admitted. Its body is ignored, as uvicorn does then."""
-        if cycle.waiting_for_100_continue:
-            # The client may send its body or not, so the next request would have no clear start.
+        # A client that waits for 100 may send its body or not, so its next request would have no
+        # clear start.
+        if cycle.waiting_for_100_continue or admission.closes:
             cycle.keep_alive = False
         headers = self.server_state.default_headers
         if not cycle.keep_alive:

@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from service.http.admission import PLACES_FOR_PROBES, RETRY_SECONDS, Admission, OverloadedError
 from service.http.cors import Cors
+from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
 
 MOST = 30
@@ -51,7 +52,13 @@ class FakeLoop:
 
 def admission(clock: FakeClock | None = None) -> Admission:
     proxies = TrustedProxies((ip_network(PROXY),))
-    return Admission(MOST, proxies=proxies, cors=Cors((ORIGIN,)), clock=clock or FakeClock())
+    return Admission(
+        MOST,
+        proxies=proxies,
+        cors=Cors((ORIGIN,)),
+        draining=Draining(0),
+        clock=clock or FakeClock(),
+    )
 
 
 def scope(address: str, path: str = "/api/tasks", **headers: str) -> Scope:

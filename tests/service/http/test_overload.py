@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from service.app import create_app
 from service.http.admission import Admission
 from service.http.cors import Cors
+from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
 from service.http.front import Front
 from service.settings.model import Settings
@@ -24,7 +25,10 @@ class Slow:
     """An application that answers when it is told to."""
 
     def __init__(self) -> None:
-        self.admission = Admission(PLACES, proxies=TrustedProxies(()), cors=Cors(()))
+        self.draining = Draining(0)
+        self.admission = Admission(
+            PLACES, proxies=TrustedProxies(()), cors=Cors(()), draining=self.draining
+        )
         self.may_answer = asyncio.Event()
         self.busy = asyncio.Event()
         self.paths: list[str] = []
@@ -107,6 +111,16 @@ async def test_client_that_asks_before_it_sends_its_body_is_refused_and_closed(
     await fill(slow, port)
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     answer = await exchange(port, head, end=False)
+    assert status_of(answer) == 503
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+async def test_refusal_of_a_process_that_shuts_down_closes_the_connection(
+    slow: Slow, port: int
+) -> None:
+    await fill(slow, port)
+    slow.draining.begun = True
+    answer = await exchange(port, GET, end=False)
     assert status_of(answer) == 503
     assert b"\r\nconnection: close\r\n" in answer
 
