@@ -12,7 +12,8 @@ times a second, each time over a new connection.
 
 Latencies include what the load needs to notice an answer, and its core has much to do with
 impatient clients: the load then competes with PostgreSQL, and goodput falls for that reason too.
-The promises are judged by patient clients. Exit codes: 0 kept, 1 not kept, 2 usage.
+Each line says for how much of the time other programs had the service's core: where that is
+more than a tenth, the latencies are the machine's. The promises are judged by patient clients. Exit codes: 0 kept, 1 not kept, 2 usage.
 """
 
 import argparse
@@ -64,6 +65,8 @@ class Round:
     refused_p99: float
     unexpected: dict[str, int]
     probes: dict[str, list[float]]
+    without_core: float
+    """For which part of the time the service was ready to run while others had its core."""
 
     def line(self) -> str:
         """Return the figures for people."""
@@ -75,7 +78,8 @@ class Round:
             f"best {self.best:.0f}/s, goodput {self.goodput:.0f}/s"
             f" ({self.goodput / self.best:.2f}), admitted p99 {self.admitted_p99:.0f} ms;"
             f" refused {self.refused_per_second:.0f}/s, p99 {self.refused_p99:.0f} ms;"
-            f" probes: {probes} ms; {self.unexpected}"
+            f" probes: {probes} ms; {self.unexpected}; without its core"
+            f" {self.without_core:.0%} of the time"
         )
 
 
@@ -101,6 +105,7 @@ def _measure(
     ours, theirs = multiprocessing.Pipe()
     asking = multiprocessing.get_context("fork").Process(target=_ask, args=(server.port, theirs))
     asking.start()
+    without_core: list[float] = []
     try:
         load = Load(
             server.port,
@@ -109,7 +114,12 @@ def _measure(
             hosts=MANY_HOSTS,
             rest_seconds=rest,
         )
-        outcome = load.run(warm_up=1.0, seconds=seconds)
+        outcome = load.run(
+            warm_up=1.0,
+            seconds=seconds,
+            began=lambda: without_core.append(-server.tree.seconds_without_core()),
+            ended=lambda: without_core.append(server.tree.seconds_without_core()),
+        )
     finally:
         ours.send("end")
         probes = ours.recv()
@@ -124,6 +134,7 @@ def _measure(
         refused_p99=percentile(refused, 99) * 1e3,
         unexpected=dict(outcome.unexpected),
         probes=probes,
+        without_core=sum(without_core) / outcome.seconds,
     )
 
 
