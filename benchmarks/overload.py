@@ -12,8 +12,9 @@ times a second, each time over a new connection.
 
 Latencies include what the load needs to notice an answer, and its core has much to do with
 impatient clients: the load then competes with PostgreSQL, and goodput falls for that reason too.
-Each line says for how much of the time other programs had the service's core: where that is
-more than a tenth, the latencies are the machine's. The promises are judged by patient clients. Exit codes: 0 kept, 1 not kept, 2 usage.
+Each line says for how much of the time other programs had the service's core: where that is more
+than a tenth, the latencies are the machine's. The promises are judged by patient clients.
+Exit codes: 0 kept, 1 not kept, 2 usage.
 """
 
 import argparse

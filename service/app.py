@@ -1,6 +1,5 @@
 """`create_app`: the only place where the parts of the service are wired together."""
 
-import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from starlette.types import ASGIApp
 
 from better_auth_keys import (
     AccessTokenVerifier,
+    KeyCache,
     KeySet,
     RemoteKeySet,
     StaticKeySet,
@@ -41,6 +41,7 @@ from service.settings.model import Settings
 from service.system import health, metadata, metrics
 from service.system.buffered_log import buffering
 from service.system.docs_page import add_docs
+from service.system.garbage import spare_what_there_is
 from service.system.worker import ending_with_parent
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
@@ -102,7 +103,7 @@ def open_services(settings: Settings) -> Services:
     """Create the parts of the service. Nothing is connected or fetched yet."""
     database = open_database(settings, pool_size=settings.database_pool_size)
     watch_database = open_database(settings, pool_size=1)
-    key_set = open_key_set(settings)
+    key_set = open_key_set(settings, cache=open_key_cache(settings))
     policy = VerificationPolicy(
         issuers=settings.issuers,
         audiences=settings.audiences,
@@ -129,10 +130,7 @@ def open_services(settings: Settings) -> Services:
         verifier=verifier,
         key_watch=key_watch,
         rate_limits=RateLimits(
-            settings.rate_limits,
-            storage=settings.rate_limit_url,
-            key=settings.secret,
-            fail_open=frozenset(settings.rate_limit_fail_open),
+            settings.rate_limits, storage=settings.rate_limit_url, key=settings.secret
         ),
         security_log=security_log,
         not_found=NotFoundWatch(),
@@ -157,7 +155,11 @@ def open_services(settings: Settings) -> Services:
 async def serving(services: Services, settings: Settings) -> AsyncIterator[None]:
     """Start the background work; at the end, stop it and close all connections."""
     measured = metrics.Watch(
-        services.database, services.key_set, services.verifier, services.key_watch
+        services.database,
+        services.key_set,
+        services.verifier,
+        services.key_watch,
+        services.rate_limits,
     )
     with ending_with_parent(), services.draining.on_sigterm(), buffering():
         shown_settings = {name: shown(value) for name, value in settings}
@@ -167,7 +169,7 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
             reachable = await check_database(services.database)
             await services.key_watch.start(reachable=reachable)
             measured.start()
-            _spare_collections()
+            spare_what_there_is()
             yield
         finally:
             await measured.stop()
@@ -177,15 +179,6 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
             await services.key_set.stop()
             await services.watch_database.close()
             await services.database.close()
-
-
-def _spare_collections() -> None:
-    """Keep garbage collections short and rare: all requests wait while one runs."""
-    # Objects made during start-up live as long as the process. Exclude them from collections.
-    gc.collect()
-    gc.freeze()
-    # A request's objects are freed by their reference counts, without a collection.
-    gc.set_threshold(20_000, 20, 100)
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Database:
@@ -200,8 +193,15 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
     )
 
 
-def open_key_set(settings: Settings) -> KeySet:
-    """Create the issuer's key set. Nothing is fetched yet."""
+def open_key_cache(settings: Settings) -> KeyCache | None:
+    """Create the cache of the issuer's keys, if there is a folder for it."""
+    if settings.key_cache is None:
+        return None
+    return KeyCache(settings.key_cache, issuers=settings.issuers)
+
+
+def open_key_set(settings: Settings, *, cache: KeyCache | None = None) -> KeySet:
+    """Create the issuer's key set. Nothing is fetched yet. A key file needs no cache."""
     if settings.jwks_file is not None:
         return StaticKeySet.from_file(settings.jwks_file, algorithms=settings.jwt_algorithms)
     return RemoteKeySet(
@@ -209,6 +209,7 @@ def open_key_set(settings: Settings) -> KeySet:
         algorithms=settings.jwt_algorithms,
         plain_http_hosts=settings.plain_http_hosts,
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
+        cache=cache,
     )
 
 

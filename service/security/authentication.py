@@ -54,11 +54,10 @@ class User:
     owner: Owner
 
 
-async def current_user(request: Request) -> tuple[User, Allowance | None]:
+async def current_user(request: Request) -> tuple[User, Allowance]:
     """Return the request's user and their rate limit. Each request is verified and counted once.
 
-    The allowance is None while the rate limit store is unavailable. Raises what `authenticate` and
-    `RateLimits.hit` raise.
+    Raises what `authenticate` and `RateLimits.hit` raise.
     """
     found = request.scope.get(_FOUND)
     if found is None:
@@ -141,8 +140,7 @@ class AuthenticatedRoute(APIRoute):
                 response = await endpoint(Call(request, user, body))
             finally:
                 admission.leave_user(user.owner.id)
-            if allowance is not None:
-                response.raw_headers += allowance.raw_headers()
+            response.raw_headers += allowance.raw_headers()
             return response
 
         self.operation = operation
