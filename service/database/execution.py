@@ -1,7 +1,8 @@
 """`Database`: connect to PostgreSQL, check the role, and execute statements as an owner.
 
 SQLAlchemy builds and compiles statements (`statements.py`); asyncpg executes them on a pool of
-connections (`connections.py`).
+connections (`opening.py`, `connections.py`). `repeating.py` says when a statement that failed with
+its connection is executed again.
 
 Row-level security is the second wall. Its policies compare `owner_id` with the setting
 `app.user_id`. Every statement sets it for itself only, in the form that `identity.py` builds or by
@@ -13,13 +14,15 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Final
 
 import asyncpg
 from sqlalchemy import Executable
 
 from service.database.connections import Connections
 from service.database.identity import IDENTITY_PARAMETER
+from service.database.opening import Connection, Opener
+from service.database.repeating import is_read_only, lost_session, may_repeat
 from service.database.role_check import ROLE_QUERY, explain_role
 from service.database.statements import compiled
 from service.database.turns import Turns
@@ -31,12 +34,12 @@ DriverError: Final = asyncpg.PostgresError
 """A statement failed for a reason that does not pass by itself: a bug or a missing privilege."""
 
 REQUEST_SECONDS: Final = 5.0
-CONNECT_SECONDS: Final = 10.0
 LOCK_SECONDS: Final = 2.0
 POOL_WAIT_SECONDS: Final = 1.0
+MAX_AGE_SECONDS: Final = 1800.0
 _EXPENSIVE_PART: Final = 4
 """Expensive statements use at most one connection in so many (but at least one)."""
-_STATEMENTS_KEPT: Final = 100
+_PROBE_SECONDS: Final = 1.0
 
 # Temporary: connection exceptions, insufficient resources, operator intervention, system errors,
 # read-only server, serialization failure, deadlock, lock not available.
@@ -44,8 +47,6 @@ _PASSING_SQLSTATES: Final = ("08", "53", "57", "58", "25006", "40001", "40P01", 
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 # Wrong password, unknown role, unknown database: an operator must correct the configuration.
 _REFUSING_SQLSTATES: Final = ("28", "3D")
-
-_Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class DatabaseUnavailableError(Exception):
@@ -73,8 +74,8 @@ class DatabaseRefusedError(DatabaseUnavailableError):
 class Database:
     """A pool of connections to one database, with one role that row-level security binds.
 
-    `budget` bounds each call in seconds once it has a connection. Opening a connection may take
-    `connect_seconds` more, because a database that sleeps (Neon) takes seconds to wake. Without
+    `budget` bounds each call in seconds, with all that it waits for. A connection is replaced after
+    `max_age` seconds, because servers, and the addresses of names, change. Without
     `prepared_statements`, each statement takes one more round trip, but transaction poolers that do
     not support prepared statements (PgBouncer before 1.21) work.
     """
@@ -85,35 +86,66 @@ class Database:
         *,
         pool_size: int = 10,
         budget: float = REQUEST_SECONDS,
-        connect_seconds: float = CONNECT_SECONDS,
+        max_age: float = MAX_AGE_SECONDS,
         prepared_statements: bool = True,
         waited: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
-        self._dsn = url.dsn
-        self._tls = url.ssl_argument()
         self._budget = budget
-        self._connect_seconds = connect_seconds
-        # Without a cache, asyncpg uses unnamed statements, so none stays at the pooler.
-        self._statement_cache_size = _STATEMENTS_KEPT if prepared_statements else 0
         self._waited = waited
+        self._must_write = url.session != "any"
+        self._filled = False
+        self._opener = Opener(
+            url,
+            application="better-auth-resource-server",
+            prepared_statements=prepared_statements,
+        )
         self._connections = Connections(
-            self._connect, size=pool_size, wait_seconds=POOL_WAIT_SECONDS
+            self._connect,
+            probe=self._probe,
+            size=pool_size,
+            wait_seconds=POOL_WAIT_SECONDS,
+            open_seconds=budget,
+            max_age_seconds=max_age,
         )
         self._turns = Turns(
             size=max(1, pool_size // _EXPENSIVE_PART), wait_seconds=POOL_WAIT_SECONDS
         )
 
     async def check(self) -> None:
-        """Check the role again, as every new connection does.
+        """Check the role again, as every new connection does, and open all connections of the pool.
 
         If the role must not be used any more, all existing connections are closed. Raises
         `DatabaseRefusedError` or `DatabaseUnavailableError`.
         """
-        (row,) = await self._fetch(ROLE_QUERY, [])
-        refusal = explain_role(dict(row))
-        if refusal is not None:
-            await self._connections.close()
-            raise DatabaseRefusedError(refusal)
+        with _PASSING_TROUBLE:
+            async with asyncio.timeout(self._budget):
+                row = await self._role()
+                if row["read_only"] and self._must_write:
+                    # The old primary after a failover. A new connection skips it.
+                    self._connections.retire()
+                    row = await self._role()
+                refusal = explain_role(dict(row))
+                if refusal is not None:
+                    await self._connections.close()
+                    raise DatabaseRefusedError(refusal)
+                await self._fill()
+
+    async def _role(self) -> AnyRow:
+        (row,) = await self._fetch(ROLE_QUERY, [], reads_only=True)
+        return row
+
+    async def _fill(self) -> None:
+        """Open missing connections, so that requests need not wait for them.
+
+        The first time, wait until all are open. A server that accepts fewer is used with fewer.
+        """
+        self._connections.open_missing()
+        if self._filled:
+            return
+        for error in await self._connections.opened():
+            if not isinstance(error, asyncpg.TooManyConnectionsError):
+                raise error
+        self._filled = True
 
     @property
     def connections_in_use(self) -> int:
@@ -141,7 +173,7 @@ class Database:
         Raises `OwnerBusyError` (see `turns.py`) or `DatabaseUnavailableError`.
         """
         with _PASSING_TROUBLE:
-            async with self._turns.turn(owner.id):
+            async with asyncio.timeout(self._budget), self._turns.turn(owner.id):
                 return await self.run(owner, statement, parameters)
 
     async def execute(
@@ -152,39 +184,58 @@ class Database:
         Raises `DatabaseUnavailableError`.
         """
         made = compiled(statement)
-        return await self._fetch(made.sql, made.arguments(parameters))
+        return await self._fetch(made.sql, made.arguments(parameters), reads_only=made.reads_only)
 
-    async def _fetch(self, sql: str, arguments: Sequence[object]) -> Sequence[AnyRow]:
+    async def _fetch(
+        self, sql: str, arguments: Sequence[object], *, reads_only: bool
+    ) -> Sequence[AnyRow]:
         with _PASSING_TROUBLE:
-            connection = await self._take()
+            asked = time.perf_counter()
             try:
-                rows = await connection.fetch(sql, *arguments, timeout=self._budget)
-            except asyncpg.PostgresError:  # the server answered, so no statement is running
-                self._connections.give_back(connection)
-                raise
-            except BaseException:  # interrupted, perhaps in the middle of a result
-                self._connections.discard(connection)
-                raise
-            self._connections.give_back(connection)
-            return rows
+                return await self._fetch_once(sql, arguments, self._budget)
+            except Exception as error:
+                if not may_repeat(error, reads_only=reads_only):
+                    raise
+            left = self._budget - (time.perf_counter() - asked)
+            async with asyncio.timeout(left):
+                return await self._fetch_once(sql, arguments, left)
 
-    async def _take(self) -> _Connection:
+    async def _fetch_once(
+        self, sql: str, arguments: Sequence[object], seconds: float
+    ) -> Sequence[AnyRow]:
         asked = time.perf_counter()
         connection = await self._connections.take()
-        self._waited(time.perf_counter() - asked)
-        return connection
+        waited = time.perf_counter() - asked
+        self._waited(waited)
+        try:
+            rows = await connection.fetch(sql, *arguments, timeout=seconds - waited)
+        except BaseException as error:
+            self._put_away(connection, error)
+            raise
+        self._connections.give_back(connection)
+        return rows
 
-    async def _connect(self) -> _Connection:
+    def _put_away(self, connection: Connection, error: BaseException) -> None:
+        """Give a connection back if it can be used after the error, or discard it."""
+        answered = isinstance(error, asyncpg.PostgresError) and not lost_session(error)
+        if answered:
+            self._connections.give_back(connection)
+        else:  # lost, or interrupted, perhaps in the middle of a result
+            self._connections.discard(connection)
+        if is_read_only(error):
+            # The old primary after a failover: write elsewhere.
+            self._connections.retire()
+        elif not answered and isinstance(error, Exception):
+            # What ended this connection, or keeps it silent, may have hit the others.
+            self._connections.doubt()
+
+    async def _probe(self, connection: Connection) -> None:
+        await connection.execute("SELECT 1", timeout=min(_PROBE_SECONDS, self._budget / 2))
+
+    async def _connect(self) -> Connection:
         """Open a connection and check its role before anything else runs on it."""
-        async with asyncio.timeout(self._connect_seconds):
-            connection = await asyncpg.connect(
-                self._dsn,
-                ssl=self._tls,
-                timeout=self._connect_seconds,
-                statement_cache_size=self._statement_cache_size,
-                max_cached_statement_lifetime=0,  # as long as the connection is open
-                server_settings={"application_name": "better-auth-resource-server"},
-            )
+        async with asyncio.timeout(self._budget):
+            connection = await self._opener.open(self._budget)
             try:
                 (row,) = await connection.fetch(ROLE_QUERY)
                 refusal = explain_role(dict(row))

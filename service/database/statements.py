@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import Executable
+from sqlalchemy import Executable, Select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
@@ -19,12 +19,16 @@ _Processor = Callable[[object], object]
 
 @dataclass(frozen=True, slots=True)
 class CompiledStatement:
-    """A statement's SQL, and how to convert named parameters to its arguments."""
+    """A statement's SQL, and how to convert named parameters to its arguments.
+
+    `reads_only` is true for a SELECT of SQLAlchemy's. A text may call a function that writes.
+    """
 
     sql: str
     names: tuple[str, ...]
     defaults: Mapping[str, object]
     processors: Mapping[str, _Processor]
+    reads_only: bool
 
     def arguments(self, parameters: Mapping[str, object]) -> list[object]:
         """Return the arguments in the SQL's order. Raises `KeyError` if one is missing."""
@@ -51,4 +55,6 @@ def compiled(statement: Executable) -> CompiledStatement:
             processors[name] = process
     values = made.construct_params(_check=False)
     defaults = {name: values[name] for name in names if not made.binds[name].required}
-    return CompiledStatement(made.string, names, defaults, processors)
+    return CompiledStatement(
+        made.string, names, defaults, processors, reads_only=isinstance(statement, Select)
+    )

@@ -72,7 +72,7 @@ async def _database(settings: Settings) -> Finding:
         said = f"cannot be reached ({error})"
         cure = "check the host and port in DATABASE_URL, the server, and its TLS certificate"
         return Finding("database", good=False, said=said, cure=cure)
-    where = f"role {url.url.username} at {url.url.host}/{url.url.database}"
+    where = f"role {url.url.username} at {url.place}/{url.url.database}"
     tls = "verified TLS" if url.tls else "no TLS"
     said = f"{where}, {tls}, bound by row-level security with the policies of the migrations"
     return Finding("database", good=True, said=said)

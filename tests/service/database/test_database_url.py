@@ -16,7 +16,7 @@ def test_url_as_neon_prints_it_connects_over_verified_tls() -> None:
     parsed = parse_database_url(NEON)
     assert parsed.url.drivername == "postgresql+asyncpg"
     assert not parsed.url.query
-    context = parsed.connect_args()["ssl"]
+    context = parsed.ssl_argument()
     assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -26,11 +26,11 @@ def test_url_as_neon_prints_it_connects_over_verified_tls() -> None:
 def test_url_without_tls_says_so_to_the_driver(place: str) -> None:
     host, _, query = place.partition("?")
     url = f"postgres://app:pw@{host}/x" + (f"?{query}" if query else "")
-    assert parse_database_url(url).connect_args() == {"ssl": False}
+    assert parse_database_url(url).ssl_argument() is False
 
 
 def test_another_machine_is_reached_over_verified_tls_unless_the_url_says_otherwise() -> None:
-    context = parse_database_url("postgres://app:pw@db.example.com/x").connect_args()["ssl"]
+    context = parse_database_url("postgres://app:pw@db.example.com/x").ssl_argument()
     assert isinstance(context, ssl.SSLContext)
     assert context.check_hostname
 
