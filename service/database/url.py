@@ -35,6 +35,7 @@ logger = logging.getLogger("service")
 _SCHEMES: Final = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 _VERIFIED: Final = frozenset({"require", "verify-ca", "verify-full"})
 _MAX_PORT: Final = 65_535
+_DEFAULT_PORT: Final = 5432
 _PLAIN: Final = frozenset({"disable"})
 _CACHE_SIZE: Final = "prepared_statement_cache_size"
 _SESSION: Final = "target_session_attrs"
@@ -100,10 +101,17 @@ class DatabaseUrl:
 
     def each_host(self) -> "tuple[DatabaseUrl, ...]":
         """Return one URL for each host."""
+        if not self.more_hosts:
+            return (self,)
         # Whether to use TLS depends on all hosts together.
         sslmode = self.sslmode or ("verify-full" if self.tls else "disable")
         return tuple(
-            replace(self, url=self.url.set(host=name, port=port), more_hosts=(), sslmode=sslmode)
+            replace(
+                self,
+                url=self.url.set(host=name, port=port or _DEFAULT_PORT),
+                more_hosts=(),
+                sslmode=sslmode,
+            )
             for name, port in self.hosts
         )
 
