@@ -22,7 +22,13 @@ from sqlalchemy import Executable
 from service.database.connections import Connections
 from service.database.identity import IDENTITY_PARAMETER
 from service.database.opening import Connection, Opener
-from service.database.repeating import is_read_only, lost_session, may_repeat
+from service.database.repeating import (
+    is_read_only,
+    lost_session,
+    may_repeat,
+    was_ended,
+    was_not_sent,
+)
 from service.database.role_check import ROLE_QUERY, explain_role
 from service.database.statements import compiled
 from service.database.turns import Turns
@@ -222,10 +228,10 @@ class Database:
             self._connections.give_back(connection)
         else:  # lost, or interrupted, perhaps in the middle of a result
             self._connections.discard(connection)
-        if is_read_only(error):
-            # The old primary after a failover: write elsewhere.
+        if is_read_only(error) or was_ended(error):
+            # A failover, or a server that ends one session after the other.
             self._connections.retire()
-        elif not answered and isinstance(error, Exception):
+        if not answered and isinstance(error, Exception):
             # What ended this connection, or keeps it silent, may have hit the others.
             self._connections.doubt()
 
@@ -269,7 +275,9 @@ class _PassingTrouble:
                 raise LockTimeoutError("locked") from error
             if state.startswith(_PASSING_SQLSTATES):
                 raise DatabaseUnavailableError(f"{type(error).__name__} {state}") from error
-        elif isinstance(error, asyncpg.InterfaceError | TimeoutError | OSError):
+        elif error is not None and (
+            isinstance(error, asyncpg.InterfaceError | OSError) or was_not_sent(error)
+        ):
             # A lost or refused connection, or a timeout.
             raise DatabaseUnavailableError(type(error).__name__) from error
 

@@ -2,7 +2,8 @@
 
 A read may always be repeated. A write may be repeated only if it has certainly not been committed:
 
-1. Nothing was sent, because the connection was already closed.
+1. Nothing was sent, because the connection had been closed, or the server's last word on it had
+   been read.
 2. The server refused it because it is read-only (25006). It said so, and did nothing.
 3. PostgreSQL itself ended the session with FATAL, for an administrator (57P01) or because the
    session was idle (57P05). It does that in `ProcessInterrupts`, while it waits for a statement or
@@ -24,6 +25,8 @@ _ENDED_BY_POSTGRES: Final = frozenset({"57P01", "57P05"})
 _INTERRUPTED: Final = "ProcessInterrupts"
 _READ_ONLY: Final = "25006"
 _LOST: Final = ("08", "57P")
+# The messages of asyncpg where it checks a connection before it writes to it.
+_NOT_SENT: Final = ("connection is closed", "not connected", "cannot switch to state")
 
 
 def is_read_only(error: BaseException) -> bool:
@@ -31,24 +34,32 @@ def is_read_only(error: BaseException) -> bool:
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate == _READ_ONLY
 
 
+def was_ended(error: BaseException) -> bool:
+    """Return whether the server said that it ends the session: it stops, or an operator asked."""
+    said = error.__cause__ or error
+    return isinstance(said, asyncpg.PostgresError) and (said.sqlstate or "").startswith("57P")
+
+
 def lost_session(error: asyncpg.PostgresError) -> bool:
     """Return whether the connection was lost, or the server or a pooler ended the session."""
     return (error.sqlstate or "").startswith(_LOST)
 
 
+def was_not_sent(error: BaseException) -> bool:
+    """Return whether asyncpg sent nothing because the connection had ended."""
+    # Its other errors of these classes are about arguments, or mistakes in using it.
+    return type(error) in (asyncpg.InterfaceError, asyncpg.InternalClientError) and any(
+        message in str(error) for message in _NOT_SENT
+    )
+
+
 def may_repeat(error: Exception, *, reads_only: bool) -> bool:
     """Return whether the statement that failed with `error` may be executed again."""
-    if _was_closed(error) or is_read_only(error):
+    if was_not_sent(error) or is_read_only(error):
         return True
     if not isinstance(error, asyncpg.PostgresError) or not lost_session(error):
         return False
     return reads_only or _was_rolled_back(error.__cause__)
-
-
-def _was_closed(error: Exception) -> bool:
-    """Return whether asyncpg sent nothing because the connection had been closed."""
-    # Its other errors of this class are about arguments, and mistakes in using it.
-    return type(error) is asyncpg.InterfaceError and "connection is closed" in str(error)
 
 
 def _was_rolled_back(cause: BaseException | None) -> bool:
