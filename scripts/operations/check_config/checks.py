@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -62,16 +63,22 @@ def notes(settings: Settings) -> list[str]:
 
 
 async def _database(settings: Settings) -> Finding:
+    """Check each host, and then whether one of them suits `target_session_attrs`."""
     url = settings.database_url
-    try:
-        async with _connected(settings) as database:
-            await database.check()
-    except DatabaseRefusedError as error:
-        return Finding("database", good=False, said=str(error))
-    except DatabaseUnavailableError as error:
-        said = f"cannot be reached ({error})"
-        cure = "check the host and port in DATABASE_URL, the server, and its TLS certificate"
-        return Finding("database", good=False, said=said, cure=cure)
+    hosts = [replace(host, session="any") for host in url.each_host() if url.more_hosts]
+    for one in (*hosts, url):
+        changed = settings.model_copy(update={"database_url": one})
+        try:
+            async with _connected(changed) as database:
+                await database.check()
+        except DatabaseRefusedError as error:
+            where = f"{one.place}: " if hosts else ""
+            return Finding("database", good=False, said=f"{where}{error}")
+        except DatabaseUnavailableError as error:
+            where = f"{one.place} " if hosts else ""
+            said = f"{where}cannot be reached ({error})"
+            cure = "check the host and port in DATABASE_URL, the server, and its TLS certificate"
+            return Finding("database", good=False, said=said, cure=cure)
     where = f"role {url.url.username} at {url.place}/{url.url.database}"
     tls = "verified TLS" if url.tls else "no TLS"
     said = f"{where}, {tls}, bound by row-level security with the policies of the migrations"
