@@ -50,7 +50,7 @@ class Connections(Generic[ConnectionT]):
     """A pool of up to `size` connections, which `connect` opens when they are needed.
 
     `probe` raises an error if a connection does not answer. A task waits up to `wait_seconds`, or
-    `open_seconds` while connections are being opened. Each connection that is taken must be given
+    `open_seconds` while a connection is being opened for it. Each connection that is taken must be given
     back or discarded, exactly once.
     """
 
@@ -73,7 +73,7 @@ class Connections(Generic[ConnectionT]):
         self._clock = clock
         self._line = Line(
             wait_seconds=wait_seconds,
-            is_coming=lambda: bool(self._opening),
+            coming=lambda: len(self._opening),
             give_back=self.give_back,
         )
         # With the times since which they have been idle, in the order of these times.

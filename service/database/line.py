@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Generic, TypeVar
 
 ThingT = TypeVar("ThingT")
@@ -11,18 +12,18 @@ ThingT = TypeVar("ThingT")
 class Line(Generic[ThingT]):
     """Tasks that wait in order. `give_back` takes what a cancelled task was just given.
 
-    A task waits up to `wait_seconds`, and longer while `is_coming` returns true.
+    A task waits up to `wait_seconds`, and longer while it is among the first `coming()` in line.
     """
 
     def __init__(
         self,
         *,
         wait_seconds: float,
-        is_coming: Callable[[], bool],
+        coming: Callable[[], int],
         give_back: Callable[[ThingT], None],
     ) -> None:
         self._wait_seconds = wait_seconds
-        self._is_coming = is_coming
+        self._coming = coming
         self._give_back = give_back
         # With the time when each began to wait.
         self._waiting: deque[tuple[asyncio.Future[ThingT], float]] = deque()
@@ -75,7 +76,8 @@ class Line(Generic[ThingT]):
             return
         loop = place.get_loop()
         left = deadline - loop.time()
-        if left > 0 and self._is_coming():
+        waiting = (one for one, _ in self._waiting if not one.done())
+        if left > 0 and place in islice(waiting, self._coming()):
             loop.call_later(min(self._wait_seconds, left), self._give_up, place, deadline)
         else:
             place.set_exception(TimeoutError("no connection became free in time"))

@@ -244,6 +244,26 @@ async def test_fault78_connection_that_falls_silent_in_use_costs_the_budget_once
     await pool.close()
 
 
+async def test_fault84_slow_openings_delay_no_request_while_others_are_open(
+    database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pool_of(database, size=3)
+    tasks = TaskRepository(pool, owner())
+    await pool.check()
+    # Every connection is due for replacement, and the name of the host is not found.
+    monkeypatch.setattr(pool._connections, "_max_age_seconds", 0)
+    never = asyncio.Event()
+
+    async def hang(*_: object, **__: object) -> None:
+        await never.wait()
+
+    monkeypatch.setattr(asyncpg, "connect", hang)
+    async with asyncio.timeout(4):
+        await asyncio.gather(*(tasks.create(NEW) for _ in range(30)))
+    assert len(pool._connections._opened) == 2
+    await pool.close()
+
+
 async def test_fault84_pool_is_full_before_the_database_counts_as_ready(
     database: DatabaseUrls,
 ) -> None:
