@@ -4,7 +4,17 @@ from tests.numbered_rows import NumberedRows
 
 ROWS = NumberedRows("docs/faults.md", "fault")
 DROPPED = {5}
-PLANNED = {44, 50, *range(53, 56), 57, *range(68, 72), *range(74, 81), *range(82, 85), *range(86, 89), 91}
+PLANNED = {
+    44,
+    50,
+    *range(53, 56),
+    57,
+    *range(68, 72),
+    *range(74, 81),
+    *range(82, 85),
+    *range(86, 89),
+    91,
+}
 
 
 def test_table_has_every_fault_once_in_order() -> None:

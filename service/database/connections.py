@@ -50,8 +50,8 @@ class Connections(Generic[ConnectionT]):
     """A pool of up to `size` connections, which `connect` opens when they are needed.
 
     `probe` raises an error if a connection does not answer. A task waits up to `wait_seconds`, or
-    `open_seconds` while a connection is being opened for it. Each connection that is taken must be given
-    back or discarded, exactly once.
+    `open_seconds` while a connection is being opened for it. Each connection that is taken must be
+    given back or discarded, exactly once.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first are passed by name

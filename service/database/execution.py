@@ -1,8 +1,8 @@
 """`Database`: connect to PostgreSQL, check the role, and execute statements as an owner.
 
 SQLAlchemy builds and compiles statements (`statements.py`); asyncpg executes them on a pool of
-connections (`opening.py`, `connections.py`). `repeating.py` says when a statement that failed with
-its connection is executed again.
+connections (`pool.py`). `repeating.py` says when a statement that failed with its connection is
+executed again.
 
 Row-level security is the second wall. Its policies compare `owner_id` with the setting
 `app.user_id`. Every statement sets it for itself only, in the form that `identity.py` builds or by
@@ -19,17 +19,10 @@ from typing import Final
 import asyncpg
 from sqlalchemy import Executable
 
-from service.database.connections import Connections
 from service.database.identity import IDENTITY_PARAMETER
-from service.database.opening import Connection, Opener
-from service.database.repeating import (
-    is_read_only,
-    lost_session,
-    may_repeat,
-    was_ended,
-    was_not_sent,
-)
-from service.database.role_check import ROLE_QUERY, explain_role
+from service.database.pool import Pool
+from service.database.repeating import may_repeat, was_not_sent
+from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_role
 from service.database.statements import compiled
 from service.database.turns import Turns
 from service.database.url import DatabaseUrl
@@ -45,7 +38,6 @@ POOL_WAIT_SECONDS: Final = 1.0
 MAX_AGE_SECONDS: Final = 1800.0
 _EXPENSIVE_PART: Final = 4
 """Expensive statements use at most one connection in so many (but at least one)."""
-_PROBE_SECONDS: Final = 1.0
 
 # Temporary: connection exceptions, insufficient resources, operator intervention, system errors,
 # read-only server, serialization failure, deadlock, lock not available.
@@ -97,21 +89,15 @@ class Database:
         waited: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
         self._budget = budget
-        self._waited = waited
         self._must_write = url.session != "any"
-        self._filled = False
-        self._opener = Opener(
+        self._connections = Pool(
             url,
-            application="better-auth-resource-server",
-            prepared_statements=prepared_statements,
-        )
-        self._connections = Connections(
-            self._connect,
-            probe=self._probe,
             size=pool_size,
+            budget=budget,
             wait_seconds=POOL_WAIT_SECONDS,
-            open_seconds=budget,
             max_age_seconds=max_age,
+            prepared_statements=prepared_statements,
+            waited=waited,
         )
         self._turns = Turns(
             size=max(1, pool_size // _EXPENSIVE_PART), wait_seconds=POOL_WAIT_SECONDS
@@ -134,24 +120,11 @@ class Database:
                 if refusal is not None:
                     await self._connections.close()
                     raise DatabaseRefusedError(refusal)
-                await self._fill()
+                await self._connections.fill()
 
     async def _role(self) -> AnyRow:
         (row,) = await self._fetch(ROLE_QUERY, [], reads_only=True)
         return row
-
-    async def _fill(self) -> None:
-        """Open missing connections, so that requests need not wait for them.
-
-        The first time, wait until all are open. A server that accepts fewer is used with fewer.
-        """
-        self._connections.open_missing()
-        if self._filled:
-            return
-        for error in await self._connections.opened():
-            if not isinstance(error, asyncpg.TooManyConnectionsError):
-                raise error
-        self._filled = True
 
     @property
     def connections_in_use(self) -> int:
@@ -198,59 +171,13 @@ class Database:
         with _PASSING_TROUBLE:
             asked = time.perf_counter()
             try:
-                return await self._fetch_once(sql, arguments, self._budget)
+                return await self._connections.fetch(sql, arguments, seconds=self._budget)
             except Exception as error:
                 if not may_repeat(error, reads_only=reads_only):
                     raise
             left = self._budget - (time.perf_counter() - asked)
             async with asyncio.timeout(left):
-                return await self._fetch_once(sql, arguments, left)
-
-    async def _fetch_once(
-        self, sql: str, arguments: Sequence[object], seconds: float
-    ) -> Sequence[AnyRow]:
-        asked = time.perf_counter()
-        connection = await self._connections.take()
-        waited = time.perf_counter() - asked
-        self._waited(waited)
-        try:
-            rows = await connection.fetch(sql, *arguments, timeout=seconds - waited)
-        except BaseException as error:
-            self._put_away(connection, error)
-            raise
-        self._connections.give_back(connection)
-        return rows
-
-    def _put_away(self, connection: Connection, error: BaseException) -> None:
-        """Give a connection back if it can be used after the error, or discard it."""
-        answered = isinstance(error, asyncpg.PostgresError) and not lost_session(error)
-        if answered:
-            self._connections.give_back(connection)
-        else:  # lost, or interrupted, perhaps in the middle of a result
-            self._connections.discard(connection)
-        if is_read_only(error) or was_ended(error):
-            # A failover, or a server that ends one session after the other.
-            self._connections.retire()
-        if not answered and isinstance(error, Exception):
-            # What ended this connection, or keeps it silent, may have hit the others.
-            self._connections.doubt()
-
-    async def _probe(self, connection: Connection) -> None:
-        await connection.execute("SELECT 1", timeout=min(_PROBE_SECONDS, self._budget / 2))
-
-    async def _connect(self) -> Connection:
-        """Open a connection and check its role before anything else runs on it."""
-        async with asyncio.timeout(self._budget):
-            connection = await self._opener.open(self._budget)
-            try:
-                (row,) = await connection.fetch(ROLE_QUERY)
-                refusal = explain_role(dict(row))
-                if refusal is not None:
-                    raise DatabaseRefusedError(refusal)
-            except BaseException:
-                connection.terminate()
-                raise
-            return connection
+                return await self._connections.fetch(sql, arguments, seconds=left)
 
 
 class _PassingTrouble:
@@ -275,6 +202,8 @@ class _PassingTrouble:
                 raise LockTimeoutError("locked") from error
             if state.startswith(_PASSING_SQLSTATES):
                 raise DatabaseUnavailableError(f"{type(error).__name__} {state}") from error
+        elif isinstance(error, RoleRefusedError):
+            raise DatabaseRefusedError(str(error)) from error
         elif error is not None and (
             isinstance(error, asyncpg.InterfaceError | OSError) or was_not_sent(error)
         ):

@@ -66,6 +66,10 @@ _CURE: Final = (
 )
 
 
+class RoleRefusedError(Exception):
+    """The role must not be used. The message is what `explain_role` returned."""
+
+
 def explain_role(row: Mapping[str, object]) -> str | None:
     """Return one line on why the service must not use the role and what to do, or None."""
     role, missing, owned, unsecured = row["role"], row["missing"], row["owned"], row["unsecured"]

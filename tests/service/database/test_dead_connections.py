@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from service.database import connections, execution
+from service.database import connections
+from service.database import pool as pools
 from service.database.execution import Database, DatabaseUnavailableError
 from service.database.repeating import may_repeat
 from service.database.url import parse_database_url
@@ -214,7 +215,7 @@ async def test_fault78_silent_connections_are_found_before_they_are_used(
     database: DatabaseUrls, proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "IDLE_SECONDS", 0)
-    monkeypatch.setattr(execution, "_PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(pools, "_PROBE_SECONDS", 0.1)
     pool = pool_of(database, port=proxy.port, size=3)
     tasks = TaskRepository(pool, owner())
     await pool.check()
@@ -232,7 +233,7 @@ async def test_fault78_silent_connections_are_found_before_they_are_used(
 async def test_fault78_connection_that_falls_silent_in_use_costs_the_budget_once(
     database: DatabaseUrls, proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "_PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(pools, "_PROBE_SECONDS", 0.1)
     pool = pool_of(database, port=proxy.port, size=3, budget=0.5)
     tasks = TaskRepository(pool, owner())
     await pool.check()

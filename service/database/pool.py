@@ -1,0 +1,115 @@
+"""A pool of asyncpg's connections to one database, each with a role that was checked."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import asyncpg
+
+from service.database.connections import Connections
+from service.database.opening import Connection, Opener
+from service.database.repeating import is_read_only, lost_session, was_ended
+from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_role
+from service.database.url import DatabaseUrl
+
+_PROBE_SECONDS: Final = 1.0
+
+
+class Pool(Connections[Connection]):
+    """Opens connections, executes statements on them, and judges connections by their errors.
+
+    `budget` bounds everything that a statement waits for, in seconds. `waited` is called with the
+    seconds that each statement waited for its connection.
+    """
+
+    def __init__(  # noqa: PLR0913 - all but the first are passed by name
+        self,
+        url: DatabaseUrl,
+        *,
+        size: int,
+        budget: float,
+        wait_seconds: float,
+        max_age_seconds: float,
+        prepared_statements: bool,
+        waited: Callable[[float], object],
+    ) -> None:
+        super().__init__(
+            self._open_checked,
+            probe=self._ask,
+            size=size,
+            wait_seconds=wait_seconds,
+            open_seconds=budget,
+            max_age_seconds=max_age_seconds,
+        )
+        self._budget = budget
+        self._waited = waited
+        self._filled = False
+        self._opener = Opener(
+            url,
+            application="better-auth-resource-server",
+            prepared_statements=prepared_statements,
+        )
+
+    async def fetch(
+        self, sql: str, arguments: Sequence[object], *, seconds: float
+    ) -> Sequence[asyncpg.Record]:
+        """Execute a statement on a connection of the pool and return its rows.
+
+        Raises what the driver raises, `TimeoutError` and `RoleRefusedError`.
+        """
+        asked = time.perf_counter()
+        connection = await self.take()
+        waited = time.perf_counter() - asked
+        self._waited(waited)
+        try:
+            rows = await connection.fetch(sql, *arguments, timeout=seconds - waited)
+        except BaseException as error:
+            self._put_away(connection, error)
+            raise
+        self.give_back(connection)
+        return rows
+
+    async def fill(self) -> None:
+        """Open missing connections, so that requests need not wait for them.
+
+        The first time, wait until all are open. A server that accepts fewer is used with fewer.
+        """
+        self.open_missing()
+        if self._filled:
+            return
+        for error in await self.opened():
+            if not isinstance(error, asyncpg.TooManyConnectionsError):
+                raise error
+        self._filled = True
+
+    def _put_away(self, connection: Connection, error: BaseException) -> None:
+        """Give a connection back if it can be used after the error, or discard it."""
+        answered = isinstance(error, asyncpg.PostgresError) and not lost_session(error)
+        if answered:
+            self.give_back(connection)
+        else:  # lost, or interrupted, perhaps in the middle of a result
+            self.discard(connection)
+        if is_read_only(error) or was_ended(error):
+            # A failover, or a server that ends one session after the other.
+            self.retire()
+        if not answered and isinstance(error, Exception):
+            # What ended this connection, or keeps it silent, may have hit the others.
+            self.doubt()
+
+    async def _ask(self, connection: Connection) -> None:
+        await connection.execute("SELECT 1", timeout=min(_PROBE_SECONDS, self._budget / 2))
+
+    async def _open_checked(self) -> Connection:
+        """Open a connection and check its role before anything else runs on it."""
+        async with asyncio.timeout(self._budget):
+            connection = await self._opener.open(self._budget)
+            try:
+                (row,) = await connection.fetch(ROLE_QUERY)
+                refusal = explain_role(dict(row))
+                if refusal is not None:
+                    raise RoleRefusedError(refusal)
+            except BaseException:
+                connection.terminate()
+                raise
+            return connection
