@@ -179,7 +179,7 @@ class Connections(Generic[ConnectionT]):
         return True
 
     def _hand_over(self, connection: ConnectionT, now: float) -> None:
-        """Give a free connection to the task that has waited longest."""
+        """Pass a free connection to the task that has waited longest, or keep it."""
         if not self._line.serve(connection):
             self._idle.append((connection, now))
 

@@ -1,4 +1,4 @@
-"""A line of tasks: what becomes free goes to the task that has waited longest."""
+"""A line of tasks: what becomes free is passed to the task that has waited longest."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ ThingT = TypeVar("ThingT")
 
 
 class Line(Generic[ThingT]):
-    """Tasks that wait in order. `give_back` takes what a cancelled task was just given.
+    """Tasks that wait in order. `give_back` takes what was just passed to a cancelled task.
 
     A task waits up to `wait_seconds`, and longer while it is among the first `coming()` in line.
     """
@@ -34,7 +34,7 @@ class Line(Generic[ThingT]):
         return len(self._waiting)
 
     async def wait(self, seconds: float, *, joined: Callable[[], None]) -> ThingT:
-        """Join the line, call `joined`, and return what the task is given.
+        """Join the line, call `joined`, and return what is passed to the task.
 
         Raises `TimeoutError`, at the latest after so many seconds, and what `fail` was called with.
         """
@@ -56,7 +56,7 @@ class Line(Generic[ThingT]):
             timer.cancel()
 
     def serve(self, thing: ThingT) -> bool:
-        """Give a thing to the task that has waited longest. Return whether there is one."""
+        """Pass a thing to the task that has waited longest. Return whether there is one."""
         while self._waiting:
             place, _ = self._waiting.popleft()
             if not place.done():

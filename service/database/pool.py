@@ -84,7 +84,7 @@ class Pool(Connections[Connection]):
         self._filled = True
 
     def _put_away(self, connection: Connection, error: BaseException) -> None:
-        """Give a connection back if it can be used after the error, or discard it."""
+        """Keep a connection if it can be used after the error, or discard it."""
         answered = isinstance(error, asyncpg.PostgresError) and not lost_session(error)
         if answered:
             self.give_back(connection)
