@@ -8,7 +8,7 @@
 3. A connection that is closed or in an unknown state is never reused. One that was idle for a while
    must answer first. If it does not, those that were idle as long are dropped with it.
 4. A connection that is too old is replaced when it is given back, one at a time, so that the pool
-   never shrinks by more than one. `retire` replaces all of them at once.
+   never shrinks by more than one. `retire` replaces many at once.
 
 The driver is not imported here: `connect` opens connections and `probe` asks for an answer.
 """
@@ -23,7 +23,6 @@ from service.database.line import Line
 IDLE_SECONDS: Final = 5.0
 """After so many seconds without use, a connection must answer before it is used again."""
 _CLOSE_SECONDS: Final = 1.0
-_JUST_OPENED_SECONDS: Final = 1.0
 _LONG_AGO: Final = float("-inf")
 
 
@@ -121,15 +120,11 @@ class Connections(Generic[ConnectionT]):
         self._drop(connection)
         self._open_for_waiters()
 
-    def retire(self) -> None:
-        """Replace all connections: idle ones now, those in use when they are given back.
-
-        Those opened within the last second stay, so that trouble that does not end by connecting
-        again does not make every request connect.
-        """
-        before = self._clock() - _JUST_OPENED_SECONDS
+    def retire(self, *, older_than: float = 0) -> None:
+        """Replace connections of this age in seconds: idle ones now, others when given back."""
+        before = self._clock() - older_than
         for connection, opened in self._opened.items():
-            if opened < before:
+            if opened <= before:
                 self._opened[connection] = _LONG_AGO
         self._drop_idle(lambda connection, _: self._opened[connection] == _LONG_AGO)
 

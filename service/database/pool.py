@@ -9,11 +9,12 @@ import asyncpg
 
 from service.database.connections import Connections
 from service.database.opening import Connection, Opener
-from service.database.repeating import is_read_only, lost_session, was_ended
+from service.database.repeating import is_read_only, lost_session, was_ended, was_not_sent
 from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_role
 from service.database.url import DatabaseUrl
 
 _PROBE_SECONDS: Final = 1.0
+_RECONNECT_SECONDS: Final = 1.0
 
 
 class Pool(Connections[Connection]):
@@ -90,10 +91,14 @@ class Pool(Connections[Connection]):
             self.give_back(connection)
         else:  # lost, or interrupted, perhaps in the middle of a result
             self.discard(connection)
-        if is_read_only(error) or was_ended(error):
-            # A failover, or a server that ends one session after the other.
+        if is_read_only(error):
+            # The old primary after a failover. If there is no other, connecting again is in vain,
+            # so it is not done for every statement.
+            self.retire(older_than=_RECONNECT_SECONDS)
+        elif was_ended(error) or was_not_sent(error):
+            # A server that ends one session after the other. A new one is not among them.
             self.retire()
-        if not answered and isinstance(error, Exception):
+        elif not answered and isinstance(error, Exception):
             # What ended this connection, or keeps it silent, may have hit the others.
             self.doubt()
 

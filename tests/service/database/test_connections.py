@@ -306,7 +306,7 @@ async def test_silent_connection_is_dropped_with_those_that_were_idle_as_long(
     assert connections.in_use == 2
 
 
-async def test_retired_connections_are_replaced_unless_they_were_just_opened(
+async def test_retired_connections_are_replaced_unless_they_are_younger(
     server: Server,
 ) -> None:
     clock = ManualClock()
@@ -316,11 +316,14 @@ async def test_retired_connections_are_replaced_unless_they_were_just_opened(
     fresh = await connections.take()
     connections.give_back(idle)
     connections.give_back(fresh)
-    connections.retire()
+    connections.retire(older_than=1)
     assert (idle.closed, used.closed, fresh.closed) == (True, False, False)
     connections.give_back(used)
     assert used.closed
     assert await connections.take() is fresh
+    connections.retire()
+    connections.give_back(fresh)
+    assert fresh.closed
 
 
 async def test_close_ends_idle_connections_now_and_used_ones_when_they_come_back(

@@ -110,13 +110,8 @@ async def test_fault88_read_in_a_session_that_was_ended_is_executed_again(
 
 
 async def test_fault88_write_that_was_running_is_rolled_back_and_executed_once(
-    pool: Database,
-    database: DatabaseUrls,
-    terminate: Terminate,
-    monkeypatch: pytest.MonkeyPatch,
+    pool: Database, database: DatabaseUrls, terminate: Terminate
 ) -> None:
-    # Others in the pool are ended too. It is executed again on a new connection.
-    monkeypatch.setattr(connections, "_JUST_OPENED_SECONDS", 0)
     alice = Owner("alice of the locks")
     tasks = TaskRepository(pool, alice)
     created = await tasks.create(NEW)
@@ -130,6 +125,7 @@ async def test_fault88_write_that_was_running_is_rolled_back_and_executed_once(
     async with asyncio.timeout(5):
         while await locker.fetchval(waits) == 0:
             pass
+    # The others in the pool are ended too. It is executed again on a new connection.
     assert await terminate() >= 1
     await transaction.rollback()
     await locker.close()

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
-from service.database import connections
+from service.database import pool
 from service.database.execution import Database, DatabaseUnavailableError
 from service.database.listener import Listener
 from service.database.opening import Opener
@@ -76,7 +76,7 @@ async def old(
     servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Server]:
     """The primary, until it refuses writes."""
-    monkeypatch.setattr(connections, "_JUST_OPENED_SECONDS", 0)
+    monkeypatch.setattr(pool, "_RECONNECT_SECONDS", 0)
     yield servers[0]
     await servers[0].alter("RESET default_transaction_read_only")
 
