@@ -8,7 +8,7 @@
 3. A connection that is closed or in an unknown state is never reused. One that was idle for a while
    must answer first. If it does not, those that were idle as long are dropped with it.
 4. A connection that is too old is replaced when it is given back, one at a time, so that the pool
-   never shrinks by more than one. `retire` replaces many at once.
+   never shrinks by more than one. `retire` replaces all at once.
 
 The driver is not imported here: `connect` opens connections and `probe` asks for an answer.
 """
@@ -120,13 +120,19 @@ class Connections(Generic[ConnectionT]):
         self._drop(connection)
         self._open_for_waiters()
 
-    def retire(self, *, older_than: float = 0) -> None:
-        """Replace connections of this age in seconds: idle ones now, others when given back."""
-        before = self._clock() - older_than
-        for connection, opened in self._opened.items():
-            if opened <= before:
-                self._opened[connection] = _LONG_AGO
-        self._drop_idle(lambda connection, _: self._opened[connection] == _LONG_AGO)
+    def retire(self) -> None:
+        """Replace all connections: idle ones now, those in use when they are given back."""
+        self._opened = dict.fromkeys(self._opened, _LONG_AGO)
+        self._drop_idle(lambda _, __: True)
+
+    async def replace(self) -> None:
+        """Open a connection, and retire all others if that succeeds.
+
+        Raises what `connect` raises.
+        """
+        connection = await self._connect()
+        self.retire()
+        self._admit(connection)
 
     def doubt(self) -> None:
         """Let every idle connection answer before it is used again."""
@@ -195,10 +201,13 @@ class Connections(Generic[ConnectionT]):
             connection = await self._connect()
         except Exception as error:  # noqa: BLE001 - the tasks that wait for it raise it
             return error
+        self._admit(connection)
+        return None
+
+    def _admit(self, connection: ConnectionT) -> None:
         now = self._clock()
         self._opened[connection] = now
         self._hand_over(connection, now)
-        return None
 
     def _opening_ended(self, task: asyncio.Task[Exception | None]) -> None:
         began = self._opening.pop(task)

@@ -21,7 +21,7 @@ from sqlalchemy import Executable
 
 from service.database.identity import IDENTITY_PARAMETER
 from service.database.pool import Pool
-from service.database.repeating import may_repeat, was_not_sent
+from service.database.repeating import is_read_only, may_repeat, was_not_sent
 from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_role
 from service.database.statements import compiled
 from service.database.turns import Turns
@@ -113,8 +113,9 @@ class Database:
             async with asyncio.timeout(self._budget):
                 row = await self._role()
                 if row["read_only"] and self._must_write:
-                    # The old primary after a failover. A new connection skips it.
-                    self._connections.retire()
+                    # The old primary after a failover.
+                    if not await self._connections.move():
+                        raise DatabaseUnavailableError("no host accepts writes")
                     row = await self._role()
                 refusal = explain_role(dict(row))
                 if refusal is not None:
@@ -175,8 +176,11 @@ class Database:
             except Exception as error:
                 if not may_repeat(error, reads_only=reads_only):
                     raise
+                failure = error
             left = self._budget - (time.perf_counter() - asked)
             async with asyncio.timeout(left):
+                if is_read_only(failure) and not await self._connections.move():
+                    raise failure
                 return await self._connections.fetch(sql, arguments, seconds=left)
 
 

@@ -9,12 +9,12 @@ import asyncpg
 
 from service.database.connections import Connections
 from service.database.opening import Connection, Opener
-from service.database.repeating import is_read_only, lost_session, was_ended, was_not_sent
+from service.database.repeating import lost_session, was_ended, was_not_sent
 from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_role
 from service.database.url import DatabaseUrl
 
 _PROBE_SECONDS: Final = 1.0
-_RECONNECT_SECONDS: Final = 1.0
+_MOVE_SECONDS: Final = 1.0
 
 
 class Pool(Connections[Connection]):
@@ -46,6 +46,8 @@ class Pool(Connections[Connection]):
         self._budget = budget
         self._waited = waited
         self._filled = False
+        self._moving: asyncio.Task[None] | None = None
+        self._moved = 0.0
         self._opener = Opener(
             url,
             application="better-auth-resource-server",
@@ -84,6 +86,25 @@ class Pool(Connections[Connection]):
                 raise error
         self._filled = True
 
+    async def move(self) -> bool:
+        """Leave a server that became read-only. Return whether a new connection could be opened.
+
+        Connections stay where no other server suits: they still serve reads. There is one attempt a
+        second, for all statements that were refused.
+        """
+        now = time.monotonic()
+        if self._moving is None or (self._moving.done() and now - self._moved >= _MOVE_SECONDS):
+            self._moved = now
+            self._moving = asyncio.get_running_loop().create_task(self.replace())
+        await asyncio.wait([self._moving])
+        return not self._moving.cancelled() and self._moving.exception() is None
+
+    async def close(self) -> None:
+        """Close every idle connection now, and each connection in use when it is given back."""
+        if self._moving is not None:
+            self._moving.cancel()
+        await super().close()
+
     def _put_away(self, connection: Connection, error: BaseException) -> None:
         """Keep a connection if it can be used after the error, or discard it."""
         answered = isinstance(error, asyncpg.PostgresError) and not lost_session(error)
@@ -91,11 +112,7 @@ class Pool(Connections[Connection]):
             self.give_back(connection)
         else:  # lost, or interrupted, perhaps in the middle of a result
             self.discard(connection)
-        if is_read_only(error):
-            # The old primary after a failover. If there is no other, connecting again is in vain,
-            # so it is not done for every statement.
-            self.retire(older_than=_RECONNECT_SECONDS)
-        elif was_ended(error) or was_not_sent(error):
+        if was_ended(error) or was_not_sent(error):
             # A server that ends one session after the other. A new one is not among them.
             self.retire()
         elif not answered and isinstance(error, Exception):

@@ -306,24 +306,31 @@ async def test_silent_connection_is_dropped_with_those_that_were_idle_as_long(
     assert connections.in_use == 2
 
 
-async def test_retired_connections_are_replaced_unless_they_are_younger(
-    server: Server,
-) -> None:
-    clock = ManualClock()
-    connections = listed(server, 3, clock)
+async def test_retired_connections_are_replaced(server: Server) -> None:
+    connections = listed(server, 2)
     used, idle = await connections.take(), await connections.take()
-    clock.advance(2)
-    fresh = await connections.take()
     connections.give_back(idle)
-    connections.give_back(fresh)
-    connections.retire(older_than=1)
-    assert (idle.closed, used.closed, fresh.closed) == (True, False, False)
+    connections.retire()
+    assert (idle.closed, used.closed) == (True, False)
     connections.give_back(used)
     assert used.closed
-    assert await connections.take() is fresh
-    connections.retire()
-    connections.give_back(fresh)
-    assert fresh.closed
+    assert (await connections.take()).number == 3
+
+
+async def test_connections_are_replaced_by_one_that_could_be_opened(server: Server) -> None:
+    connections = listed(server, 2)
+    used, idle = await connections.take(), await connections.take()
+    connections.give_back(idle)
+    server.fails = True
+    with pytest.raises(ConnectionRefusedError):
+        await connections.replace()
+    assert (idle.closed, used.closed) == (False, False)
+    server.fails = False
+    await connections.replace()
+    assert (idle.closed, used.closed) == (True, False)
+    connections.give_back(used)
+    assert used.closed
+    assert (await connections.take()).number == 3
 
 
 async def test_close_ends_idle_connections_now_and_used_ones_when_they_come_back(

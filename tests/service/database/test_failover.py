@@ -49,9 +49,17 @@ class Server:
     async def refuse_writes(self) -> None:
         """Live on like an old primary after a failover."""
         await self.alter("SET default_transaction_read_only = on")
+        await self._wait("on")
+
+    async def accept_writes(self) -> None:
+        """Be a primary."""
+        await self.alter("RESET default_transaction_read_only")
+        await self._wait("off")
+
+    async def _wait(self, read_only: str) -> None:
         app = await asyncpg.connect(self.urls.app)
         async with asyncio.timeout(10):
-            while await app.fetchval("SHOW transaction_read_only") == "off":
+            while await app.fetchval("SHOW transaction_read_only") != read_only:
                 pass
         await app.close()
 
@@ -76,9 +84,9 @@ async def old(
     servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Server]:
     """The primary, until it refuses writes."""
-    monkeypatch.setattr(pool, "_RECONNECT_SECONDS", 0)
+    monkeypatch.setattr(pool, "_MOVE_SECONDS", 0)
     yield servers[0]
-    await servers[0].alter("RESET default_transaction_read_only")
+    await servers[0].accept_writes()
 
 
 @pytest.fixture
@@ -154,6 +162,25 @@ async def test_fault76_listening_and_commands_find_the_host_that_accepts_writes(
         assert await heard.get() == "moved"
     await database.close()
     task.cancel()
+
+
+async def test_fault76_reads_are_served_until_a_host_accepts_writes(old: Server) -> None:
+    url = hosts(old.urls.app, old.port, parameters="?target_session_attrs=read-write")
+    database = Database(url, pool_size=2)
+    tasks = TaskRepository(database, Owner(f"moving {uuid4()}"))
+    await database.check()
+    task = await tasks.create(NEW)
+    await old.refuse_writes()
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailableError, match="25006"):
+            await tasks.create(NEW)
+        with pytest.raises(DatabaseUnavailableError, match="no host accepts writes"):
+            await database.check()
+        assert await tasks.get(task.id) == task
+    await old.accept_writes()
+    await tasks.create(NEW)
+    await database.check()
+    await database.close()
 
 
 async def test_database_without_a_host_for_writes_is_unavailable(old: Server) -> None:
