@@ -1,4 +1,4 @@
-"""Convert a PostgreSQL URL from a provider to the forms that SQLAlchemy and asyncpg accept.
+"""Convert a PostgreSQL URL from a provider to the forms that asyncpg and SQLAlchemy accept.
 
 Neon prints `postgresql://user:password@host/db?sslmode=require&channel_binding=require`, but
 asyncpg supports neither parameter. `sslmode` becomes a TLS context that verifies the certificate:
@@ -18,14 +18,13 @@ import logging
 import re
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
+from urllib.parse import parse_qsl, quote, unquote
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_plain_validator_function, to_string_ser_schema
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from better_auth_keys import is_loopback
 from service.database.neon import direct, pooled
@@ -35,16 +34,18 @@ logger = logging.getLogger("service")
 _SCHEMES: Final = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 _VERIFIED: Final = frozenset({"require", "verify-ca", "verify-full"})
 _MAX_PORT: Final = 65_535
-_DEFAULT_PORT: Final = 5432
 _PLAIN: Final = frozenset({"disable"})
+_URL: Final = re.compile(
+    r"(?P<scheme>[\w+]+)://"
+    r"(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?P<hosts>[^/?]*)"
+    r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
+)
+_HOST: Final = re.compile(r"(?:\[(?P<ipv6>[^]]+)\]|(?P<name>[^:]+))?(?::(?P<port>[0-9]*))?")
 _CACHE_SIZE: Final = "prepared_statement_cache_size"
 _SESSION: Final = "target_session_attrs"
 _ANY: Final = "any"
 _SESSIONS: Final = frozenset({_ANY, "read-write", "primary"})
-# The hosts stand between the role and the path. As in SQLAlchemy, only `@` ends a password.
-_AUTHORITY: Final = re.compile(r"([\w+]+://(?:[^:/]*(?::[^@]*)?@)?)([^/?]*)(.*)", re.DOTALL)
-# Neither a role's name nor a password can contain this text once it is percent-encoded.
-_HOSTS: Final = "hosts"
 
 Host = tuple[str, int | None]
 """A host's name or address, and its port if the URL has one."""
@@ -54,27 +55,23 @@ Host = tuple[str, int | None]
 class DatabaseUrl:
     """Where to connect, and whether over verified TLS. `str` and `repr` mask the password.
 
-    `url` is SQLAlchemy's, without parameters but with the password; it has the first host.
-    `more_hosts` are the others. `sslmode` is None if the URL has none.
+    `hosts` are in the order of the URL. `sslmode` is None if the URL has none.
     """
 
-    url: URL
+    user: str
+    password: str | None = field(repr=False)
+    hosts: tuple[Host, ...]
+    database: str
     sslmode: str | None
-    prepared_statements: bool = True
-    more_hosts: tuple[Host, ...] = ()
     session: str = _ANY
+    prepared_statements: bool = True
 
     def __str__(self) -> str:
-        return self._render(self._parameters, hide_password=True)
-
-    @property
-    def hosts(self) -> tuple[Host, ...]:
-        """All hosts, in the order of the URL."""
-        return ((self.url.host or "", self.url.port), *self.more_hosts)
+        return self._written("***") + _query_of(self._parameters)
 
     @property
     def place(self) -> str:
-        """The hosts as the URL has them, for messages."""
+        """The hosts as the URL has them."""
         return ",".join(_written(host) for host in self.hosts)
 
     @property
@@ -87,13 +84,13 @@ class DatabaseUrl:
     @property
     def setting(self) -> str:
         """The URL with its password, in the form for a setting."""
-        return self._render(self._parameters, hide_password=False)
+        return self._written(self._password) + _query_of(self._parameters)
 
     @property
     def dsn(self) -> str:
         """The URL with its password, in the form for asyncpg."""
-        session = {} if self.session == _ANY else {_SESSION: self.session}
-        return self._render(session, hide_password=False)
+        session = [] if self.session == _ANY else [f"{_SESSION}={self.session}"]
+        return self._written(self._password) + _query_of(session)
 
     def ssl_argument(self) -> ssl.SSLContext | bool:
         """Return asyncpg's `ssl` argument, always explicit: by default asyncpg only tries TLS."""
@@ -101,19 +98,9 @@ class DatabaseUrl:
 
     def each_host(self) -> "tuple[DatabaseUrl, ...]":
         """Return one URL for each host."""
-        if not self.more_hosts:
-            return (self,)
         # Whether to use TLS depends on all hosts together.
         sslmode = self.sslmode or ("verify-full" if self.tls else "disable")
-        return tuple(
-            replace(
-                self,
-                url=self.url.set(host=name, port=port or _DEFAULT_PORT),
-                more_hosts=(),
-                sslmode=sslmode,
-            )
-            for name, port in self.hosts
-        )
+        return tuple(replace(self, hosts=(host,), sslmode=sslmode) for host in self.hosts)
 
     def without_pooler(self) -> "DatabaseUrl":
         """Return the same database, reached without Neon's pooler."""
@@ -122,29 +109,26 @@ class DatabaseUrl:
     def of_role(self, user: str, password: str, *, pooler: bool) -> "DatabaseUrl":
         """Return the URL of the same database for another role."""
         url = self._map_hosts(pooled if pooler else direct)
-        return replace(url, url=url.url.set(username=user, password=password))
+        return replace(url, user=user, password=password)
 
     def _map_hosts(self, change: Callable[[str], str]) -> "DatabaseUrl":
-        return replace(
-            self,
-            url=self.url.set(host=change(self.url.host or "")),
-            more_hosts=tuple((change(name), port) for name, port in self.more_hosts),
-        )
+        return replace(self, hosts=tuple((change(name), port) for name, port in self.hosts))
 
     @property
-    def _parameters(self) -> dict[str, str]:
-        parameters = {} if self.sslmode is None else {"sslmode": self.sslmode}
-        if self.session != _default_session(self.hosts):
-            parameters[_SESSION] = self.session
-        if not self.prepared_statements:
-            parameters[_CACHE_SIZE] = "0"
-        return parameters
+    def _password(self) -> str:
+        return quote(self.password or "", safe=" +")
 
-    def _render(self, parameters: dict[str, str], *, hide_password: bool) -> str:
-        url = self.url.set(drivername="postgresql", host=_HOSTS, query=parameters)
-        port = "" if url.port is None else f":{url.port}"
-        text = url.render_as_string(hide_password=hide_password)
-        return text.replace(f"@{_HOSTS}{port}/", f"@{self.place}/", 1)
+    def _written(self, password: str) -> str:
+        password = "" if self.password is None else f":{password}"
+        user, database = quote(self.user, safe=" +"), quote(self.database, safe=" +/")
+        return f"postgresql://{user}{password}@{self.place}/{database}"
+
+    @property
+    def _parameters(self) -> list[str]:
+        parameters = [] if self.prepared_statements else [f"{_CACHE_SIZE}=0"]
+        parameters += [] if self.sslmode is None else [f"sslmode={self.sslmode}"]
+        is_default = self.session == _default_session(self.hosts)
+        return parameters if is_default else [*parameters, f"{_SESSION}={self.session}"]
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: object, __: GetCoreSchemaHandler) -> CoreSchema:
@@ -163,15 +147,17 @@ def parse_database_url(text: str, *, pooler_options: bool = False) -> DatabaseUr
 
     Raises `ValueError`, without quoting the URL: it holds a password.
     """
-    authority = _AUTHORITY.fullmatch(text)
-    if authority is None:
+    found = _URL.fullmatch(text)
+    if found is None:
         raise ValueError("not a database URL: postgresql://user:password@host/database")
-    before, hosts, after = authority.groups()
-    url, *others = (_parse_host(before + host + after) for host in hosts.split(","))
-    more_hosts = tuple((other.host or "", other.port) for other in others)
-    query = dict(url.query)
+    if found["scheme"] not in _SCHEMES:
+        raise ValueError("must begin with postgresql://")
+    if not found["hosts"] or not found["database"] or not found["user"]:
+        raise ValueError("must name a user, a host and a database")
+    hosts = tuple(_parse_host(host) for host in found["hosts"].split(","))
+    query = _query(found["query"] or "")
     sslmode = query.pop("sslmode", None)
-    session = query.pop(_SESSION, _default_session((url.host, *more_hosts)))
+    session = query.pop(_SESSION, _default_session(hosts))
     cache_size = query.pop(_CACHE_SIZE, None) if pooler_options else None
     if query.pop("channel_binding", None) not in (None, "disable"):
         logger.info("channel_binding in the database URL is ignored: asyncpg does not support it")
@@ -183,34 +169,51 @@ def parse_database_url(text: str, *, pooler_options: bool = False) -> DatabaseUr
         raise ValueError(f"{_SESSION} must be read-write, primary or any: the service must write")
     if cache_size not in (None, "0"):
         raise ValueError(f"{_CACHE_SIZE} must be 0, which disables prepared statements")
-    url = url.set(drivername="postgresql+asyncpg", query={})
-    return DatabaseUrl(url, sslmode, cache_size is None, more_hosts, session)
+    return DatabaseUrl(
+        user=unquote(found["user"]),
+        password=None if found["password"] is None else unquote(found["password"]),
+        hosts=hosts,
+        database=unquote(found["database"]),
+        sslmode=sslmode,
+        session=session,
+        prepared_statements=cache_size is None,
+    )
 
 
-def _parse_host(text: str) -> URL:
-    """Parse a URL with one host."""
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise ValueError("not a database URL: postgresql://user:password@host/database") from None
-    if url.drivername not in _SCHEMES:
-        raise ValueError("must begin with postgresql://")
-    if not url.host or not url.database or not url.username:
+def _parse_host(text: str) -> Host:
+    found = _HOST.fullmatch(text)
+    if found is None:
+        raise ValueError("not a database URL: postgresql://user:password@host/database")
+    host = found["name"] or found["ipv6"]
+    if not host:
         raise ValueError("must name a user, a host and a database")
-    if url.port is not None and not 1 <= url.port <= _MAX_PORT:
+    port = int(found["port"]) if found["port"] else None
+    if port is not None and not 1 <= port <= _MAX_PORT:
         raise ValueError(f"the port must be from 1 to {_MAX_PORT}")
     try:
-        url.host.encode("idna")
+        host.encode("idna")
     except UnicodeError:
         raise ValueError("the host is not a valid host name") from None
-    return url
-
-
-def _default_session(hosts: Sequence[object]) -> str:
-    return "read-write" if len(hosts) > 1 else _ANY
+    return host, port
 
 
 def _written(host: Host) -> str:
     name, port = host
     name = f"[{name}]" if ":" in name else name
     return name if port is None else f"{name}:{port}"
+
+
+def _default_session(hosts: Sequence[Host]) -> str:
+    return "read-write" if len(hosts) > 1 else _ANY
+
+
+def _query_of(parameters: Sequence[str]) -> str:
+    return f"?{'&'.join(parameters)}" if parameters else ""
+
+
+def _query(text: str) -> dict[str, str]:
+    parameters = parse_qsl(text)
+    query = dict(parameters)
+    if len(query) != len(parameters):
+        raise ValueError("a parameter occurs more than once")
+    return query

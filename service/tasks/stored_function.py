@@ -1,11 +1,11 @@
-"""A database function: the statement that creates it, and the statement that calls it."""
+"""A database function: the statement that creates it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import indent, wrap
 from typing import Final
 
-from sqlalchemy import ColumnElement, TextClause, text
+from sqlalchemy import ColumnElement
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
@@ -32,18 +32,12 @@ class StoredFunction:
     variables: Mapping[str, str]
 
     @property
-    def call(self) -> TextClause:
-        """The statement that calls the function, with `identity` and the arguments."""
-        arguments = ", ".join(f":{name}" for name in ("identity", *self.arguments))
-        return text(f"SELECT {', '.join(self.results)} FROM public.{self.name}({arguments})")  # noqa: S608 - made of names in the code
-
-    @property
     def definition(self) -> str:
         """The statement that creates or replaces the function.
 
         SECURITY INVOKER: row-level security applies as to the role that calls it.
         """
-        taken = {"identity": "TEXT", **self.arguments}
+        taken = self._taken
         parameters = [f"{name} {kind}" for name, kind in taken.items()]
         parameters += [f"OUT {name} {kind}" for name, kind in self.results.items()]
         identity = {"me": "text := set_config('app.user_id', identity, true)"}
@@ -59,12 +53,25 @@ class StoredFunction:
         )
 
     @property
+    def signature(self) -> str:
+        """The function's name with its arguments' types.
+
+        A release that adds an argument creates another function of the same name. The function of
+        the release before stays until that release no longer serves.
+        """
+        return f"public.{self.name}({', '.join(self._taken.values())})"
+
+    @property
     def rights(self) -> list[str]:
         """The statements that allow only role `app` to call the function."""
         return [
-            f"REVOKE ALL ON FUNCTION public.{self.name} FROM PUBLIC",
-            f"GRANT EXECUTE ON FUNCTION public.{self.name} TO app",
+            f"REVOKE ALL ON FUNCTION {self.signature} FROM PUBLIC",
+            f"GRANT EXECUTE ON FUNCTION {self.signature} TO app",
         ]
+
+    @property
+    def _taken(self) -> Mapping[str, str]:
+        return {"identity": "TEXT", **self.arguments}
 
 
 def block(lines: str) -> str:

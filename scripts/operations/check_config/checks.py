@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from sqlalchemy import text
-
 from better_auth_keys import (
     AccessTokenVerifier,
     InvalidTokenError,
@@ -26,12 +24,14 @@ from scripts.operations.check_config.issuer import (
 from service.app import open_database, open_key_set
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database.listener import Listener
+from service.database.statements import Statement
 from service.security.audit import claimed
 from service.security.breaker import StoreError
 from service.security.shared_counters import SharedCounters
 from service.settings.model import Settings
 
 _CHANNEL: Final = "check_config"
+_NOTIFY: Final = Statement("SELECT pg_notify(:channel, '')")
 _SECONDS: Final = 5.0
 
 
@@ -66,7 +66,7 @@ def notes(settings: Settings) -> list[str]:
 async def _database(settings: Settings) -> Finding:
     """Check each host, and then whether one of them suits `target_session_attrs`."""
     url = settings.database_url
-    hosts = [replace(host, session="any") for host in url.each_host() if url.more_hosts]
+    hosts = [replace(host, session="any") for host in url.each_host() if len(url.hosts) > 1]
     for one in (*hosts, url):
         changed = settings.model_copy(update={"database_url": one})
         try:
@@ -80,7 +80,7 @@ async def _database(settings: Settings) -> Finding:
             said = f"{where}cannot be reached ({error})"
             cure = "check the host and port in DATABASE_URL, the server, and its TLS certificate"
             return Finding("database", good=False, said=said, cure=cure)
-    where = f"role {url.url.username} at {url.place}/{url.url.database}"
+    where = f"role {url.user} at {url.place}/{url.database}"
     tls = "verified TLS" if url.tls else "no TLS"
     said = f"{where}, {tls}, bound by row-level security with the policies of the migrations"
     return Finding("database", good=True, said=said)
@@ -95,9 +95,7 @@ async def _listening(settings: Settings) -> Finding:
         async with asyncio.timeout(_SECONDS):
             await heard.get()  # the listener reports once when it starts to listen
             async with _connected(settings) as database:
-                await database.execute(
-                    text("SELECT pg_notify(:channel, '')"), {"channel": _CHANNEL}
-                )
+                await database.execute(_NOTIFY, {"channel": _CHANNEL})
             await heard.get()
     except (TimeoutError, DatabaseUnavailableError):
         return Finding(

@@ -7,13 +7,13 @@ from contextlib import suppress
 
 import asyncpg
 import pytest
-from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from service.database import connections
 from service.database import pool as pools
 from service.database.execution import Database, DatabaseUnavailableError
 from service.database.repeating import may_repeat
+from service.database.statements import Statement
 from service.database.url import parse_database_url
 from service.security.owner import Owner
 from service.tasks.query import TaskQuery
@@ -268,5 +268,5 @@ async def test_fault84_pool_is_full_before_the_database_counts_as_ready(
     await pool.check()
     before = len(pool._connections._opened)
     assert before == 4
-    await pool.execute(text("SELECT 1"), {})
+    await pool.execute(Statement("SELECT 1"), {})
     await pool.close()

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
@@ -17,6 +16,7 @@ from service.database import pool
 from service.database.execution import Database, DatabaseUnavailableError
 from service.database.listener import Listener
 from service.database.opening import Opener
+from service.database.statements import Statement
 from service.database.url import DatabaseUrl, parse_database_url
 from service.migrations.runner import upgrade
 from service.security.owner import Owner
@@ -103,7 +103,7 @@ def hosts(app: str, *ports: int, parameters: str = "") -> DatabaseUrl:
 
 
 async def port_of(database: Database) -> int:
-    ((port,),) = await database.execute(text("SELECT current_setting('port')::int"), {})
+    ((port,),) = await database.execute(Statement("SELECT current_setting('port')::int"), {})
     assert isinstance(port, int)
     return port
 
@@ -158,7 +158,7 @@ async def test_fault76_listening_and_commands_find_the_host_that_accepts_writes(
     async with asyncio.timeout(10):
         await heard.get()
         database = Database(hosts(new.urls.app, new.port), pool_size=1)
-        await database.execute(text("SELECT pg_notify('moved', '')"), {})
+        await database.execute(Statement("SELECT pg_notify('moved', '')"), {})
         assert await heard.get() == "moved"
     await database.close()
     task.cancel()

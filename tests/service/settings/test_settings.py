@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.security.rate_limits import parse_limit
+from service.security.limit import parse_limit
 from service.settings.base import shown
 from service.settings.model import Settings
 from service.settings.reader import SettingsError
@@ -271,4 +271,4 @@ def test_prepared_statements_are_switched_off_by_the_url(monkeypatch: pytest.Mon
     settings = load(monkeypatch, DATABASE_URL=text)
     assert not settings.database_url.prepared_statements
     assert settings.database_url.setting == text
-    assert not settings.listening_url.url.query
+    assert "?" not in settings.listening_url.dsn
