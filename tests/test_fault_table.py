@@ -4,20 +4,7 @@ from tests.numbered_rows import NumberedRows
 
 ROWS = NumberedRows("docs/faults.md", "fault")
 DROPPED = {5}
-PLANNED = {
-    44,
-    50,
-    *range(53, 56),
-    *range(68, 72),
-    74,
-    77,
-    79,
-    80,
-    82,
-    83,
-    86,
-    87,
-}
+PLANNED = {44, 50, *range(53, 56), *range(68, 72), 74, 77, 80, 82, 83, 87}
 
 
 def test_table_has_every_fault_once_in_order() -> None:

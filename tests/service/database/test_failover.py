@@ -153,11 +153,13 @@ async def test_fault76_listening_and_commands_find_the_host_that_accepts_writes(
     url = hosts(old.urls.owner, old.port, new.port)
     assert await upgrade(url) == []
     heard = asyncio.Queue[str]()
-    listener = Listener(url, ("moved",), heard.put_nowait)
+    database = Database(hosts(new.urls.app, new.port), pool_size=1)
+    listener = Listener(
+        url, database, channels=("moved",), heard=heard.put_nowait, heartbeat_seconds=60
+    )
     task = asyncio.create_task(listener.run())
     async with asyncio.timeout(10):
         await heard.get()
-        database = Database(hosts(new.urls.app, new.port), pool_size=1)
         await database.execute(Statement("SELECT pg_notify('moved', '')"), {})
         assert await heard.get() == "moved"
     await database.close()
