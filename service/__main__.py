@@ -10,9 +10,7 @@ import logging.config
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -60,14 +58,24 @@ def main() -> int:
     return _serve_with_workers(workers) if workers > 1 else _serve_here()
 
 
-def create_app(*, patience: float | None = None) -> "ASGIApp":
+def create_app() -> "ASGIApp":
     """Create the application, in this process or in a worker, which does not call `main`."""
+    from service.system.starting import LOAD_SECONDS  # noqa: PLC0415 - see above
+
+    return _create_app(patience=LOAD_SECONDS)
+
+
+def create_app_without_database() -> "ASGIApp":
+    """Create an application that starts without waiting for the database."""
+    return _create_app(patience=0)
+
+
+def _create_app(*, patience: float) -> "ASGIApp":
     make_collections_rare()
-    from service.app import create_app as create  # noqa: PLC0415 - see above
-    from service.system.starting import START_SECONDS  # noqa: PLC0415 - see above
+    from service.app import create_app  # noqa: PLC0415 - see above
 
     try:
-        return create(patience=START_SECONDS if patience is None else patience)
+        return create_app(patience=patience)
     except SettingsError as error:  # they were changed after the check
         sys.stderr.writelines(f"service: {line}\n" for line in error.lines)
         sys.exit(STARTUP_FAILURE)
@@ -88,9 +96,8 @@ def _serve_here() -> int:
     start = check()
     if start is None:
         return 1
-    # A database that did not answer the check is not waited for twice.
-    app = create_app if start.database_answers else partial(create_app, patience=0)
-    server = uvicorn.Server(_config(app, start.host, start.port, workers=1))
+    config = _config(start.host, start.port, workers=1, database_answers=start.database_answers)
+    server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):  # raised after the shutdown
         server.run()
     return 0 if server.started else STARTUP_FAILURE
@@ -101,21 +108,18 @@ def _serve_with_workers(workers: int) -> int:
     done = subprocess.run(checking, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
     if done.returncode != 0:
         return 1
-    start = json.loads(done.stdout)
-    # Workers cannot be passed a function of `__main__`.
-    app = "service.__main__:create_app"
-    config = _config(app, start["host"], start["port"], workers=workers)
+    config = _config(**json.loads(done.stdout), workers=workers)
     with shared_metrics():
         supervisor = Supervisor(config, [config.bind_socket()], ended=forget_process)
         supervisor.run()
     return supervisor.exit_code
 
 
-def _config(
-    app: str | Callable[[], "ASGIApp"], host: str, port: int, *, workers: int
-) -> uvicorn.Config:
+def _config(host: str, port: int, *, database_answers: bool, workers: int) -> uvicorn.Config:
+    # A name, because workers cannot be passed a function of `__main__`.
+    factory = "create_app" if database_answers else "create_app_without_database"
     return uvicorn.Config(
-        app,
+        f"service.__main__:{factory}",
         factory=True,
         host=host,
         port=port,

@@ -17,7 +17,7 @@ from service.app import open_database
 from service.database.execution import DatabaseRefusedError
 from service.settings.model import Settings
 from service.settings.reader import SettingsError
-from service.system.starting import START_SECONDS, check_database
+from service.system.starting import CHECK_SECONDS, check_database
 
 logger = logging.getLogger("service")
 
@@ -34,7 +34,7 @@ class Start:
 def check() -> Start | None:
     """Return how to start, or None if the service cannot. Standard error has the reasons.
 
-    A database that is down, or that does not answer in `START_SECONDS`, does not prevent a start.
+    A database that is down, or that does not answer in `CHECK_SECONDS`, does not prevent a start.
     """
     try:
         settings = Settings.load()
@@ -66,7 +66,7 @@ def _require_address(settings: Settings) -> None:
 async def _check_database(settings: Settings) -> bool:
     database = open_database(settings, pool_size=1)
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(CHECK_SECONDS):
             return await check_database(database)
     except TimeoutError:
         logger.warning("the database does not answer yet; serving 503 until it does")

@@ -11,10 +11,11 @@ from service.security.key_watch import KeyWatch
 
 logger = logging.getLogger("service")
 
-START_SECONDS: Final = 0.25
-"""How long a start waits for a database that does not answer."""
-_LOAD_SECONDS: Final = 1.0
-"""How much longer it waits for the revocations, without which no token is accepted."""
+CHECK_SECONDS: Final = 0.25
+"""How long the check before a start waits for the database."""
+LOAD_SECONDS: Final = 1.0
+"""How long a start then waits for the pool and the revocations, without which no token is accepted.
+If the database did not answer the check, it does not wait."""
 
 
 async def check_database(database: Database) -> bool:
@@ -36,18 +37,14 @@ async def check_database(database: Database) -> bool:
 async def watching_keys(
     key_watch: KeyWatch, database: Database, *, patience: float | None
 ) -> AsyncIterator[None]:
-    """Start `key_watch`, and stop it at the end.
+    """Open the pool, load the revocations and start `key_watch`; stop it at the end.
 
-    Go on without the database if it does not answer within `patience` seconds, and without the
-    revocations if it answers but they take longer than `_LOAD_SECONDS`. Both are tried further in
-    the background. With None, wait until the first attempts have ended.
+    Go on without them after `patience` seconds, while they are tried further in the background.
+    With None, wait until the first attempts have ended.
     """
-    checking = asyncio.create_task(_check(database), name="check-database")
-    watching = asyncio.create_task(_start(key_watch, checking), name="start-key-watch")
+    watching = asyncio.create_task(_start(key_watch, database), name="start-key-watch")
     try:
-        answered, _ = await asyncio.wait({checking}, timeout=patience)
-        if answered:
-            await asyncio.wait({watching}, timeout=None if patience is None else _LOAD_SECONDS)
+        await asyncio.wait({watching}, timeout=patience)
         if watching.done():
             watching.result()
         yield
@@ -57,13 +54,10 @@ async def watching_keys(
         await key_watch.stop()
 
 
-async def _start(key_watch: KeyWatch, checking: "asyncio.Task[bool]") -> None:
-    await key_watch.start(reachable=await checking)
-
-
-async def _check(database: Database) -> bool:
+async def _start(key_watch: KeyWatch, database: Database) -> None:
     try:
-        return await check_database(database)
+        reachable = await check_database(database)
     except DatabaseRefusedError as error:  # `service/start.py` ends most starts before this
         logger.error("%s; serving 503 until this is corrected", error)  # noqa: TRY400 - it says all
-        return False
+        reachable = False
+    await key_watch.start(reachable=reachable)
