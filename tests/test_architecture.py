@@ -41,10 +41,12 @@ MAY_QUERY_TASKS = {
 }
 # They name columns of the tables, and make no query.
 NAMES_COLUMNS_ONLY = {"service/tasks/columns.py", "service/tasks/conditions.py"}
-# They make the tasks that they measure on, or compare them with a ledger, as superusers of their
-# own servers; or they are what the service is compared with.
+# They make the tasks that they measure on, or break and compare them, as superusers of their own
+# servers; or they are what the service is compared with.
 MAY_WRITE_SQL_ON_TASKS = {
     "scripts/proofs/drills/database.py",
+    "scripts/proofs/drills/statements.py",
+    "scripts/proofs/drills/database_failures.py",
     "scripts/proofs/page_tasks.py",
     "benchmarks/stage.py",
     "benchmarks/peers/thin.py",

@@ -4,6 +4,7 @@
     ./scripts/drills --only 50,68      the drills of these rows of docs/faults.md
     ./scripts/drills --list            show the drills
     ./scripts/drills --json FILE       write the results for machines, too
+    ./scripts/drills --logs FOLDER     keep the logs of the services and of PostgreSQL
 
 Each drill starts services of its own on a PostgreSQL and an issuer that all drills share, and
 breaks something while clients read and write. The clients keep a ledger of each write that was
@@ -25,6 +26,7 @@ import uvloop
 from scripts.devstack.postgres.embedded import PostgresError
 from scripts.operations.commands import Parser
 from scripts.operations.exit_codes import DONE, FAILED, fail
+from scripts.operations.private_files import make_private_folder
 from scripts.proofs.drills.catalogue import DRILLS, chosen
 from scripts.proofs.drills.drill import NOT_KEPT, Drill, Result
 from scripts.proofs.drills.report import as_json, table
@@ -37,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", metavar="ROWS", help="rows of docs/faults.md, comma-separated")
     parser.add_argument("--list", action="store_true", help="show the drills")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep the logs there")
     options = parser.parse_args(argv)
     try:
         drills = chosen(options.only)
@@ -47,8 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{drill.numbers:>15}  {drill.title}: {drill.promised}")
         return DONE
     results: list[Result] = []
+    if options.logs is not None:
+        make_private_folder(options.logs)
     try:
-        interrupted = _run(drills, results)
+        interrupted = _run(drills, results, options.logs)
     except (PostgresError, OSError) as error:
         return fail("drills", error)
     print(table(results))
@@ -59,15 +64,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return FAILED if any(result.verdict == NOT_KEPT for result in results) else DONE
 
 
-def _run(drills: Sequence[Drill], results: list[Result]) -> bool:
+def _run(drills: Sequence[Drill], results: list[Result], logs: Path | None) -> bool:
     """Run the drills; return whether they were interrupted."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         # Like an interrupt: what is under way is stopped in order.
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        interrupt = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         try:
-            runner.run(run(drills, results, _say))
+            runner.run(run(drills, results, _say, logs))
         except KeyboardInterrupt:
             return True
+        finally:
+            signal.signal(signal.SIGTERM, interrupt)
     return False
 
 

@@ -2,10 +2,16 @@
 
 from typing import Final
 
-from scripts.proofs.drills import edge
+from scripts.proofs.drills import database_failures, edge, lifecycle, overload, statements
 from scripts.proofs.drills.drill import Drill
 
-DRILLS: Final[tuple[Drill, ...]] = (*edge.DRILLS,)
+DRILLS: Final[tuple[Drill, ...]] = (
+    *edge.DRILLS,
+    *database_failures.DRILLS,
+    *statements.DRILLS,
+    *lifecycle.DRILLS,
+    *overload.DRILLS,
+)
 
 
 def chosen(only: str | None) -> list[Drill]:

@@ -29,7 +29,10 @@ class _StoppedError(Exception):
 
 @dataclass
 class Client:
-    """One user, on one connection at a time. With several `ports`, the next one after a failure."""
+    """One user, on one connection at a time.
+
+    With several `ports`, the next one after a failure or a response that closes the connection.
+    """
 
     ledger: Ledger
     book: Book
@@ -193,11 +196,13 @@ class Client:
         answer = await self._connection.ask(
             method, path, token=self.token, body=body, headers=headers
         )
-        self.ledger.traffic.count(answer)
-        if answer is None and len(self.ports) > 1:
+        self.ledger.traffic.count(answer, self._connection.failure)
+        if (answer is None or answer.closes) and len(self.ports) > 1:
+            # As a load balancer does for a replica that is not ready.
             self._turn = (self._turn + 1) % len(self.ports)
+            self._connection.close()
             self._connection = Connection(self.ports[self._turn])
-        elif answer is not None and answer.status in {_OK, _CREATED, _NO_CONTENT}:
+        if answer is not None and answer.status in {_OK, _CREATED, _NO_CONTENT}:
             self.last_good = asyncio.get_running_loop().time()
         return answer
 

@@ -7,12 +7,18 @@ then the server may or may not have done what was asked.
 import asyncio
 import contextlib
 import json
+import socket
+import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 PATIENCE_SECONDS: Final = 30.0
+NOT_CONNECTED: Final = "not connected"
+"""Nothing was sent: the server did not accept the connection."""
+CLOSED: Final = "closed"
+"""The answer was lost: the server may or may not have done what was asked."""
 _LINE_LIMIT: Final = 1 << 20
 _NONE: Final[Mapping[str, str]] = {}
 _BODILESS: Final = frozenset({204, 304})
@@ -32,6 +38,11 @@ class Answer:
         return cast("dict[str, Any]", json.loads(self.body))
 
     @property
+    def closes(self) -> bool:
+        """Whether the server closes the connection after this response."""
+        return self.headers.get("connection") == "close"
+
+    @property
     def retry_after(self) -> str | None:
         """The header Retry-After."""
         return self.headers.get("retry-after")
@@ -42,6 +53,8 @@ class Connection:
 
     def __init__(self, port: int, *, address: str = "127.0.0.1") -> None:
         self.port = port
+        self.failure = CLOSED
+        """How the last request failed, if it did."""
         self._address = address
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -57,9 +70,11 @@ class Connection:
         patience: float = PATIENCE_SECONDS,
     ) -> Answer | None:
         """Send a request and return the answer, or None if the connection failed."""
-        began = time.perf_counter()
+        began, self.failure = time.perf_counter(), NOT_CONNECTED
         try:
             async with asyncio.timeout(patience):
+                await self._open()
+                self.failure = CLOSED
                 await self._send(_message(method, path, token, body, headers))
                 status, fields, content = await self._receive(method)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
@@ -68,12 +83,14 @@ class Connection:
         except BaseException:
             self.close()
             raise
-        if fields.get("connection") == "close":
+        answer = Answer(status, fields, content, time.perf_counter() - began)
+        if answer.closes:
             self.close()
-        return Answer(status, fields, content, time.perf_counter() - began)
+        return answer
 
     async def send_only(self, method: str, path: str, *, token: str) -> None:
         """Send a request without reading the answer. Raises `OSError`."""
+        await self._open()
         await self._send(_message(method, path, token, None, _NONE))
 
     def close(self) -> None:
@@ -83,13 +100,22 @@ class Connection:
                 self._writer.transport.abort()
         self._reader = self._writer = None
 
-    async def _send(self, message: bytes) -> None:
+    def reset(self) -> None:
+        """Reset the connection, as a client that crashed does."""
+        if self._writer is not None:
+            sock = self._writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    async def _open(self) -> None:
         if self._reader is None or self._reader.at_eof():
             self.close()
             self._reader, self._writer = await asyncio.open_connection(
                 "127.0.0.1", self.port, limit=_LINE_LIMIT, local_addr=(self._address, 0)
             )
-        assert self._writer is not None  # noqa: S101 - opened with the reader
+
+    async def _send(self, message: bytes) -> None:
+        assert self._writer is not None  # noqa: S101 - it was opened
         self._writer.write(message)
         await self._writer.drain()
 

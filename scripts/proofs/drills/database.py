@@ -67,11 +67,11 @@ class Database:
         """Return the number of connections of the service."""
         return await self.number(f"SELECT count(*) FROM pg_stat_activity WHERE {_APPLICATION}")  # noqa: S608 - ours
 
-    async def statements(self, like: str) -> int:
-        """Return how many statements like this are running in the service's connections."""
+    async def waiting(self) -> int:
+        """Return how many statements of the service wait for a lock."""
         return await self.number(
             f"SELECT count(*) FROM pg_stat_activity WHERE {_APPLICATION}"  # noqa: S608 - ours
-            f" AND state = 'active' AND query ILIKE '%%{like}%%'"
+            " AND state = 'active' AND wait_event_type = 'Lock'"
         )
 
     async def reset(self) -> None:

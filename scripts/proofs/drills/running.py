@@ -15,12 +15,17 @@ from scripts.proofs.drills.waiting import StageError
 from service.database.command_connection import DatabaseError
 
 
-async def run(drills: Sequence[Drill], results: list[Result], say: Callable[[str], None]) -> None:
-    """Run the drills, and add the result of each. Raises `PostgresError`."""
+async def run(
+    drills: Sequence[Drill], results: list[Result], say: Callable[[str], None], logs: Path | None
+) -> None:
+    """Run the drills, and add the result of each. With `logs`, keep the logs there.
+
+    Raises `PostgresError`.
+    """
     with tempfile.TemporaryDirectory(prefix="drills-") as name:
         folder = Path(name)
         open_folder(folder)  # as root, the database server's account must be able to enter it
-        async with set_stage(folder, say) as stage:
+        async with set_stage(folder, logs or folder, say) as stage:
             for drill in drills:
                 say(f"{drill.numbers} {drill.title} ...")
                 result = await _run_one(drill, stage)

@@ -2,9 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
+
+import psutil
 
 from scripts.operations.private_files import last_line
 from scripts.proofs.drills.connection import Answer, Connection
@@ -21,6 +24,10 @@ class Service:
     port: int
     program: Program
 
+    def workers(self) -> list[psutil.Process]:
+        """Return the worker processes: those that listen, without the first process."""
+        return [process for process in self.program.processes()[1:] if _listens(process)]
+
     async def ask(
         self, method: str, path: str, *, token: str | None = None, patience: float = 30.0
     ) -> Answer | None:
@@ -30,6 +37,19 @@ class Service:
             return await connection.ask(method, path, token=token, patience=patience)
         finally:
             connection.close()
+
+    async def must_answer(
+        self, method: str, path: str, *, token: str, body: Mapping[str, object] | None = None
+    ) -> Answer:
+        """Send one request on a new connection. Raises `StageError` if there is no answer."""
+        connection = Connection(self.port)
+        try:
+            answer = await connection.ask(method, path, token=token, body=body)
+        finally:
+            connection.close()
+        if answer is None:
+            raise StageError(f"no answer to {method} {path}")
+        return answer
 
     async def status(self, path: str) -> int | None:
         """Return the status of a GET, or None if there is no answer."""
@@ -44,3 +64,10 @@ class Service:
                 said = last_line(self.program.log)
                 raise StageError(f"the service is not ready after {seconds:.0f} s: {said}")
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _listens(process: psutil.Process) -> bool:
+    try:
+        return any(each.status == psutil.CONN_LISTEN for each in process.net_connections())
+    except psutil.Error:
+        return False

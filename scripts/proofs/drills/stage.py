@@ -33,12 +33,13 @@ class Stage:
     """The surroundings of all drills. Each drill has its own services and its own users."""
 
     folder: Path
+    logs: Path
     server: EmbeddedPostgres
     passwords: RolePasswords
     issuer: Issuer
     say: Callable[[str], None]
     _started: list[Program] = field(default_factory=list)
-    _logs: int = 0
+    _number: int = 0
 
     @property
     def database(self) -> Database:
@@ -81,8 +82,8 @@ class Stage:
 
     async def start(self, command: Sequence[str], environment: dict[str, str]) -> Program:
         """Start a program. It is stopped with the drill."""
-        self._logs += 1
-        log = self.folder / f"{self._logs}.log"
+        self._number += 1
+        log = self.logs / f"{self._number}.log"
         program = await Program.start(command, env=environment, cwd=self.folder, log=log)
         self._started.append(program)
         return program
@@ -186,14 +187,14 @@ async def _end(clients: Sequence[Client], lives: Sequence["asyncio.Task[None]"])
 
 
 @asynccontextmanager
-async def set_stage(folder: Path, say: Callable[[str], None]) -> AsyncIterator[Stage]:
+async def set_stage(folder: Path, logs: Path, say: Callable[[str], None]) -> AsyncIterator[Stage]:
     """Start PostgreSQL and the issuer, and stop everything at the end. Raises `PostgresError`."""
     issuer = Issuer()
     await issuer.start()
     # Durable, unlike `EmbeddedPostgres.ephemeral`: it is killed while it writes.
-    server = EmbeddedPostgres.persistent(folder / "postgres", log=folder / "postgres.log")
+    server = EmbeddedPostgres.persistent(folder / "postgres", log=logs / "postgres.log")
     await asyncio.to_thread(server.start)
-    stage = Stage(folder, server, RolePasswords(), issuer, say)
+    stage = Stage(folder, logs, server, RolePasswords(), issuer, say)
     try:
         await provide(server.url(), stage.passwords)
         await upgrade(stage.passwords.urls(server.url())["owner"])

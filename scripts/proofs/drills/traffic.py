@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
-from scripts.proofs.drills.connection import Answer
+from scripts.proofs.drills.connection import CLOSED, Answer
 
-CLOSED: Final = "closed"
 _GOOD_BELOW: Final = 400
 _REFUSED: Final = frozenset({429, 503})
 
@@ -33,10 +32,10 @@ class Traffic:
         """The number of requests that were sent."""
         return self.statuses.total()
 
-    def count(self, answer: Answer | None) -> None:
-        """Count an answer, or a connection that failed."""
+    def count(self, answer: Answer | None, failure: str = CLOSED) -> None:
+        """Count an answer, or how the request failed."""
         if answer is None:
-            self.statuses[CLOSED] += 1
+            self.statuses[failure] += 1
             return
         self.statuses[str(answer.status)] += 1
         if answer.status < _GOOD_BELOW:
