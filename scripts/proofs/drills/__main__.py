@@ -18,8 +18,9 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -67,14 +68,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(drills: Sequence[Drill], results: list[Result], logs: Path | None) -> bool:
     """Run the drills; return whether they were interrupted."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        # Like an interrupt: what is under way is stopped in order.
-        interrupt = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        try:
-            runner.run(run(drills, results, _say, logs))
-        except KeyboardInterrupt:
-            return True
-        finally:
-            signal.signal(signal.SIGTERM, interrupt)
+        return runner.run(_interruptible(run(drills, results, _say, logs)))
+
+
+async def _interruptible(work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work; return whether SIGINT or SIGTERM ended it. What it started is stopped then."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        return True
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
     return False
 
 
