@@ -3,8 +3,11 @@
     ./scripts/drills                   all drills, about half an hour
     ./scripts/drills --only 50,68      the drills of these rows of docs/faults.md
     ./scripts/drills --list            show the drills
+    ./scripts/drills --soak            half of the load for 30 minutes, and what happens meanwhile
+    ./scripts/drills --soak --minutes 3
     ./scripts/drills --json FILE       write the results for machines, too
     ./scripts/drills --logs FOLDER     keep the logs of the services and of PostgreSQL
+    ./scripts/drills --against FOLDER  try another checkout's service, such as one without a change
 
 Each drill starts services of its own on a PostgreSQL and an issuer that all drills share, and
 breaks something while clients read and write. The clients keep a ledger of each write that was
@@ -32,6 +35,9 @@ from scripts.proofs.drills.catalogue import DRILLS, chosen
 from scripts.proofs.drills.drill import NOT_KEPT, Drill, Result
 from scripts.proofs.drills.report import as_json, table
 from scripts.proofs.drills.running import run
+from scripts.proofs.drills.soak import MINUTES, soak
+from scripts.proofs.drills.stage import Options
+from scripts.setup.checkout import CHECKOUT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,11 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("drills", __doc__)
     parser.add_argument("--only", metavar="ROWS", help="rows of docs/faults.md, comma-separated")
     parser.add_argument("--list", action="store_true", help="show the drills")
+    parser.add_argument("--soak", action="store_true", help="run the soak instead of the drills")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="how long the soak takes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep the logs there")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", default=CHECKOUT)
     options = parser.parse_args(argv)
     try:
-        drills = chosen(options.only)
+        drills = [soak(options.minutes)] if options.soak else chosen(options.only)
     except ValueError as error:
         parser.error(str(error))
     if options.list:
@@ -54,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.logs is not None:
         make_private_folder(options.logs)
     try:
-        interrupted = _run(drills, results, options.logs)
+        interrupted = _run(drills, results, Options(options.logs, options.against.resolve()))
     except (PostgresError, OSError) as error:
         return fail("drills", error)
     print(table(results))
@@ -65,10 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return FAILED if any(result.verdict == NOT_KEPT for result in results) else DONE
 
 
-def _run(drills: Sequence[Drill], results: list[Result], logs: Path | None) -> bool:
+def _run(drills: Sequence[Drill], results: list[Result], options: Options) -> bool:
     """Run the drills; return whether they were interrupted."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_interruptible(run(drills, results, _say, logs)))
+        return runner.run(_interruptible(run(drills, results, _say, options)))
 
 
 async def _interruptible(work: Coroutine[Any, Any, None]) -> bool:

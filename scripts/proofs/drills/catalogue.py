@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from scripts.proofs.drills import database_failures, edge, lifecycle, overload, statements
+from scripts.proofs.drills import (
+    database_failures,
+    edge,
+    lifecycle,
+    overload,
+    redis_failures,
+    statements,
+)
 from scripts.proofs.drills.drill import Drill
 
 DRILLS: Final[tuple[Drill, ...]] = (
@@ -11,6 +18,7 @@ DRILLS: Final[tuple[Drill, ...]] = (
     *statements.DRILLS,
     *lifecycle.DRILLS,
     *overload.DRILLS,
+    *redis_failures.DRILLS,
 )
 
 

@@ -80,7 +80,7 @@ class Client:
         self._stopping = self._given_up = True
 
     async def _step(self) -> None:
-        live = [task_id for task_id, known in self.book.tasks.items() if not known.deleted]
+        live = self.book.live
         create, get, change, listing, delete = self.mix
         if len(live) >= _MOST_TASKS:
             create, delete = 0, create + delete
@@ -113,6 +113,7 @@ class Client:
                 task = answer.json()
                 self.book.open_marks.discard(mark)
                 self.book.tasks[task["id"]] = Known(mark, title, task["version"])
+                self.book.live.append(task["id"])
                 return
             # 409: the request before this one still runs, although its connection is closed.
             if answer is not None and answer.status not in {*_PASSING, _CONFLICT}:
@@ -168,6 +169,7 @@ class Client:
             # 404: an attempt before this one was successful.
             if status == _NO_CONTENT or (status == _NOT_FOUND and not first):
                 known.deleted = True
+                self.book.live.remove(task_id)
                 return
             if answer is not None and status not in _PASSING:
                 self._expect(answer, _NO_CONTENT)
@@ -211,8 +213,7 @@ class Client:
         if answer is None or answer.status in _PASSING:
             return False
         if answer.status != status:
-            said = answer.body[:120].decode(errors="replace")
-            self.ledger.wrong[f"{answer.status} instead of {status}: {said}"] += 1
+            self.ledger.wrong[f"{answer.status} {answer.code} instead of {status}"] += 1
         return answer.status == status
 
     async def _pause(self) -> None:

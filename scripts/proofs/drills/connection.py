@@ -38,6 +38,13 @@ class Answer:
         return cast("dict[str, Any]", json.loads(self.body))
 
     @property
+    def code(self) -> str:
+        """The code of a problem document."""
+        with contextlib.suppress(ValueError):
+            return str(self.json().get("code"))
+        return "without a problem document"
+
+    @property
     def closes(self) -> bool:
         """Whether the server closes the connection after this response."""
         return self.headers.get("connection") == "close"

@@ -1,6 +1,6 @@
 """The database of the drills, as its superuser: for the comparison, and for what goes wrong."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -13,6 +13,13 @@ from service.database.url import parse_database_url
 _ROWS: Final = """
 SELECT owner_id, id::text, description, title, version, deleted_at IS NOT NULL
 FROM public.tasks WHERE owner_id = ANY ($1::text[])
+"""
+_REVOKE: Final = """
+WITH added AS (
+    INSERT INTO public.token_revocations (kind, value, operator, reason)
+    VALUES ('session', $1, 'drills', 'a drill') RETURNING id
+)
+SELECT pg_notify('token_revocations', id::text) FROM added
 """
 _APPLICATION: Final = "usename = 'app' AND pid <> pg_backend_pid()"
 _RESET: Final = (
@@ -73,6 +80,12 @@ class Database:
             f"SELECT count(*) FROM pg_stat_activity WHERE {_APPLICATION}"  # noqa: S608 - ours
             " AND state = 'active' AND wait_event_type = 'Lock'"
         )
+
+    async def revoke_sessions(self, sessions: Iterable[str]) -> None:
+        """Revoke sessions, each in a transaction of its own with its notification."""
+        async with self.session() as connection:
+            for session in sessions:
+                await connection.exec_driver_sql(_REVOKE, (session,))
 
     async def reset(self) -> None:
         """Undo settings that a drill changed."""

@@ -1,4 +1,7 @@
-"""The issuer of the drills: a key set over HTTP that can change and be down."""
+"""The issuer of the drills: a key set over HTTP that can change and be down.
+
+It answers every sign-in with 401.
+"""
 
 import asyncio
 import json
@@ -8,6 +11,11 @@ from typing import Final
 from better_auth_keys import JWKS_PATH, Signer
 
 _LIFETIME_SECONDS: Final = 7_200
+
+
+def session_of(user: str) -> str:
+    """Return the id of the one session that a user has."""
+    return f"session of {user}"
 
 
 class Issuer:
@@ -24,14 +32,14 @@ class Issuer:
         """The issuer's origin."""
         return f"http://127.0.0.1:{self.port}"
 
-    def token(self, user: str, *, signer: Signer | None = None, session: str = "session") -> str:
-        """Sign an access token for a user."""
+    def token(self, user: str, *, signer: Signer | None = None) -> str:
+        """Sign an access token for a user, of the session `session_of(user)`."""
         now = int(time.time())
         claims: dict[str, object] = {
             "iss": self.url,
             "aud": self.url,
             "sub": user,
-            "sid": f"{session} of {user}",
+            "sid": session_of(user),
             "email": f"{user}@example.com",
             "emailVerified": True,
             "iat": now,
@@ -50,14 +58,19 @@ class Issuer:
             self._server.close()
             self._server = None
 
+    def _answer(self, method: str, path: str) -> tuple[bytes, bytes]:
+        if method == "POST":  # a sign-in
+            return b"401 Unauthorized", b'{"code": "INVALID_EMAIL_OR_PASSWORD"}'
+        if path != JWKS_PATH:
+            return b"404 Not Found", b"{}"
+        self.fetches += 1
+        keys = [signer.public_jwk() for signer in self.signers]
+        return b"200 OK", json.dumps({"keys": keys}).encode()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            found = head.split(b" ", 2)[1].decode() == JWKS_PATH
-            self.fetches += found
-            keys = [signer.public_jwk() for signer in self.signers]
-            body = json.dumps({"keys": keys}).encode() if found else b""
-            status = b"200 OK" if found else b"404 Not Found"
+            status, body = self._answer(*head.decode("latin-1").split(" ", 2)[:2])
             writer.write(
                 b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
                 b"Content-Length: %d\r\n\r\n%s" % (status, len(body), body)

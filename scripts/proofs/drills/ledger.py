@@ -44,6 +44,8 @@ class Book:
     """Acknowledged tasks by id."""
     open_marks: set[str] = field(default_factory=set)
     """Marks of creations that are undecided."""
+    live: list[str] = field(default_factory=list)
+    """Ids of the tasks that were not deleted."""
 
 
 @dataclass

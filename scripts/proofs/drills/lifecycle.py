@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final, Self
 
@@ -17,6 +17,9 @@ _CLIENTS: Final = 16
 _DRAIN_SECONDS: Final = 2.0
 _UNDER_LOAD_SECONDS: Final = 2.0
 _STOPS: Final = 3
+_REPLICAS: Final = 2
+_STOPPED: Final = frozenset({0, 128 + signal.SIGTERM})
+_NONE: Final[Mapping[str, str]] = {}
 _WORKERS: Final = 3
 _KILLS: Final = 3
 _STALL_SECONDS: Final = 1.0
@@ -43,14 +46,14 @@ async def stopped(stage: Stage) -> Seen:
 class Replicas:
     """Two replicas of a service that are stopped and started again on their ports."""
 
-    def __init__(self, stage: Stage, number: int = 2, **settings: str) -> None:
-        self._stage, self._number = stage, number
+    def __init__(self, stage: Stage, settings: Mapping[str, str] = _NONE) -> None:
+        self._stage = stage
         self._settings = {"DRAIN_SECONDS": str(_DRAIN_SECONDS), **settings}
         self.all: list[Service] = []
         self.slowest_stop = 0.0
 
     async def __aenter__(self) -> Self:
-        for _ in range(self._number):
+        for _ in range(_REPLICAS):
             service = await self._stage.start_service(self._settings)
             await service.until_ready()
             self.all.append(service)
@@ -75,7 +78,7 @@ class Replicas:
         seen.require(await service.status("/livez") == HTTPStatus.OK, "/livez not 200 at once")
         code = await service.program.wait()
         took = loop.time() - began
-        seen.require(code == 128 + signal.SIGTERM, f"exit code {code}")
+        seen.require(code in _STOPPED, f"exit code {code}")
         seen.require(took >= _DRAIN_SECONDS, f"ended after {milliseconds(took)}")
         self.slowest_stop = max(self.slowest_stop, took)
         again = await self._stage.start_service(self._settings, service.port)

@@ -10,22 +10,19 @@ from pathlib import Path
 from scripts.devstack.postgres.files import open_folder
 from scripts.proofs.drills import report
 from scripts.proofs.drills.drill import KEPT, NOT_KEPT, NOT_RUN, Drill, NotRunError, Result, Seen
-from scripts.proofs.drills.stage import Stage, set_stage
+from scripts.proofs.drills.stage import Options, Stage, set_stage
 from scripts.proofs.drills.waiting import StageError
 from service.database.command_connection import DatabaseError
 
 
 async def run(
-    drills: Sequence[Drill], results: list[Result], say: Callable[[str], None], logs: Path | None
+    drills: Sequence[Drill], results: list[Result], say: Callable[[str], None], options: Options
 ) -> None:
-    """Run the drills, and add the result of each. With `logs`, keep the logs there.
-
-    Raises `PostgresError`.
-    """
+    """Run the drills, and add the result of each. Raises `PostgresError`."""
     with tempfile.TemporaryDirectory(prefix="drills-") as name:
         folder = Path(name)
         open_folder(folder)  # as root, the database server's account must be able to enter it
-        async with set_stage(folder, logs or folder, say) as stage:
+        async with set_stage(folder, options, say) as stage:
             for drill in drills:
                 say(f"{drill.numbers} {drill.title} ...")
                 result = await _run_one(drill, stage)

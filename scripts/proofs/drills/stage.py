@@ -28,6 +28,14 @@ _DECIDE_SECONDS: Final = 45.0
 OUT_OF_REACH: Final = "tasks=1000000000/minute"
 
 
+@dataclass(frozen=True)
+class Options:
+    """Where the logs are kept, if they are, and the checkout whose service is tried."""
+
+    logs: Path | None = None
+    checkout: Path = CHECKOUT
+
+
 @dataclass
 class Stage:
     """The surroundings of all drills. Each drill has its own services and its own users."""
@@ -37,6 +45,7 @@ class Stage:
     server: EmbeddedPostgres
     passwords: RolePasswords
     issuer: Issuer
+    checkout: Path
     say: Callable[[str], None]
     _started: list[Program] = field(default_factory=list)
     _number: int = 0
@@ -49,6 +58,10 @@ class Stage:
     def url(self, role: str) -> str:
         """Return the database's URL for a role."""
         return self.passwords.urls(self.server.url())[role].setting
+
+    @property
+    def _python_path(self) -> str:
+        return f"{self.checkout}{os.pathsep}{self.checkout / 'keys'}"
 
     @asynccontextmanager
     async def service(self, *, ready: bool = True, **settings: str) -> AsyncIterator[Service]:
@@ -67,7 +80,7 @@ class Stage:
         surroundings = {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
         environment = {
             **surroundings,
-            "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'keys'}",
+            "PYTHONPATH": self._python_path,
             "ENVIRONMENT": "production",
             "DATABASE_URL": self.url("app"),
             "BETTER_AUTH_URL": self.issuer.url,
@@ -91,7 +104,7 @@ class Stage:
     async def operate(self, module: str, *arguments: str, **settings: str) -> tuple[int, str]:
         """Run an operators' command, and return its exit code and everything that it wrote."""
         surroundings = {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
-        environment = {**surroundings, "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'keys'}", **settings}
+        environment = {**surroundings, "PYTHONPATH": self._python_path, **settings}
         command = [sys.executable, "-m", f"scripts.operations.{module}", *arguments]
         program = await self.start(command, environment)
         code = await program.wait(120)
@@ -187,14 +200,17 @@ async def _end(clients: Sequence[Client], lives: Sequence["asyncio.Task[None]"])
 
 
 @asynccontextmanager
-async def set_stage(folder: Path, logs: Path, say: Callable[[str], None]) -> AsyncIterator[Stage]:
+async def set_stage(
+    folder: Path, options: Options, say: Callable[[str], None]
+) -> AsyncIterator[Stage]:
     """Start PostgreSQL and the issuer, and stop everything at the end. Raises `PostgresError`."""
+    logs = options.logs or folder
     issuer = Issuer()
     await issuer.start()
     # Durable, unlike `EmbeddedPostgres.ephemeral`: it is killed while it writes.
     server = EmbeddedPostgres.persistent(folder / "postgres", log=logs / "postgres.log")
     await asyncio.to_thread(server.start)
-    stage = Stage(folder, logs, server, RolePasswords(), issuer, say)
+    stage = Stage(folder, logs, server, RolePasswords(), issuer, options.checkout, say)
     try:
         await provide(server.url(), stage.passwords)
         await upgrade(stage.passwords.urls(server.url())["owner"])
