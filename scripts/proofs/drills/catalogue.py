@@ -3,6 +3,7 @@
 from typing import Final
 
 from scripts.proofs.drills import (
+    connections,
     database_failures,
     edge,
     lifecycle,
@@ -16,6 +17,7 @@ DRILLS: Final[tuple[Drill, ...]] = (
     *edge.DRILLS,
     *database_failures.DRILLS,
     *statements.DRILLS,
+    *connections.DRILLS,
     *lifecycle.DRILLS,
     *overload.DRILLS,
     *redis_failures.DRILLS,

@@ -23,6 +23,7 @@ SELECT pg_notify('token_revocations', id::text) FROM added
 """
 _APPLICATION: Final = "usename = 'app' AND pid <> pg_backend_pid()"
 _RESET: Final = (
+    "SET default_transaction_read_only = off",
     "ALTER SYSTEM RESET ALL",
     "ALTER ROLE app CONNECTION LIMIT -1",
     "SELECT pg_reload_conf()",
@@ -69,6 +70,11 @@ class Database:
         """End the connections of the service from the server's side, and return how many."""
         ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_APPLICATION}"  # noqa: S608 - ours
         return len(await self.execute(ended))
+
+    async def end_idle_connections(self) -> int:
+        """End the service's connections on which nothing runs, and return how many."""
+        ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_APPLICATION}"  # noqa: S608 - ours
+        return len(await self.execute(f"{ended} AND state = 'idle'"))
 
     async def connections(self) -> int:
         """Return the number of connections of the service."""

@@ -1,7 +1,6 @@
 """Run drills one after the other, on one stage."""
 
 import asyncio
-import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +44,5 @@ async def _run_one(drill: Drill, stage: Stage) -> Result:
     except TimeoutError:
         seen.broken.append(f"did not end within {drill.seconds:.0f} s")
     finally:
-        with contextlib.suppress(DatabaseError):
-            await stage.clean_up()
+        await stage.clean_up()
     return Result(drill, seen, verdict, time.monotonic() - began)
