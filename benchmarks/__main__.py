@@ -35,6 +35,7 @@ from benchmarks.contenders import (
     contenders,
 )
 from benchmarks.kinds import KINDS, Visitors
+from benchmarks.limits import measure_hits
 from benchmarks.load import LoadError
 from benchmarks.page import write_page
 from benchmarks.peers.packages import Packages
@@ -116,6 +117,7 @@ async def _run(options: argparse.Namespace, results: Results) -> None:
         cold = int(options.seconds * _COLD_PER_SECOND)
         rounds = Rounds(database, Visitors(world, cold=cold), results, _say)
         if options.start:
+            measure_hits(results)
             await rounds.start(servers, cold_tokens=not options.quick)
         await rounds.measure(servers, options.only, rounds=options.rounds, seconds=options.seconds)
 
@@ -163,7 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="for each kind, server and round")
     parser.add_argument("--users", type=int, default=200)
-    parser.add_argument("--no-start", dest="start", action="store_false", help="skip the starts")
+    parser.add_argument(
+        "--no-start", dest="start", action="store_false", help="skip the starts and the hits"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples")
     parser.add_argument("--check", action="store_true", help="compare with the budgets")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Final
 
 from benchmarks.contenders import FASTIFY, SERVICE, WORKERS
+from benchmarks.limits import FEW, MANY
 from benchmarks.samples import Results, Sample, Start
 
 Measure = Callable[[Results], float | None]
@@ -85,6 +86,12 @@ def _workers(results: Results) -> float | None:
     return None if found is None else found.median
 
 
+def _hits(results: Results) -> float | None:
+    if not results.hit_us:
+        return None
+    return results.hit_us[MANY] / results.hit_us[FEW]
+
+
 def _cpu(sample: Sample) -> float:
     return sample.cpu_us
 
@@ -126,6 +133,8 @@ def _budgets() -> Iterator[Budget]:
         40,
         _of_start(WORKERS, lambda s: s.first_megabytes),
     )
+    # The same but for the processor's caches: one that walks over all clients takes 1,000 x.
+    yield Budget("a rate-limit hit, 100,000 users x 100 users", 2.0, 1.2, _hits)
     yield Budget(
         "start to first good answer, s", 0.7, 0.5, _of_start(SERVICE, lambda s: median(s.seconds))
     )

@@ -42,6 +42,25 @@ def warnings(results: Results, servers: Sequence[str]) -> list[str]:
     return lines
 
 
+def summary(results: Results, servers: Sequence[str], base: str, kinds: Sequence[str]) -> str:
+    """Write one row for each server that all these kinds were measured on: its processor time."""
+    rows = []
+    for server in servers:
+        cells = [_brief(results, kind, server, base) for kind in kinds]
+        if all(cells):
+            rows.append([TITLES[server], *cells])
+    title = f"CPU, us per request (x {TITLES[base]})"
+    return markdown([title, *(KINDS[kind].title for kind in kinds)], rows)
+
+
+def _brief(results: Results, kind: str, server: str, base: str) -> str:
+    spread = results.spread(kind, server, lambda sample: sample.cpu_us)
+    ratio = results.ratio(kind, server, base, lambda sample: sample.cpu_us)
+    if spread is None or ratio is None:
+        return ""
+    return f"{spread.median:.0f}" if server == base else f"{spread.median:.0f} ({ratio.median:.2f})"
+
+
 def verdicts(judged: Sequence[Verdict]) -> str:
     """Write the budgets as a table."""
     rows = [

@@ -78,6 +78,8 @@ class Results:
 
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
     starts: dict[str, Start] = field(default_factory=dict)
+    hit_us: dict[int, float] = field(default_factory=dict)
+    """What one rate-limit hit costs, by the number of clients that are counted."""
 
     def add(self, kind: str, server: str, sample: Sample) -> None:
         """Add a sample."""

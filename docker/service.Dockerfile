@@ -29,6 +29,8 @@ LABEL org.opencontainers.image.title="Better Auth resource server" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+# A folder for the issuer's keys (KEY_CACHE) that any user can write to.
+RUN mkdir -m 1777 /state
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0
 WORKDIR /tmp

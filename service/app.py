@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from better_auth_keys import (
     AccessTokenVerifier,
+    KeyCache,
     KeySet,
     RemoteKeySet,
     StaticKeySet,
@@ -101,7 +102,7 @@ def open_services(settings: Settings) -> Services:
     """Create the parts of the service. Nothing is connected or fetched yet."""
     database = open_database(settings, pool_size=settings.database_pool_size)
     watch_database = open_database(settings, pool_size=1)
-    key_set = open_key_set(settings)
+    key_set = open_key_set(settings, cache=open_key_cache(settings))
     policy = VerificationPolicy(
         issuers=settings.issuers,
         audiences=settings.audiences,
@@ -127,10 +128,7 @@ def open_services(settings: Settings) -> Services:
         verifier=verifier,
         key_watch=key_watch,
         rate_limits=RateLimits(
-            settings.rate_limits,
-            storage=settings.rate_limit_url,
-            key=settings.secret,
-            fail_open=frozenset(settings.rate_limit_fail_open),
+            settings.rate_limits, storage=settings.rate_limit_url, key=settings.secret
         ),
         security_log=security_log,
         not_found=NotFoundWatch(),
@@ -149,7 +147,11 @@ def open_services(settings: Settings) -> Services:
 async def serving(services: Services, settings: Settings) -> AsyncIterator[None]:
     """Start the background work; at the end, stop it and close all connections."""
     measured = metrics.Watch(
-        services.database, services.key_set, services.verifier, services.key_watch
+        services.database,
+        services.key_set,
+        services.verifier,
+        services.key_watch,
+        services.rate_limits,
     )
     with ending_with_parent(), services.draining.on_sigterm(), buffering():
         shown_settings = {name: shown(value) for name, value in settings}
@@ -192,8 +194,15 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
     )
 
 
-def open_key_set(settings: Settings) -> KeySet:
-    """Create the issuer's key set. Nothing is fetched yet."""
+def open_key_cache(settings: Settings) -> KeyCache | None:
+    """Create the cache of the issuer's keys, if there is a folder for it."""
+    if settings.key_cache is None:
+        return None
+    return KeyCache(settings.key_cache, issuers=settings.issuers)
+
+
+def open_key_set(settings: Settings, *, cache: KeyCache | None = None) -> KeySet:
+    """Create the issuer's key set. Nothing is fetched yet. A key file needs no cache."""
     if settings.jwks_file is not None:
         return StaticKeySet.from_file(settings.jwks_file, algorithms=settings.jwt_algorithms)
     return RemoteKeySet(
@@ -201,6 +210,7 @@ def open_key_set(settings: Settings) -> KeySet:
         algorithms=settings.jwt_algorithms,
         plain_http_hosts=settings.plain_http_hosts,
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
+        cache=cache,
     )
 
 

@@ -33,7 +33,7 @@ def rows(text: str) -> dict[str, list[str]]:
     """Return the rows of a Markdown table by their first cells, without any emphasis."""
     lines = re.findall(r"^\| (.+) \|$", text, re.MULTILINE)
     cells = [[cell.strip(" *`") for cell in line.split(" | ")] for line in lines]
-    return {first: others for first, *others in cells}
+    return {first: others for first, *others in cells if first.strip("-")}
 
 
 def anchors(path: Path) -> set[str]:
@@ -64,7 +64,7 @@ def test_links_lead_to_files_and_headings(document: Path) -> None:
 
 def test_comparison_has_the_figures_that_were_measured() -> None:
     measured = rows((ROOT / "docs/measurements.md").read_text())
-    compared = rows(README.split("## Quick start")[0])
+    compared = rows(README.partition("<!-- results:")[0])
     del compared["Key source, as it comes"]
     assert len(compared) == 7
     for name, (refused, outage, fetches, stall) in compared.items():
@@ -76,6 +76,18 @@ def test_comparison_has_the_figures_that_were_measured() -> None:
             outage
         }
         assert number(found[6], "refused") == refused
+
+
+def test_benchmark_has_the_figures_of_the_whole_table() -> None:
+    _, written = README.split("<!-- results:")
+    summary = rows(written.partition("<!-- end of the results -->")[0])
+    page = rows((ROOT / "docs/performance.md").read_text().partition("| p99")[0])
+    head = "CPU, us per request (x Fastify)"
+    kinds, servers = summary.pop(head), page[head]
+    assert {"this service", "Fastify"} <= set(summary)
+    for server, cells in summary.items():
+        whole = [page[kind][servers.index(server)].partition(" [")[0] for kind in kinds]
+        assert cells == whole
 
 
 def test_settings_shown_are_ten_and_exist() -> None:

@@ -30,6 +30,7 @@ from better_auth_keys.key_sets.fetch import (
     JwksFetcher,
     check_key_url,
 )
+from better_auth_keys.key_sets.key_cache import KeyCache
 from better_auth_keys.key_sets.key_set import (
     KeySet,
     KeySetState,
@@ -40,10 +41,8 @@ from better_auth_keys.key_sets.key_set import (
     StaticKeySet,
     parse_jwks,
 )
-from better_auth_keys.key_sets.remote import (
-    RefreshPolicy,
-    RemoteKeySet,
-)
+from better_auth_keys.key_sets.refresh_policy import RefreshPolicy
+from better_auth_keys.key_sets.remote import RemoteKeySet
 from better_auth_keys.origins import (
     host_of,
     is_loopback,
@@ -99,6 +98,7 @@ __all__ = [
     "FetchedKeys",
     "InvalidTokenError",
     "JwksFetcher",
+    "KeyCache",
     "KeySet",
     "KeySetState",
     "KeySetStatus",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import random
 import socket
 import ssl
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import httpx
 # `localhost` may be either: a client could reach another program on the one that is not ours.
 _LOOPBACK: Final = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_SERVER_PORTS: Final = range(20_000, 32_000)
 _PATIENCE_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.05
 
@@ -48,15 +50,21 @@ def accepts(
 
 
 def free_ports(count: int) -> list[int]:
-    """Return distinct free ports of 127.0.0.1."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Return distinct free ports of 127.0.0.1, which no connection is given by accident.
+
+    They are below the ports that systems give to the connections of clients (Linux from 32768,
+    others from 49152), so a server that starts a second later still finds them free.
+    """
+    found: list[int] = []
+    with contextlib.ExitStack() as stack:
+        for port in random.sample(_SERVER_PORTS, len(_SERVER_PORTS)):
+            probe = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == count:
+                return found
+    raise OSError(errno.EADDRINUSE, "too few free ports on 127.0.0.1")
 
 
 async def until_answer(

@@ -45,7 +45,7 @@ from service.http.problem_document import (
 )
 from service.security.audit import Event, claimed
 from service.security.authentication import found_user
-from service.security.rate_limits import RateLimitedError, RateLimitUnavailableError
+from service.security.rate_limits import RateLimitedError
 from service.services import Services, services_of
 from service.system.metadata import PATH as METADATA_PATH
 from service.system.metrics import RATE_LIMITED
@@ -166,9 +166,6 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     ),
     # Temporary failures are warnings; a database role that must not be used needs an operator.
     KeySetUnavailableError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING),
-    RateLimitUnavailableError: Row(
-        HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING
-    ),
     DatabaseUnavailableError: Row(
         HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING
     ),

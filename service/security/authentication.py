@@ -54,11 +54,10 @@ class User:
     owner: Owner
 
 
-async def current_user(request: Request) -> tuple[User, Allowance | None]:
+async def current_user(request: Request) -> tuple[User, Allowance]:
     """Return the request's user and their rate limit. Each request is verified and counted once.
 
-    The allowance is None while the rate limit store is unavailable. Raises what `authenticate` and
-    `RateLimits.hit` raise.
+    Raises what `authenticate` and `RateLimits.hit` raise.
     """
     found = request.scope.get(_FOUND)
     if found is None:
@@ -136,8 +135,7 @@ class AuthenticatedRoute(APIRoute):
             user, allowance = await current_user(request)
             body = await read_json(request) if endpoint.takes_body else MISSING
             response = await endpoint(Call(request, user, body))
-            if allowance is not None:
-                response.raw_headers += allowance.raw_headers()
+            response.raw_headers += allowance.raw_headers()
             return response
 
         self.operation = operation

@@ -53,6 +53,12 @@ class LocalCounters:
         left = amount - weighted - 1
         return Count(allowed=True, remaining=left, reset=max(1, math.ceil(seconds - elapsed)))
 
+    def take_back(self, kind: str, name: str) -> None:
+        """Remove one hit of `name` that was counted just now."""
+        hits = self._windows[kind].hits
+        if hits.get(name, 0) > 0:
+            hits[name] -= 1
+
     def _window(self, kind: str, number: int) -> _Window:
         window = self._windows.get(kind)
         if window is None or window.number != number:

@@ -1,13 +1,11 @@
 """Rate limiting: per client address and account for sign-in, per user for everything else.
 
-Counters live in this process, or in a Redis or Valkey that all processes share
-(RATE_LIMIT_STORAGE). If the store is unavailable, it is tried again after a pause. Until then, task
-requests are served without counting and sign-ins are refused, because rate limiting is what stops
-password guessing. RATE_LIMIT_FAIL_OPEN changes that.
+Every request is counted in this process. With RATE_LIMIT_STORAGE, requests within the limits are
+also counted in a Redis or Valkey that all processes share, with the same limits. If the store does
+not answer, this process decides alone. A store that is slow or unavailable therefore refuses no
+request, and lets no more of them through than each process allows by itself.
 """
 
-import logging
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -15,18 +13,16 @@ from limits import RateLimitItem, parse
 
 from service.http.answer_headers import RawHeaders
 from service.http.client_address import counted_as
+from service.security.breaker import Breaker, StoreError
 from service.security.local_counters import Count, LocalCounters
 
 if TYPE_CHECKING:
     from service.security.shared_counters import SharedCounters
 
-logger = logging.getLogger("service")
-
 Kind = Literal["register", "login", "refresh", "logout", "account", "tasks"]
 
 # A client usually holds a whole /64.
 IPV6_PREFIX: Final = 64
-_PAUSE_SECONDS: Final = 5.0
 _STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://")
 
 
@@ -64,50 +60,37 @@ class RateLimitedError(Exception):
         self.allowance = allowance
 
 
-class RateLimitUnavailableError(Exception):
-    """The store is unavailable, so this kind is refused. `retry_after` is in seconds."""
+class _Shared(NamedTuple):
+    """The store, and the breaker that decides whether requests use it."""
 
-    code = "rate_limit_unavailable"
-    retry_after = _PAUSE_SECONDS
+    counters: "SharedCounters"
+    breaker: Breaker
 
 
 class RateLimits:
     """The rate limits of the service. `storage` is the URL of the shared store, if there is one."""
 
     def __init__(
-        self,
-        limits: Mapping[Kind, RateLimitItem],
-        *,
-        storage: str | None,
-        key: bytes,
-        fail_open: frozenset[Kind],
+        self, limits: Mapping[Kind, RateLimitItem], *, storage: str | None, key: bytes
     ) -> None:
         self._limits = limits
         self._windows = {kind: (item.amount, item.get_expiry()) for kind, item in limits.items()}
         self._local = LocalCounters()
-        self._shared = None if storage is None else _shared_counters(storage, key)
-        self._fail_open = fail_open
-        self._down_until = float("-inf")
-        self._down = False
+        self._shared = None if storage is None else _shared(storage, key)
+        self.not_shared = 0
+        """Requests that only this process counted, because the store did not answer."""
 
     @property
     def available(self) -> bool:
-        """Whether the store answered when it was last used."""
-        return not self._down
+        """Whether requests are counted as configured: the shared store is not known to be down."""
+        return self._shared is None or not self._shared.breaker.open
 
-    async def hit(self, kind: Kind, name: str) -> Allowance | None:
-        """Count one request. Return what is left, or None if it could not be counted.
-
-        Raises `RateLimitedError`, `RateLimitUnavailableError`.
-        """
+    async def hit(self, kind: Kind, name: str) -> Allowance:
+        """Count one request and return what is left. Raises `RateLimitedError`."""
         amount, window = self._windows[kind]
-        if self._shared is None:
-            count = self._local.hit(kind, name, amount, window)
-        else:
-            counted = await self._hit_store(self._shared, kind, name)
-            if counted is None:
-                return None
-            count = counted
+        count = self._local.hit(kind, name, amount, window)
+        if self._shared is not None and count.allowed:
+            count = await self._hit_store(self._shared, kind, name, count)
         allowance = Allowance(amount, window, count.remaining, count.reset)
         if not count.allowed:
             raise RateLimitedError(kind, allowance)
@@ -116,39 +99,42 @@ class RateLimits:
     async def hit_address(self, kind: Kind, address: str) -> None:
         """Count one request of a client's normalized address. IPv6 counts by network.
 
-        Raises `RateLimitedError`, `RateLimitUnavailableError`.
+        Raises `RateLimitedError`.
         """
         await self.hit(kind, counted_as(address, IPV6_PREFIX))
 
     async def close(self) -> None:
         """Close the connections to the store."""
         if self._shared is not None:
-            await self._shared.close()
+            await self._shared.breaker.close()
+            await self._shared.counters.close()
 
-    async def _hit_store(self, store: "SharedCounters", kind: Kind, name: str) -> Count | None:
-        """Count in the store. Return None if it is unavailable and this kind is served anyway."""
-        from service.security.shared_counters import StoreError  # noqa: PLC0415 - see there
+    async def _hit_store(self, shared: _Shared, kind: Kind, name: str, local: Count) -> Count:
+        """Count in the store a request that this process allows. Return `local` if it cannot."""
+        counters, breaker = shared
+        if not breaker.closed:
+            self.not_shared += 1
+            return local
+        answers = breaker.answers
+        try:
+            count = await counters.hit(kind, name, self._limits[kind])
+        except StoreError:
+            breaker.failed(answers)
+            self.not_shared += 1
+            return local
+        breaker.succeeded()
+        if not count.allowed:
+            # Only requests that were allowed count, here as in the store.
+            self._local.take_back(kind, name)
+            return count
+        return Count(
+            allowed=True, remaining=min(local.remaining, count.remaining), reset=count.reset
+        )
 
-        if time.monotonic() >= self._down_until:
-            try:
-                count = await store.hit(kind, name, self._limits[kind])
-            except StoreError as error:
-                if not self._down:
-                    logger.warning(
-                        "the rate limit store is unavailable (%s); requests of the kinds in"
-                        " RATE_LIMIT_FAIL_OPEN are not counted, others are refused;"
-                        " check RATE_LIMIT_STORAGE",
-                        error,
-                    )
-                self._down, self._down_until = True, time.monotonic() + _PAUSE_SECONDS
-            else:
-                if self._down:
-                    logger.info("the rate limit store is available again")
-                self._down = False
-                return count
-        if kind not in self._fail_open:
-            raise RateLimitUnavailableError
-        return None
+
+def _shared(url: str, key: bytes) -> _Shared:
+    counters = _shared_counters(url, key)
+    return _Shared(counters, Breaker(counters.probe))
 
 
 def _shared_counters(url: str, key: bytes) -> "SharedCounters":

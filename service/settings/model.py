@@ -7,11 +7,10 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from better_auth_keys import JWKS_PATH, check_key_url, origin_of
 from service.database.url import DatabaseUrl
-from service.security.rate_limits import Kind
 from service.security.revocations import SESSION_LIFETIME
 from service.settings.base import SettingsModel
 from service.settings.reader import SettingsError
@@ -31,9 +30,9 @@ from service.settings.types import (
     RateLimitStorage,
     ServiceDatabaseUrl,
     SessionLifetime,
+    WritableFolder,
     file_path,
     require_tls,
-    split_list,
 )
 
 MIN_SECRET_LENGTH: Final = 32
@@ -89,6 +88,12 @@ class Settings(SettingsModel):
     """A PEM file of certificate authorities to trust besides the system's, for reaching Better
     Auth."""
 
+    key_cache: WritableFolder | None = None
+    """An existing folder in which the issuer's keys are kept, in a file of mode 0600, for processes
+    that start while Better Auth cannot be reached. They accept tokens with these keys until 24
+    hours after the keys were fetched. Processes of one user can share it. Default: keys are not
+    kept."""
+
     cors_origins: CommaSeparated = ()
     """Browser origins that may call the API, comma-separated. Default: the origin of
     `BETTER_AUTH_URL`."""
@@ -133,11 +138,7 @@ class Settings(SettingsModel):
 
     rate_limit_storage: RateLimitStorage = None
     """`redis://...` or `valkey://...`, for several processes to count together. Default: each
-    process counts for itself."""
-
-    rate_limit_fail_open: Annotated[tuple[Kind, ...], BeforeValidator(split_list)] = ("tasks",)
-    """The kinds of `RATE_LIMITS` that are served without counting while that storage is
-    unavailable, comma-separated; the others are answered with 503."""
+    process counts for itself, as it also does while that storage is unavailable."""
 
     trusted_proxies: Networks = ()
     """Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted,

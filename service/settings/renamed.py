@@ -35,6 +35,11 @@ RENAMED: Final = {
     "RATE_LIMIT_IPV6_PREFIX": Replacement(
         "RATE_LIMITS", "remove it; an IPv6 client is always counted by its /64 network"
     ),
+    "RATE_LIMIT_FAIL_OPEN": Replacement(
+        "RATE_LIMIT_STORAGE",
+        "remove it; while the storage is unavailable, each process counts by itself with the same"
+        " limits, so no kind has to be refused or left uncounted",
+    ),
     "DATABASE_CONNECT_SECONDS": Replacement("REQUEST_SECONDS", "use REQUEST_SECONDS=10"),
     "BETTER_AUTH_SECONDS": Replacement("REQUEST_SECONDS", "use REQUEST_SECONDS=10"),
     "DATABASE_PREPARED_STATEMENTS": Replacement(

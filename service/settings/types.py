@@ -1,5 +1,6 @@
 """Types of settings: which text each accepts, and the value that it becomes."""
 
+import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -160,6 +161,14 @@ def _certificates(value: Path) -> Path:
     return value
 
 
+def _writable_folder(value: Path) -> Path:
+    if not value.is_dir():
+        raise ValueError("must be an existing folder")
+    if not os.access(value, os.W_OK | os.X_OK):
+        raise ValueError("cannot be written to")
+    return value
+
+
 def _port(text: str) -> int:
     if not (_PORT.fullmatch(text) and 1 <= int(text) <= _MAX_PORT):
         raise ValueError(f"must be a number from 1 to {_MAX_PORT}")
@@ -212,6 +221,7 @@ ServiceDatabaseUrl = Annotated[
     DatabaseUrl, parsed(DatabaseUrl, partial(parse_database_url, pooler_options=True))
 ]
 CertificatesFile = Annotated[Path, AfterValidator(_certificates)]
+WritableFolder = Annotated[Path, AfterValidator(_writable_folder)]
 Port = Annotated[int, parsed(int, _port)]
 Limits = Annotated[
     Mapping[Kind, Annotated[RateLimitItem, parsed(RateLimitItem, parse_limit)]],

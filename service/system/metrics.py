@@ -9,7 +9,6 @@ show the worst value of all workers; connections in use are added up.
 import asyncio
 import os
 import time
-from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import Final
@@ -28,6 +27,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from better_auth_keys import AccessTokenVerifier, KeySet, UnusableKey
 from service.database.execution import Database
 from service.security.key_watch import KeyWatch
+from service.security.rate_limits import RateLimits
 
 MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 _LOOK_SECONDS: Final = 2.0
@@ -76,6 +76,15 @@ _REVOKED_AGE: Final = Gauge(
 _LISTENING: Final = Gauge(
     "listening", "1 if notifications of changed keys arrive", multiprocess_mode="livemin"
 )
+_STORE: Final = Gauge(
+    "rate_limit_store_available",
+    "0 while the shared rate limit store is unavailable and each process counts by itself",
+    multiprocess_mode="livemin",
+)
+_NOT_SHARED: Final = Counter(
+    "rate_limit_not_shared",
+    "Requests counted in their process only, because the shared store did not answer",
+)
 _POOL: Final = Gauge(
     "database_pool_connections_in_use", "Database connections in use", multiprocess_mode="livesum"
 )
@@ -110,12 +119,14 @@ class Watch:
         key_set: KeySet,
         verifier: AccessTokenVerifier,
         key_watch: KeyWatch,
+        rate_limits: RateLimits,
     ) -> None:
         self._database = database
         self._key_set = key_set
         self._verifier = verifier
         self._key_watch = key_watch
-        self._counted: dict[str, int] = {}
+        self._rate_limits = rate_limits
+        self._counted: dict[Counter, int] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -143,17 +154,17 @@ class Watch:
         _LISTENING.set(self._key_watch.listening)
         _POOL.set(self._database.connections_in_use)
         counters = self._verifier.cache_counters
-        self._add(_CACHE, {"hit": counters.hits, "miss": counters.misses})
-        self._add(
-            _FETCHES, {"success": status.fetches - status.failures, "failure": status.failures}
-        )
+        self._add(_CACHE.labels("hit"), counters.hits)
+        self._add(_CACHE.labels("miss"), counters.misses)
+        self._add(_FETCHES.labels("success"), status.fetches - status.failures)
+        self._add(_FETCHES.labels("failure"), status.failures)
+        _STORE.set(self._rate_limits.available)
+        self._add(_NOT_SHARED, self._rate_limits.not_shared)
 
-    def _add(self, counter: Counter, totals: Mapping[str, int]) -> None:
-        """Add the increase since the last sample of totals that other parts count."""
-        for label, total in totals.items():
-            name = f"{counter}{label}"
-            counter.labels(label).inc(max(0, total - self._counted.get(name, 0)))
-            self._counted[name] = total
+    def _add(self, counter: Counter, total: int) -> None:
+        """Add the increase since the last sample of a total that another part counts."""
+        counter.inc(max(0, total - self._counted.get(counter, 0)))
+        self._counted[counter] = total
 
     async def _run(self) -> None:
         while True:

@@ -4,6 +4,7 @@ import base64
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
@@ -31,7 +32,10 @@ class CursorSigner:
     """Writes and reads cursors. `secret` is the service's own, and the same on every replica."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        # The text separates this use of the secret from others.
+        key = hmac.digest(secret, b"task-cursor", "sha256")
+        # A keyed BLAKE2 is a MAC by itself (RFC 7693), and an HMAC of SHA-256 takes longer.
+        self._keyed = blake2b(key=key, digest_size=_MAC_BYTES)
 
     def write(self, owner: Owner, query: TaskQuery, last: Position) -> str:
         """Return the cursor of the page after `last`."""
@@ -54,9 +58,8 @@ class CursorSigner:
         return Position(datetime.fromisoformat(key) if isinstance(key, str) else key, UUID(task_id))
 
     def _mac(self, owner: Owner, query: TaskQuery, data: bytes) -> bytes:
-        # The first item separates this use of the secret from others. The lengths separate the
-        # items from each other.
-        message = b""
-        for item in (b"task-cursor", owner.id.encode(), query.identity().encode(), data):
-            message += len(item).to_bytes(4) + item
-        return hmac.digest(self._secret, message, "sha256")[:_MAC_BYTES]
+        owner_id, identity = owner.id.encode(), query.identity.encode()
+        mac = self._keyed.copy()
+        # The lengths separate the items from each other.
+        mac.update(b"%d,%d," % (len(owner_id), len(identity)) + owner_id + identity + data)
+        return mac.digest()

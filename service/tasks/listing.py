@@ -4,7 +4,7 @@ Without filters, a page is the next `limit` entries of the sort's index.
 
 With filters, the matches may be far apart, so a page examines a bounded number of tasks: in the
 order of the sort, up to `MAX_EXAMINED`. A search reads texts, and so it examines up to
-`MAX_SEARCHED` tasks and `MAX_SEARCHED_BYTES` of text. The statement returns the matches among
+`MAX_SEARCHED_BYTES` of text as well. The statement returns the matches among
 them, and also the task at which it stopped for a bound (`is_last`), which need not match: the next
 page begins after it. Thus a page costs about the same for an owner with a thousand tasks and for
 one with a million, wherever the matches are.
@@ -39,12 +39,10 @@ from service.tasks.conditions import bounds_of, columns_of, passes, sort_key
 from service.tasks.counting import LIVE
 from service.tasks.table import owned, tasks
 
-MAX_EXAMINED: Final = 2_000
-"""So many tasks are examined for one page of a list with filters."""
-MAX_SEARCHED: Final = 1_000
-"""So many tasks are examined for one page of a search,"""
+MAX_EXAMINED: Final = 1_000
+"""So many tasks are examined for one page of a list with filters,"""
 MAX_SEARCHED_BYTES: Final = 1_000_000
-"""or so many bytes of titles and descriptions; the last task is examined whole."""
+"""in a search also so many bytes of titles and descriptions; the last task is examined whole."""
 
 _LIMIT: Final = bindparam("limit", type_=Integer)
 
@@ -90,7 +88,7 @@ def _matching(owned_part: Select[Any], filters: frozenset[str], *, descending: b
     assumes that it is a small part, and reads in order.
     """
     is_search = "q" in filters
-    most = _number(MAX_SEARCHED if is_search else MAX_EXAMINED)
+    most = _number(MAX_EXAMINED)
     most_bytes = _number(MAX_SEARCHED_BYTES)
     read = owned_part.add_columns(*(tasks.c[name] for name in columns_of(filters)))
     first = read.limit(select(most).scalar_subquery()).subquery("first")

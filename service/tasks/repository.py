@@ -88,7 +88,7 @@ class TaskRepository:
 
         Raises `SearchBusyError`.
         """
-        filters = dict(query.filters())
+        filters = dict(query.filters)
         statement = page_statement(query.sort, frozenset(filters), further=after is not None)
         is_search = "q" in filters
         if is_search:

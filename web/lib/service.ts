@@ -148,8 +148,8 @@ export interface paths {
          * @description Return your tasks, one page at a time. The newest come first unless you set `sort`.
          *
          *     Send `next_cursor` as `cursor` to get the next page, until `next_cursor` is null. With filters,
-         *     a page examines up to 2,000 tasks (with `q` up to 1,000 tasks and about 1 MB of text), so it
-         *     can have fewer tasks than `limit`, or none, and still a `next_cursor`.
+         *     a page examines up to 1,000 tasks (with `q` also up to about 1 MB of text), so it can have fewer
+         *     tasks than `limit`, or none, and still a `next_cursor`.
          */
         readonly get: operations["listTasks"];
         readonly put?: never;

@@ -38,10 +38,14 @@ class FetchLimits:
 
 @dataclass(frozen=True, slots=True)
 class FetchedKeys:
-    """The issuer's answer. `snapshot` is None after a 304; `max_age` is in seconds."""
+    """The issuer's answer. `snapshot` and `document` are None after a 304; `max_age` is in seconds.
+
+    `document` is the JWK set as it was received.
+    """
 
     snapshot: KeySnapshot | None
     max_age: float | None
+    document: bytes | None = None
 
 
 class FetchError(Exception):
@@ -148,9 +152,10 @@ class JwksFetcher:
                 )
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise FetchError("refused the answer: compressed")
-            snapshot = parse_jwks(await self._body(response), self._algorithms)
+            document = await self._body(response)
+            snapshot = parse_jwks(document, self._algorithms)
             self._etag = _entity_tag(response.headers)
-            return FetchedKeys(snapshot, max_age)
+            return FetchedKeys(snapshot, max_age, document)
 
     async def _body(self, response: httpx.Response) -> bytes:
         body = bytearray()

@@ -83,6 +83,10 @@ class KeySet(Protocol):
         """
         ...
 
+    async def replacement(self, key: VerificationKey) -> VerificationKey | None:
+        """Return another key with the kid of `key`, if the issuer has one now, or None."""
+        ...
+
     def status(self) -> KeySetStatus:
         """Return the status of the set, without waiting."""
         ...
@@ -189,6 +193,12 @@ class StaticKeySet:
         if self._snapshot is None:
             raise KeySetUnavailableError("the JWKS file cannot be used", retry_after=1)
         return self._snapshot.keys.get(kid)
+
+    async def replacement(self, key: VerificationKey) -> VerificationKey | None:
+        """Return None, or the key of a file that has changed since `find` looked."""
+        self._look()
+        known = self._snapshot.keys.get(key.kid) if self._snapshot is not None else None
+        return None if known == key else known
 
     def status(self) -> KeySetStatus:
         """Return the status of the set."""

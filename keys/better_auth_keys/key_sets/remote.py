@@ -10,17 +10,22 @@ The rules, in order:
    The request waits for it for 2 s at most. If the fetch fails or takes longer, the result is
    "unavailable", never "unknown". A kid that is unknown is remembered for 2 s. When the fetch ends,
    a few of the waiting requests go on in each turn of the event loop.
-4. Only a good set replaces a good set. After a failed fetch the old set stays until `stale_until`.
-5. Failed fetches are repeated with increasing delays and jitter. All fetches obey `Retry-After`
+4. A bad signature under a known kid waits for such a fetch as well, because the issuer may have put
+   another key under the kid. If the key is the same, or the fetch fails, bad signatures of this key
+   wait for no other fetch for 2 s. They never use more than a sixteenth of the places to wait.
+5. Only a good set replaces a good set. After a failed fetch the old set stays until `stale_until`.
+6. Failed fetches are repeated with increasing delays and jitter. All fetches obey `Retry-After`
    (and Better Auth's `X-Retry-After`).
+7. With a `KeyCache`, each good set is also kept in a file. A process that starts uses these keys,
+   as stale ones, until `stale_window` after they were fetched, and fetches at once.
 
-Ages are measured with the monotonic clock, so changes of the wall clock have no effect.
+Ages are measured with the monotonic clock, so changes of the wall clock have no effect. The age of
+keys from a file is the exception: `key_cache` says how it is measured.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import httpx
@@ -29,33 +34,19 @@ from cachetools import TTLCache
 from better_auth_keys.clock import Clock, SystemClock
 from better_auth_keys.errors import KeySetUnavailableError
 from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
+from better_auth_keys.key_sets.key_cache import KeyCache
 from better_auth_keys.key_sets.key_set import KeySetState, KeySetStatus, KeySnapshot
 from better_auth_keys.key_sets.pending_fetch import PendingFetch
+from better_auth_keys.key_sets.refresh_policy import RefreshPolicy
 from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 
 logger = logging.getLogger("keys")
 
 _EMPTY = KeySnapshot(MappingProxyType({}))
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshPolicy:
-    """When a `RemoteKeySet` fetches its keys, and how long it keeps them. Times are in seconds."""
-
-    default_lifetime: float = 300
-    """How long a set is fresh if the issuer sends no `max-age` (Better Auth sends none)."""
-    min_lifetime: float = 30
-    max_lifetime: float = 3600
-    stale_window: float = 24 * 3600
-    """How long keys are used after that while the issuer cannot be reached."""
-    cool_down: float = 1
-    max_wait: float = 2
-    max_waiters: int = 4000
-    unknown_memory: float = 2
-    unknown_memory_size: int = 4096
-    max_backoff: float = 60
-    max_pause: float = 300
-    """The longest `Retry-After` that is obeyed, so that a mistake does not stop all fetches."""
+_SHARE_OF_BAD_SIGNATURES = 1 / 16
+"""How many of the places to wait (`max_waiters`) bad signatures may use."""
+_CACHE_LAG = 1 / 24
+"""By how much of the stale window the time in a `KeyCache` may be too old: an hour of a day."""
 
 
 class RemoteKeySet:
@@ -63,7 +54,8 @@ class RemoteKeySet:
 
     `url` must be https, or http to a loopback host or to one of `plain_http_hosts`; otherwise
     `ValueError` is raised. TLS certificates are always verified; `ca_file` adds authorities to the
-    default ones. `transport` replaces httpx's network transport.
+    default ones. `transport` replaces httpx's network transport. `cache` keeps the last good keys
+    for the next start.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own, all but one with a default
@@ -77,6 +69,7 @@ class RemoteKeySet:
         limits: FetchLimits | None = None,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        cache: KeyCache | None = None,
     ) -> None:
         self._fetcher = JwksFetcher(
             url,
@@ -86,6 +79,7 @@ class RemoteKeySet:
             limits=limits or FetchLimits(),
             transport=transport,
         )
+        self._file = None if cache is None else cache.file_of(url, algorithms)
         self._policy = policy or RefreshPolicy()
         self._clock = clock or SystemClock()
         self._snapshot = _EMPTY
@@ -98,6 +92,10 @@ class RemoteKeySet:
         self._unknown: TTLCache[str, None] = TTLCache(
             self._policy.unknown_memory_size, self._policy.unknown_memory, self._clock.monotonic
         )
+        self._confirmed: TTLCache[VerificationKey, None] = TTLCache(
+            self._policy.unknown_memory_size, self._policy.unknown_memory, self._clock.monotonic
+        )
+        self._suspected: dict[VerificationKey, int] = {}
         self._waiters = 0
         self._demanded = False
         self._wake = asyncio.Event()
@@ -107,6 +105,7 @@ class RemoteKeySet:
     async def start(self) -> None:
         """Start the background task and its first fetch, without waiting for the keys."""
         if self._task is None or self._task.done():
+            self._read_cache()
             # Before the first await, so that two concurrent calls create one task.
             self._task = asyncio.create_task(self._run(), name="jwks-refresh")
             await self._fetcher.warm_up()
@@ -118,6 +117,8 @@ class RemoteKeySet:
             task.cancel()
             # `await task` could not tell the task's cancellation from that of our caller.
             await asyncio.wait({task})
+        if self._file is not None:
+            await self._file.settle()
         await self._fetcher.close()
 
     async def find(self, kid: str) -> VerificationKey | None:
@@ -130,6 +131,29 @@ class RemoteKeySet:
             if key is not None or kid in self._unknown:
                 return key
         return await self._ask_issuer(kid)
+
+    async def replacement(self, key: VerificationKey) -> VerificationKey | None:
+        """Return the key that has taken the place of `key` under its kid, or None.
+
+        Asks the issuer within the cool-down, unless it was asked for this key just before.
+        """
+        most = self._policy.max_waiters * _SHARE_OF_BAD_SIGNATURES
+        if key in self._confirmed or self._waiters >= most:
+            return None
+        # A fetch that was made for one bad signature of the key decides for all that wait.
+        begun_before = self._suspected.setdefault(key, self._fetches)
+        self._waiters += 1
+        try:
+            found = await self._wait_for_fetch(lambda: self._other_than(key), begun_before)
+        except KeySetUnavailableError:
+            # The known key decides: a bad signature must not become a wait in every outage.
+            found = None
+        finally:
+            self._waiters -= 1
+            self._suspected.pop(key, None)
+        if found is None:
+            self._confirmed[key] = None
+        return found
 
     async def refresh(self) -> None:
         """Fetch the keys as soon as the cool-down allows, and wait for the answer.
@@ -173,11 +197,19 @@ class RemoteKeySet:
         known = self._clock.monotonic() < self._stale_until
         return self._snapshot.keys.get(kid) if known else None
 
+    def _other_than(self, key: VerificationKey) -> VerificationKey | None:
+        found = self._known(key.kid)
+        return None if found == key else found
+
     async def _wait_for_fetch(
-        self, answer: Callable[[], VerificationKey | None]
+        self, answer: Callable[[], VerificationKey | None], begun_before: int | None = None
     ) -> VerificationKey | None:
-        """Wait for a fetch that begins after this call, or an earlier one with the answer."""
-        begun_before = self._fetches
+        """Wait for a fetch that begins after this call, or an earlier one with the answer.
+
+        With `begun_before`, any fetch after that many will do.
+        """
+        if begun_before is None:
+            begun_before = self._fetches
         deadline = self._clock.monotonic() + self._policy.max_wait
         while True:
             now = self._clock.monotonic()
@@ -217,6 +249,18 @@ class RemoteKeySet:
         """Return when the next fetch may begin at the earliest."""
         return max(self._last_start + self._policy.cool_down, self._not_before)
 
+    def _read_cache(self) -> None:
+        """Use the keys of the file until the first fetch succeeds. It is small and local."""
+        if self._file is None or self._fetched_at is not None:
+            return
+        cached = self._file.read()
+        if cached is None or cached.age >= self._policy.stale_window:
+            return
+        self._snapshot = cached.snapshot
+        self._fetched_at = self._clock.monotonic() - cached.age
+        self._stale_until = self._fetched_at + self._policy.stale_window
+        logger.info("using %d cached keys of %s", len(cached.snapshot.keys), self._fetcher.url)
+
     async def _run(self) -> None:
         while True:
             await self._until_due()
@@ -242,6 +286,7 @@ class RemoteKeySet:
         self._last_start = self._clock.monotonic()
         self._fetches += 1
         fetch.ordinal = self._fetches
+        begun = None if self._file is None else self._file.moment()
         try:
             answer = await self._fetcher.fetch(has_keys=self._fetched_at is not None)
         except FetchError as error:
@@ -252,6 +297,9 @@ class RemoteKeySet:
         else:
             fetch.error = None
             self._succeeded(answer.snapshot, answer.max_age)
+            if self._file is not None and begun is not None:
+                lag = self._policy.stale_window * _CACHE_LAG
+                self._file.keep(answer.document, answer.snapshot, begun, lag)
         finally:
             self._next = PendingFetch()
             fetch.end()

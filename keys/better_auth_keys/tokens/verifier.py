@@ -161,11 +161,13 @@ class AccessTokenVerifier:
         key = await self._key_set.find(kid)
         if key is None:
             raise InvalidTokenError(Reason.UNKNOWN_KEY)
-        if key.algorithm != algorithm:
-            raise InvalidTokenError(Reason.KEY_ALGORITHM_MISMATCH)
-        if not key.verifies(unverified.signing_input, unverified.signature):
-            raise InvalidTokenError(Reason.BAD_SIGNATURE)
-        return key
+        reason = _why_not_signed(key, unverified, algorithm)
+        if reason is None:
+            return key
+        other = await self._key_set.replacement(key)
+        if other is None or _why_not_signed(other, unverified, algorithm) is not None:
+            raise InvalidTokenError(reason)
+        return other
 
     def _refuse_revoked_key(self, kid: str) -> None:
         if self._revocations is not None:
@@ -192,6 +194,17 @@ class AccessTokenVerifier:
         if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_LENGTH:
             raise InvalidTokenError(Reason.BAD_KEY_ID)
         return algorithm, kid
+
+
+def _why_not_signed(
+    key: VerificationKey, unverified: UnverifiedToken, algorithm: str
+) -> Reason | None:
+    """Return why the token's signature is not the key's, or None if it is."""
+    if key.algorithm != algorithm:
+        return Reason.KEY_ALGORITHM_MISMATCH
+    if not key.verifies(unverified.signing_input, unverified.signature):
+        return Reason.BAD_SIGNATURE
+    return None
 
 
 def _token_type(header: Mapping[str, object]) -> str | None:

@@ -26,7 +26,8 @@ from service.app import open_database, open_key_set
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database.listener import Listener
 from service.security.audit import claimed
-from service.security.rate_limits import RateLimits, RateLimitUnavailableError
+from service.security.breaker import StoreError
+from service.security.shared_counters import SharedCounters
 from service.settings.model import Settings
 
 _CHANNEL: Final = "check_config"
@@ -109,19 +110,15 @@ async def _rate_limits(settings: Settings) -> Finding:
     if settings.rate_limit_url is None:
         said = "counted in memory; each process counts for itself"
         return Finding("rate limits", good=True, said=said)
-    limits = RateLimits(
-        settings.rate_limits,
-        storage=settings.rate_limit_url,
-        key=settings.secret,
-        fail_open=frozenset(),
-    )
+    counters = SharedCounters(settings.rate_limit_url, settings.secret)
     try:
-        await limits.hit("refresh", "check-config")
-    except RateLimitUnavailableError:
+        await counters.probe()
+    except StoreError as error:
+        said = f"the store does not respond ({error})"
         cure = "check that RATE_LIMIT_STORAGE names a running Redis or Valkey"
-        return Finding("rate limits", good=False, said="the store does not respond", cure=cure)
+        return Finding("rate limits", good=False, said=said, cure=cure)
     finally:
-        await limits.close()
+        await counters.close()
     return Finding("rate limits", good=True, said="the store responds")
 
 

@@ -1,7 +1,8 @@
 """Rotate Better Auth's signing keys without interrupting users.
 
     rotate-keys status              show each key's state, which replicas know it, and its next step
-    rotate-keys publish             add a key that is served but does not sign yet
+    rotate-keys publish             add a key that is served but does not sign yet, unless there is
+                                    one already
     rotate-keys activate [KID]      sign with a key, once every replica of the service knows it;
                                     with --replaces ALG, retire every key of another algorithm
     rotate-keys retire [KID]        stop serving a superseded key after the grace period
@@ -169,7 +170,9 @@ def _check(options: argparse.Namespace) -> None:
 
 def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> None:
     # A preview generates a key as well, but not the one that --execute will publish.
-    made_up = {o.kid for o in outcomes if o.verb == "publish" and not options.execute}
+    made_up = {
+        o.kid for o in outcomes if o.verb == "publish" and not (options.execute or o.already)
+    }
     if options.json:
         steps = [
             {

@@ -57,11 +57,17 @@ class Rotation:
     outcomes: list[Outcome] = field(default_factory=list)
 
     async def publish(self, algorithm: str | None = None) -> None:
-        """Add a key that does not sign yet. The policy's first algorithm is the default."""
+        """Add a key that does not sign yet. The policy's first algorithm is the default.
+
+        If a key of the algorithm waits to sign already, there is nothing to do.
+        """
         chosen = algorithm or self.target.policy.algorithms[0]
         signer = Signer.generate(chosen, rsa_bits=self.rsa_bits)
 
         async def work(transaction: KeyTransaction) -> list[Outcome]:
+            waiting = standby(await transaction.keys(), chosen)
+            if waiting is not None:
+                return [Outcome("publish", waiting.kid, chosen, already=True)]
             await self._check(transaction, "publish", None, chosen)
             await transaction.publish(signer)
             return [Outcome("publish", signer.kid, signer.algorithm)]

@@ -31,7 +31,6 @@ HEARD: Final[Mapping[str, str]] = {
         "register=6 per 1 minute,login=5 per 1 minute,refresh=61 per 1 minute,"
         "logout=30 per 1 minute,account=11 per 1 minute,tasks=1000000 per 1 minute"
     ),
-    "RATE_LIMIT_FAIL_OPEN": "tasks,refresh",
     "REQUEST_SECONDS": "9.5",
 }
 _PATIENCE_SECONDS: Final = 120.0

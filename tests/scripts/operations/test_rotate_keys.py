@@ -132,7 +132,12 @@ def test_preview_changes_nothing(rotate: Rotate, issuer: Issuer) -> None:
     kid = do(issuer.mint_key(age=31 * DAY))
     rotate("publish", "--execute")
     before = do(issuer.rows())
-    for command in (["publish"], ["activate", *FORCE], ["revoke", kid, "--reason", "x"], ["run"]):
+    for command in (
+        ["publish", "--algorithm", "ES256"],
+        ["activate", *FORCE],
+        ["revoke", kid, "--reason", "x"],
+        ["run"],
+    ):
         said = rotate(*command)
         assert said.code in {0, 3}, command
         assert "would" in said.out or said.code == 3
@@ -749,6 +754,24 @@ def test_two_operators_at_once_are_one_and_one_who_is_told_so(
     said = sorted(process.communicate(timeout=60)[0] for process in both)
     assert [process.returncode for process in both] == [0, 0]
     assert said == [f"activated  {kid} (EdDSA)\n", f"already activated  {kid} (EdDSA)\n"]
+
+
+def test_fault89_publish_adds_no_key_while_one_of_the_algorithm_waits(
+    rotate: Rotate, issuer: Issuer
+) -> None:
+    do(issuer.mint_key(age=DAY))
+    kid = rotate("publish", "--execute", "--json").json["steps"][0]["kid"]
+    before = do(issuer.rows())
+    for arguments in (["--execute"], [], ["--execute", *FORCE]):
+        said = rotate("publish", *arguments)
+        assert (said.code, said.out) == (0, f"already published  {kid} (EdDSA)\n")
+        (step,) = rotate("publish", *arguments, "--json").json["steps"]
+        assert (step["verb"], step["kid"], step["already"]) == ("publish", kid, True)
+    assert do(issuer.rows()) == before
+    # Another algorithm has a key of its own, and the next key follows once this one signs.
+    assert rotate("publish", "--algorithm", "ES256", "--execute").out.startswith("published")
+    assert rotate("activate", "--execute", *FORCE).code == 0
+    assert rotate("publish", "--execute").out.startswith("published")
 
 
 def test_issuers_secret_is_needed_to_make_a_key_usable_and_not_to_look(

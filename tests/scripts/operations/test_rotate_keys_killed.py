@@ -1,4 +1,4 @@
-"""`rotate-keys` killed during a step: the step is complete, or nothing has happened."""
+"""`rotate-keys` killed during a step, or run twice at once: a step happens once, or not at all."""
 
 import asyncio
 import os
@@ -136,6 +136,31 @@ def test_fault72_killed_in_the_middle_nothing_has_happened_and_again_it_is_done(
     assert main(arguments(command, first)) == 0
     assert asyncio.run(contents(issuer_database.auth)) != untouched
     assert asyncio.run(issuer.signs_with()) is not None
+
+
+def test_fault89_two_publish_at_once_make_one_key(
+    postgres: PostgresServer, issuer_database: DatabaseUrls, environment: Mapping[str, str]
+) -> None:
+    issuer = Issuer(issuer_database.auth)
+    first = asyncio.run(issuer.mint_key(age=DAY))
+    database = str(make_url(issuer_database.auth).database)
+    program = [
+        sys.executable,
+        "-m",
+        "scripts.operations.rotate_keys.command",
+        "publish",
+        "--execute",
+    ]
+    with held(postgres.superuser_url, database):
+        both = [
+            subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        assert eventually(lambda: len(waiting(postgres.superuser_url, database)) == 2)
+    said = sorted(process.communicate(timeout=60)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    (new,) = asyncio.run(issuer.serves()) - {first}
+    assert said == [f"already published  {new} (EdDSA)\n", f"published  {new} (EdDSA)\n"]
 
 
 def sessions(superuser_url: str, database: str) -> int:

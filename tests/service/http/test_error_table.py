@@ -8,7 +8,7 @@ from better_auth_keys import InvalidTokenError, KeySetUnavailableError
 from service.accounts.errors import AccountError
 from service.database.execution import DatabaseUnavailableError
 from service.http.error_table import TABLE
-from service.security.rate_limits import RateLimitedError, RateLimitUnavailableError
+from service.security.rate_limits import RateLimitedError
 from service.tasks.errors import TaskError
 
 FAMILIES = (
@@ -18,7 +18,6 @@ FAMILIES = (
     InvalidTokenError,
     KeySetUnavailableError,
     RateLimitedError,
-    RateLimitUnavailableError,
 )
 
 

@@ -1,82 +1,20 @@
-"""Rate limits: which requests are counted together, the responses, and an unavailable store."""
+"""Rate limits: which requests are counted together, and the responses."""
 
-import asyncio
-import os
-import shutil
-import socket
-import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest
 
 from scripts.proofs.in_process import running
 from service.app import create_app
-from service.security.rate_limits import RateLimitedError, RateLimits, parse_limit
+from service.security.rate_limits import parse_limit
 from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
-from tests.service.conftest import Person, rates, settings_for
+from tests.service.conftest import rates, settings_for
 
 LOGIN = {"email": "ada@example.com", "password": "correct horse"}
 _PREFIX = "service.security.rate_limits.IPV6_PREFIX"
-SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
-
-
-@pytest.fixture(scope="session")
-def redis_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Redis:
-    """A real server that tests start and kill."""
-
-    def __init__(self, port: int, folder: Path) -> None:
-        self.url = f"redis://127.0.0.1:{port}/0"
-        self._command = [
-            str(SERVER),
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-            str(folder),
-        ]
-        self.port = port
-        self._process: subprocess.Popen[bytes] | None = None
-
-    async def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - it returns at once
-        async with asyncio.timeout(10):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                except ConnectionRefusedError:
-                    await asyncio.sleep(0.01)
-                else:
-                    writer.close()
-                    return
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
-@pytest.fixture
-def redis(tmp_path: Path, redis_port: int) -> Iterator[Redis]:
-    if SERVER is None and os.environ.get("CI") != "true":
-        pytest.skip("redis-server is not installed; in CI it is")
-    server = Redis(redis_port, tmp_path)
-    yield server
-    server.stop()
 
 
 @asynccontextmanager
@@ -245,82 +183,4 @@ async def test_defaults_are_five_sign_ins_and_six_hundred_requests_a_minute() ->
     limits, five = defaults["rate_limits"], parse_limit("5/minute")
     assert limits["login"] == limits["register"] == five
     assert limits["tasks"] == parse_limit("600/minute")
-    assert defaults["rate_limit_fail_open"] == ("tasks",)
-
-
-async def test_processes_that_share_a_store_count_together(
-    database: DatabaseUrls, settings: Settings, alice: httpx.Headers, redis: Redis
-) -> None:
-    await redis.start()
-    changes = {"rate_limits": rates(tasks="3/minute"), "rate_limit_storage": redis.url}
-    async with (
-        limited(database, settings, **changes) as one,
-        limited(database, settings, **changes) as other,
-    ):
-        statuses = [
-            (await client.get("/api/tasks", headers=alice)).status_code
-            for client in (one, other, one, other, one)
-        ]
-        assert statuses == [200, 200, 200, 429, 429]
-
-
-async def test_store_that_is_down_stops_sign_ins_and_nothing_else_until_it_is_back(
-    database: DatabaseUrls,
-    settings: Settings,
-    alice: httpx.Headers,
-    redis: Redis,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr("service.security.rate_limits._PAUSE_SECONDS", 0.05)
-    await redis.start()
-    async with limited(database, settings, rate_limit_storage=redis.url) as client:
-        assert (await client.get("/api/tasks", headers=alice)).status_code == 200
-        redis.stop()
-        assert (await client.get("/api/tasks", headers=alice)).status_code == 200
-        assert "the rate limit store is unavailable" in caplog.text
-        refused = await client.post("/api/auth/login", json=LOGIN)
-        assert (refused.status_code, refused.json()["code"]) == (503, "rate_limit_unavailable")
-        assert "Retry-After" in refused.headers
-        ready = await client.get("/readyz")
-        assert (ready.status_code, ready.json()["rate_limits"]) == (200, "unavailable")
-        await redis.start()
-        async with asyncio.timeout(10):
-            while (await client.get("/readyz")).json()["rate_limits"] != "ok":
-                assert (await client.get("/api/tasks", headers=alice)).status_code == 200
-
-
-async def test_what_is_open_without_a_store_is_a_setting(
-    database: DatabaseUrls, settings: Settings, headers_of: Person, redis: Redis
-) -> None:
-    async with limited(
-        database,
-        settings,
-        rate_limit_storage=redis.url,
-        rate_limit_fail_open=("login", "account"),
-    ) as client:
-        assert (await client.post("/api/auth/login", json=LOGIN)).json()["code"] == (
-            "issuer_unavailable"
-        )
-        answer = await client.get("/api/tasks", headers=headers_of("alice"))
-        assert answer.json()["code"] == "rate_limit_unavailable"
-
-
-async def test_nobodys_address_or_name_is_in_the_store(redis: Redis) -> None:
-    await redis.start()
-    limits = RateLimits(
-        {"login": parse_limit("1/minute")},
-        storage=redis.url,
-        key=b"k" * 32,
-        fail_open=frozenset(),
-    )
-    await limits.hit("login", "ada@example.com")
-    reader, writer = await asyncio.open_connection("127.0.0.1", redis.port)
-    writer.write(b"KEYS *\r\n")
-    keys = await reader.readuntil(b"LIMITER") + await reader.readline()
-    writer.close()
-    assert b"/login/" in keys
-    assert b"ada@example.com" not in keys
-    with pytest.raises(RateLimitedError):
-        await limits.hit("login", "ada@example.com")
-    await limits.close()
+    assert defaults["rate_limit_storage"] is None

@@ -1,5 +1,6 @@
 """Settings: all wrong ones are refused at start, together, and their values are never quoted."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,8 @@ REFUSED = {
     "unknown database parameter": ({"DATABASE_URL": DATABASE + "?x=1"}, "DATABASE_URL: unknown"),
     "CA file missing": ({"CA_FILE": "nowhere.pem"}, "CA_FILE: cannot be read"),
     "CA file without certificates": ({"CA_FILE": __file__}, "CA_FILE: holds no certificate"),
+    "key cache missing": ({"KEY_CACHE": "nowhere"}, "KEY_CACHE: must be an existing folder"),
+    "key cache in a file": ({"KEY_CACHE": __file__}, "KEY_CACHE: must be an existing folder"),
     "no algorithm": ({"JWT_ALGORITHMS": ","}, "JWT_ALGORITHMS: names no algorithm"),
     "issuer name without TLS": ({"JWT_ISSUER": "http://app.example.com"}, "JWT_ISSUER"),
     "issuer name without a host": ({"JWT_ISSUER": "https://"}, "JWT_ISSUER"),
@@ -206,6 +209,15 @@ def test_all_mistakes_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         "CA_FILE",
         "SERVICE_SECRET",
     }
+
+
+def test_key_cache_that_cannot_be_written_to_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert load(monkeypatch, **PRODUCTION, KEY_CACHE=str(tmp_path)).key_cache == tmp_path
+    # Root may write anywhere, so the answer of the system is replaced.
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    assert "KEY_CACHE: cannot be written to" in mistakes(monkeypatch, KEY_CACHE=str(tmp_path))
 
 
 def test_cors_origins_are_written_as_browsers_send_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,8 @@ async def test_states_are_looked_at(client: httpx.AsyncClient, alice: httpx.Head
     assert value(found, "key_set_keys") == 1
     assert value(found, "revocations_age_seconds") < 60
     assert value(found, "database_pool_wait_seconds_count") > 0
+    assert value(found, "rate_limit_store_available") == 1
+    assert ("rate_limit_not_shared_total", ()) in found
     assert ("database_pool_connections_in_use", ()) in found
     assert ("event_loop_lag_seconds_count", ()) in found
     assert ("verified_token_cache_total", (("result", "hit"),)) in found

@@ -224,8 +224,8 @@ async def test_fault67_what_comes_and_goes_while_paging_costs_no_stable_task(
 @pytest.mark.parametrize("sort", ["-created_at", "due_at"])
 def test_query_without_filters_is_named_as_the_model_would_name_it(sort: str) -> None:
     query = TaskQuery.model_validate({"sort": sort, "limit": "7", "cursor": "x"})
-    assert query.identity() == query.model_dump_json(exclude={"limit", "cursor"}, exclude_none=True)
-    assert query.filters() == {}
+    assert query.identity == query.model_dump_json(exclude={"limit", "cursor"}, exclude_none=True)
+    assert query.filters == {}
     filtered = TaskQuery.model_validate({"sort": sort, "priority": "2"})
-    assert filtered.filters() == {"priority": 2}
-    assert filtered.identity() != query.identity()
+    assert filtered.filters == {"priority": 2}
+    assert filtered.identity != query.identity

@@ -1,0 +1,53 @@
+"""`KEY_CACHE`: a process that starts while Better Auth is down knows its keys."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from better_auth_keys import Signer
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys
+from scripts.proofs.in_process import running
+from service.app import create_app
+from tests.conftest import DatabaseUrls
+from tests.service.conftest import Person, settings_for
+from tests.simulators.jwks_server import JwksServer, jwks_server
+from tests.simulators.jwks_table import SECRET, reach
+
+ME = "/api/auth/me"
+
+
+@pytest.fixture
+async def server(signer: Signer) -> AsyncIterator[JwksServer]:
+    async with jwks_server(signer) as running_server:
+        yield running_server
+
+
+async def test_fault81_process_that_starts_in_an_outage_accepts_good_tokens_but_no_revoked_key(
+    issuer_database: DatabaseUrls,
+    server: JwksServer,
+    signer: Signer,
+    headers_of: Person,
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(issuer_database.app, jwks_url=server.url, key_cache=tmp_path)
+    async with running(create_app(settings)) as client:
+        assert (await client.get(ME, headers=headers_of("ada"))).status_code == 200
+    await server.stop()
+    async with running(create_app(settings)) as client:
+        assert (await client.get(ME, headers=headers_of("bob"))).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+    store = BetterAuthSigningKeys(
+        reach(issuer_database.auth),
+        secrets=IssuerSecrets(SECRET),
+        algorithm="EdDSA",
+        operator="tests",
+    )
+    async with store.changing("a test") as transaction:
+        await transaction.revoke(signer.kid)
+    async with running(create_app(settings)) as client:
+        assert (await client.get(ME, headers=headers_of("eve"))).status_code == 401
+    elsewhere = settings.model_copy(update={"jwt_issuer": ("https://other.example.com",)})
+    async with running(create_app(elsewhere)) as client:
+        assert (await client.get("/readyz")).status_code == 503
