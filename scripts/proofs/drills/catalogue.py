@@ -10,6 +10,7 @@ from scripts.proofs.drills import (
     overload,
     redis_failures,
     statements,
+    workers,
 )
 from scripts.proofs.drills.drill import Drill
 
@@ -21,6 +22,7 @@ DRILLS: Final[tuple[Drill, ...]] = (
     *lifecycle.DRILLS,
     *overload.DRILLS,
     *redis_failures.DRILLS,
+    *workers.DRILLS,
 )
 
 

@@ -204,6 +204,9 @@ class Client:
             self._turn = (self._turn + 1) % len(self.ports)
             self._connection.close()
             self._connection = Connection(self.ports[self._turn])
+        elif answer is not None and answer.status == _UNAVAILABLE:
+            # The next connection may reach another worker.
+            self._connection.close()
         if answer is not None and answer.status in {_OK, _CREATED, _NO_CONTENT}:
             self.last_good = asyncio.get_running_loop().time()
         return answer

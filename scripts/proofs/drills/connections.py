@@ -50,9 +50,11 @@ async def silently_dead(stage: Stage) -> Seen:
     async with (
         Proxy(stage.server.port) as proxy,
         stage.service(
-            DATABASE_URL=proxy.url(stage.url("app")),
-            DIRECT_DATABASE_URL=stage.url("app"),
-            DATABASE_POOL_SIZE=str(_POOL),
+            {
+                "DATABASE_URL": proxy.url(stage.url("app")),
+                "DIRECT_DATABASE_URL": stage.url("app"),
+                "DATABASE_POOL_SIZE": str(_POOL),
+            }
         ) as service,
     ):
         await _at_once(stage, service, Traffic())
@@ -86,7 +88,7 @@ async def failover(stage: Stage) -> Seen:
         host = f"127.0.0.1:{stage.server.port}"
         url = stage.url("app").replace(host, f"{host},127.0.0.1:{other.port}")
         direct = stage.url("app")
-        async with stage.service(DATABASE_URL=url, DIRECT_DATABASE_URL=direct) as service:
+        async with stage.service({"DATABASE_URL": url, "DIRECT_DATABASE_URL": direct}) as service:
             seen.require(await _writes(stage, service), "not writable before the failover")
             await _set_read_only(old, read_only=True)
             await _set_read_only(new, read_only=False)

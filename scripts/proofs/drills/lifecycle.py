@@ -90,7 +90,7 @@ async def worker_killed(stage: Stage) -> Seen:
     """Kill one of several workers with SIGKILL, a few times. The others serve meanwhile."""
     seen = Seen()
     async with (
-        stage.service(WEB_CONCURRENCY=str(_WORKERS)) as service,
+        stage.service({"WEB_CONCURRENCY": str(_WORKERS)}) as service,
         stage.clients(_CLIENTS, service) as crowd,
     ):
         slowest = 0.0

@@ -35,7 +35,7 @@ async def busy(stage: Stage) -> Seen:
     redis = Redis(stage)
     await redis.start()
     limits = f"tasks={_LIMIT}/hour"
-    async with stage.service(RATE_LIMIT_STORAGE=redis.url, RATE_LIMITS=limits) as service:
+    async with stage.service({"RATE_LIMIT_STORAGE": redis.url, "RATE_LIMITS": limits}) as service:
         await _warm_up(stage, service)
         for name in ("healthy", "down"):
             passed = await _at_once(stage, service, f"user-{name}", seen)
@@ -105,7 +105,7 @@ async def hanging(stage: Stage) -> Seen:
     seen = Seen()
     redis = Redis(stage)
     await redis.start()
-    async with stage.service(RATE_LIMIT_STORAGE=redis.url) as service:
+    async with stage.service({"RATE_LIMIT_STORAGE": redis.url}) as service:
         await _warm_up(stage, service)
         async with stage.clients(8, service, per_second=_PER_SECOND) as crowd:
             await crowd.until_all_are_served()

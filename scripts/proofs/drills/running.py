@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -39,10 +40,13 @@ async def _run_one(drill: Drill, stage: Stage) -> Result:
     except NotRunError as error:
         verdict = NOT_RUN
         seen.fact(str(error))
-    except (StageError, DatabaseError, OSError) as error:
-        seen.broken.append(f"{error}" or type(error).__name__)
     except TimeoutError:
         seen.broken.append(f"did not end within {drill.seconds:.0f} s")
+    except (StageError, DatabaseError) as error:
+        seen.broken.append(str(error))
+    except Exception as error:  # noqa: BLE001 - the other drills go on
+        seen.broken.append(f"{type(error).__name__}: {error}")
+        stage.say(traceback.format_exc())
     finally:
         await stage.clean_up()
     return Result(drill, seen, verdict, time.monotonic() - began)

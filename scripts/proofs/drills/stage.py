@@ -24,7 +24,8 @@ from scripts.setup.checkout import CHECKOUT
 from service.migrations.runner import upgrade
 
 _SURROUNDINGS: Final = ("PATH", "HOME", "LANG", "TMPDIR")
-_DECIDE_SECONDS: Final = 45.0
+_DECIDE_SECONDS: Final = 30.0
+_NONE: Final[Mapping[str, str]] = {}
 OUT_OF_REACH: Final = "tasks=1000000000/minute"
 
 
@@ -64,7 +65,9 @@ class Stage:
         return f"{self.checkout}{os.pathsep}{self.checkout / 'keys'}"
 
     @asynccontextmanager
-    async def service(self, *, ready: bool = True, **settings: str) -> AsyncIterator[Service]:
+    async def service(
+        self, settings: Mapping[str, str] = _NONE, *, ready: bool = True
+    ) -> AsyncIterator[Service]:
         """Run a service with these settings, and stop it at the end."""
         service = await self.start_service(settings)
         try:
@@ -138,7 +141,8 @@ class Stage:
         finally:
             await _end(clients, lives)
         for life in lives:
-            life.result()
+            if not life.cancelled():
+                life.result()
         ledger.compare(await self.database.tasks_of([book.user for book in ledger.books]))
 
     async def restart_database(self) -> None:
@@ -156,6 +160,7 @@ class Stage:
         if not self.server.running:
             await self.restart_database()
         await self.database.reset()
+        await provide(self.server.url(), self.passwords)
 
     async def _stop(self, program: Program) -> None:
         try:

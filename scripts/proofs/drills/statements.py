@@ -33,7 +33,7 @@ async def disconnected(stage: Stage) -> Seen:
     """Reset connections while their queries run. The queries end, and the pool serves on."""
     seen = Seen()
     token = stage.issuer.token("user-who-leaves")
-    async with stage.service(DATABASE_POOL_SIZE=str(_POOL)) as service:
+    async with stage.service({"DATABASE_POOL_SIZE": str(_POOL)}) as service:
         async with stage.clients(2 * _POOL, service) as crowd:
             await crowd.until_all_are_served()
         seen.count(crowd.ledger)
