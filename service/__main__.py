@@ -10,12 +10,16 @@ import os
 import subprocess
 import sys
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
 from service.settings.reader import SettingsError, read
 from service.system.buffered_log import LINE_FORMAT
+from service.system.garbage import make_collections_rare
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 # Nothing large of the service is imported here, because with several workers this process only
 # supervises them.
@@ -43,8 +47,17 @@ LOGGING: Final[dict[str, Any]] = {
 def main() -> int:
     """Check the settings, the address and the database, then serve until a signal arrives."""
     logging.config.dictConfig(LOGGING)
+    make_collections_rare()
     workers = _workers()
     return _serve_with_workers(workers) if workers > 1 else _serve_here()
+
+
+def create_app() -> "ASGIApp":
+    """Create the application, in this process or in a worker, which does not call `main`."""
+    make_collections_rare()
+    from service.app import create_app as create  # noqa: PLC0415 - see above
+
+    return create()
 
 
 def _workers() -> int:
@@ -81,7 +94,7 @@ def _serve_with_workers(workers: int) -> int:
 
 def _serve(host: str, port: int, *, workers: int) -> None:
     uvicorn.run(
-        "service.app:create_app",
+        "service.__main__:create_app",
         factory=True,
         host=host,
         port=port,

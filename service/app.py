@@ -1,6 +1,5 @@
 """`create_app`: the only place where the parts of the service are wired together."""
 
-import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,6 +40,7 @@ from service.settings.model import Settings
 from service.system import health, metadata, metrics
 from service.system.buffered_log import buffering
 from service.system.docs_page import add_docs
+from service.system.garbage import spare_what_there_is
 from service.system.worker import ending_with_parent
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
@@ -161,7 +161,7 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
             reachable = await check_database(services.database)
             await services.key_watch.start(reachable=reachable)
             measured.start()
-            _spare_collections()
+            spare_what_there_is()
             yield
         finally:
             await measured.stop()
@@ -171,15 +171,6 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
             await services.key_set.stop()
             await services.watch_database.close()
             await services.database.close()
-
-
-def _spare_collections() -> None:
-    """Keep garbage collections short and rare: all requests wait while one runs."""
-    # Objects made during start-up live as long as the process. Exclude them from collections.
-    gc.collect()
-    gc.freeze()
-    # A request's objects are freed by their reference counts, without a collection.
-    gc.set_threshold(20_000, 20, 100)
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Database:

@@ -5,7 +5,7 @@ from tests.numbered_rows import NumberedRows
 
 ROWS = NumberedRows("docs/faults.md", "fault")
 DROPPED = {5}
-PLANNED: set[int] = {74, 75, 77, 79, 80, 82, 83, 84, 86, 87, 91}
+PLANNED: set[int] = {75, 79, 84, 86, 91}
 DRILL = "`./scripts/drills`"
 
 

@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from scripts.devstack.mint_token import MintSettings
@@ -118,14 +119,19 @@ def names_of_web() -> set[str]:
 
 
 def _entry(name: str, readers: tuple[str, ...]) -> Entry:
-    fields = [
-        model.model_fields[name.lower()] for model in MODELS.values() if name in model.names()
-    ]
-    field = next((field for field in fields if field.description), fields[0])
-    description = " ".join((field.description or "").split())
+    models = [model for model in MODELS.values() if name in model.names()]
+    described = [model for model in models if name.lower() in _descriptions(model)]
+    model = (described or models)[0]
+    field = model.model_fields[name.lower()]
+    description = " ".join(_descriptions(model).get(name.lower(), "").split())
     required = field.is_required() or "Required in production" in description
     default = "" if required else shown(field.default).replace(" per 1 ", "/")
     return Entry(name, default or ISSUER_DEFAULTS.get(name, ""), description, readers, required)
+
+
+@cache
+def _descriptions(model: type[SettingsModel]) -> Mapping[str, str]:
+    return model.descriptions()
 
 
 def _compose_entries() -> Mapping[str, Entry]:

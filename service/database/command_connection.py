@@ -37,7 +37,7 @@ async def connect(url: DatabaseUrl, *, autocommit: bool = False) -> AsyncIterato
         raise DatabaseError(_first_line(error.orig)) from error
     except (OSError, TimeoutError) as error:
         raise DatabaseError(
-            f"cannot reach the database on {url.url.host} ({type(error).__name__})"
+            f"cannot reach the database on {url.host} ({type(error).__name__})"
         ) from error
     finally:
         await engine.dispose()

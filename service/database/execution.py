@@ -1,7 +1,6 @@
 """`Database`: connect to PostgreSQL, check the role, and execute statements as an owner.
 
-SQLAlchemy builds and compiles statements (`statements.py`); asyncpg executes them on a pool of
-connections (`connections.py`).
+asyncpg executes statements (`statements.py`) on a pool of connections (`connections.py`).
 
 Row-level security is the second wall. Its policies compare `owner_id` with the setting
 `app.user_id`. Every statement sets it for itself only, in the form that `identity.py` builds or by
@@ -16,12 +15,11 @@ from types import TracebackType
 from typing import Final, TypeAlias
 
 import asyncpg
-from sqlalchemy import Executable
 
 from service.database.connections import Connections
 from service.database.identity import IDENTITY_PARAMETER
 from service.database.role_check import ROLE_QUERY, explain_role
-from service.database.statements import compiled
+from service.database.statements import Statement
 from service.database.turns import Turns
 from service.database.url import DatabaseUrl
 from service.security.owner import Owner
@@ -125,7 +123,7 @@ class Database:
         await self._connections.close()
 
     async def run(
-        self, owner: Owner, statement: Executable, parameters: Mapping[str, object]
+        self, owner: Owner, statement: Statement, parameters: Mapping[str, object]
     ) -> Sequence[AnyRow]:
         """Execute one statement that sets the identity itself, in one round trip.
 
@@ -134,7 +132,7 @@ class Database:
         return await self.execute(statement, {**parameters, IDENTITY_PARAMETER: owner.id})
 
     async def run_in_turn(
-        self, owner: Owner, statement: Executable, parameters: Mapping[str, object]
+        self, owner: Owner, statement: Statement, parameters: Mapping[str, object]
     ) -> Sequence[AnyRow]:
         """Execute one statement like `run`, but an expensive one: never two of an owner at a time.
 
@@ -145,14 +143,13 @@ class Database:
                 return await self.run(owner, statement, parameters)
 
     async def execute(
-        self, statement: Executable, parameters: Mapping[str, object]
+        self, statement: Statement, parameters: Mapping[str, object]
     ) -> Sequence[AnyRow]:
         """Execute one statement without an identity. Row-level security hides all users' rows.
 
         Raises `DatabaseUnavailableError`.
         """
-        made = compiled(statement)
-        return await self._fetch(made.sql, made.arguments(parameters))
+        return await self._fetch(statement.sql, statement.arguments(parameters))
 
     async def _fetch(self, sql: str, arguments: Sequence[object]) -> Sequence[AnyRow]:
         with _PASSING_TROUBLE:

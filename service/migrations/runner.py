@@ -55,7 +55,7 @@ async def upgrade(url: DatabaseUrl, passwords: Mapping[str, str] | None = None) 
     """
     # Neon manages passwords itself and needs them in plain text. Any other server gets a SCRAM
     # verifier, so that a log of statements never contains a password.
-    plain = url.tls and is_neon(url.url.host or "")
+    plain = url.tls and is_neon(url.host)
     kept = {
         role: password if plain else scram_verifier(password)
         for role, password in (passwords or {}).items()

@@ -23,8 +23,6 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final
 
-from sqlalchemy import text
-
 from better_auth_keys import (
     KeySet,
     KeySetState,
@@ -34,6 +32,7 @@ from better_auth_keys import (
 )
 from service.database.execution import Database, DatabaseUnavailableError, DriverError
 from service.database.listener import Listener
+from service.database.statements import Statement
 from service.database.url import DatabaseUrl
 from service.security import revocations
 from service.security.audit import Event, SecurityLog
@@ -52,14 +51,14 @@ _PAUSE_SECONDS: Final = 0.05
 _MOST_KEPT: Final = 1_000
 _NAME_LENGTH: Final = 300
 
-_REPORT: Final = text(
+_REPORT: Final = Statement(
     "INSERT INTO public.service_replicas (name, kids, algorithms, listening)"
     " VALUES (:name, CAST(:kids AS text[]), CAST(:algorithms AS text[]), :listening)"
     " ON CONFLICT (name) DO UPDATE SET kids = excluded.kids, algorithms = excluded.algorithms,"
     " listening = excluded.listening, seen_at = clock_timestamp()"
 )
-_LEAVE: Final = text("DELETE FROM public.service_replicas WHERE name = :name")
-_FORGET: Final = text(
+_LEAVE: Final = Statement("DELETE FROM public.service_replicas WHERE name = :name")
+_FORGET: Final = Statement(
     "DELETE FROM public.service_replicas WHERE seen_at < now() - interval '1 day'"
 )
 

@@ -9,11 +9,10 @@ request, and lets no more of them through than each process allows by itself.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from limits import RateLimitItem, parse
-
 from service.http.answer_headers import RawHeaders
 from service.http.client_address import counted_as
 from service.security.breaker import Breaker, StoreError
+from service.security.limit import Limit
 from service.security.local_counters import Count, LocalCounters
 
 if TYPE_CHECKING:
@@ -70,11 +69,9 @@ class _Shared(NamedTuple):
 class RateLimits:
     """The rate limits of the service. `storage` is the URL of the shared store, if there is one."""
 
-    def __init__(
-        self, limits: Mapping[Kind, RateLimitItem], *, storage: str | None, key: bytes
-    ) -> None:
+    def __init__(self, limits: Mapping[Kind, Limit], *, storage: str | None, key: bytes) -> None:
         self._limits = limits
-        self._windows = {kind: (item.amount, item.get_expiry()) for kind, item in limits.items()}
+        self._windows = {kind: (limit.amount, limit.seconds) for kind, limit in limits.items()}
         self._local = LocalCounters()
         self._shared = None if storage is None else _shared(storage, key)
         self.not_shared = 0
@@ -141,14 +138,6 @@ def _shared_counters(url: str, key: bytes) -> "SharedCounters":
     from service.security.shared_counters import SharedCounters  # noqa: PLC0415 - see there
 
     return SharedCounters(url, key)
-
-
-def parse_limit(text: str) -> RateLimitItem:
-    """Parse a limit such as `5/minute`. Raises `ValueError`."""
-    try:
-        return parse(text)
-    except ValueError:
-        raise ValueError("must be a number and a unit, such as 5/minute") from None
 
 
 def check_storage(url: str) -> None:

@@ -5,10 +5,9 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import text
-
 from better_auth_keys import Revocation, RevocationKind, VerificationPolicy
 from service.database.execution import AnyRow, Database
+from service.database.statements import Statement
 from service.security.unseen_ids import LONGEST_TRANSACTION, UnseenIds
 
 CHANNEL: Final = "token_revocations"
@@ -24,7 +23,7 @@ _SHORTEST_SESSION: Final = timedelta(days=1)
 
 logger = logging.getLogger("service")
 
-_KEYS: Final = text("SELECT kid FROM public.revoked_keys")
+_KEYS: Final = Statement("SELECT kid FROM public.revoked_keys")
 # An entry for a subject or for everyone matters until the tokens issued before it have expired. A
 # revoked session may still get new tokens, so its entry matters for the session's lifetime too.
 _MATTERS: Final = (
@@ -32,30 +31,30 @@ _MATTERS: Final = (
     " - CASE kind WHEN 'session' THEN session_lifetime ELSE interval '0' END"
 )
 _COLUMNS: Final = "kind, value, CAST(extract(epoch FROM at) AS float8), id"
-_ALL: Final = text(
+_ALL: Final = Statement(
     f"SELECT {_COLUMNS} FROM public.token_revocations WHERE {_MATTERS}"  # noqa: S608 - constants
     " ORDER BY kind = 'session', greatest(at, refused_at) DESC LIMIT :most"
 )
 # The first `news` reads the rows of the last minutes again, and knows the gaps from then on.
-_SETTLED: Final = text(
+_SETTLED: Final = Statement(
     "SELECT coalesce((SELECT id FROM public.token_revocations"
     " WHERE at <= now() - make_interval(secs => :seconds) ORDER BY id DESC LIMIT 1), 0)"
 )
 # By id rather than by time: no clock has to be right, and a process may have been suspended.
-_NEWS: Final = text(
+_NEWS: Final = Statement(
     f"SELECT {_COLUMNS} FROM unnest(CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[]))"  # noqa: S608 - constants
     " AS unseen (first, last) JOIN public.token_revocations ON id BETWEEN first AND last"
     f" WHERE {_MATTERS} ORDER BY id LIMIT :most"
 )
 # One statement, and so one transaction: the notification arrives after the row is visible.
-_ADD: Final = text(
+_ADD: Final = Statement(
     "WITH added AS ("
     "INSERT INTO public.token_revocations (kind, value, operator, reason, session_lifetime)"
     " VALUES (:kind, :value, :operator, :reason, make_interval(secs => :lifetime))"
     " RETURNING at) SELECT extract(epoch FROM at), pg_notify('token_revocations', '') FROM added"
 )
 # An entry is updated at most once an hour, which is little compared to a session's lifetime.
-_REFUSED: Final = text(
+_REFUSED: Final = Statement(
     "UPDATE public.token_revocations SET refused_at = now()"
     " WHERE kind = 'session' AND value = ANY(CAST(:sessions AS text[]))"
     " AND greatest(at, refused_at) < now() - interval '1 hour'"

@@ -8,10 +8,11 @@ import hmac
 import math
 import time
 from contextlib import closing
+from functools import cache
 from hashlib import sha256
 from typing import Final
 
-from limits import RateLimitItem, RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute, parse
 from limits import storage as blocking_storage
 from limits import strategies as blocking_strategies
 from limits.aio.storage import RedisStorage
@@ -26,6 +27,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry as BlockingRetry
 
 from service.security.breaker import StoreError
+from service.security.limit import Limit
 from service.security.local_counters import Count
 
 _STORE_SECONDS: Final = 0.25
@@ -64,9 +66,9 @@ class SharedCounters:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._key = key
 
-    async def hit(self, kind: str, name: str, item: RateLimitItem) -> Count:
+    async def hit(self, kind: str, name: str, limit: Limit) -> Count:
         """Count one hit of `name`. Raises `StoreError`."""
-        hashed = self.hashed(name)
+        hashed, item = self.hashed(name), _item_of(limit)
         try:
             async with asyncio.timeout(_STORE_SECONDS):
                 allowed = await self._limiter.hit(item, kind, hashed)
@@ -115,3 +117,8 @@ def _probe(url: str) -> None:
             raise StoreError(f"{type(error).__name__}: {error}") from error
     if time.perf_counter() - begun > _STORE_SECONDS:
         raise StoreError(f"an answer takes longer than {_STORE_SECONDS} s")
+
+
+@cache
+def _item_of(limit: Limit) -> RateLimitItem:
+    return parse(str(limit))

@@ -1,7 +1,11 @@
 """Settings as typed models: each value is parsed once, and all mistakes are reported at once."""
 
+import ast
+import inspect
 from collections.abc import Mapping
 from datetime import timedelta
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -24,7 +28,6 @@ class SettingsModel(BaseModel):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
         validate_default=True,
     )
 
@@ -63,8 +66,28 @@ class SettingsModel(BaseModel):
 
     @classmethod
     def _purpose(cls, field: str) -> str:
-        sentence, _, _ = (cls.model_fields[field].description or "").partition(".")
+        sentence, _, _ = cls.descriptions().get(field, "").partition(".")
         return sentence and f" ({sentence})"
+
+    @classmethod
+    def descriptions(cls) -> Mapping[str, str]:
+        """Return the docstring below each field that has one, by the field's name.
+
+        They are read from the source when they are needed. pydantic's `use_attribute_docstrings`
+        reads them when a program starts, which takes longer than everything else about settings.
+        """
+        found: dict[str, str] = {}
+        for model in reversed(cls.__mro__[: cls.__mro__.index(SettingsModel)]):
+            (definition,) = ast.parse(dedent(inspect.getsource(model))).body
+            assert isinstance(definition, ast.ClassDef)  # noqa: S101 - the source of a class
+            for field, below in pairwise(definition.body):
+                match field, below:
+                    case (
+                        ast.AnnAssign(target=ast.Name(name)),
+                        ast.Expr(ast.Constant(str(text))),
+                    ):
+                        found[name] = inspect.cleandoc(text)
+        return found
 
 
 def shown(value: object) -> str:

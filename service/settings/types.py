@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from limits import RateLimitItem
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
 
 from better_auth_keys import (
@@ -23,14 +22,15 @@ from better_auth_keys import (
     origin_of,
 )
 from service.database.url import DatabaseUrl, parse_database_url
-from service.security.rate_limits import Kind, check_storage, parse_limit
+from service.security.limit import Limit, parse_limit
+from service.security.rate_limits import Kind, check_storage
 from service.settings.durations import parse_duration
 
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _MAX_PORT: Final = 65_535
 # Browsers keep no cookie for longer.
 _LONGEST_SESSION: Final = timedelta(days=400)
-DEFAULT_LIMITS: Final[Mapping[Kind, RateLimitItem]] = {
+DEFAULT_LIMITS: Final[Mapping[Kind, Limit]] = {
     "register": parse_limit("5/minute"),
     "login": parse_limit("5/minute"),
     "refresh": parse_limit("60/minute"),
@@ -133,7 +133,7 @@ def _limits(value: object) -> object:
     """Parse `login=5/minute,tasks=600/minute`; kinds that are not named keep their default."""
     if not isinstance(value, str):
         return value
-    found: dict[Kind, RateLimitItem] = {}
+    found: dict[Kind, Limit] = {}
     for item in filter(None, map(str.strip, value.split(","))):
         name, _, limit = (part.strip() for part in item.partition("="))
         kind = next((kind for kind in DEFAULT_LIMITS if kind == name), None)
@@ -224,7 +224,7 @@ CertificatesFile = Annotated[Path, AfterValidator(_certificates)]
 WritableFolder = Annotated[Path, AfterValidator(_writable_folder)]
 Port = Annotated[int, parsed(int, _port)]
 Limits = Annotated[
-    Mapping[Kind, Annotated[RateLimitItem, parsed(RateLimitItem, parse_limit)]],
+    Mapping[Kind, Annotated[Limit, parsed(Limit, parse_limit)]],
     BeforeValidator(_limits),
 ]
 Duration = Annotated[timedelta, parsed(timedelta, _positive_duration)]

@@ -1,5 +1,6 @@
-"""The columns of a task, as lists, gets and the functions name them."""
+"""The columns of a task, as the functions in the database name them, and the types of names."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any, Final
@@ -13,14 +14,28 @@ from service.tasks.table import tasks
 COLUMNS: Final = tuple(tasks.c[field.name] for field in fields(Task))
 WRITABLE: Final = tuple(tasks.c[name] for name in TaskWrite.model_fields)
 
-_TYPES: Final = {each.name: type_of(each.type) for each in COLUMNS}
-TASK: Final = ", ".join(_TYPES)
+_COLUMN_TYPES: Final = {each.name: type_of(each.type) for each in COLUMNS}
+_TYPES: Final = {
+    **_COLUMN_TYPES,
+    **{f"new_{each.name}": _COLUMN_TYPES[each.name] for each in WRITABLE},
+    "outcome": "TEXT",
+    "wanted": "UUID",
+    "versions": "INTEGER[]",
+    "names": "TEXT[]",
+    "max_tasks": "INTEGER",
+    "new_key": "TEXT",
+    "new_hash": "BYTEA",
+}
+TASK: Final = ", ".join(_COLUMN_TYPES)
 """The variables of a function that hold the columns of the task it returns."""
-TASK_ARGUMENTS: Final = {f"new_{each.name}": _TYPES[each.name] for each in WRITABLE}
-RESULTS: Final = {"outcome": "TEXT", **_TYPES}
 
 WANTED: Final = literal_column("wanted", tasks.c.id.type)
 """The argument of a function that is the task's id."""
+
+
+def typed(names: Iterable[str]) -> Mapping[str, str]:
+    """Return the types of arguments or results by their names."""
+    return {name: _TYPES[name] for name in names}
 
 
 def new(name: str) -> ColumnElement[Any]:

@@ -19,15 +19,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
+from service.tasks import calls
 from service.tasks.columns import (
     COLUMNS,
-    RESULTS,
     TASK,
-    TASK_ARGUMENTS,
     WANTED,
     WRITABLE,
     before,
     new,
+    typed,
 )
 from service.tasks.counting import ME, count_one_more
 from service.tasks.stored_function import StoredFunction, block, written
@@ -59,9 +59,9 @@ def _insert() -> str:
 def _create() -> StoredFunction:
     full = "outcome := 'limit';\nRETURN;"
     return StoredFunction(
-        "create_task",
-        {"wanted": "UUID", "max_tasks": "INTEGER", **TASK_ARGUMENTS},
-        RESULTS,
+        calls.CREATE.function,
+        typed(calls.CREATE.arguments),
+        typed(calls.CREATE.results),
         count_one_more(full) + _insert() + "outcome := 'created';\n",
         {},
     )
@@ -82,15 +82,9 @@ def _create_once() -> StoredFunction:
         f"IF is_claimed THEN\n{block(created)}ELSE\n{block(kept)}END IF;\n"
     )
     return StoredFunction(
-        "create_task_once",
-        {
-            "wanted": "UUID",
-            "max_tasks": "INTEGER",
-            "new_key": "TEXT",
-            "new_hash": "BYTEA",
-            **TASK_ARGUMENTS,
-        },
-        RESULTS,
+        calls.CREATE_ONCE.function,
+        typed(calls.CREATE_ONCE.arguments),
+        typed(calls.CREATE_ONCE.results),
         f"BEGIN\n{block(attempt)}EXCEPTION\n"
         "    WHEN SQLSTATE 'TFULL' THEN\n        outcome := 'limit';\n"
         "    WHEN lock_not_available THEN\n"

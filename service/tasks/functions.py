@@ -29,15 +29,15 @@ from sqlalchemy import (
     update,
 )
 
+from service.tasks import calls
 from service.tasks.columns import (
     COLUMNS,
-    RESULTS,
     TASK,
-    TASK_ARGUMENTS,
     WANTED,
     WRITABLE,
     before,
     new,
+    typed,
 )
 from service.tasks.counting import LIVE, ME, count_one_less, count_one_more
 from service.tasks.creation import CREATE, CREATE_ONCE
@@ -82,9 +82,9 @@ def _change() -> StoredFunction:
         version=tasks.c.version + literal_column("1"),
     )
     return StoredFunction(
-        "change_task",
-        {"wanted": "UUID", "versions": "INTEGER[]", "names": "TEXT[]", **TASK_ARGUMENTS},
-        RESULTS,
+        calls.CHANGE.function,
+        typed(calls.CHANGE.arguments),
+        typed(calls.CHANGE.results),
         written(change.returning(*COLUMNS), into=TASK) + _outcome("changed"),
         {},
     )
@@ -94,9 +94,9 @@ def _delete() -> StoredFunction:
     delete = update(tasks).where(_expected_mine())
     delete = delete.values(deleted_at=func.now(), version=tasks.c.version + literal_column("1"))
     return StoredFunction(
-        "delete_task",
-        {"wanted": "UUID", "versions": "INTEGER[]"},
-        {"outcome": "TEXT"},
+        calls.DELETE.function,
+        typed(calls.DELETE.arguments),
+        typed(calls.DELETE.results),
         f"{written(delete)}{_outcome('deleted')}"
         f"IF outcome = 'deleted' THEN\n{block(count_one_less())}END IF;\n",
         {},
@@ -113,9 +113,9 @@ def _restore() -> StoredFunction:
     restored = count_one_more("outcome := 'limit';\nRETURN;")
     restored += written(restore.returning(*COLUMNS), into=TASK) + "outcome := 'restored';"
     return StoredFunction(
-        "restore_task",
-        {"wanted": "UUID", "max_tasks": "INTEGER"},
-        RESULTS,
+        calls.RESTORE.function,
+        typed(calls.RESTORE.arguments),
+        typed(calls.RESTORE.results),
         written(found, into=f"is_live, is_restorable, {TASK}")
         + "IF is_live THEN\n    outcome := 'live';\n"
         + f"ELSIF is_restorable THEN\n{block(restored)}"

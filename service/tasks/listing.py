@@ -15,40 +15,25 @@ look-up for each row: a third of the time from query to answer.
 """
 
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import (
-    ColumnElement,
-    FromClause,
-    Integer,
-    Select,
-    and_,
-    bindparam,
-    case,
-    false,
-    func,
-    literal_column,
-    or_,
-    select,
-    tuple_,
-)
-
-from service.database.identity import IDENTITY, as_owner
-from service.tasks.columns import COLUMNS
-from service.tasks.conditions import bounds_of, columns_of, passes, sort_key
-from service.tasks.counting import LIVE
-from service.tasks.table import owned, tasks
+from service.database.identity import as_owner
+from service.database.statements import Statement
+from service.tasks.conditions import bounds_of, columns_of, last_key, passes, sort_key
+from service.tasks.first_wall import COLUMNS, LIVE, owned
 
 MAX_EXAMINED: Final = 1_000
 """So many tasks are examined for one page of a list with filters,"""
 MAX_SEARCHED_BYTES: Final = 1_000_000
 """in a search also so many bytes of titles and descriptions; the last task is examined whole."""
 
-_LIMIT: Final = bindparam("limit", type_=Integer)
+_SO_FAR: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+# PostgreSQL knows the size of a text without reading it.
+_SIZE: Final = "octet_length(first.title) + coalesce(octet_length(first.description), 0)"
 
 
 @cache
-def page_statement(sort: str, filters: frozenset[str], *, further: bool) -> Select[Any]:
+def page_statement(sort: str, filters: frozenset[str], *, further: bool) -> Statement:
     """Return the statement of a page: up to `limit` rows of COLUMNS.
 
     With filters, two more columns: `matches` and `is_last`.
@@ -56,30 +41,34 @@ def page_statement(sort: str, filters: frozenset[str], *, further: bool) -> Sele
     descending = sort.startswith("-")
     column = sort.removeprefix("-")
     key = sort_key(column, descending=descending)
-    bounds = bounds_of(filters, column, key, descending=descending, further=further)
-    owned_part = (
-        select(*((tasks.c.id, key.label("key")) if filters else COLUMNS))
-        .correlate(IDENTITY)
-        .where(owned(tasks, IDENTITY.c.id), LIVE, *bounds)
-        .order_by(*_order(key, tasks.c.id, descending=descending))
-    )
+    conditions = [
+        owned(),
+        LIVE,
+        *bounds_of(filters, column, descending=descending, further=further),
+    ]
     if further:
-        last = sort_key(column, descending=descending, value=bindparam("after_key", type_=key.type))
-        here = tuple_(key, tasks.c.id)
-        there = tuple_(last, bindparam("after_id", type_=tasks.c.id.type))
-        owned_part = owned_part.where(here < there if descending else here > there)
+        last = last_key(column, descending=descending)
+        after = "<" if descending else ">"
+        conditions.append(f"({key}, tasks.id) {after} ({last}, :after_id::uuid)")
+    columns = ", ".join([f"tasks.id, {key} AS key", *_names(filters)]) if filters else COLUMNS
+    page = (
+        f"SELECT {columns} FROM public.tasks WHERE {' AND '.join(conditions)}"  # noqa: S608 - constants
+        f" ORDER BY {_order(key, 'tasks.id', descending=descending)}"
+    )
     if not filters:
-        return as_owner(owned_part.limit(_LIMIT))
-    found = _matching(owned_part, filters, descending=descending).lateral("found")
-    columns = (*COLUMNS, found.c.matches, found.c.is_last)
-    mine = and_(owned(tasks, IDENTITY.c.id), tasks.c.id == found.c.id)
-    order = _order(found.c.key, found.c.id, descending=descending)
-    return as_owner(
-        select(*columns).select_from(found.join(tasks, mine)).order_by(*order).limit(_LIMIT)
+        return Statement(as_owner(f"{page} LIMIT :limit::integer"))
+    found = _matching(page, filters, descending=descending)
+    return Statement(
+        as_owner(
+            f"SELECT {COLUMNS}, found.matches, found.is_last FROM LATERAL ({found}) AS found"  # noqa: S608 - constants
+            f" JOIN public.tasks ON {owned()} AND tasks.id = found.id"
+            f" ORDER BY {_order('found.key', 'found.id', descending=descending)}"
+            " LIMIT :limit::integer"
+        )
     )
 
 
-def _matching(owned_part: Select[Any], filters: frozenset[str], *, descending: bool) -> Select[Any]:
+def _matching(owned_part: str, filters: frozenset[str], *, descending: bool) -> str:
     """Examine the first tasks of a part of an index; return the matches and where it stopped.
 
     The bound is a sub-select because the planner knows how many tasks an owner has on average, and
@@ -88,42 +77,28 @@ def _matching(owned_part: Select[Any], filters: frozenset[str], *, descending: b
     assumes that it is a small part, and reads in order.
     """
     is_search = "q" in filters
-    most = _number(MAX_EXAMINED)
-    most_bytes = _number(MAX_SEARCHED_BYTES)
-    read = owned_part.add_columns(*(tasks.c[name] for name in columns_of(filters)))
-    first = read.limit(select(most).scalar_subquery()).subquery("first")
-    order = _order(first.c.key, first.c.id, descending=descending)
-    number = func.row_number().over(order_by=order, rows=(None, 0)).label("number")
-    if not is_search:
-        examined = select(first, number).subquery("examined")
-        matches = passes(filters, examined)
-        is_last = examined.c.number == most
-    else:
-        size = _bytes_of(first).label("size")
-        total = func.sum(_bytes_of(first)).over(order_by=order, rows=(None, 0)).label("total")
-        examined = select(first, number, size, total).subquery("examined")
+    window = f"OVER (ORDER BY {_order('first.key', 'first.id', descending=descending)} {_SO_FAR})"
+    examined = f"first.*, row_number() {window} AS number"
+    matches, is_last = passes(filters), f"examined.number = {MAX_EXAMINED}"
+    if is_search:
+        examined += f", {_SIZE} AS size, sum({_SIZE}) {window} AS total"
         # Nothing but a CASE keeps the texts behind the bound from being read.
-        is_within = examined.c.total - examined.c.size < most_bytes
-        matches = case((is_within, passes(filters, examined)), else_=false())
-        is_full = or_(examined.c.number == most, examined.c.total >= most_bytes)
-        is_last = and_(is_within, is_full)
+        is_within = f"examined.total - examined.size < {MAX_SEARCHED_BYTES}"
+        matches = f"CASE WHEN {is_within} THEN {matches} ELSE false END"
+        is_last = f"{is_within} AND ({is_last} OR examined.total >= {MAX_SEARCHED_BYTES})"
     return (
-        select(examined.c.id, examined.c.key, matches.label("matches"), is_last.label("is_last"))
-        .where(or_(matches, is_last))
-        .order_by(*_order(examined.c.key, examined.c.id, descending=descending))
-        .limit(_LIMIT)
+        f"SELECT examined.id, examined.key, {matches} AS matches, {is_last} AS is_last"  # noqa: S608 - constants
+        f" FROM (SELECT {examined} FROM ({owned_part} LIMIT (SELECT {MAX_EXAMINED})) AS first)"
+        " AS examined"
+        f" WHERE {matches} OR {is_last}"
+        f" ORDER BY {_order('examined.key', 'examined.id', descending=descending)}"
+        " LIMIT :limit::integer"
     )
 
 
-def _number(value: int) -> ColumnElement[int]:
-    return literal_column(str(value), Integer)
+def _names(filters: frozenset[str]) -> list[str]:
+    return [f"tasks.{name}" for name in columns_of(filters)]
 
 
-def _order(*keys: ColumnElement[Any], descending: bool) -> list[ColumnElement[Any]]:
-    return [key.desc() if descending else key.asc() for key in keys]
-
-
-def _bytes_of(rows: FromClause) -> ColumnElement[int]:
-    """Return the size of a task's texts. PostgreSQL knows it without reading them."""
-    description = func.coalesce(func.octet_length(rows.c.description), _number(0))
-    return func.octet_length(rows.c.title, type_=Integer) + description
+def _order(*keys: str, descending: bool) -> str:
+    return ", ".join(f"{key} {'DESC' if descending else 'ASC'}" for key in keys)

@@ -15,15 +15,13 @@ from typing import Any, Final
 from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
-from sqlalchemy import TextClause, bindparam, select
 
 from service.database.execution import Database
-from service.database.identity import IDENTITY, as_owner
+from service.database.identity import as_owner
+from service.database.statements import Statement
 from service.database.turns import OwnerBusyError
 from service.security.owner import Owner
-from service.tasks.columns import COLUMNS, WRITABLE
-from service.tasks.counting import LIVE
-from service.tasks.creation import CREATE, CREATE_ONCE
+from service.tasks import calls
 from service.tasks.cursor import Position
 from service.tasks.errors import (
     IdempotencyInFlightError,
@@ -33,24 +31,24 @@ from service.tasks.errors import (
     TaskError,
     TaskLimitError,
 )
-from service.tasks.functions import CHANGE, DELETE, RESTORE
+from service.tasks.first_wall import COLUMNS, LIVE, owned
 from service.tasks.listing import page_statement
 from service.tasks.query import TaskQuery
 from service.tasks.schemas import Task, TaskWrite
-from service.tasks.table import owned, tasks
 
 DEFAULT_MAX_TASKS: Final = 10_000
 
-_TASK_ID: Final = bindparam("task_id", type_=tasks.c.id.type)
-
-_GET: Final = as_owner(
-    select(*COLUMNS).where(owned(tasks, IDENTITY.c.id), tasks.c.id == _TASK_ID, LIVE).limit(1)
+_GET: Final = Statement(
+    as_owner(
+        f"SELECT {COLUMNS} FROM public.tasks"  # noqa: S608 - constants
+        f" WHERE {owned()} AND tasks.id = :task_id::uuid AND {LIVE} LIMIT 1"
+    )
 )
-_CREATE: Final = CREATE.call
-_CREATE_ONCE: Final = CREATE_ONCE.call
-_CHANGE: Final = CHANGE.call
-_DELETE: Final = DELETE.call
-_RESTORE: Final = RESTORE.call
+_CREATE: Final = calls.CREATE.statement()
+_CREATE_ONCE: Final = calls.CREATE_ONCE.statement()
+_CHANGE: Final = calls.CHANGE.statement()
+_DELETE: Final = calls.DELETE.statement()
+_RESTORE: Final = calls.RESTORE.statement()
 
 _REFUSALS: Final[Mapping[str, type[TaskError]]] = {
     "stale": StaleVersionError,
@@ -163,7 +161,7 @@ class TaskRepository:
         return Task(*columns) if outcome in ("restored", "live") else None
 
     async def _call(
-        self, function: TextClause, parameters: Mapping[str, object]
+        self, function: Statement, parameters: Mapping[str, object]
     ) -> tuple[str, Iterable[Any]]:
         """Call a function and return its outcome and the task's columns. Raises `TaskError`."""
         ((outcome, *columns),) = await self._database.run(self._owner, function, parameters)
@@ -189,7 +187,7 @@ def _wanted(task_id: UUID, versions: frozenset[int] | None) -> dict[str, object]
 
 def _arguments(columns: Mapping[str, object]) -> dict[str, object]:
     """Return the functions' arguments for columns. Columns that are missing become NULL."""
-    return {f"new_{column.name}": columns.get(column.name) for column in WRITABLE}
+    return {f"new_{name}": columns.get(name) for name in TaskWrite.model_fields}
 
 
 def _containing(text: str) -> str:

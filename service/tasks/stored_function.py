@@ -1,11 +1,11 @@
-"""A database function: the statement that creates it, and the statement that calls it."""
+"""A database function: the statement that creates it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import indent, wrap
 from typing import Final
 
-from sqlalchemy import ColumnElement, TextClause, text
+from sqlalchemy import ColumnElement
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
@@ -30,12 +30,6 @@ class StoredFunction:
     results: Mapping[str, str]
     body: str
     variables: Mapping[str, str]
-
-    @property
-    def call(self) -> TextClause:
-        """The statement that calls the function, with `identity` and the arguments."""
-        arguments = ", ".join(f":{name}" for name in ("identity", *self.arguments))
-        return text(f"SELECT {', '.join(self.results)} FROM public.{self.name}({arguments})")  # noqa: S608 - made of names in the code
 
     @property
     def definition(self) -> str:

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
-from sqlalchemy import text
-
 from better_auth_keys import (
     AccessTokenVerifier,
     InvalidTokenError,
@@ -25,12 +23,14 @@ from scripts.operations.check_config.issuer import (
 from service.app import open_database, open_key_set
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database.listener import Listener
+from service.database.statements import Statement
 from service.security.audit import claimed
 from service.security.breaker import StoreError
 from service.security.shared_counters import SharedCounters
 from service.settings.model import Settings
 
 _CHANNEL: Final = "check_config"
+_NOTIFY: Final = Statement("SELECT pg_notify(:channel, '')")
 _SECONDS: Final = 5.0
 
 
@@ -73,7 +73,7 @@ async def _database(settings: Settings) -> Finding:
         said = f"cannot be reached ({error})"
         cure = "check the host and port in DATABASE_URL, the server, and its TLS certificate"
         return Finding("database", good=False, said=said, cure=cure)
-    where = f"role {url.url.username} at {url.url.host}/{url.url.database}"
+    where = f"role {url.user} at {url.host}/{url.database}"
     tls = "verified TLS" if url.tls else "no TLS"
     said = f"{where}, {tls}, bound by row-level security with the policies of the migrations"
     return Finding("database", good=True, said=said)
@@ -88,9 +88,7 @@ async def _listening(settings: Settings) -> Finding:
         async with asyncio.timeout(_SECONDS):
             await heard.get()  # the listener reports once when it starts to listen
             async with _connected(settings) as database:
-                await database.execute(
-                    text("SELECT pg_notify(:channel, '')"), {"channel": _CHANNEL}
-                )
+                await database.execute(_NOTIFY, {"channel": _CHANNEL})
             await heard.get()
     except (TimeoutError, DatabaseUnavailableError):
         return Finding(

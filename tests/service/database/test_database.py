@@ -10,13 +10,13 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
-from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from scripts.devstack.postgres import files as postgres_files
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.database.statements import Statement
 from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from service.security.owner import Owner
@@ -125,8 +125,8 @@ async def test_identity_does_not_outlive_its_statement(pool: Database) -> None:
     assert await identity_on(pool) in (None, "")
 
 
-SLEEP = text("SELECT pg_sleep(5)")
-SLEEP_AS_OWNER = text("SELECT set_config('app.user_id', :identity, true), pg_sleep(5)")
+SLEEP = Statement("SELECT pg_sleep(5)")
+SLEEP_AS_OWNER = Statement("SELECT set_config('app.user_id', :identity, true), pg_sleep(5)")
 
 
 async def test_fault16_cancelled_statement_leaves_nothing_behind(pool: Database) -> None:
@@ -170,13 +170,13 @@ async def test_statement_over_its_budget_takes_its_connection_with_it(
     assert len({first, second, third}) == 3
 
 
-FAIL_AS_OWNER = text("SELECT set_config('app.user_id', :identity, true), 1 / 0")
+FAIL_AS_OWNER = Statement("SELECT set_config('app.user_id', :identity, true), 1 / 0")
 
 
 async def test_statement_that_fails_leaves_its_connection_in_use(pool: Database) -> None:
     first = await backend_of(pool)
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await pool.execute(text("SELECT 1 / 0"), {})
+        await pool.execute(Statement("SELECT 1 / 0"), {})
     with pytest.raises(asyncpg.DivisionByZeroError):
         await pool.run(owner(), FAIL_AS_OWNER, {})
     assert await backend_of(pool) == first
@@ -185,7 +185,7 @@ async def test_statement_that_fails_leaves_its_connection_in_use(pool: Database)
 
 async def backend_of(pool: Database) -> int:
     """Return the process behind the pool's one connection."""
-    ((process,),) = await pool.execute(text("SELECT pg_backend_pid()"), {})
+    ((process,),) = await pool.execute(Statement("SELECT pg_backend_pid()"), {})
     number: int = process
     return number
 
@@ -209,7 +209,7 @@ async def test_pooler_without_prepared_statements_never_mixes_statements_up(
         await pool.close()
 
 
-NUMBERED = [text(f"SELECT {number}, CAST(:given AS int)") for number in range(3)]
+NUMBERED = [Statement(f"SELECT {number}, CAST(:given AS int)") for number in range(3)]
 
 
 async def test_many_owners_on_one_connection_never_meet(pool: Database) -> None:
@@ -430,7 +430,7 @@ async def test_connections_go_to_those_who_have_waited_longest(database: Databas
 
     async def ask_again_and_again(number: int) -> None:
         while sum(served) < 10 * len(served):
-            await pool.execute(text("SELECT 1"), {})
+            await pool.execute(Statement("SELECT 1"), {})
             served[number] += 1
 
     await asyncio.gather(*map(ask_again_and_again, range(len(served))))

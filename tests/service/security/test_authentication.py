@@ -15,7 +15,7 @@ from scripts.proofs.in_process import running
 from service.app import create_app
 from service.http.challenges import Challenge
 from service.security.authentication import CurrentUser
-from service.security.rate_limits import parse_limit
+from service.security.limit import parse_limit
 from service.settings.model import Settings
 from service.system.metadata import metadata_for
 from tests.conftest import DatabaseUrls

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.proofs.in_process import running
 from service.app import create_app
-from service.security.rate_limits import parse_limit
+from service.security.limit import parse_limit
 from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import rates, settings_for

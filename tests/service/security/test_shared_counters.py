@@ -13,7 +13,8 @@ from redis import Redis as Client
 
 from scripts.devstack.network import free_ports
 from service.security.breaker import FAILURES, StoreError
-from service.security.rate_limits import RateLimitedError, RateLimits, parse_limit
+from service.security.limit import parse_limit
+from service.security.rate_limits import RateLimitedError, RateLimits
 from service.security.shared_counters import SharedCounters
 from service.settings.model import Settings
 from tests.conftest import DatabaseUrls

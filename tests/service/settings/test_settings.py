@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.security.rate_limits import parse_limit
+from service.security.limit import parse_limit
 from service.settings.base import shown
 from service.settings.model import Settings
 from service.settings.reader import SettingsError

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import ColumnElement, true
 
 import service.tasks
-from service.tasks import table
+from service.tasks import first_wall, table
 
 _MADE_OF_IT = ("counting", "creation", "functions", "listing", "repository")
 
@@ -24,6 +24,7 @@ async def without_filter(owner_url: str) -> ModuleType:
     kept = {name: importlib.import_module(name) for name in names}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "owned", _anyone)
+        patch.setattr(first_wall, "owned", lambda: "true")
         for name in names:
             patch.delitem(sys.modules, name)
         made = [importlib.import_module(name) for name in names]

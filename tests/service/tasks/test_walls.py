@@ -7,11 +7,11 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import select
 
 from service.database.execution import Database
-from service.database.identity import IDENTITY, as_owner
+from service.database.identity import as_owner
 from service.database.role_check import PROTECTED
+from service.database.statements import Statement
 from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from service.security.owner import Owner
@@ -20,7 +20,6 @@ from service.tasks.cursor import Position
 from service.tasks.errors import StaleVersionError, TaskLimitError
 from service.tasks.query import TaskQuery
 from service.tasks.schemas import Task, TaskWrite
-from service.tasks.table import task_counts
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.service.tasks.filters import without_filter
 
@@ -100,7 +99,9 @@ async def leaks(  # noqa: C901 - a sequence of attempts
     return found
 
 
-COUNT = as_owner(select(task_counts.c.live).where(task_counts.c.owner_id == IDENTITY.c.id).limit(1))
+COUNT = Statement(
+    as_owner("SELECT live FROM public.task_counts WHERE owner_id = identity.id LIMIT 1")
+)
 
 
 async def count_of(pool: Database, name: str) -> int:
