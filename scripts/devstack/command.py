@@ -16,7 +16,7 @@ from scripts.devstack.run import DevRun, StartError
 from scripts.devstack.settings import DEFAULT_HOME, DevSettings, UsageError, read_settings
 from scripts.operations.exit_codes import DONE, FAILED, USAGE, fail
 from service.database.command_connection import DatabaseError
-from service.migrations.runner import MigrationError
+from service.migrations.errors import MigrationError
 
 # Errors whose message is meant for the user. Any other is a bug and shows its traceback.
 _EXPECTED: Final = (

@@ -34,7 +34,7 @@ async def connect(url: DatabaseUrl, *, autocommit: bool = False) -> AsyncIterato
         async with engine.connect() as connection:
             yield connection
     except DBAPIError as error:
-        raise DatabaseError(_first_line(error.orig)) from error
+        raise DatabaseError(first_line(error.orig)) from error
     except (OSError, TimeoutError) as error:
         raise DatabaseError(
             f"cannot reach the database on {url.host} ({type(error).__name__})"
@@ -43,7 +43,7 @@ async def connect(url: DatabaseUrl, *, autocommit: bool = False) -> AsyncIterato
         await engine.dispose()
 
 
-def _first_line(error: BaseException | None) -> str:
+def first_line(error: BaseException | None) -> str:
     """Return the first line of the server's message, which holds neither SQL nor parameters."""
     # SQLAlchemy puts the class of the driver's error before the message.
     return str(error).partition("\n")[0].rpartition(">: ")[2]

@@ -11,7 +11,9 @@ runs in order: it sets the identity, and then executes its statements.
   locked until the end, so that concurrent creations cannot exceed the limit together.
 
 A test compares the functions in the database with `FUNCTIONS`. After a change to a table, a new
-migration must replace the functions: with each `definition`, and `rights` for a new function.
+migration must create the functions that differ, with each `definition` and its `rights`. Replicas
+of the release before still call the old ones. So a function that has the same arguments and returns
+other columns needs a new name.
 """
 
 from datetime import timedelta

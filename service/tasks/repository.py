@@ -125,7 +125,8 @@ class TaskRepository:
         The second item is whether it was created now. Raises `TaskLimitError`,
         `IdempotencyMismatchError`, `IdempotencyInFlightError`.
         """
-        request_hash = sha256(task.model_dump_json().encode()).digest()
+        # Without defaults, a release that has more fields computes the same hash.
+        request_hash = sha256(task.model_dump_json(exclude_defaults=True).encode()).digest()
         claim = {"new_key": key, "new_hash": request_hash}
         outcome, columns = await self._call(_CREATE_ONCE, {**self._new(task), **claim})
         return Task(*columns), outcome == "created"

@@ -37,7 +37,7 @@ class StoredFunction:
 
         SECURITY INVOKER: row-level security applies as to the role that calls it.
         """
-        taken = {"identity": "TEXT", **self.arguments}
+        taken = self._taken
         parameters = [f"{name} {kind}" for name, kind in taken.items()]
         parameters += [f"OUT {name} {kind}" for name, kind in self.results.items()]
         identity = {"me": "text := set_config('app.user_id', identity, true)"}
@@ -53,12 +53,25 @@ class StoredFunction:
         )
 
     @property
+    def signature(self) -> str:
+        """The function's name with its arguments' types.
+
+        A release that adds an argument creates another function of the same name. The function of
+        the release before stays until that release no longer serves.
+        """
+        return f"public.{self.name}({', '.join(self._taken.values())})"
+
+    @property
     def rights(self) -> list[str]:
         """The statements that allow only role `app` to call the function."""
         return [
-            f"REVOKE ALL ON FUNCTION public.{self.name} FROM PUBLIC",
-            f"GRANT EXECUTE ON FUNCTION public.{self.name} TO app",
+            f"REVOKE ALL ON FUNCTION {self.signature} FROM PUBLIC",
+            f"GRANT EXECUTE ON FUNCTION {self.signature} TO app",
         ]
+
+    @property
+    def _taken(self) -> Mapping[str, str]:
+        return {"identity": "TEXT", **self.arguments}
 
 
 def block(lines: str) -> str:

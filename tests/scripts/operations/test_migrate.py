@@ -7,10 +7,13 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from alembic import command
+from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
 from scripts.operations.migrate import main
 from service.database.url import parse_database_url
+from service.migrations import history, runner
 from service.migrations.runner import pending, upgrade
 from tests.conftest import DatabaseUrls, PostgresServer
 
@@ -108,6 +111,71 @@ def test_schema_of_better_auth_is_left_to_those_who_made_its_role(
     asyncio.run(drop())
     assert main(["--execute"]) == 0
     assert capsys.readouterr().out.startswith("applied  0001 ")
+
+
+def set_revision(urls: DatabaseUrls, revision: str) -> None:
+    async def write() -> None:
+        connection = await asyncpg.connect(urls.owner)
+        await connection.execute("UPDATE alembic_version SET version_num = $1", revision)
+        await connection.close()
+
+    asyncio.run(write())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--execute"], ["--execute", "--json"]])
+def test_database_of_a_newer_release_is_left_alone(
+    empty: DatabaseUrls, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """After a rollback the old image runs `migrate` first, and must get past it."""
+    asyncio.run(upgrade(parse_database_url(empty.owner)))
+    set_revision(empty, "0099")
+    assert main(arguments) == 3
+    said = capsys.readouterr()
+    assert said.err.startswith("migrate: the database is at migration 0099 of a newer release")
+    assert said.err.count("\n") == 1
+    machine = {"executed": True, "migrations": []}
+    assert said.out == (f"{json.dumps(machine)}\n" if "--json" in arguments else "")
+
+
+def test_database_of_another_application_is_refused(
+    empty: DatabaseUrls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(upgrade(parse_database_url(empty.owner)))
+    set_revision(empty, "ae1027a6acf0")
+    assert main(["--execute"]) == 1
+    assert "ae1027a6acf0, which is no migration of this service" in capsys.readouterr().err
+
+
+def test_run_that_gives_up_fails_and_says_who_holds_the_lock(
+    empty: DatabaseUrls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def first_only(connection: Connection) -> list[str]:
+        config = history.config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        return []
+
+    async def migrate_behind_a_reader() -> tuple[int, int]:
+        await runner._read(parse_database_url(empty.owner), first_only)
+        reader = await asyncpg.connect(empty.app)
+        await reader.execute("BEGIN; SELECT count(*) FROM public.tasks")
+        code = await asyncio.to_thread(main, ["--execute", "--give-up-after", "1s"])
+        await reader.close()
+        return code, reader.get_server_pid()
+
+    code, pid = asyncio.run(migrate_behind_a_reader())
+    said = capsys.readouterr()
+    assert (code, said.out) == (1, "")
+    assert said.err.startswith("migrate: 0002 ")
+    assert said.err.endswith("run migrate --execute again\n")
+    assert f"{pid} (role app)" in said.err
+
+
+def test_time_to_give_up_has_a_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--execute", "--give-up-after", "5"])
+    assert raised.value.code == 2
+    assert "--give-up-after" in capsys.readouterr().err
 
 
 FAILURES = {

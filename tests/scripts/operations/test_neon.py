@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from alembic.config import Config
+from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
 from scripts.operations.migrate import main
 from service.database.url import DatabaseUrl, parse_database_url
-from service.migrations.runner import MigrationError, upgrade
+from service.migrations.errors import MigrationError
+from service.migrations.runner import upgrade
 from tests.simulators.neon import DIRECT, POOLED, Neon, provider, run, urls_in
 
 pytestmark = pytest.mark.slow
@@ -118,11 +119,12 @@ def test_refusal_at_commit_leaves_neither_roles_nor_a_file(
 ) -> None:
     """Neon passes roles on to its control plane when they are committed."""
 
-    def refused(config: Config, _: str) -> None:
+    def refused(connection: Connection) -> None:
         for statement in REFUSED_AT_THE_END.split(";\n"):
-            config.attributes["connection"].exec_driver_sql(statement)
+            connection.exec_driver_sql(statement)
 
-    monkeypatch.setattr("service.migrations.runner.command.upgrade", refused)
+    # Called in the transaction that creates the roles.
+    monkeypatch.setattr("service.migrations.runner.create_auth_schema", refused)
     out = tmp_path / "urls.env"
     assert main(["--execute", "--out", str(out)]) == 1
     said = capsys.readouterr().err
@@ -193,7 +195,9 @@ def test_another_database_of_the_server_gets_what_roles_do_not_bring_along(
 def test_urls_are_kept_where_nobody_knows_whether_roles_were_made(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    async def lost_while_committing(url: DatabaseUrl, passwords: Mapping[str, str]) -> list[str]:
+    async def lost_while_committing(
+        url: DatabaseUrl, passwords: Mapping[str, str], **_: object
+    ) -> list[str]:
         await upgrade(url, passwords)
         raise MigrationError("the connection was closed")
 

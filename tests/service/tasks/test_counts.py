@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from service.database.execution import Database
 from service.database.url import parse_database_url
-from service.migrations import runner
+from service.migrations import history, runner
 from service.security.owner import Owner
 from service.tasks.errors import TaskLimitError
 from service.tasks.repository import TaskRepository
@@ -143,12 +143,12 @@ async def test_migration_counts_the_live_tasks_there_are(postgres: PostgresServe
     urls = await postgres.make_database(f"counted_{secrets.token_hex(4)}")
 
     def half_way(connection: Connection) -> list[str]:
-        config = runner._config()
+        config = history.config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0005")
         return []
 
-    await runner._run(parse_database_url(urls.owner), half_way)
+    await runner._read(parse_database_url(urls.owner), half_way)
     as_app = await asyncpg.connect(urls.app)
     for owner, number in (("alice", 3), ("bob", 1), ("carol", 1)):
         await as_app.execute("SELECT set_config('app.user_id', $1, false)", owner)
