@@ -6,9 +6,12 @@ from scripts.proofs.drills import (
     connections,
     database_failures,
     edge,
+    keys,
     lifecycle,
+    migrations,
     overload,
     redis_failures,
+    revocations,
     statements,
     workers,
 )
@@ -23,6 +26,9 @@ DRILLS: Final[tuple[Drill, ...]] = (
     *overload.DRILLS,
     *redis_failures.DRILLS,
     *workers.DRILLS,
+    *revocations.DRILLS,
+    *keys.DRILLS,
+    *migrations.DRILLS,
 )
 
 

@@ -80,9 +80,8 @@ class Stage:
     async def start_service(self, settings: Mapping[str, str], port: int = 0) -> Service:
         """Start a service. It is stopped with the drill."""
         port = port or free_ports(1)[0]
-        surroundings = {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
         environment = {
-            **surroundings,
+            **self.surroundings(),
             "PYTHONPATH": self._python_path,
             "ENVIRONMENT": "production",
             "DATABASE_URL": self.url("app"),
@@ -96,6 +95,11 @@ class Stage:
         command = [sys.executable, "-m", "service"]
         return Service(port, await self.start(command, environment))
 
+    @staticmethod
+    def surroundings() -> dict[str, str]:
+        """Return what any program may need of this process's environment."""
+        return {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
+
     async def start(self, command: Sequence[str], environment: dict[str, str]) -> Program:
         """Start a program. It is stopped with the drill."""
         self._number += 1
@@ -106,8 +110,7 @@ class Stage:
 
     async def operate(self, module: str, *arguments: str, **settings: str) -> tuple[int, str]:
         """Run an operators' command, and return its exit code and everything that it wrote."""
-        surroundings = {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}
-        environment = {**surroundings, "PYTHONPATH": self._python_path, **settings}
+        environment = {**self.surroundings(), "PYTHONPATH": self._python_path, **settings}
         command = [sys.executable, "-m", f"scripts.operations.{module}", *arguments]
         program = await self.start(command, environment)
         code = await program.wait(120)
