@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 from better_auth_keys import Signer
+from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
 from scripts.proofs.drills.drill import Drill, Seen
 from scripts.proofs.drills.service import Service
 from scripts.proofs.drills.stage import Stage
@@ -30,6 +31,10 @@ CREATE TABLE IF NOT EXISTS auth.jwks (
     alg text,
     crv text
 )
+"""
+_INSERT_KEY: Final = """
+INSERT INTO auth.jwks (id, "publicKey", "privateKey", "createdAt", alg, crv)
+VALUES ($1, $2, $3, now() - interval '60 days', $4, $5)
 """
 
 
@@ -109,14 +114,17 @@ async def replaced_key(stage: Stage) -> Seen:
 async def published_twice(stage: Stage) -> Seen:
     """Run `rotate-keys publish` twice at once. There is one new key, and both succeed."""
     seen = Seen()
+    secret = secrets.token_urlsafe(32)
     settings = {
         "AUTH_DATABASE_URL": stage.url("auth"),
         "DATABASE_URL": stage.url("app"),
         "BETTER_AUTH_URL": stage.issuer.url,
-        "BETTER_AUTH_SECRET": secrets.token_urlsafe(32),
+        "BETTER_AUTH_SECRET": secret,
         "JWKS_GRACE_PERIOD": "30d",
     }
     await stage.database.execute(_KEY_TABLE, "ALTER TABLE auth.jwks OWNER TO auth")
+    async with stage.database.session() as connection:
+        await connection.exec_driver_sql(_INSERT_KEY, _key_of(Signer.generate("EdDSA"), secret))
     command = ("rotate_keys.command", "publish", "--execute", "--json")
     try:
         publications = [stage.operate(*command, **settings) for _ in range(_AT_ONCE)]
@@ -126,9 +134,19 @@ async def published_twice(stage: Stage) -> Seen:
         await stage.database.execute("DROP TABLE auth.jwks")
     keys = json.loads(text)["keys"] if code == 0 else []
     seen.require(codes == [0] * _AT_ONCE, f"exit codes {codes}")
-    seen.require(len(keys) == 1, f"{len(keys)} keys")
-    seen.fact(f"{_AT_ONCE} at once: exit codes {codes}, {len(keys)} new key")
+    new = len(keys) - 1  # one signs
+    seen.require(new == 1, f"{new} new keys")
+    seen.fact(f"{_AT_ONCE} at once: exit codes {codes}, {new} new key")
     return seen
+
+
+def _key_of(signer: Signer, secret: str) -> tuple[str, ...]:
+    """Return the row of a key that signs, as Better Auth writes it."""
+    private, public = signer.private_jwk(), signer.public_jwk()
+    for jwk in (private, public):
+        del jwk["kid"], jwk["alg"]
+    sealed = IssuerSecrets(secret).seal(private)
+    return signer.kid, json.dumps(public), sealed, signer.algorithm, str(public["crv"])
 
 
 DRILLS: Final = (
