@@ -4,6 +4,7 @@ from typing import Final
 
 from scripts.proofs.drills import (
     connections,
+    containers,
     database_failures,
     edge,
     keys,
@@ -29,6 +30,7 @@ DRILLS: Final[tuple[Drill, ...]] = (
     *revocations.DRILLS,
     *keys.DRILLS,
     *migrations.DRILLS,
+    *containers.DRILLS,
 )
 
 
