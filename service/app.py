@@ -110,7 +110,12 @@ def open_services(settings: Settings) -> Services:
     )
     security_log = SecurityLog(settings.secret)
     key_watch = KeyWatch(
-        watch_database, settings.listening_url, key_set, policy=policy, security=security_log
+        watch_database,
+        settings.listening_url,
+        key_set,
+        policy=policy,
+        security=security_log,
+        heartbeat_seconds=settings.heartbeat_seconds,
     )
     verifier = AccessTokenVerifier(key_set, policy, revocations=key_watch.revocations)
     better_auth = BetterAuth(

@@ -8,14 +8,19 @@ A key stays revoked. Tokens are revoked by subject, by session, or all at once. 
 subject or for everyone until the longest-lived token has expired. Keep an entry for a session as
 long as the issuer may still issue tokens for it: the list remembers the sessions whose tokens it
 refused (`refused_sessions`), so that the application can keep those entries longer.
+
+`replace` replaces a short list at once. A long one is reloaded in parts, between which requests are
+served: `begin_reload`, `add` or `add_many` for each part, and `finish_reload`. What is revoked
+stays revoked meanwhile, and revocations that others add in between are kept.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import Final, Literal
 
 from better_auth_keys.errors import InvalidTokenError, Reason, RevocationsUnavailableError
+from better_auth_keys.revoked_values import RevokedValues
 from better_auth_keys.string_sets import string_set
 from better_auth_keys.tokens.claims import AccessToken
 
@@ -23,6 +28,8 @@ SESSION_CLAIM: Final = "sid"
 """The claim with the session of a token (registered for OpenID Connect)."""
 
 RevocationKind = Literal["subject", "session", "everyone"]
+_NEVER: Final = float("-inf")
+_ALWAYS: Final = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +49,20 @@ class RevocationList:
 
     def __init__(self) -> None:
         self._kids: frozenset[str] | None = None
-        self._everyone = float("-inf")
-        self._subjects: dict[str, float] = {}
-        self._sessions: set[str] = set()
+        self._everyone = _NEVER
+        self._subjects = RevokedValues()
+        self._sessions = RevokedValues()
         self._refused: set[str] = set()
+        # What was added since `begin_reload`.
+        self._new_kids: frozenset[str] = frozenset()
+        self._new_everyone = _NEVER
 
     def __len__(self) -> int:
         return len(self._kids or ()) + len(self._subjects) + len(self._sessions)
 
     @property
     def loaded(self) -> bool:
-        """Whether the list has been loaded once."""
+        """Whether the list is complete. While it is not, no token can be judged."""
         return self._kids is not None
 
     def replace(
@@ -60,23 +70,58 @@ class RevocationList:
     ) -> None:
         """Replace the whole list. `kids` are the revoked keys."""
         revoked = string_set(kids, "kids")
-        self._everyone, self._subjects, self._sessions = float("-inf"), {}, set()
+        self.begin_reload()
         self.add(revocations)
-        self._kids = revoked
-        self._refused &= self._sessions
+        for _ in self.finish_reload(kids=revoked):
+            pass
+
+    def begin_reload(self) -> None:
+        """Begin to reload the list in parts. Begin only one reload at a time.
+
+        A reload that is never finished removes nothing.
+        """
+        self._new_kids, self._new_everyone = frozenset(), _NEVER
+        self._subjects.begin_generation()
+        self._sessions.begin_generation()
+
+    def finish_reload(self, *, kids: str | Collection[str]) -> Iterator[None]:
+        """Remove what was not added since `begin_reload`. The list is loaded from now on.
+
+        The work is done by iterating, in steps of a few milliseconds. `kids` are the revoked keys.
+        """
+        self._kids = string_set(kids, "kids") | self._new_kids
+        self._everyone = self._new_everyone
+        yield from self._subjects.sweep()
+        yield from self._sessions.sweep()
+        self._refused = {one for one in self._refused if self._sessions.revoked_at(one) > _NEVER}
+
+    def unload(self) -> None:
+        """Judge no token until the next reload is finished: the list is known to be incomplete."""
+        self._kids = None
 
     def add(self, revocations: Iterable[Revocation], *, kids: Collection[str] = ()) -> None:
         """Add new revocations to the list."""
+        self._new_kids |= frozenset(kids)
         if self._kids is not None:
             self._kids |= frozenset(kids)
         for revocation in revocations:
-            if revocation.kind == "everyone":
-                self._everyone = max(self._everyone, revocation.at)
-            elif revocation.kind == "session":
-                self._sessions.add(revocation.value)
-            else:
-                before = self._subjects.get(revocation.value, revocation.at)
-                self._subjects[revocation.value] = max(before, revocation.at)
+            self.add_many(revocation.kind, (revocation.value,), (revocation.at,))
+
+    def add_many(
+        self, kind: RevocationKind, values: Collection[str], times: Collection[float]
+    ) -> None:
+        """Add new revocations of one kind, with a time for each value.
+
+        This is what `add` does, without an object for each revocation.
+        """
+        if kind == "session":
+            self._sessions.add(values, repeat(_ALWAYS))
+        elif kind == "subject":
+            self._subjects.add(values, times)
+        else:
+            latest = max(times, default=_NEVER)
+            self._everyone = max(self._everyone, latest)
+            self._new_everyone = max(self._new_everyone, latest)
 
     def check_key(self, kid: str) -> None:
         """Raise `InvalidTokenError` if the key is revoked, even if the issuer still serves it.
@@ -95,10 +140,10 @@ class RevocationList:
         as well.
         """
         session = token.claims.get(SESSION_CLAIM)
-        if isinstance(session, str) and session in self._sessions:
+        if isinstance(session, str) and self._sessions.revoked_at(session) > _NEVER:
             self._refused.add(session)
             raise InvalidTokenError(Reason.REVOKED)
-        revoked_at = max(self._everyone, self._subjects.get(token.subject, float("-inf")))
+        revoked_at = max(self._everyone, self._subjects.revoked_at(token.subject))
         if token.issued_at <= revoked_at:
             raise InvalidTokenError(Reason.REVOKED)
 

@@ -1,39 +1,72 @@
 """A connection that receives notifications (LISTEN), and reconnects by itself when it is lost.
 
-A transaction pooler cannot LISTEN, so the connection is made to DIRECT_DATABASE_URL.
+1. A transaction pooler cannot LISTEN, so the connection is made to DIRECT_DATABASE_URL.
+2. A connection that was cut silently looks like one on which nothing is said. So each listener has
+   a channel of its own, and notifies itself on it: a heartbeat. It is sent through DATABASE_URL, as
+   the notifications of others are. So it also finds out if the two URLs do not lead to the same
+   database, or if DIRECT_DATABASE_URL leads through a transaction pooler.
+3. `listening` is true only after a heartbeat has arrived, and only until the next one is overdue.
 """
 
 import asyncio
 import logging
+import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import asyncpg
 
+from service.database.execution import Database, DatabaseUnavailableError
+from service.database.statements import Statement
 from service.database.url import DatabaseUrl
 
 logger = logging.getLogger("service")
 
 _CONNECT_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 15.0
+ANSWER_SECONDS: Final = 3.0
+"""How long a heartbeat may take to arrive."""
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 10.0
+_NOTIFY: Final = Statement("SELECT pg_notify(:channel, '')")
+
+
+class ConnectionLostError(Exception):
+    """The connection was closed, or notifications do not arrive on it."""
 
 
 class Listener:
     """Calls `heard` with the channel of each notification.
 
-    After each connection attempt that succeeds, it also calls `heard` once for each channel,
-    because notifications may have been missed.
+    `database` sends the heartbeats. After each connection attempt that succeeds, `heard` is also
+    called once for each channel, because notifications may have been missed. When the connection is
+    lost, `lost` is called.
     """
 
-    def __init__(
-        self, url: DatabaseUrl, channels: tuple[str, ...], heard: Callable[[str], None]
+    def __init__(  # noqa: PLR0913 - all but the first two are passed by name
+        self,
+        url: DatabaseUrl,
+        database: Database,
+        *,
+        channels: tuple[str, ...],
+        heard: Callable[[str], None],
+        lost: Callable[[], None] = lambda: None,
+        heartbeat_seconds: float,
     ) -> None:
         self._url = url
         self._channels = channels
         self._heard = heard
-        self.listening = False
+        self._lost = lost
+        self._database = database
+        self._heartbeat_seconds = heartbeat_seconds
+        self._heartbeat = f"heartbeat_{secrets.token_hex(8)}"
+        self._good_until = float("-inf")
+
+    @property
+    def listening(self) -> bool:
+        """Whether notifications arrive."""
+        return time.monotonic() < self._good_until
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -41,17 +74,22 @@ class Listener:
         while True:
             try:
                 await self._listen()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                heard_before = self.listening
-                self.listening = False
-                if heard_before:
+            except (
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                OSError,
+                TimeoutError,
+                DatabaseUnavailableError,
+                ConnectionLostError,
+            ) as error:
+                if self._stop_listening():
                     pause, silent = _FIRST_PAUSE, False
                 if not silent:
                     # Logged once, not for every attempt while the database is gone.
                     logger.warning(
                         "not listening for changed keys and revocations (%s); polling for them"
-                        " until DIRECT_DATABASE_URL can be reached again",
-                        type(error).__name__,
+                        " until notifications arrive on DIRECT_DATABASE_URL again",
+                        error if isinstance(error, ConnectionLostError) else type(error).__name__,
                     )
                     silent = True
             except Exception:  # no error may end the background task
@@ -59,7 +97,7 @@ class Listener:
                     "unexpected error while listening for changed keys and revocations; retrying"
                 )
             finally:
-                self.listening = False
+                self._stop_listening()
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -74,29 +112,45 @@ class Listener:
             server_settings={"application_name": "better-auth-resource-server listening"},
         )
         try:
-            lost = asyncio.Event()
-            connection.add_termination_listener(lambda _: lost.set())
+            closed, arrived = asyncio.Event(), asyncio.Event()
+            connection.add_termination_listener(lambda _: closed.set())
+            await connection.add_listener(self._heartbeat, lambda *_: arrived.set())
             for channel in self._channels:
                 await connection.add_listener(channel, self._hear)
-            self.listening = True
+            await self._beat(arrived)
             for channel in self._channels:
                 # Earlier notifications were missed.
                 self._heard(channel)
-            while not lost.is_set():
-                # Without a query, a connection that broke silently would look idle for ever.
-                await connection.execute("SELECT 1")
-                await _wait(lost, _LOOK_SECONDS)
-            raise ConnectionResetError("the connection was closed")
+            while not await _is_set_within(closed, self._heartbeat_seconds):
+                await self._beat(arrived)
+            raise ConnectionLostError("the connection was closed")
         finally:
             connection.terminate()
+
+    async def _beat(self, arrived: asyncio.Event) -> None:
+        """Notify this listener, and wait until that arrives."""
+        arrived.clear()
+        await self._database.execute(_NOTIFY, {"channel": self._heartbeat})
+        if not await _is_set_within(arrived, ANSWER_SECONDS):
+            raise ConnectionLostError(
+                f"a NOTIFY sent through DATABASE_URL did not arrive within {ANSWER_SECONDS:g} s"
+            )
+        self._good_until = time.monotonic() + self._heartbeat_seconds + ANSWER_SECONDS
+
+    def _stop_listening(self) -> bool:
+        """Return whether notifications have arrived until now."""
+        listened = self._good_until > float("-inf")
+        self._good_until = float("-inf")
+        if listened:
+            self._lost()
+        return listened
 
     def _hear(self, _connection: object, _pid: int, channel: str, _payload: object) -> None:
         self._heard(channel)
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
-    except TimeoutError:
-        pass
+    return event.is_set()

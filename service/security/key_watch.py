@@ -6,8 +6,9 @@ Operators' commands and sign-outs send a NOTIFY.
    Then the issuer's keys are fetched, and this replica reports the keys it knows. An operator
    activates a key when every replica knows it.
 2. After a revocation of tokens, the new revocations are loaded.
-3. Both also happen every `LOOK_SECONDS`, in case a notification was missed. This also prolongs the
-   entries of sessions whose tokens were refused.
+3. Both also happen every `LOOK_SECONDS`, in case a notification was missed, and every
+   `heartbeat_seconds` while no notifications arrive. This also prolongs the entries of sessions
+   whose tokens were refused.
 
 It uses its own database connection: requests that occupy the whole pool must not delay the
 revocation of a stolen key.
@@ -18,7 +19,6 @@ import logging
 import os
 import secrets
 import socket
-import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final
@@ -27,7 +27,6 @@ from better_auth_keys import (
     KeySet,
     KeySetState,
     KeySetUnavailableError,
-    RevocationList,
     VerificationPolicy,
 )
 from service.database.execution import Database, DatabaseUnavailableError, DriverError
@@ -36,6 +35,7 @@ from service.database.statements import Statement
 from service.database.url import DatabaseUrl
 from service.security import revocations
 from service.security.audit import Event, SecurityLog
+from service.security.revocation_feed import RevocationFeed, TooManyRevocationsError
 
 logger = logging.getLogger("service")
 
@@ -48,7 +48,8 @@ _RELOAD_SECONDS: Final = 3600.0
 """How often the whole list is reloaded, to forget entries that no longer match any valid token."""
 _PAUSE_SECONDS: Final = 0.05
 """Between two loads. In a burst of revocations each load has many; the first one never waits."""
-_MOST_KEPT: Final = 1_000
+_LONG_PAUSE_SECONDS: Final = 60.0
+"""Before the whole list is loaded again although it failed, or had too many revocations."""
 _NAME_LENGTH: Final = 300
 
 _REPORT: Final = Statement(
@@ -74,24 +75,31 @@ class KeyWatch:
         *,
         policy: VerificationPolicy,
         security: SecurityLog,
+        heartbeat_seconds: float,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._database = database
         self._look_seconds = look_seconds
+        self._heartbeat_seconds = heartbeat_seconds
         self._security = security
         self._state: KeySetState | None = None
         self._key_set = key_set
         self._algorithms = sorted(policy.algorithms)
-        self._stored = revocations.Revocations(database, policy)
+        self._feed = RevocationFeed(revocations.Revocations(database, policy), security)
         self._name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"[-_NAME_LENGTH:]
         self._said, self._keys_changed = asyncio.Event(), asyncio.Event()
         self._channels: set[str] = set()
-        self._listener = Listener(direct_url, (KEYS, TOKENS), self._hear)
+        self._listener = Listener(
+            direct_url,
+            database,
+            channels=(KEYS, TOKENS),
+            heard=self._hear,
+            lost=self._said.set,
+            heartbeat_seconds=heartbeat_seconds,
+        )
         self._tasks: list[asyncio.Task[None]] = []
-        self._loaded_at: float | None = None
-        self._reload_at = float("-inf")
         self._failing = False
-        self.revocations = RevocationList()
+        self.revocations = self._feed.revocations
 
     @property
     def listening(self) -> bool:
@@ -101,15 +109,16 @@ class KeyWatch:
     @property
     def age(self) -> float | None:
         """Seconds since the revocations were loaded; None if never."""
-        return None if self._loaded_at is None else time.monotonic() - self._loaded_at
+        return self._feed.age
 
     async def start(self, *, reachable: bool) -> None:
         """Load the revocations if the database is `reachable`, and start the background work."""
         if reachable:
-            await self._load()
+            await self._attempt(self._feed.look())
         self._tasks = [
             asyncio.create_task(self._listener.run(), name="key-listener"),
             asyncio.create_task(self._follow_revocations(), name="revocations"),
+            asyncio.create_task(self._reload_revocations(), name="revocations-reload"),
             asyncio.create_task(self._follow_keys(), name="keys"),
         ]
 
@@ -119,7 +128,7 @@ class KeyWatch:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-            await self._attempt(self._keep_refused())
+            await self._attempt(self._feed.keep_refused())
             await self._attempt(self._database.execute(_LEAVE, {"name": self._name}))
         self._tasks = []
 
@@ -127,17 +136,27 @@ class KeyWatch:
         """Load revocations after each notification, without waiting for anything else."""
         well = self.revocations.loaded
         while True:
-            seconds = self._look_seconds if well else min(self._look_seconds, _RETRY_SECONDS)
+            seconds = self._look_seconds
+            if not well or not self.listening:
+                soon = self._heartbeat_seconds if well else _RETRY_SECONDS
+                seconds = min(self._look_seconds, soon)
             await _wait(self._said, seconds)
             channels, self._channels = self._channels, set()
-            if channels == {TOKENS}:
-                well = await self._attempt(self._load_news())
+            if channels == {TOKENS} and self.revocations.loaded:
+                well = await self._attempt(self._feed.load_news())
             else:
-                well = await self._load()
-                await self._attempt(self._keep_refused())
+                well = await self._attempt(self._feed.look())
+                await self._attempt(self._feed.keep_refused())
             if KEYS in channels:
                 self._keys_changed.set()
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_LONG_PAUSE_SECONDS if self._feed.too_many else _PAUSE_SECONDS)
+
+    async def _reload_revocations(self) -> None:
+        """Load the whole list now and then, a part at a time."""
+        well = True
+        while True:
+            await asyncio.sleep(_RELOAD_SECONDS if well else _LONG_PAUSE_SECONDS)
+            well = await self._attempt(self._feed.load_all(pause=_PAUSE_SECONDS))
 
     async def _follow_keys(self) -> None:
         """Fetch the keys whenever they have changed, and report which keys are known here."""
@@ -163,37 +182,6 @@ class KeyWatch:
     def _hear(self, channel: str) -> None:
         self._channels.add(channel)
         self._said.set()
-
-    async def _load(self) -> bool:
-        return await self._attempt(self._load_all())
-
-    async def _load_all(self) -> None:
-        # Revocations from before this process started are not logged as events.
-        before = len(self.revocations) if self.revocations.loaded else None
-        began = time.monotonic()
-        kids = await self._stored.keys()
-        if before is None or began >= self._reload_at:
-            self.revocations.replace(kids=kids, revocations=await self._stored.all())
-            self._reload_at = began + _RELOAD_SECONDS
-        else:
-            self.revocations.add(await self._stored.news(), kids=kids)
-        self._loaded_at = time.monotonic()
-        self._tell_more(before)
-
-    async def _load_news(self) -> None:
-        before = len(self.revocations)
-        self.revocations.add(await self._stored.news())
-        self._tell_more(before)
-
-    async def _keep_refused(self) -> None:
-        sessions = self.revocations.refused_sessions(_MOST_KEPT)
-        if sessions:
-            await self._stored.keep(sessions)
-            self.revocations.settle_refused(sessions)
-
-    def _tell_more(self, before: int | None) -> None:
-        if before is not None and len(self.revocations) > before:
-            self._security.write(Event.REVOKED, entries=len(self.revocations))
 
     async def _fetch_keys(self) -> None:
         # The key set logs the failure and retries by itself.
@@ -222,6 +210,9 @@ class KeyWatch:
                     kind,
                 )
             self._failing = True
+            return False
+        except TooManyRevocationsError as error:
+            logger.error("%s", error)  # noqa: TRY400 - the traceback says nothing more
             return False
         except Exception:  # no error may end the background tasks
             logger.exception("unexpected error while loading revocations; retrying")

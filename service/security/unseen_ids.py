@@ -1,17 +1,21 @@
 """Which rows of a table may be new: the ids that have not been seen yet, as ranges.
 
-Ids are handed out before a transaction commits, so a smaller id can become visible after a greater
-one. No time stamp and no greatest id tells what is new. So every id that was passed over is asked
-for again, until it is seen or so old that its transaction must have been rolled back.
+1. Ids are handed out before a transaction commits, so a smaller id can become visible after a
+   greater one. No time stamp and no greatest id tells what is new. So every id that was passed over
+   is asked for again until it is seen, or until its transaction has certainly ended without it.
+2. A transaction gets its own number when it writes its row, a moment after it got the row's id. So
+   `SETTLE_SECONDS` after an id was passed over, every transaction that may have it has a number
+   below the next one. If none of these is running any more, and the row is still not there, then
+   it was rolled back.
 """
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-LONGEST_TRANSACTION: Final = 300.0
-"""For how many seconds an id that was passed over is asked for."""
+SETTLE_SECONDS: Final = 300.0
+"""For how many seconds an id that was passed over is asked for without looking at transactions."""
 MAX_RANGES: Final = 1_000
 _GREATEST: Final = 2**63 - 1
 
@@ -21,6 +25,8 @@ class _Range:
     first: int
     last: int
     passed_over_at: float
+    before_transaction: int | None = None
+    """Transactions from this number on have none of the ids; None until `SETTLE_SECONDS` passed."""
 
 
 class UnseenIds:
@@ -31,18 +37,40 @@ class UnseenIds:
         self._next = after + 1
         self._passed_over: list[_Range] = []
 
+    @property
+    def first(self) -> int:
+        """The smallest id that may still become visible."""
+        return self._passed_over[0].first if self._passed_over else self._next
+
+    @property
+    def overdue(self) -> bool:
+        """Whether ids have been passed over for so long that `settle` should be called."""
+        return any(self._is_overdue(gap) for gap in self._passed_over)
+
+    def settle(self, *, oldest_running: int, next_transaction: int) -> None:
+        """Forget overdue ids whose transactions have ended.
+
+        The numbers are those of `pg_current_snapshot()` (xmin and xmax), from before the rows were
+        read that `see` was called with last: what a transaction commits in between must be read.
+        """
+        kept: list[_Range] = []
+        for gap in self._passed_over:
+            if not self._is_overdue(gap):
+                kept.append(gap)
+            elif gap.before_transaction is None:
+                kept.append(replace(gap, before_transaction=next_transaction))
+            elif oldest_running < gap.before_transaction:
+                kept.append(gap)
+        self._passed_over = kept
+
     def ranges(self) -> tuple[list[int], list[int]]:
         """Return the first and the last ids of the ranges; the last range has no end."""
-        oldest = self._clock() - LONGEST_TRANSACTION
-        self._passed_over = [gap for gap in self._passed_over if gap.passed_over_at > oldest]
-        firsts, lasts = [], []
-        for gap in self._passed_over:
-            firsts.append(gap.first)
-            lasts.append(gap.last)
+        firsts = [gap.first for gap in self._passed_over]
+        lasts = [gap.last for gap in self._passed_over]
         return [*firsts, self._next], [*lasts, _GREATEST]
 
     def see(self, ids: Iterable[int]) -> None:
-        """Remove ids, of those in `ranges()`."""
+        """Remove ids, of those in `ranges()`. Visible ids that are greater may be left out."""
         now = self._clock()
         seen = sorted(ids)
         gaps: list[_Range] = []
@@ -51,14 +79,17 @@ class UnseenIds:
             first = gap.first
             while position < len(seen) and seen[position] <= gap.last:
                 if seen[position] > first:
-                    gaps.append(_Range(first, seen[position] - 1, gap.passed_over_at))
+                    gaps.append(replace(gap, first=first, last=seen[position] - 1))
                 first = seen[position] + 1
                 position += 1
             if gap.last == _GREATEST:
                 self._next = first
             elif first <= gap.last:
-                gaps.append(_Range(first, gap.last, gap.passed_over_at))
+                gaps.append(replace(gap, first=first))
         if len(gaps) > MAX_RANGES:
             # One range over all of them: some rows are read once more, and none is missed.
             gaps = [_Range(gaps[0].first, gaps[-1].last, now)]
         self._passed_over = gaps
+
+    def _is_overdue(self, gap: _Range) -> bool:
+        return gap.passed_over_at <= self._clock() - SETTLE_SECONDS

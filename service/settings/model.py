@@ -58,6 +58,12 @@ class Settings(SettingsModel):
     """The same database without a transaction pooler, which cannot LISTEN. Changed keys and
     revocations arrive over it at once. Default: `DATABASE_URL` without Neon's pooler."""
 
+    heartbeat_seconds: Annotated[float, Field(ge=1, le=60)] = 5
+    """How often each process checks that notifications arrive, by sending itself one. If its
+    connection was cut silently, this is noticed up to 3 s later, and revocations are looked for as
+    often as this until it is back. Costs one small statement each time. Processes also look every
+    30 s, so a database that scales to zero stays awake whatever this is."""
+
     plain_http_hosts: Hosts = ()
     """Hosts that may be reached without TLS, besides this machine, such as a container's name;
     comma-separated."""

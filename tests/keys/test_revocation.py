@@ -176,3 +176,53 @@ def test_news_add_to_the_revoked_keys_and_load_nothing_by_themselves() -> None:
     for kid in ("old", "stolen"):
         with pytest.raises(InvalidTokenError):
             revocations.check_key(kid)
+
+
+async def test_list_that_is_reloaded_in_parts_judges_as_before_until_the_end(
+    verifier: AccessTokenVerifier, revocations: RevocationList, signer: Signer
+) -> None:
+    revocations.replace(
+        kids=["old"], revocations=[*since("session", "s-1"), *since("everyone", "")]
+    )
+    revocations.begin_reload()
+    # Between two parts, others add what they revoked just now.
+    revocations.add(since("session", "s-2"), kids=["stolen"])
+    for session in ("s-1", "s-2"):
+        assert await refusal(verifier, signer.mint(claims(sid=session))) is Reason.REVOKED
+    assert await refusal(verifier, signer.mint(claims())) is Reason.REVOKED
+    steps = revocations.finish_reload(kids=["new"])
+    next(steps)
+    assert await refusal(verifier, signer.mint(claims(sid="s-2"))) is Reason.REVOKED
+    for _ in steps:
+        pass
+    assert await refusal(verifier, signer.mint(claims(sid="s-2"))) is Reason.REVOKED
+    # Taken back, or expired: they were not in the reload.
+    assert (await verifier.verify(signer.mint(claims(sid="s-1")))).subject == "alice"
+    for kid, revoked in {"new": True, "stolen": True, "old": False}.items():
+        if revoked:
+            with pytest.raises(InvalidTokenError):
+                revocations.check_key(kid)
+        else:
+            revocations.check_key(kid)
+    assert len(revocations) == 3
+
+
+async def test_list_is_not_loaded_before_the_last_part_nor_after_it_was_unloaded(
+    signer: Signer,
+) -> None:
+    revocations = RevocationList()
+    verifier = AccessTokenVerifier(
+        key_set_of(signer), POLICY, revocations=revocations, now=lambda: float(NOW)
+    )
+    token = signer.mint(claims())
+    revocations.begin_reload()
+    revocations.add(since("session", "s-1"))
+    with pytest.raises(RevocationsUnavailableError):
+        await verifier.verify(token)
+    for _ in revocations.finish_reload(kids=[]):
+        pass
+    assert (await verifier.verify(token)).subject == "alice"
+    revocations.unload()
+    assert not revocations.loaded
+    with pytest.raises(RevocationsUnavailableError):
+        await verifier.verify(token)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
@@ -23,14 +23,12 @@ from scripts.operations.check_config.issuer import (
 from service.app import open_database, open_key_set
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database.listener import Listener
-from service.database.statements import Statement
 from service.security.audit import claimed
 from service.security.breaker import StoreError
 from service.security.shared_counters import SharedCounters
 from service.settings.model import Settings
 
 _CHANNEL: Final = "check_config"
-_NOTIFY: Final = Statement("SELECT pg_notify(:channel, '')")
 _SECONDS: Final = 5.0
 
 
@@ -80,16 +78,20 @@ async def _database(settings: Settings) -> Finding:
 
 
 async def _listening(settings: Settings) -> Finding:
-    """Send a NOTIFY on one connection and wait for it on the other; a pooler would drop it."""
-    heard = asyncio.Queue[str]()
-    listener = Listener(settings.listening_url, (_CHANNEL,), heard.put_nowait)
-    task = asyncio.create_task(listener.run())
+    """Wait for a NOTIFY of the service's own listener; a transaction pooler would drop it."""
+    heard = asyncio.Event()
     try:
-        async with asyncio.timeout(_SECONDS):
-            await heard.get()  # the listener reports once when it starts to listen
-            async with _connected(settings) as database:
-                await database.execute(_NOTIFY, {"channel": _CHANNEL})
-            await heard.get()
+        async with asyncio.timeout(_SECONDS), _connected(settings) as database:
+            listener = Listener(
+                settings.listening_url,
+                database,
+                channels=(_CHANNEL,),
+                heard=lambda _channel: heard.set(),
+                heartbeat_seconds=settings.heartbeat_seconds,
+            )
+            async with _running(listener.run()):
+                # The listener reports once when its first heartbeat has arrived.
+                await heard.wait()
     except (TimeoutError, DatabaseUnavailableError):
         return Finding(
             "listening",
@@ -97,11 +99,18 @@ async def _listening(settings: Settings) -> Finding:
             said="a NOTIFY sent through DATABASE_URL did not arrive on DIRECT_DATABASE_URL",
             cure="set DIRECT_DATABASE_URL to the same database, without a transaction pooler",
         )
+    return Finding("listening", good=True, said="changed keys and revocations arrive at once")
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-    return Finding("listening", good=True, said="changed keys and revocations arrive at once")
 
 
 async def _rate_limits(settings: Settings) -> Finding:

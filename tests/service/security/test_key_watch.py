@@ -201,7 +201,7 @@ async def test_lost_connection_comes_back_and_misses_nothing(
 
 @asynccontextmanager
 async def watching(
-    database: DatabaseUrls, direct_url: str, *, look_seconds: float
+    database: DatabaseUrls, direct_url: str, *, look_seconds: float, heartbeat_seconds: float = 5
 ) -> AsyncIterator[KeyWatch]:
     pool = Database(parse_database_url(database.app), pool_size=1)
     watch = KeyWatch(
@@ -210,6 +210,7 @@ async def watching(
         StaticKeySet(()),
         policy=VerificationPolicy(ORIGIN, ORIGIN),
         security=SecurityLog(b"k" * 32),
+        heartbeat_seconds=heartbeat_seconds,
         look_seconds=look_seconds,
     )
     await watch.start(reachable=True)
@@ -243,18 +244,44 @@ async def test_row41_revoked_key_is_found_by_looking_when_nobody_is_listening(
         assert '"event": "authn_token_revoked"' in caplog.text
 
 
-async def test_connection_that_is_cut_without_a_word_is_noticed(
+async def test_fault86_connection_that_is_cut_silently_is_noticed_and_revocations_are_looked_for(
     issuer_database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.database.listener._LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("service.database.listener._CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("service.database.listener.ANSWER_SECONDS", 0.3)
     url = make_url(issuer_database.app)
     async with postgres_proxy(str(url.host), url.port or 0) as proxy:
         direct = url.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
-        async with watching(issuer_database, direct, look_seconds=60) as watch:
+        async with watching(
+            issuer_database, direct, look_seconds=60, heartbeat_seconds=0.05
+        ) as watch:
             await until_true(lambda: watch.listening)
             proxy.hang()
-            await until_true(lambda: not watch.listening)
+            # Its notification does not arrive, and nothing is looked for within a minute.
+            await revoke(issuer_database, "stolen")
+            await until_true(lambda: is_revoked(watch, "stolen"))
+            assert not watch.listening
+            # Likewise for as long as the connection is not back.
+            await revoke(issuer_database, "another")
+            await until_true(lambda: is_revoked(watch, "another"))
+            assert not watch.listening
+
+
+@needs_pgbouncer
+async def test_fault86_process_that_hears_nothing_through_a_pooler_never_reports_that_it_listens(
+    issuer_database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("service.database.listener.ANSWER_SECONDS", 0.3)
+    with pooled(issuer_database.app, connections=2) as through:
+        async with watching(
+            issuer_database, through, look_seconds=60, heartbeat_seconds=0.05
+        ) as watch:
+            said = "a NOTIFY sent through DATABASE_URL did not arrive within 0.3 s"
+            while said not in caplog.text:
+                assert not watch.listening
+                await asyncio.sleep(0.005)
+            assert not watch.listening
+            await revoke(issuer_database, "stolen")
+            await until_true(lambda: is_revoked(watch, "stolen"))
 
 
 async def test_revoked_keys_stay_known_while_they_cannot_be_looked_up(

@@ -2,7 +2,7 @@
 
 import random
 
-from service.security.unseen_ids import LONGEST_TRANSACTION, MAX_RANGES, UnseenIds
+from service.security.unseen_ids import MAX_RANGES, SETTLE_SECONDS, UnseenIds
 from tests.simulators.clock import ManualClock
 
 
@@ -28,16 +28,47 @@ def test_id_that_was_passed_over_is_asked_for_until_it_is_seen() -> None:
     assert [number for number in range(1, 7) if wanted(unseen, number)] == [1, 4]
 
 
-def test_id_that_was_passed_over_long_ago_was_rolled_back() -> None:
+def test_id_that_was_passed_over_long_ago_is_forgotten_when_no_transaction_can_have_it() -> None:
     clock = ManualClock()
     unseen = UnseenIds(0, clock.monotonic)
     unseen.see([2])
-    clock.advance(LONGEST_TRANSACTION - 1)
+    clock.advance(SETTLE_SECONDS - 1)
     unseen.see([4])
-    assert wanted(unseen, 1)
+    overdue = [unseen.overdue]
     clock.advance(2)
+    overdue.append(unseen.overdue)
+    assert overdue == [False, True]
+    assert wanted(unseen, 1)
+    # Transaction 70 may have it: it was running at that time.
+    for oldest_running, next_transaction in ((70, 90), (70, 95), (89, 99)):
+        unseen.settle(oldest_running=oldest_running, next_transaction=next_transaction)
+        assert wanted(unseen, 1)
+    unseen.settle(oldest_running=90, next_transaction=99)
     assert not wanted(unseen, 1)
+    assert not unseen.overdue
     assert wanted(unseen, 3)
+    assert unseen.first == 3
+
+
+def test_rest_of_a_range_is_as_old_as_the_range() -> None:
+    clock = ManualClock()
+    unseen = UnseenIds(0, clock.monotonic)
+    unseen.see([5])
+    clock.advance(SETTLE_SECONDS)
+    unseen.settle(oldest_running=1, next_transaction=7)
+    unseen.see([2])
+    unseen.settle(oldest_running=7, next_transaction=9)
+    assert [number for number in range(1, 8) if wanted(unseen, number)] == [6, 7]
+
+
+def test_greater_ids_that_were_left_out_are_asked_for_again() -> None:
+    unseen = UnseenIds(0)
+    unseen.see([10])
+    unseen.see([2, 3])
+    assert [number for number in range(1, 13) if wanted(unseen, number)] == [
+        *(1, *range(4, 10)),
+        *(11, 12),
+    ]
 
 
 def test_ranges_are_bounded_and_miss_nothing() -> None:
