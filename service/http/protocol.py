@@ -16,6 +16,9 @@ the middle keeps its connection for ever. This protocol adds these rules:
    is not executed. One that reads no body may have been, if its body became malformed afterwards.
 6. A client that sends whole requests and then closes its side of the connection (half-close) still
    receives the responses.
+7. A connection that is lost cancels the request that is being answered on it, and with it its query
+   in the database. Like every half-close, an ordinary close by the client is no loss: it shows only
+   when the response cannot be delivered.
 """
 
 import asyncio
@@ -43,6 +46,9 @@ MAX_WAITING_REQUESTS: Final = 64
 _MAX_UNREAD: Final = 2 * MAX_BODY_BYTES
 LINGER_SECONDS: Final = 1.0
 """How long a refused client may read its response. Closing at once would reset the connection."""
+
+ABANDONED: Final = "abandoned"
+"""Set in the scope of a request whose client is gone, before its task is cancelled."""
 
 _HEAD_TOO_LARGE: Final = Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -89,6 +95,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._current: RequestResponseCycle | None = None
         self._parsing = False
         self._unstarted: ASGI3Application | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Start the time limit of the first request."""
@@ -96,9 +103,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._expect_within(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the time limit."""
+        """Cancel the time limit, and the request that is being answered."""
         self._expect_within(None)
         super().connection_lost(exc)
+        if self._task is not None and not self._task.done() and self._current is not None:
+            self._current.scope[ABANDONED] = True  # type: ignore[typeddict-unknown-key] # our own
+            # Not at once: a task that has not begun yet would end without its clean-up.
+            self.loop.call_soon(self._task.cancel)
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes, unless the client has been refused already."""
@@ -267,7 +278,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _start(self) -> None:
         if self._current is not None and self._unstarted is not None:
             app, self._unstarted = self._unstarted, None
-            super()._start_asgi_task(self._current, app)
+            self._begin(self._current, app)
+
+    def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Create the task of a request as uvicorn does, and keep it, so that it can be ended."""
+        self._task = task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _refuse(self, refusal: Refusal) -> NoReturn:
         """Stop the parser. uvicorn then calls `send_400_response`."""

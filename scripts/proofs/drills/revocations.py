@@ -34,8 +34,9 @@ async def very_many(stage: Stage) -> Seen:
     start = said.find("\n{\n")
     if start < 0:
         raise StageError(f"{_PROOF}: exit code {code}: {said.strip()[-200:]}")
-    found, end = json.JSONDecoder().raw_decode(said, start + 1)
-    seen.require(code == 0, said[end:].strip() or f"exit code {code}")
+    found, _ = json.JSONDecoder().raw_decode(said, start + 1)
+    reasons = [line for line in said.splitlines() if line.startswith(f"{_PROOF}: ")]
+    seen.require(code == 0, reasons[-1] if reasons else f"exit code {code}")
     stalls = {name: stall["cpu_ms"] for name, stall in found["stalls"].items()}
     seen.fact(f"{found['grown_mb']:.0f} MB more, ready after {found['start_seconds']:.1f} s")
     seen.fact(f"longest stall {max(stalls.values()):.0f} ms of CPU time")
