@@ -11,7 +11,7 @@ import select
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -27,6 +27,10 @@ _PATIENCE_SECONDS: Final = 10.0
 _LONGEST_WAIT: Final = 0.2
 _SHORTEST_WAIT: Final = 0.001
 
+ONE_HOST: Final = range(1, 2)
+MANY_HOSTS: Final = range(2, 252)
+"""The last numbers of the addresses 127.0.0.x that requests come from."""
+
 
 class LoadError(Exception):
     """The server does not answer in a way that can be measured; the message is one line."""
@@ -41,6 +45,10 @@ class Outcome:
     seconds: float = 0.0
     busy_seconds: float = 0.0
     unexpected: Counter[str] = field(default_factory=Counter)
+    unexpected_latencies: list[float] = field(default_factory=list)
+    """Those among `latencies` whose answer had another status than expected."""
+    lateness: list[float] = field(default_factory=list)
+    """In an open loop, how much later than it was due this process noticed each request."""
 
 
 class _Client:
@@ -79,17 +87,23 @@ class _Client:
 class Load:
     """Send requests to a server on 127.0.0.1, over connections that are kept.
 
-    With `apart` they come from up to 250 addresses: a server may bound what one address sends.
+    They come from `hosts`, addresses of 127.0.0.x, in turns: a server may bound what one address
+    sends. A connection that got 503 rests for `rest_seconds`, as a client that obeys Retry-After.
     """
 
     def __init__(
-        self, port: int, requests: Iterator[Request], *, connections: int, apart: bool = False
+        self,
+        port: int,
+        requests: Iterator[Request],
+        *,
+        connections: int,
+        hosts: Sequence[int] = ONE_HOST,
+        rest_seconds: float = 0.0,
     ) -> None:
         self._port = port
         self._requests = requests
         self._connections = connections
-        hosts = range(2, 252) if apart else (1,)
-        self._addresses = itertools.cycle(f"127.0.0.{host}" for host in hosts)
+        self._addresses = itertools.cycle([f"127.0.0.{host}" for host in hosts])
         self._outcome = Outcome()
         self._measuring = False
         self._exhausted = False
@@ -97,6 +111,8 @@ class Load:
         self._clients: dict[int, _Client] = {}
         self._idle: deque[_Client] = deque()
         self._due: deque[float] = deque()
+        self._rest_seconds = rest_seconds
+        self._resting: deque[tuple[float, _Client]] = deque()
 
     def run(
         self,
@@ -144,11 +160,17 @@ class Load:
             if now >= until and (self._enough() or now >= until + _PATIENCE_SECONDS):
                 return
             wait = min(max(until - now, _SHORTEST_WAIT), _LONGEST_WAIT)
+            while self._resting and self._resting[0][0] <= now:
+                self._idle.append(self._resting.popleft()[1])
+            if self._resting:
+                wait = min(wait, self._resting[0][0] - now)
             if rate is None:
                 self._due.extend([now] * (len(self._idle) - len(self._due)))
             else:
                 while next_due <= now:
                     self._due.append(next_due)
+                    if self._measuring:
+                        self._outcome.lateness.append(now - next_due)
                     next_due += 1 / rate
                 wait = min(wait, next_due - now)
             while self._due and self._idle and not self._exhausted:
@@ -162,7 +184,7 @@ class Load:
     def _drain(self) -> None:
         """Wait for the answers under way, so that the next load does not meet them."""
         deadline = time.perf_counter() + _PATIENCE_SECONDS
-        while len(self._idle) < len(self._clients):
+        while len(self._idle) + len(self._resting) < len(self._clients):
             if time.perf_counter() > deadline:
                 raise LoadError(f"no answer within {_PATIENCE_SECONDS:.0f} s")
             self._receive(_LONGEST_WAIT)
@@ -201,7 +223,11 @@ class Load:
             status = client.status()
             if status is not None:
                 self._answered(client, status)
-                self._idle.append(client)
+                if self._rest_seconds and status == HTTPStatus.SERVICE_UNAVAILABLE:
+                    rested = time.perf_counter() + self._rest_seconds
+                    self._resting.append((rested, client))
+                else:
+                    self._idle.append(client)
 
     def _answered(self, client: _Client, status: int) -> None:
         if status != client.expected:
@@ -210,12 +236,16 @@ class Load:
         if self._measuring:
             self._outcome.answers += 1
             self._outcome.latencies.append(time.perf_counter() - client.since)
+            if status != client.expected:
+                self._outcome.unexpected_latencies.append(self._outcome.latencies[-1])
 
     def _closed(self, descriptor: int, client: _Client) -> None:
         del self._clients[descriptor]
         client.socket.close()
         if client in self._idle:
             self._idle.remove(client)  # it was idle for longer than the server keeps connections
+        elif resting := [entry for entry in self._resting if entry[1] is client]:
+            self._resting.remove(resting[0])
         else:
             self._outcome.unexpected["closed"] += 1
         self._connect()

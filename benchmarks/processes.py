@@ -47,6 +47,15 @@ class Tree:
                 seconds[process.pid] = times.user + times.system
         return seconds
 
+    def seconds_without_core(self) -> float:
+        """Return how long its threads were ready to run while others had their core."""
+        nanoseconds = 0
+        for process in self._all():
+            for status in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError):
+                    nanoseconds += int(status.read_text(encoding="ascii").split()[1])
+        return nanoseconds / 1e9
+
     def megabytes(self) -> dict[int, float]:
         """Return the resident memory of each process, by process id; the root comes first."""
         megabytes: dict[int, float] = {}

@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks.contenders import Contender, Running
 from benchmarks.kinds import KINDS, Kind, Visitors
-from benchmarks.load import Load
+from benchmarks.load import MANY_HOSTS, Load
 from benchmarks.processes import spent
 from benchmarks.samples import Results, Sample
 from benchmarks.stage import Postgres
@@ -93,7 +93,8 @@ class Rounds:
         gc.collect()
         gc.disable()
         try:
-            outcome = Load(server.port, requests, connections=kind.connections, apart=True).run(
+            load = Load(server.port, requests, connections=kind.connections, hosts=MANY_HOSTS)
+            outcome = load.run(
                 warm_up=min(0.3, seconds / 4),
                 seconds=seconds,
                 rate=self._rate(kind, name, server.name),

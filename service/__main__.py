@@ -100,6 +100,7 @@ def _serve(host: str, port: int, *, workers: int) -> None:
         port=port,
         workers=workers,
         http="service.http.protocol:BoundedHttpProtocol",
+        loop="service.http.accepting:Loop",
         # There are no WebSockets: an upgrade to one is handled as an ordinary request.
         ws="none",
         # We write our own access log, because uvicorn's contains query strings.

@@ -22,6 +22,7 @@ from service.accounts import routes as account_routes
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.http.admission import Admission
 from service.http.body_limit import MAX_BODY_BYTES
 from service.http.cors import Cors
 from service.http.draining import Draining
@@ -109,6 +110,7 @@ def open_services(settings: Settings) -> Services:
         algorithms=settings.jwt_algorithms,
     )
     security_log = SecurityLog(settings.secret)
+    draining = Draining(settings.drain_seconds)
     key_watch = KeyWatch(
         watch_database,
         settings.listening_url,
@@ -140,7 +142,13 @@ def open_services(settings: Settings) -> Services:
         better_auth=better_auth,
         sessions=Sessions(better_auth, verifier, revocations, key_watch.revocations),
         cursors=CursorSigner(settings.secret),
-        draining=Draining(settings.drain_seconds),
+        draining=draining,
+        admission=Admission(
+            settings.max_requests_in_flight,
+            proxies=TrustedProxies(settings.trusted_proxies),
+            cors=Cors(settings.allowed_origins),
+            draining=draining,
+        ),
         own_url=settings.own_url,
         account_api=settings.account_api,
         max_tasks=settings.max_tasks_per_user,

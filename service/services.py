@@ -12,6 +12,7 @@ from better_auth_keys import AccessTokenVerifier, KeySet, VerificationPolicy
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
 from service.database.execution import Database
+from service.http.admission import Admission
 from service.http.draining import Draining
 from service.security.audit import NotFoundWatch, SecurityLog
 from service.security.key_watch import KeyWatch
@@ -39,6 +40,7 @@ class Services:
     sessions: Sessions
     cursors: CursorSigner
     draining: Draining
+    admission: Admission
     own_url: str | None
     account_api: bool
     max_tasks: int

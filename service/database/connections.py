@@ -1,8 +1,9 @@
 """A connection pool: the longest waiter gets the connection that was used last.
 
 1. An asyncio task needs a turn before it gets a connection. There are `size` turns. A free turn
-   goes to the task that has waited longest, never to a newcomer. A waiter that is cancelled or
-   times out passes its turn on.
+   goes to the task that has waited longest, never to a newcomer, except to a health check: its
+   answer must not depend on how many requests wait. A waiter that is cancelled or times out passes
+   its turn on.
 2. A task with a turn gets the idle connection that was used last, or a new one. At low traffic, the
    connections at the bottom of the list stay idle.
 3. A connection that is closed, too old or in an unknown state is never reused. It is replaced.
@@ -73,15 +74,15 @@ class Connections(Generic[ConnectionT]):
         """The number of connections in use."""
         return len(self._good_until) - len(self._idle)
 
-    async def take(self) -> ConnectionT:
-        """Return a connection for exclusive use.
+    async def take(self, *, first: bool = False) -> ConnectionT:
+        """Return a connection for exclusive use. With `first`, get the next turn that is free.
 
         Raises `TimeoutError` after `wait_seconds` without a turn, and what `connect` raises.
         """
         if self._free_turns:
             self._free_turns -= 1
         else:
-            await self._turn()
+            await self._turn(first=first)
         try:
             return self._used_last() or await self._new()
         except BaseException:
@@ -111,11 +112,14 @@ class Connections(Generic[ConnectionT]):
         # The driver terminates a connection that the server does not close in time.
         await asyncio.gather(*closing, return_exceptions=True)
 
-    async def _turn(self) -> None:
+    async def _turn(self, *, first: bool) -> None:
         """Wait for a turn. A semaphore with a timeout around it costs a waiter twice as much."""
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
-        self._waiting.append(turn)
+        if first:
+            self._waiting.appendleft(turn)
+        else:
+            self._waiting.append(turn)
         giving_up = loop.call_later(self._wait_seconds, _give_up, turn)
         try:
             await turn

@@ -102,12 +102,12 @@ class Database:
         )
 
     async def check(self) -> None:
-        """Check the role again, as every new connection does.
+        """Check the role again, as every new connection does, before all waiting statements.
 
         If the role must not be used any more, all existing connections are closed. Raises
         `DatabaseRefusedError` or `DatabaseUnavailableError`.
         """
-        (row,) = await self._fetch(ROLE_QUERY, [])
+        (row,) = await self._fetch(ROLE_QUERY, [], first=True)
         refusal = explain_role(dict(row))
         if refusal is not None:
             await self._connections.close()
@@ -151,9 +151,11 @@ class Database:
         """
         return await self._fetch(statement.sql, statement.arguments(parameters))
 
-    async def _fetch(self, sql: str, arguments: Sequence[object]) -> Sequence[AnyRow]:
+    async def _fetch(
+        self, sql: str, arguments: Sequence[object], *, first: bool = False
+    ) -> Sequence[AnyRow]:
         with _PASSING_TROUBLE:
-            connection = await self._take()
+            connection = await self._take(first=first)
             try:
                 rows = await connection.fetch(sql, *arguments, timeout=self._budget)
             except asyncpg.PostgresError:  # the server answered, so no statement is running
@@ -165,9 +167,9 @@ class Database:
             self._connections.give_back(connection)
             return rows
 
-    async def _take(self) -> _Connection:
+    async def _take(self, *, first: bool = False) -> _Connection:
         asked = time.perf_counter()
-        connection = await self._connections.take()
+        connection = await self._connections.take(first=first)
         self._waited(time.perf_counter() - asked)
         return connection
 

@@ -33,6 +33,8 @@ from service.accounts.errors import (
 )
 from service.database.execution import DatabaseRefusedError, DatabaseUnavailableError
 from service.http import challenges
+from service.http.admission import DETAIL as OVERLOADED
+from service.http.admission import OverloadedError
 from service.http.challenges import Challenge
 from service.http.problem_document import (
     ContentTooLargeError,
@@ -164,6 +166,8 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
         "Too many invalid tokens came from your address. Try again later.",
         event=Event.RATE_LIMITED,
     ),
+    # `Admission` writes its own line, because there can be many of these.
+    OverloadedError: Row(HTTPStatus.SERVICE_UNAVAILABLE, OVERLOADED),
     # Temporary failures are warnings; a database role that must not be used needs an operator.
     KeySetUnavailableError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING),
     DatabaseUnavailableError: Row(

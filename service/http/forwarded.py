@@ -40,6 +40,17 @@ class TrustedProxies:
         scope["client"] = (normalized(client[0]), client[1])
         return False
 
+    def client_of(self, scope: Scope) -> str:
+        """Return the client's normalized address, and leave the scope as it is."""
+        client = scope.get("client")
+        host: str = client[0] if client else ""
+        if self._any and host in self._trusted.trusted_hosts:
+            forwarded = dict(scope["headers"]).get(b"x-forwarded-for")
+            if forwarded is not None:
+                text = forwarded.decode("latin-1")
+                host = self._trusted.trusted_hosts.get_trusted_client_address(text)[0] or host
+        return normalized(host)
+
     async def apply(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Set the client's address and scheme to those that the trusted proxy sent."""
         await self._trusted(scope, receive, send)  # type: ignore[arg-type] # as above

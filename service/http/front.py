@@ -55,6 +55,7 @@ class Front:
     ) -> None:
         self._app = app
         self._services = services
+        self.admission = services.admission
         self._operations = operations
         self._proxies = proxies
         self._cors = cors
@@ -97,6 +98,7 @@ class Front:
             if not status:
                 await internal_error(request_id)(inner, receive, send_complete)
         finally:
+            self.admission.leave(scope)
             seconds = time.perf_counter() - started_at
             count_request(method, getattr(inner.get("route"), "path", "none"), status, seconds)
             if LOGGED not in inner:

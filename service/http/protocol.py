@@ -16,7 +16,9 @@ the middle keeps its connection for ever. This protocol adds these rules:
    is not executed. One that reads no body may have been, if its body became malformed afterwards.
 6. A client that sends whole requests and then closes its side of the connection (half-close) still
    receives the responses.
-7. A connection that is lost cancels the request that is being answered on it, and with it its query
+7. A request for which the application has no place (`Admission`) is refused without calling it. In
+   an overload most requests are, so that must cost little.
+8. A connection that is lost cancels the request that is being answered on it, and with it its query
    in the database. Like every half-close, an ordinary close by the client is no loss: it shows only
    when the response cannot be delivered.
 """
@@ -29,6 +31,7 @@ from typing import Any, Final, NoReturn
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.http.admission import Admission
 from service.http.answer_headers import request_id_of
 from service.http.body_limit import MAX_BODY_BYTES
 from service.http.joined_writes import JoinedWrites
@@ -96,6 +99,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._parsing = False
         self._unstarted: ASGI3Application | None = None
         self._task: asyncio.Task[None] | None = None
+        admission = getattr(self.app, "admission", None)
+        self._admission = admission if isinstance(admission, Admission) else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Start the time limit of the first request."""
@@ -260,6 +265,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         answer = self._refusal.answer(
             request_id, self.server_state.default_headers, with_body=not is_head
         )
+        self._refusal.write_down(request_id)
         self._refusal = None
         self.transport.write(answer)
         if self._ended:
@@ -278,13 +284,39 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _start(self) -> None:
         if self._current is not None and self._unstarted is not None:
             app, self._unstarted = self._unstarted, None
-            self._begin(self._current, app)
+            scope = self._current.scope
+            if self._admission is None or self._admission.admit(scope):  # type: ignore[arg-type] # uvicorn's own name for the type
+                self._begin(self._current, app)
+            else:
+                self._turn_away(self._current, self._admission)
 
     def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Create the task of a request as uvicorn does, and keep it, so that it can be ended."""
         self._task = task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+
+    def _turn_away(self, cycle: RequestResponseCycle, admission: Admission) -> None:
+        """Refuse a request that was not admitted. Its body is ignored, as uvicorn does then."""
+        # A client that waits for 100 may send its body or not, so its next request would have no
+        # clear start.
+        if cycle.waiting_for_100_continue or admission.closes:
+            cycle.keep_alive = False
+        headers = self.server_state.default_headers
+        if not cycle.keep_alive:
+            headers = [*headers, (b"connection", b"close")]
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(admission.refusal(cycle.scope, headers))  # type: ignore[arg-type] # as above
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        if self._is_idle() and not self._in_body and not self.transport.is_closing():
+            self.flow.pause_reading()
+            admission.read_later(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _refuse(self, refusal: Refusal) -> NoReturn:
         """Stop the parser. uvicorn then calls `send_400_response`."""

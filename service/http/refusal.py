@@ -1,9 +1,10 @@
-"""Refusals of malformed HTTP messages, before they become requests to the application."""
+"""Refusals of HTTP messages, before they become requests to the application."""
 
 import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -24,23 +25,48 @@ logger: Final = logging.getLogger("service.requests")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a message is refused: it is over a limit, or malformed or ambiguous."""
+    """Why a message is refused: it is over a limit, or malformed or ambiguous.
+
+    The connection is closed after it, unless the message may be sent again after `retry_after`
+    seconds.
+    """
 
     status: HTTPStatus
     code: str
     detail: str
+    retry_after: int | None = None
 
     def answer(
         self, request_id: str, more_headers: Iterable[tuple[bytes, bytes]], *, with_body: bool
     ) -> bytes:
-        """Return the response's bytes, and write its line to the log."""
+        """Return the response's bytes."""
+        shown = request_id.encode("ascii")
+        status_line, *head, body, rest_of_body = _template(self, len(shown))
+        more = b"".join([b"%s: %s\r\n" % header for header in more_headers])
+        answer = status_line + more + shown.join(head)
+        return answer + body + shown + rest_of_body if with_body else answer
+
+    def write_down(self, request_id: str) -> None:
+        """Write the line of a refused message to the log."""
         logger.info("refused: %d %s (request %s)", self.status, self.code, request_id)
-        response = problem_response(request_id, self.status, self.code, self.detail)
-        headers = complete_headers([*more_headers, *response.raw_headers], request_id)
-        lines = [f"HTTP/1.1 {self.status.value} {self.status.phrase}".encode()]
-        lines += [name + b": " + value for name, value in headers]
-        lines += [b"connection: close", b"", bytes(response.body) if with_body else b""]
-        return b"\r\n".join(lines)
+
+
+@lru_cache(64)
+def _template(refusal: Refusal, id_length: int) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """Return the parts of a response: its status line, then its head and its body around the id."""
+    stand_in = "x" * id_length
+    response = problem_response(stand_in, refusal.status, refusal.code, refusal.detail)
+    headers = complete_headers(response.raw_headers, stand_in)
+    if refusal.retry_after is None:
+        headers.append((b"connection", b"close"))
+    else:
+        headers.append((b"retry-after", str(refusal.retry_after).encode()))
+    head = b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n"
+    place = stand_in.encode()
+    status_line = f"HTTP/1.1 {refusal.status.value} {refusal.status.phrase}\r\n".encode()
+    before, after = head.split(place)
+    body, rest_of_body = bytes(response.body).split(place)
+    return status_line, before, after, body, rest_of_body
 
 
 def malformed(detail: str) -> Refusal:

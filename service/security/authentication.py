@@ -133,8 +133,13 @@ class AuthenticatedRoute(APIRoute):
 
         async def operation(request: Request) -> Response:
             user, allowance = await current_user(request)
-            body = await read_json(request) if endpoint.takes_body else MISSING
-            response = await endpoint(Call(request, user, body))
+            admission = services_of(request).admission
+            admission.admit_user(user.owner.id)
+            try:
+                body = await read_json(request) if endpoint.takes_body else MISSING
+                response = await endpoint(Call(request, user, body))
+            finally:
+                admission.leave_user(user.owner.id)
             response.raw_headers += allowance.raw_headers()
             return response
 

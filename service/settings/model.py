@@ -137,6 +137,11 @@ class Settings(SettingsModel):
     limited to it: opening a database connection, the work on it, and a call to Better Auth. A
     database that sleeps, as on Neon, takes seconds to wake."""
 
+    max_requests_in_flight: Annotated[int, Field(ge=16, le=100_000)] = 640
+    """Requests that each process handles at once; the rest are answered with 503 at once. One
+    address, or one user, gets at most two thirds. A request in flight waits for its turn at the
+    database, so more of them make all of them slower."""
+
     rate_limits: Limits = DEFAULT_LIMITS
     """Limits by kind; kinds that are not named keep their default. register, login, refresh and
     logout count by client address, account by the e-mail address of a sign-in or registration, and

@@ -24,6 +24,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[int]:
         log_config=None,
         timeout_keep_alive=60,
         access_log=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=1,
     )
     config.load()

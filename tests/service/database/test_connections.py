@@ -107,6 +107,25 @@ async def test_turn_goes_to_the_longest_waiter_and_not_to_a_newcomer(server: Ser
     assert served == ["first", "second", "newcomer"]
 
 
+async def test_health_check_gets_the_next_turn(server: Server) -> None:
+    connections = listed(server, 1)
+    held = await connections.take()
+    served: list[str] = []
+
+    async def wait(name: str, *, first: bool = False) -> None:
+        connection = await connections.take(first=first)
+        served.append(name)
+        connections.give_back(connection)
+
+    waiting = [asyncio.create_task(wait("request")), asyncio.create_task(wait("other request"))]
+    await settle()
+    waiting.append(asyncio.create_task(wait("health check", first=True)))
+    await settle()
+    connections.give_back(held)
+    await asyncio.gather(*waiting)
+    assert served == ["health check", "request", "other request"]
+
+
 async def test_waiter_gives_up_in_time_and_the_list_stays_whole(server: Server) -> None:
     connections = listed(server, 1, wait_seconds=0.01)
     held = await connections.take()

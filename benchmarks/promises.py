@@ -1,0 +1,97 @@
+"""What is promised to good requests while something happens, and whether it was kept.
+
+A repetition in which the machine was too busy says nothing about the service. It is not judged, and
+a promise without a judged repetition is not kept. A refused good request breaks every promise, also
+on a busy machine.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+_MOST_WITHOUT_CORE: Final = 0.1
+_LATEST_MS: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens, and how much it may move the 99th percentile of good requests."""
+
+    title: str
+    promise: float | None
+    """The greatest ratio of p99; None if only refusals are promised not to happen."""
+    bad_per_second: int = 0
+    unknown_kids: bool = False
+    shared: bool = False
+    """Whether the flood and the good requests come from the same address."""
+
+
+EVENTS: Final = {
+    "control": Event("nothing", None),
+    "refresh": Event("JWKS is fetched", 1.2),
+    "rotation": Event("all users change to a published key", 1.2),
+    "revocations": Event("5,000 revocations", 1.2),
+    "unknown-500": Event("500 unknown kids/s", 2.0, 500, unknown_kids=True),
+    "bad-500": Event("500 bad signatures/s", 2.0, 500),
+    "unknown-2000": Event("2,000 unknown kids/s", None, 2000, unknown_kids=True),
+    "bad-2000": Event("2,000 bad signatures/s", None, 2000),
+    "unknown-500-shared": Event(
+        "500 unknown kids/s, one address", 2.0, 500, unknown_kids=True, shared=True
+    ),
+    "bad-500-shared": Event("500 bad signatures/s, one address", 2.0, 500, shared=True),
+    "bad-2000-shared": Event("2,000 bad signatures/s, one address", None, 2000, shared=True),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One third of a repetition."""
+
+    p50_ms: float
+    p99_ms: float
+    answers: int
+    refused: dict[str, int]
+    without_core: float
+    """For which part of the time the service was ready to run while others had its core."""
+    late_ms: float
+    """The 99th percentile of how late the load noticed that a request was due."""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether the machine was too busy for these latencies to be the service's."""
+        return self.without_core > _MOST_WITHOUT_CORE or self.late_ms > _LATEST_MS
+
+
+def disturbed(parts: list[Part]) -> bool:
+    """Return whether the parts before and during the event cannot be compared."""
+    return any(part.disturbed for part in parts[:2])
+
+
+def report(event: Event, repetitions: list[list[Part]], say: Callable[[str], object]) -> bool:
+    """Pass one line to `say`, and return whether the promise was kept."""
+    judged = [parts for parts in repetitions if not disturbed(parts)]
+    columns = list(zip(*(judged or repetitions), strict=True))
+    p50, p99 = (
+        [median(getattr(part, figure) for part in column) for column in columns]
+        for figure in ("p50_ms", "p99_ms")
+    )
+    ratio = median(during.p99_ms / before.p99_ms for before, during, _ in judged or repetitions)
+    refused = Counter[str]()
+    for part in itertools.chain.from_iterable(repetitions):
+        refused.update(part.refused)
+    # A refusal needs no quiet machine to be judged.
+    slow = event.promise is not None and ratio > event.promise
+    unknown = event.promise is not None and not judged
+    kept = not (refused or slow or unknown)
+    verdict = "NOT JUDGED" if unknown and not refused else "kept" if kept else "NOT KEPT"
+    promise = "no refusal" if event.promise is None else f"<= {event.promise}"
+    say(
+        f"{event.title:38} p50 {' '.join(f'{value:6.1f}' for value in p50)}"
+        f"  p99 {' '.join(f'{value:6.1f}' for value in p99)}  ratio {ratio:5.2f}"
+        f" ({promise}: {verdict}, {len(judged)} of {len(repetitions)} undisturbed)"
+        f"  refused {dict(refused) or 0}"
+    )
+    return kept

@@ -1,0 +1,186 @@
+"""`Admission`: how many requests may be in flight, in all and for each client.
+
+A service that starts more requests than it can serve makes all of them slow. Beyond the bound, a
+request is refused with 503 and `Retry-After` before anything else is done for it: no token is
+verified, no rate limit is counted, and no database connection is waited for.
+
+1. At most `most` requests are in flight.
+2. An address is admitted while it has fewer requests in flight than `SHARE` times the free places.
+   If it is the only busy one, it gets two thirds of all places. The more addresses are busy, the
+   less each of them gets, and some places always stay free for others. IPv6 counts by network.
+3. The same holds for users as soon as their token is verified, because a user can have many
+   addresses.
+4. Probes have places of their own, so that they are answered in an overload.
+5. A refusal is cheap but not free, and a client that ignores `Retry-After` would cause the next one
+   at once. So a connection is not read after a refusal. Each request that ends lets
+   `READ_FOR_EACH_END` connections be read again, so that refusals take a bounded part of the work,
+   however fast the machine is. A client that waits for `Retry-After` does not notice that.
+
+`BoundedHttpProtocol` asks for admission when it has received a request, and `Front` ends it. A
+request that does not come through that protocol is not counted by address.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from itertools import islice
+from typing import Final
+
+from starlette.types import Scope
+
+from service.http.answer_headers import request_id_of
+from service.http.client_address import counted_as
+from service.http.cors import Cors
+from service.http.draining import Draining
+from service.http.forwarded import TrustedProxies
+from service.http.refusal import Refusal
+from service.security.rate_limits import IPV6_PREFIX
+from service.system.metrics import count_request
+
+SHARE: Final = 2
+PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
+PLACES_FOR_PROBES: Final = 32
+"""Enough for a few load balancers, and too few to keep the service busy."""
+RETRY_SECONDS: Final = 1
+"""A place becomes free within milliseconds. Clients that came back earlier would cost more."""
+READ_FOR_EACH_END: Final = 2
+"""A refusal takes about 40 us, a list 300 us."""
+_LINE_SECONDS: Final = 1.0
+_HELD: Final = "admitted_address"
+
+logger: Final = logging.getLogger("service")
+
+
+class OverloadedError(Exception):
+    """The user has more than their share of the requests in flight."""
+
+    code = "overloaded"
+    retry_after = RETRY_SECONDS
+
+
+DETAIL: Final = "The service is handling too many requests at the moment. Try again shortly."
+_REFUSAL: Final = Refusal(
+    HTTPStatus.SERVICE_UNAVAILABLE, OverloadedError.code, DETAIL, retry_after=RETRY_SECONDS
+)
+
+
+class Admission:
+    """Counts the requests in flight. `clock` returns seconds and never jumps."""
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        proxies: TrustedProxies,
+        cors: Cors,
+        draining: Draining,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._most = most
+        self._proxies = proxies
+        self._cors = cors
+        self._draining = draining
+        self._clock = clock
+        self._in_flight = 0
+        self._addresses: dict[str, int] = {}
+        self._users: dict[str, int] = {}
+        self._unread: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._refused = 0
+        self._next_line = float("-inf")
+
+    @property
+    def in_flight(self) -> int:
+        """The number of admitted requests that have not ended."""
+        return self._in_flight
+
+    @property
+    def closes(self) -> bool:
+        """Whether a refusal closes its connection, because the process is shutting down."""
+        return self._draining.begun
+
+    def admit(self, scope: Scope) -> bool:
+        """Admit a request if there is a place for it. `leave` must follow for an admitted one."""
+        address = self._proxies.client_of(scope)
+        if ":" in address:
+            address = counted_as(address, IPV6_PREFIX)
+        held = self._addresses.get(address, 0)
+        if held >= SHARE * (self._most - self._in_flight) and not self._is_probe_with_place(scope):
+            return False
+        self._addresses[address] = held + 1
+        self._in_flight += 1
+        scope[_HELD] = address
+        return True
+
+    def leave(self, scope: Scope) -> None:
+        """Free the place of a request, if it has one."""
+        address = scope.pop(_HELD, None)
+        if address is not None:
+            self._in_flight -= 1
+            _release(self._addresses, address)
+            if self._unread:
+                for read in list(islice(self._unread, READ_FOR_EACH_END)):
+                    self._read(read)
+
+    def admit_user(self, user: str) -> None:
+        """Count an admitted request for its user. `leave_user` must follow.
+
+        Raises `OverloadedError` if the user has more than their share.
+        """
+        held = self._users.get(user, 0)
+        # The request itself has one of the places in flight.
+        if held and held >= SHARE * (self._most - self._in_flight + 1):
+            self._note()
+            raise OverloadedError
+        self._users[user] = held + 1
+
+    def leave_user(self, user: str) -> None:
+        """Count a user's request no longer."""
+        _release(self._users, user)
+
+    def refusal(self, scope: Scope, more_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Return the response to a request that was not admitted, and count it.
+
+        A flood of them must cost little: there is one line in the log each second at most.
+        """
+        self._note()
+        count_request(scope["method"], "none", _REFUSAL.status, 0.0)
+        fields = dict(scope["headers"])
+        return _REFUSAL.answer(
+            request_id_of(fields.get(b"x-request-id")),
+            (*more_headers, *self._cors.headers(fields.get(b"origin"))),
+            with_body=scope["method"] != "HEAD",
+        )
+
+    def read_later(self, read: Callable[[], None]) -> None:
+        """Call `read` when the refused connection that it reads from may send again."""
+        loop = asyncio.get_running_loop()
+        self._unread[read] = loop.call_later(RETRY_SECONDS, self._read, read)
+
+    def _read(self, read: Callable[[], None]) -> None:
+        self._unread.pop(read).cancel()
+        read()
+
+    def _is_probe_with_place(self, scope: Scope) -> bool:
+        return scope["path"] in PROBES and self._in_flight < self._most + PLACES_FOR_PROBES
+
+    def _note(self) -> None:
+        self._refused += 1
+        now = self._clock()
+        if now >= self._next_line:
+            logger.warning(
+                "overloaded: refused %d requests since the last such line, %d are in flight;"
+                " add replicas, or raise MAX_REQUESTS_IN_FLIGHT if the database is not busy",
+                self._refused,
+                self._in_flight,
+            )
+            self._refused, self._next_line = 0, now + _LINE_SECONDS
+
+
+def _release(counts: dict[str, int], name: str) -> None:
+    left = counts[name] - 1
+    if left:
+        counts[name] = left
+    else:
+        del counts[name]
