@@ -42,6 +42,8 @@ class Client:
     """Requests per second; None for as many as possible."""
     mix: tuple[int, int, int, int, int] = (7, 5, 4, 3, 1)
     """Weights of create, get, change, list and delete."""
+    pause: float = _PAUSE_SECONDS
+    """How long to wait after a refusal or a lost connection."""
     last_good: float = 0.0
     """When the last good answer arrived, on the loop's clock."""
     _stopping: bool = False
@@ -222,4 +224,4 @@ class Client:
     async def _pause(self) -> None:
         if self._given_up:
             raise _StoppedError
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(self.pause)

@@ -27,6 +27,7 @@ _FLOOD_SECONDS: Final = 60.0
 _CROWD: Final = 2_000
 _CROWD_SECONDS: Final = 15.0
 _PATIENT: Final = 8
+_RETRY_SECONDS: Final = 1.0
 _GOODPUT: Final = 0.8
 _REFUSED_SECONDS: Final = 0.1
 _RECOVERED_SECONDS: Final = 5.0
@@ -83,6 +84,8 @@ async def _flood(stage: Stage, service: Service, seen: Seen, size: _Size) -> Tra
     probes = Traffic()
     async with stage.clients(_PATIENT, service, per_second=_PATIENT * 2) as crowd:
         await crowd.until_all_are_served()
+        for client in crowd.clients:
+            client.pause = _RETRY_SECONDS  # as Retry-After says
         async with _probing(service, probes):
             flood = await flooding(service.port, _tokens(stage, size.connections), size.seconds)
         recovered = await crowd.until_all_are_served()
