@@ -192,7 +192,7 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
         settings.database_url,
         pool_size=pool_size,
         budget=settings.request_seconds,
-        connect_seconds=settings.request_seconds,
+        max_age=settings.database_connection_seconds,
         prepared_statements=settings.database_url.prepared_statements,
         waited=metrics.POOL_WAIT.observe,
     )

@@ -26,6 +26,9 @@ MAY_IMPORT_A_DRIVER = {
     "keys/better_auth_keys/rotation/better_auth/transaction.py",
     "service/database/execution.py",
     "service/database/listener.py",
+    "service/database/opening.py",
+    "service/database/pool.py",
+    "service/database/repeating.py",
     # The one fills its own server with tasks; the other is what the service is compared with.
     "benchmarks/stage.py",
     "benchmarks/peers/thin.py",

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import httpx
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -36,7 +37,6 @@ from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.in_process import running
 from scripts.proofs.page_tasks import BIG, PART, SEARCHER, SMALL, SMALL_TASKS, fill, filters_of
 from service.app import create_app
-from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from service.settings.model import Settings
 from service.tasks.query import Sort
@@ -97,7 +97,7 @@ async def _measure(
     await provide(server.url(), passwords)
     urls = passwords.urls(server.url())
     await upgrade(urls["owner"])
-    superuser = parse_database_url(server.url()).url.set(database=DATABASE)
+    superuser = make_url(server.url(DATABASE)).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(superuser, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     async with engine.connect() as admin:
         began = time.monotonic()

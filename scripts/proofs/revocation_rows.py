@@ -5,10 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
-
-from service.database.url import parse_database_url
 
 BURST: Final = 5_000
 _FILL: Final = text(
@@ -38,7 +37,9 @@ _EXPIRE: Final = text(
 async def superuser(url: str) -> AsyncIterator[AsyncConnection]:
     """Connect as a role that may change any row."""
     engine = create_async_engine(
-        parse_database_url(url).url, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
     )
     async with engine.connect() as connection:
         yield connection

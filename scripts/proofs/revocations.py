@@ -33,7 +33,6 @@ from scripts.proofs.in_process import running
 from scripts.proofs.revocation_rows import BURST, expire_half, fill, revoke_more, superuser
 from scripts.proofs.stalls import Ticker
 from service.app import create_app, open_database
-from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from service.security.audit import SecurityLog
 from service.security.key_watch import KeyWatch
@@ -79,10 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         jwks = Path(folder) / "jwks.json"
         jwks.write_text(json.dumps({"keys": [Signer.generate().public_jwk()]}))
         passwords = RolePasswords()
-        admin = parse_database_url(server.url()).url.set(database=DATABASE)
         place = Place(
             app=passwords.urls(server.url())["app"].setting,
-            admin=admin.render_as_string(hide_password=False),
+            admin=server.url(DATABASE),
             jwks=jwks.as_uri(),
         )
         asyncio.run(_prepare(server, passwords))

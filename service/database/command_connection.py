@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from service.database.opening import Opener
 from service.database.url import DatabaseUrl
 
 _CONNECT_SECONDS: Final = 10
@@ -23,11 +24,12 @@ async def connect(url: DatabaseUrl, *, autocommit: bool = False) -> AsyncIterato
 
     Raises `DatabaseError`, also for errors of the statements in the block.
     """
+    opener = Opener(url, application="better-auth-resource-server command")
     engine = create_async_engine(
-        url.url,
+        "postgresql+asyncpg://",
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={**url.connect_args(), "timeout": _CONNECT_SECONDS},
+        async_creator=lambda: opener.open(_CONNECT_SECONDS),
         **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
     )
     try:
@@ -37,7 +39,7 @@ async def connect(url: DatabaseUrl, *, autocommit: bool = False) -> AsyncIterato
         raise DatabaseError(first_line(error.orig)) from error
     except (OSError, TimeoutError) as error:
         raise DatabaseError(
-            f"cannot reach the database on {url.host} ({type(error).__name__})"
+            f"cannot reach the database on {url.place} ({type(error).__name__})"
         ) from error
     finally:
         await engine.dispose()

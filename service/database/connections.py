@@ -1,30 +1,30 @@
-"""A connection pool: the longest waiter gets the connection that was used last.
+"""A connection pool: the longest waiter gets the next connection that becomes free.
 
-1. An asyncio task needs a turn before it gets a connection. There are `size` turns. A free turn
-   goes to the task that has waited longest, never to a newcomer, except to a health check: its
-   answer must not depend on how many requests wait. A waiter that is cancelled or times out passes
-   its turn on.
-2. A task with a turn gets the idle connection that was used last, or a new one. At low traffic, the
-   connections at the bottom of the list stay idle.
-3. A connection that is closed, too old or in an unknown state is never reused. It is replaced.
+1. A task takes the idle connection that was used last. If there is none, it waits in line for the
+   next connection that is given back or opened, whichever is first. A health check goes first in
+   line: its answer must not depend on how many requests wait. A waiter that is cancelled or times
+   out passes its connection on.
+2. Connections are opened in background tasks, so that a task that gives up loses no opening, and a
+   slow opening delays no task while other connections become free.
+3. A connection that is closed or in an unknown state is never reused. One that was idle for a while
+   must answer first. If it does not, those that were idle as long are dropped with it.
+4. A connection that is too old is replaced when it is given back, one at a time, so that the pool
+   never shrinks by more than one. `retire` replaces all at once.
 
-The driver is not imported here: `connect` opens and checks the connections.
+The driver is not imported here: `connect` opens connections and `probe` asks for an answer.
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeVar
 
-MAX_AGE_SECONDS: Final = 1800.0
-"""The most seconds that a connection is used. Servers, and the addresses of names, change."""
+from service.database.line import Line
+
+IDLE_SECONDS: Final = 5.0
+"""After so many seconds without use, a connection must answer before it is used again."""
 _CLOSE_SECONDS: Final = 1.0
-
-
-def _give_up(turn: "asyncio.Future[None]") -> None:
-    if not turn.done():
-        turn.set_exception(TimeoutError("no connection became free in time"))
+_LONG_AGO: Final = float("-inf")
 
 
 class Closable(Protocol):
@@ -49,112 +49,185 @@ ConnectionT = TypeVar("ConnectionT", bound=Closable)
 class Connections(Generic[ConnectionT]):
     """A pool of up to `size` connections, which `connect` opens when they are needed.
 
-    Each connection that is taken must be given back or discarded, exactly once.
+    `probe` raises an error if a connection does not answer. A task waits up to `wait_seconds`, or
+    `open_seconds` while a connection is being opened for it. Each connection that is taken must be
+    given back or discarded, exactly once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first are passed by name
         self,
         connect: Callable[[], Awaitable[ConnectionT]],
         *,
+        probe: Callable[[ConnectionT], Awaitable[object]],
         size: int,
         wait_seconds: float,
+        open_seconds: float,
+        max_age_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connect = connect
-        self._wait_seconds = wait_seconds
+        self._probe = probe
+        self._size = size
+        self._open_seconds = open_seconds
+        self._max_age_seconds = max_age_seconds
         self._clock = clock
-        self._free_turns = size
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._idle: list[ConnectionT] = []
-        # Every open connection, idle or in use, and the time until which it may be used.
-        self._good_until: dict[ConnectionT, float] = {}
+        self._line = Line(
+            wait_seconds=wait_seconds,
+            coming=lambda: len(self._opening),
+            give_back=self.give_back,
+        )
+        # With the times since which they have been idle, in the order of these times.
+        self._idle: list[tuple[ConnectionT, float]] = []
+        # Every open connection, idle or in use, and the time when it was opened.
+        self._opened: dict[ConnectionT, float] = {}
+        # With the time when each began.
+        self._opening: dict[asyncio.Task[Exception | None], float] = {}
 
     @property
     def in_use(self) -> int:
         """The number of connections in use."""
-        return len(self._good_until) - len(self._idle)
+        return len(self._opened) - len(self._idle)
 
     async def take(self, *, first: bool = False) -> ConnectionT:
-        """Return a connection for exclusive use. With `first`, get the next turn that is free.
+        """Return a connection for exclusive use. With `first`, get the next one that is free.
 
-        Raises `TimeoutError` after `wait_seconds` without a turn, and what `connect` raises.
+        Raises `TimeoutError`, and what `connect` raises.
         """
-        if self._free_turns:
-            self._free_turns -= 1
-        else:
-            await self._turn(first=first)
-        try:
-            return self._used_last() or await self._new()
-        except BaseException:
-            self._pass_turn_on()
-            raise
+        seconds = self._open_seconds
+        while self._idle:
+            connection, since = self._idle.pop()
+            if connection.is_closed():
+                self._drop(connection)
+                continue
+            now = self._clock()
+            if now - since < IDLE_SECONDS or await self._answers(connection, since):
+                return connection
+            seconds -= self._clock() - now
+        return await self._line.wait(seconds, first=first, joined=self._open_for_waiters)
 
     def give_back(self, connection: ConnectionT) -> None:
         """Put a connection back into the pool. It must have no open statement or transaction."""
-        if self._is_good(connection):
-            self._idle.append(connection)
+        now, opened = self._clock(), self._opened[connection]
+        if connection.is_closed() or opened == _LONG_AGO:
+            self.discard(connection)
+        elif now - opened < self._max_age_seconds or self._opening:
+            self._hand_over(connection, now)
         else:
             self._drop(connection)
-        self._pass_turn_on()
+            self._open_one()
 
     def discard(self, connection: ConnectionT) -> None:
         """Close a connection that is in an unknown state."""
         self._drop(connection)
-        self._pass_turn_on()
+        self._open_for_waiters()
+
+    def retire(self) -> None:
+        """Replace all connections: idle ones now, those in use when they are given back."""
+        self._opened = dict.fromkeys(self._opened, _LONG_AGO)
+        self._drop_idle(lambda _, __: True)
+
+    async def replace(self) -> None:
+        """Open a connection, and retire all others if that succeeds.
+
+        Raises what `connect` raises.
+        """
+        connection = await self._connect()
+        self.retire()
+        self._admit(connection)
+
+    def doubt(self) -> None:
+        """Let every idle connection answer before it is used again."""
+        self._idle = [(connection, _LONG_AGO) for connection, _ in self._idle]
+
+    def open_missing(self) -> None:
+        """Begin to open all connections that the pool may have."""
+        self._drop_idle(lambda connection, _: connection.is_closed())
+        while len(self._opened) + len(self._opening) < self._size:
+            self._open_one()
+
+    async def opened(self) -> list[Exception]:
+        """Wait for the connections that are being opened, and return the errors of the failures."""
+        if not self._opening:
+            return []
+        tasks, _ = await asyncio.wait([*self._opening])
+        results = (task.result() for task in tasks if not task.cancelled())
+        return [error for error in results if error is not None]
 
     async def close(self) -> None:
         """Close every idle connection now, and each connection in use when it is given back."""
+        opening = [*self._opening]
+        for task in opening:
+            task.cancel()
         idle, self._idle = self._idle, []
-        for connection in idle:
-            del self._good_until[connection]
-        self._good_until = dict.fromkeys(self._good_until, float("-inf"))
-        closing = (connection.close(timeout=_CLOSE_SECONDS) for connection in idle)
+        for connection, _ in idle:
+            del self._opened[connection]
+        self._opened = dict.fromkeys(self._opened, _LONG_AGO)
+        closing = (connection.close(timeout=_CLOSE_SECONDS) for connection, _ in idle)
         # The driver terminates a connection that the server does not close in time.
-        await asyncio.gather(*closing, return_exceptions=True)
+        await asyncio.gather(*closing, *opening, return_exceptions=True)
 
-    async def _turn(self, *, first: bool) -> None:
-        """Wait for a turn. A semaphore with a timeout around it costs a waiter twice as much."""
-        loop = asyncio.get_running_loop()
-        turn = loop.create_future()
-        if first:
-            self._waiting.appendleft(turn)
-        else:
-            self._waiting.append(turn)
-        giving_up = loop.call_later(self._wait_seconds, _give_up, turn)
+    async def _answers(self, connection: ConnectionT, since: float) -> bool:
+        """Return whether an idle connection still answers. If not, it is dropped."""
         try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._pass_turn_on()  # it came at the moment of the cancellation
+            await self._probe(connection)
+        except Exception:  # noqa: BLE001 - whatever it is, another connection is used
+            # A server or network that vanished took the others with it.
+            self._drop_idle(lambda _, other_since: other_since <= since)
+            self.discard(connection)
+            return False
+        except BaseException:
+            self.discard(connection)
             raise
-        finally:
-            giving_up.cancel()
+        return True
 
-    def _pass_turn_on(self) -> None:
-        """Pass a turn that has become free to the task that has waited longest."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free_turns += 1
+    def _hand_over(self, connection: ConnectionT, now: float) -> None:
+        """Pass a free connection to the task that has waited longest, or keep it."""
+        if not self._line.serve(connection):
+            self._idle.append((connection, now))
 
-    def _used_last(self) -> ConnectionT | None:
-        while self._idle:
-            connection = self._idle.pop()
-            if self._is_good(connection):
-                return connection
-            self._drop(connection)
+    def _open_for_waiters(self) -> None:
+        waiting = len(self._line)
+        while len(self._opening) < waiting and len(self._opened) + len(self._opening) < self._size:
+            self._open_one()
+
+    def _open_one(self) -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._open())
+        self._opening[task] = loop.time()
+        task.add_done_callback(self._opening_ended)
+
+    async def _open(self) -> Exception | None:
+        """Open one connection, and return the error if it fails."""
+        try:
+            connection = await self._connect()
+        except Exception as error:  # noqa: BLE001 - the tasks that wait for it raise it
+            return error
+        self._admit(connection)
         return None
 
-    async def _new(self) -> ConnectionT:
-        connection = await self._connect()
-        self._good_until[connection] = self._clock() + MAX_AGE_SECONDS
-        return connection
+    def _admit(self, connection: ConnectionT) -> None:
+        now = self._clock()
+        self._opened[connection] = now
+        self._hand_over(connection, now)
 
-    def _is_good(self, connection: ConnectionT) -> bool:
-        return not connection.is_closed() and self._clock() < self._good_until[connection]
+    def _opening_ended(self, task: asyncio.Task[Exception | None]) -> None:
+        began = self._opening.pop(task)
+        if task.cancelled():
+            return
+        error = task.result()
+        if error is not None:
+            if self._opening or self._opened:
+                return  # another connection may still become free for those who wait
+            self._line.fail(error, until=began)
+        # Those who came later have not had an attempt yet.
+        self._open_for_waiters()
+
+    def _drop_idle(self, is_bad: Callable[[ConnectionT, float], bool]) -> None:
+        bad = [one for one, since in self._idle if is_bad(one, since)]
+        self._idle = [one for one in self._idle if one[0] not in bad]
+        for connection in bad:
+            self._drop(connection)
 
     def _drop(self, connection: ConnectionT) -> None:
-        del self._good_until[connection]
+        del self._opened[connection]
         connection.terminate()

@@ -1,6 +1,7 @@
 """`Database`: connect to PostgreSQL, check the role, and execute statements as an owner.
 
-asyncpg executes statements (`statements.py`) on a pool of connections (`connections.py`).
+asyncpg executes statements (`statements.py`) on a pool of connections (`pool.py`). `repeating.py`
+says when a statement that failed with its connection is executed again.
 
 Row-level security is the second wall. Its policies compare `owner_id` with the setting
 `app.user_id`. Every statement sets it for itself only, in the form that `identity.py` builds or by
@@ -11,14 +12,16 @@ so that it takes one round trip as well.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Final
 
 import asyncpg
 
-from service.database.connections import Connections
 from service.database.identity import IDENTITY_PARAMETER
-from service.database.role_check import ROLE_QUERY, explain_role
+from service.database.pool import Pool
+from service.database.repeating import is_read_only, may_repeat, was_not_sent
+from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_role
 from service.database.statements import Statement
 from service.database.turns import Turns
 from service.database.url import DatabaseUrl
@@ -29,12 +32,11 @@ DriverError: Final = asyncpg.PostgresError
 """A statement failed for a reason that does not pass by itself: a bug or a missing privilege."""
 
 REQUEST_SECONDS: Final = 5.0
-CONNECT_SECONDS: Final = 10.0
 LOCK_SECONDS: Final = 2.0
 POOL_WAIT_SECONDS: Final = 1.0
+MAX_AGE_SECONDS: Final = 1800.0
 _EXPENSIVE_PART: Final = 4
 """Expensive statements use at most one connection in so many (but at least one)."""
-_STATEMENTS_KEPT: Final = 100
 
 # Temporary: connection exceptions, insufficient resources, operator intervention, system errors,
 # read-only server, serialization failure, deadlock, lock not available.
@@ -42,8 +44,6 @@ _PASSING_SQLSTATES: Final = ("08", "53", "57", "58", "25006", "40001", "40P01", 
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 # Wrong password, unknown role, unknown database: an operator must correct the configuration.
 _REFUSING_SQLSTATES: Final = ("28", "3D")
-
-_Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class DatabaseUnavailableError(Exception):
@@ -71,8 +71,8 @@ class DatabaseRefusedError(DatabaseUnavailableError):
 class Database:
     """A pool of connections to one database, with one role that row-level security binds.
 
-    `budget` bounds each call in seconds once it has a connection. Opening a connection may take
-    `connect_seconds` more, because a database that sleeps (Neon) takes seconds to wake. Without
+    `budget` bounds each call in seconds, with all that it waits for. A connection is replaced after
+    `max_age` seconds, because servers, and the addresses of names, change. Without
     `prepared_statements`, each statement takes one more round trip, but transaction poolers that do
     not support prepared statements (PgBouncer before 1.21) work.
     """
@@ -83,35 +83,48 @@ class Database:
         *,
         pool_size: int = 10,
         budget: float = REQUEST_SECONDS,
-        connect_seconds: float = CONNECT_SECONDS,
+        max_age: float = MAX_AGE_SECONDS,
         prepared_statements: bool = True,
         waited: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
-        self._dsn = url.dsn
-        self._tls = url.ssl_argument()
         self._budget = budget
-        self._connect_seconds = connect_seconds
-        # Without a cache, asyncpg uses unnamed statements, so none stays at the pooler.
-        self._statement_cache_size = _STATEMENTS_KEPT if prepared_statements else 0
-        self._waited = waited
-        self._connections = Connections(
-            self._connect, size=pool_size, wait_seconds=POOL_WAIT_SECONDS
+        self._must_write = url.session != "any"
+        self._connections = Pool(
+            url,
+            size=pool_size,
+            budget=budget,
+            wait_seconds=POOL_WAIT_SECONDS,
+            max_age_seconds=max_age,
+            prepared_statements=prepared_statements,
+            waited=waited,
         )
         self._turns = Turns(
             size=max(1, pool_size // _EXPENSIVE_PART), wait_seconds=POOL_WAIT_SECONDS
         )
 
     async def check(self) -> None:
-        """Check the role again, as every new connection does, before all waiting statements.
+        """Check the role again, before all waiting statements, and open the pool's connections.
 
         If the role must not be used any more, all existing connections are closed. Raises
         `DatabaseRefusedError` or `DatabaseUnavailableError`.
         """
-        (row,) = await self._fetch(ROLE_QUERY, [], first=True)
-        refusal = explain_role(dict(row))
-        if refusal is not None:
-            await self._connections.close()
-            raise DatabaseRefusedError(refusal)
+        with _PASSING_TROUBLE:
+            async with asyncio.timeout(self._budget):
+                row = await self._role()
+                if row["read_only"] and self._must_write:
+                    # The old primary after a failover.
+                    if not await self._connections.move():
+                        raise DatabaseUnavailableError("no host accepts writes")
+                    row = await self._role()
+                refusal = explain_role(dict(row))
+                if refusal is not None:
+                    await self._connections.close()
+                    raise DatabaseRefusedError(refusal)
+                await self._connections.fill()
+
+    async def _role(self) -> AnyRow:
+        (row,) = await self._fetch(ROLE_QUERY, [], reads_only=True, first=True)
+        return row
 
     @property
     def connections_in_use(self) -> int:
@@ -139,7 +152,7 @@ class Database:
         Raises `OwnerBusyError` (see `turns.py`) or `DatabaseUnavailableError`.
         """
         with _PASSING_TROUBLE:
-            async with self._turns.turn(owner.id):
+            async with asyncio.timeout(self._budget), self._turns.turn(owner.id):
                 return await self.run(owner, statement, parameters)
 
     async def execute(
@@ -149,50 +162,27 @@ class Database:
 
         Raises `DatabaseUnavailableError`.
         """
-        return await self._fetch(statement.sql, statement.arguments(parameters))
+        return await self._fetch(
+            statement.sql, statement.arguments(parameters), reads_only=statement.reads_only
+        )
 
     async def _fetch(
-        self, sql: str, arguments: Sequence[object], *, first: bool = False
+        self, sql: str, arguments: Sequence[object], *, reads_only: bool, first: bool = False
     ) -> Sequence[AnyRow]:
+        fetch = partial(self._connections.fetch, sql, arguments, first=first)
         with _PASSING_TROUBLE:
-            connection = await self._take(first=first)
+            asked = time.perf_counter()
             try:
-                rows = await connection.fetch(sql, *arguments, timeout=self._budget)
-            except asyncpg.PostgresError:  # the server answered, so no statement is running
-                self._connections.give_back(connection)
-                raise
-            except BaseException:  # interrupted, perhaps in the middle of a result
-                self._connections.discard(connection)
-                raise
-            self._connections.give_back(connection)
-            return rows
-
-    async def _take(self, *, first: bool = False) -> _Connection:
-        asked = time.perf_counter()
-        connection = await self._connections.take(first=first)
-        self._waited(time.perf_counter() - asked)
-        return connection
-
-    async def _connect(self) -> _Connection:
-        """Open a connection and check its role before anything else runs on it."""
-        async with asyncio.timeout(self._connect_seconds):
-            connection = await asyncpg.connect(
-                self._dsn,
-                ssl=self._tls,
-                timeout=self._connect_seconds,
-                statement_cache_size=self._statement_cache_size,
-                max_cached_statement_lifetime=0,  # as long as the connection is open
-                server_settings={"application_name": "better-auth-resource-server"},
-            )
-            try:
-                (row,) = await connection.fetch(ROLE_QUERY)
-                refusal = explain_role(dict(row))
-                if refusal is not None:
-                    raise DatabaseRefusedError(refusal)
-            except BaseException:
-                connection.terminate()
-                raise
-            return connection
+                return await fetch(seconds=self._budget)
+            except Exception as error:
+                if not may_repeat(error, reads_only=reads_only):
+                    raise
+                failure = error
+            left = self._budget - (time.perf_counter() - asked)
+            async with asyncio.timeout(left):
+                if is_read_only(failure) and not await self._connections.move():
+                    raise failure
+                return await fetch(seconds=left)
 
 
 class _PassingTrouble:
@@ -217,7 +207,11 @@ class _PassingTrouble:
                 raise LockTimeoutError("locked") from error
             if state.startswith(_PASSING_SQLSTATES):
                 raise DatabaseUnavailableError(f"{type(error).__name__} {state}") from error
-        elif isinstance(error, asyncpg.InterfaceError | TimeoutError | OSError):
+        elif isinstance(error, RoleRefusedError):
+            raise DatabaseRefusedError(str(error)) from error
+        elif error is not None and (
+            isinstance(error, asyncpg.InterfaceError | OSError) or was_not_sent(error)
+        ):
             # A lost or refused connection, or a timeout.
             raise DatabaseUnavailableError(type(error).__name__) from error
 

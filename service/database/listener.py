@@ -19,6 +19,7 @@ from typing import Final
 import asyncpg
 
 from service.database.execution import Database, DatabaseUnavailableError
+from service.database.opening import Opener
 from service.database.statements import Statement
 from service.database.url import DatabaseUrl
 
@@ -54,7 +55,12 @@ class Listener:
         lost: Callable[[], None] = lambda: None,
         heartbeat_seconds: float,
     ) -> None:
-        self._url = url
+        self._opener = Opener(
+            url,
+            application="better-auth-resource-server listening",
+            prepared_statements=False,
+            command_seconds=_CONNECT_SECONDS,
+        )
         self._channels = channels
         self._heard = heard
         self._lost = lost
@@ -103,14 +109,7 @@ class Listener:
 
     async def _listen(self) -> None:
         """Listen on one connection. Raises an error when it is lost."""
-        connection = await asyncpg.connect(
-            self._url.dsn,
-            ssl=self._url.ssl_argument(),
-            timeout=_CONNECT_SECONDS,
-            command_timeout=_CONNECT_SECONDS,
-            statement_cache_size=0,
-            server_settings={"application_name": "better-auth-resource-server listening"},
-        )
+        connection = await self._opener.open(_CONNECT_SECONDS)
         try:
             closed, arrived = asyncio.Event(), asyncio.Event()
             connection.add_termination_listener(lambda _: closed.set())

@@ -24,6 +24,7 @@ _FILE_ROLES: Final = "'pg_read_server_files', 'pg_write_server_files', 'pg_execu
 # Restrictive policies can only narrow access.
 ROLE_QUERY: Final = f"""
 SELECT current_user::text AS role,
+       pg_catalog.current_setting('transaction_read_only') = 'on' AS read_only,
        EXISTS (SELECT FROM pg_catalog.pg_roles AS r
                WHERE (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolreplication
                       OR r.rolname IN ({_FILE_ROLES}))
@@ -63,6 +64,10 @@ _CURE: Final = (
     "connect as role app; if it does not exist, migrate --execute --out FILE creates it and writes"
     " its DATABASE_URL"
 )
+
+
+class RoleRefusedError(Exception):
+    """The role must not be used. The message is what `explain_role` returned."""
 
 
 def explain_role(row: Mapping[str, object]) -> str | None:

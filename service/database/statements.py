@@ -15,12 +15,14 @@ _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
 class Statement:
     """A statement with parameters such as `:limit`, which may occur several times.
 
-    `sql` has numbers in their place, and `names` has the name of each number.
+    `sql` has numbers in their place, and `names` has the name of each number. A statement that
+    only reads may be executed twice; one that calls a function may write.
     """
 
-    __slots__ = ("names", "sql")
+    __slots__ = ("names", "reads_only", "sql")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, reads_only: bool = False) -> None:
+        self.reads_only = reads_only
         self.names = tuple(dict.fromkeys(_PARAMETER.findall(text)))
         numbers = {name: f"${number}" for number, name in enumerate(self.names, 1)}
         self.sql = _PARAMETER.sub(lambda found: numbers[found[1]], text)

@@ -75,7 +75,7 @@ async def upgrade(
     """
     # Neon manages passwords itself and needs them in plain text. Any other server gets a SCRAM
     # verifier, so that a log of statements never contains a password.
-    plain = url.tls and is_neon(url.host)
+    plain = url.tls and all(is_neon(name) for name, _ in url.hosts)
     kept = {
         role: password if plain else scram_verifier(password)
         for role, password in (passwords or {}).items()

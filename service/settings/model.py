@@ -51,8 +51,10 @@ class Settings(SettingsModel):
     database_url: ServiceDatabaseUrl
     """PostgreSQL as role `app`, which row-level security binds. The URL that Neon prints can be
     used as it is. TLS is verified; only this machine, and a URL with `sslmode=disable`, is reached
-    without it. Add `prepared_statement_cache_size=0` behind a transaction pooler that does not
-    support prepared statements (PgBouncer before 1.21)."""
+    without it. Several hosts (`@a:5432,b:5432/`) are tried in turn, and by default the one that
+    accepts writes is used (`target_session_attrs=read-write`; also `primary`, `any`). Add
+    `prepared_statement_cache_size=0` behind a transaction pooler that does not support prepared
+    statements (PgBouncer before 1.21)."""
 
     direct_database_url: DatabaseUrl | None = None
     """The same database without a transaction pooler, which cannot LISTEN. Changed keys and
@@ -124,6 +126,10 @@ class Settings(SettingsModel):
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
     """Database connections of each process."""
 
+    database_connection_seconds: Annotated[float, Field(ge=1, le=86_400)] = 1800
+    """After how long a database connection is replaced. The new one looks up the host's name again
+    and chooses among several hosts."""
+
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = 0
     """How long to serve on after SIGTERM, with `/readyz` answering 503, so that load balancers stop
     sending requests."""
@@ -134,8 +140,8 @@ class Settings(SettingsModel):
 
     request_seconds: Annotated[float, Field(gt=0, le=60)] = 10
     """How long a request waits for another system before it is answered with 503. Each of these is
-    limited to it: opening a database connection, the work on it, and a call to Better Auth. A
-    database that sleeps, as on Neon, takes seconds to wake."""
+    limited to it: a statement in the database, together with opening a connection for it, and a
+    call to Better Auth. A database that sleeps, as on Neon, takes seconds to wake."""
 
     max_requests_in_flight: Annotated[int, Field(ge=16, le=100_000)] = 640
     """Requests that each process handles at once; the rest are answered with 503 at once. One

@@ -56,7 +56,7 @@ def page_statement(sort: str, filters: frozenset[str], *, further: bool) -> Stat
         f" ORDER BY {_order(key, 'tasks.id', descending=descending)}"
     )
     if not filters:
-        return Statement(as_owner(f"{page} LIMIT :limit::integer"))
+        return Statement(as_owner(f"{page} LIMIT :limit::integer"), reads_only=True)
     found = _matching(page, filters, descending=descending)
     return Statement(
         as_owner(
@@ -64,7 +64,8 @@ def page_statement(sort: str, filters: frozenset[str], *, further: bool) -> Stat
             f" JOIN public.tasks ON {owned()} AND tasks.id = found.id"
             f" ORDER BY {_order('found.key', 'found.id', descending=descending)}"
             " LIMIT :limit::integer"
-        )
+        ),
+        reads_only=True,
     )
 
 

@@ -42,7 +42,8 @@ _GET: Final = Statement(
     as_owner(
         f"SELECT {COLUMNS} FROM public.tasks"  # noqa: S608 - constants
         f" WHERE {owned()} AND tasks.id = :task_id::uuid AND {LIVE} LIMIT 1"
-    )
+    ),
+    reads_only=True,
 )
 _CREATE: Final = calls.CREATE.statement()
 _CREATE_ONCE: Final = calls.CREATE_ONCE.statement()

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of PostgreSQL that counts round trips, refuses connections, or hangs."""
+"""A TCP proxy in front of PostgreSQL that counts round trips, refuses, hangs, or is silent."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,11 +13,13 @@ class PostgresProxy:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
+        self.target = (host, port)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._silenced: list[asyncio.Event] = []
+        self._answering: set[asyncio.Task[None]] = set()
         self.round_trips = 0
         self.port = 0
 
@@ -29,6 +31,13 @@ class PostgresProxy:
         """Answer again."""
         self._flowing.set()
 
+    def silence(self) -> None:
+        """Answer nothing on the existing connections, as if their packets were lost."""
+        self._flowing.clear()
+        self._silenced.append(self._flowing)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
     async def accept(self) -> None:
         """Listen. After `refuse`, the port is the same as before."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -36,7 +45,8 @@ class PostgresProxy:
 
     async def refuse(self) -> None:
         """Stop listening and drop every connection."""
-        self._flowing.set()
+        for flowing in (self._flowing, *self._silenced):
+            flowing.set()
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -44,9 +54,12 @@ class PostgresProxy:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
+        upstream_reader, upstream_writer = await asyncio.open_connection(*self.target)
         self._writers.add(writer)
-        back = asyncio.create_task(self._answer(upstream_reader, writer))
+        back = asyncio.create_task(self._answer(upstream_reader, writer, self._flowing))
+        # Streams refer to their readers weakly, so garbage collection could end the task.
+        self._answering.add(back)
+        back.add_done_callback(self._answering.discard)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             # The startup message alone has no type byte.
             length = await reader.readexactly(4)
@@ -59,10 +72,12 @@ class PostgresProxy:
         upstream_writer.close()
         await back
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event
+    ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
-                await self._flowing.wait()
+                await flowing.wait()
                 writer.write(data)
                 await writer.drain()
         writer.close()

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -61,17 +62,23 @@ def notes(settings: Settings) -> list[str]:
 
 
 async def _database(settings: Settings) -> Finding:
+    """Check each host, and then whether one of them suits `target_session_attrs`."""
     url = settings.database_url
-    try:
-        async with _connected(settings) as database:
-            await database.check()
-    except DatabaseRefusedError as error:
-        return Finding("database", good=False, said=str(error))
-    except DatabaseUnavailableError as error:
-        said = f"cannot be reached ({error})"
-        cure = "check the host and port in DATABASE_URL, the server, and its TLS certificate"
-        return Finding("database", good=False, said=said, cure=cure)
-    where = f"role {url.user} at {url.host}/{url.database}"
+    hosts = [replace(host, session="any") for host in url.each_host() if len(url.hosts) > 1]
+    for one in (*hosts, url):
+        changed = settings.model_copy(update={"database_url": one})
+        try:
+            async with _connected(changed) as database:
+                await database.check()
+        except DatabaseRefusedError as error:
+            where = f"{one.place}: " if hosts else ""
+            return Finding("database", good=False, said=f"{where}{error}")
+        except DatabaseUnavailableError as error:
+            where = f"{one.place} " if hosts else ""
+            said = f"{where}cannot be reached ({error})"
+            cure = "check the host and port in DATABASE_URL, the server, and its TLS certificate"
+            return Finding("database", good=False, said=said, cure=cure)
+    where = f"role {url.user} at {url.place}/{url.database}"
     tls = "verified TLS" if url.tls else "no TLS"
     said = f"{where}, {tls}, bound by row-level security with the policies of the migrations"
     return Finding("database", good=True, said=said)

@@ -82,6 +82,17 @@ async def test_owner_of_the_tables_is_refused_with_a_cure(
     assert "migrate --execute --out FILE" in finding.said
 
 
+async def test_each_host_of_the_database_is_checked(make: Make, database: DatabaseUrls) -> None:
+    role, _, place = database.app.rpartition("@")
+    host, _, name = place.partition("/")
+    good = (await found(make(database_url=f"{role}@{host},{host}/{name}")))["database"]
+    assert good.good
+    assert f"{host},{host}/{name}" in good.said
+    down = (await found(make(database_url=f"{role}@{host},127.0.0.1:1/{name}")))["database"]
+    assert not down.good
+    assert down.said.startswith("127.0.0.1:1 cannot be reached")
+
+
 async def test_systems_that_are_down_are_one_finding_each_and_no_traceback(make: Make) -> None:
     nobody = "http://127.0.0.1:1"
     checks = await found(

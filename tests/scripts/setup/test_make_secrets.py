@@ -33,8 +33,8 @@ def test_secrets_are_random_and_their_owners_alone(tmp_path: Path) -> None:
         f"STACK_USER={OWNER}:{OWNER if OWNER == NOBODY else os.getegid()}\n"
     )
     for role in ("owner", "app", "auth", "purge"):
-        url = parse_database_url(made[f"{role}_database_url"].strip()).url
-        assert (url.username, url.host, url.database) == (role, "postgres", "resource_server")
+        url = parse_database_url(made[f"{role}_database_url"].strip())
+        assert (url.user, url.place, url.database) == (role, "postgres", "resource_server")
 
 
 def test_what_is_there_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
-from service.database.connections import MAX_AGE_SECONDS, Connections
+from service.database.connections import IDLE_SECONDS, Connections
 from tests.simulators.clock import ManualClock
+
+MAX_AGE_SECONDS = 1800.0
 
 
 class Fake:
@@ -13,7 +15,13 @@ class Fake:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.closed = self.agreed = False
+        self.closed = self.agreed = self.silent = False
+        self.probes = 0
+
+    async def probe(self) -> None:
+        self.probes += 1
+        if self.silent:
+            raise TimeoutError
 
     def is_closed(self) -> bool:
         return self.closed
@@ -52,7 +60,15 @@ def listed(
     server: Server, size: int, clock: ManualClock | None = None, wait_seconds: float = 5
 ) -> Connections[Fake]:
     clock = clock or ManualClock()
-    return Connections(server.connect, size=size, wait_seconds=wait_seconds, clock=clock.monotonic)
+    return Connections(
+        server.connect,
+        probe=Fake.probe,
+        size=size,
+        wait_seconds=wait_seconds,
+        open_seconds=5,
+        max_age_seconds=MAX_AGE_SECONDS,
+        clock=clock.monotonic,
+    )
 
 
 async def settle() -> None:
@@ -193,17 +209,147 @@ async def test_connection_is_replaced_when_it_is_too_old(server: Server) -> None
     clock = ManualClock()
     connections = listed(server, 2, clock)
     one = await connections.take()
+    await settle()
     connections.give_back(one)
     clock.advance(MAX_AGE_SECONDS - 1)
     assert await connections.take() is one
     clock.advance(1)
     connections.give_back(one)  # it became too old while in use
     assert one.closed
+    await settle()
     two = await connections.take()
     connections.give_back(two)
-    clock.advance(MAX_AGE_SECONDS)  # and this one became too old while idle
-    assert (await connections.take()).number == 3
+    clock.advance(MAX_AGE_SECONDS)
+    # This one became too old while idle. It is used once more, so that nothing waits for another.
+    assert await connections.take() is two
+    connections.give_back(two)
     assert two.closed
+    await settle()
+    assert (await connections.take()).number == 3
+
+
+async def test_old_connections_are_replaced_one_at_a_time(server: Server) -> None:
+    clock = ManualClock()
+    connections = listed(server, 2, clock)
+    one, two = await connections.take(), await connections.take()
+    await settle()
+    clock.advance(MAX_AGE_SECONDS)
+    server.answers.clear()
+    connections.give_back(one)
+    connections.give_back(two)
+    assert (one.closed, two.closed) == (True, False)
+    server.answers.set()
+    await settle()
+    assert await connections.take() is not two
+    assert await connections.take() is two
+
+
+async def test_pool_is_filled_before_connections_are_needed(server: Server) -> None:
+    connections = listed(server, 3)
+    connections.open_missing()
+    assert await connections.opened() == []
+    assert len(server.opened) == 3
+    server.opened[0].closed = True
+    server.fails = True
+    connections.open_missing()
+    (error,) = await connections.opened()
+    assert isinstance(error, ConnectionRefusedError)
+    assert [(await connections.take()).number for _ in range(2)] == [3, 2]
+
+
+async def test_waiter_takes_what_becomes_free_while_its_own_connection_is_opened(
+    server: Server,
+) -> None:
+    connections = listed(server, 2)
+    one = await connections.take()
+    server.answers.clear()
+    waiting = asyncio.create_task(connections.take())
+    await settle()
+    connections.give_back(one)
+    assert await waiting is one
+    server.answers.set()
+    await settle()
+    assert (await connections.take()).number == 2
+
+
+async def test_waiter_waits_longer_while_a_connection_is_opened(server: Server) -> None:
+    connections = listed(server, 1, wait_seconds=0)
+    server.answers.clear()
+    waiting, further = (asyncio.create_task(connections.take()) for _ in range(2))
+    with pytest.raises(TimeoutError):
+        await further  # the only one is for the other
+    assert not waiting.done()
+    server.answers.set()
+    assert (await waiting).number == 1
+
+
+async def test_failed_opening_fails_no_waiter_while_others_are_in_use(server: Server) -> None:
+    connections = listed(server, 2)
+    one = await connections.take()
+    server.fails = True
+    waiting = asyncio.create_task(connections.take())
+    await settle()
+    assert not waiting.done()
+    connections.give_back(one)
+    assert await waiting is one
+
+
+async def test_connection_that_was_idle_answers_before_it_is_used(server: Server) -> None:
+    clock = ManualClock()
+    connections = listed(server, 1, clock)
+    one = await connections.take()
+    for idle, probes in ((IDLE_SECONDS - 1, 0), (IDLE_SECONDS, 1), (0, 1)):
+        connections.give_back(one)
+        clock.advance(idle)
+        assert await connections.take() is one
+        assert one.probes == probes
+    connections.give_back(one)
+    connections.doubt()
+    assert await connections.take() is one
+    assert one.probes == 2
+
+
+async def test_silent_connection_is_dropped_with_those_that_were_idle_as_long(
+    server: Server,
+) -> None:
+    clock = ManualClock()
+    connections = listed(server, 4, clock)
+    one, two, three, four = [await connections.take() for _ in range(4)]
+    for connection in (one, two, three):
+        connections.give_back(connection)
+    clock.advance(IDLE_SECONDS)
+    two.silent = three.silent = True
+    assert (await connections.take()).number == 5
+    assert [each.closed for each in (one, two, three, four)] == [True, True, True, False]
+    assert (three.probes, two.probes) == (1, 0)
+    assert connections.in_use == 2
+
+
+async def test_retired_connections_are_replaced(server: Server) -> None:
+    connections = listed(server, 2)
+    used, idle = await connections.take(), await connections.take()
+    connections.give_back(idle)
+    connections.retire()
+    assert (idle.closed, used.closed) == (True, False)
+    connections.give_back(used)
+    assert used.closed
+    assert (await connections.take()).number == 3
+
+
+async def test_connections_are_replaced_by_one_that_could_be_opened(server: Server) -> None:
+    connections = listed(server, 2)
+    used, idle = await connections.take(), await connections.take()
+    connections.give_back(idle)
+    server.fails = True
+    with pytest.raises(ConnectionRefusedError):
+        await connections.replace()
+    assert (idle.closed, used.closed) == (False, False)
+    server.fails = False
+    await connections.replace()
+    assert (idle.closed, used.closed) == (True, False)
+    connections.give_back(used)
+    assert used.closed
+    assert (await connections.take()).number == 3
 
 
 async def test_close_ends_idle_connections_now_and_used_ones_when_they_come_back(

@@ -226,7 +226,7 @@ async def test_many_owners_on_one_connection_never_meet(pool: Database) -> None:
 
 async def identity_on(pool: Database) -> object:
     """Return the setting on the pool's one connection, outside any unit of work."""
-    connection = await pool._take()
+    connection = await pool._connections.take()
     identity: object = await connection.fetchval("SELECT current_setting('app.user_id', true)")
     pool._connections.give_back(connection)
     return identity
@@ -405,7 +405,7 @@ async def test_fault49_connections_that_the_server_ended_fail_no_request(
             )
             # The end of a connection arrives with a turn of the event loop, not with the answer
             # on another connection.
-            idle = pool._connections._idle
+            idle = [connection for connection, _ in pool._connections._idle]
             async with asyncio.timeout(5):
                 while not all(one.is_closed() for one in idle):  # noqa: ASYNC110 - no event for it
                     await asyncio.sleep(0)
@@ -416,7 +416,7 @@ async def test_fault49_connections_that_the_server_ended_fail_no_request(
 
 async def test_fault52_exhausted_pool_is_unavailable_within_a_second(pool: Database) -> None:
     alice = owner()
-    taken = await pool._take()
+    taken = await pool._connections.take()
     with pytest.raises(DatabaseUnavailableError):
         async with asyncio.timeout(3):
             await TaskRepository(pool, alice).list_page(TaskQuery(), limit=1)

@@ -64,7 +64,7 @@ def test_dotenv_may_name_the_file_too_and_the_environment_wins(
     assert Settings.load().database_url.setting == DATABASE
     monkeypatch.setenv("DATABASE_URL", DATABASE.replace("tasks", "other"))
     settings = Settings.load()
-    assert settings.database_url.url.database == "other"
+    assert settings.database_url.database == "other"
     assert settings.secret == SECRET.encode()
 
 

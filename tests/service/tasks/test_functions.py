@@ -81,7 +81,7 @@ async def test_other_roles_may_not_call_them(database: DatabaseUrls, role: str) 
 async def test_function_leaves_neither_an_identity_nor_a_lock_timeout(pool: Database) -> None:
     tasks = TaskRepository(pool, Owner(f"alice-{uuid4()}"))
     await tasks.create(NEW)
-    connection = await pool._take()
+    connection = await pool._connections.take()
     left = await connection.fetchrow(
         "SELECT current_setting('app.user_id', true) AS identity,"
         " current_setting('lock_timeout') AS waits"

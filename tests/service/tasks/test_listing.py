@@ -152,7 +152,7 @@ async def test_deep_page_within_a_bound_begins_at_its_cursor_and_not_at_the_boun
     made = page_statement(sort, frozenset(query.filters), further=True)
     position = {"after_key": after.key, "after_id": after.id}
     values = {"identity": name, "priority": 0, "limit": 2, **position}
-    connection = await pool._take()
+    connection = await pool._connections.take()
     explained = await connection.fetchval(
         f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {made.sql}", *made.arguments(values)
     )

@@ -92,7 +92,7 @@ async def pool(urls: DatabaseUrls) -> AsyncIterator[Database]:
 
 async def run(pool: Database, *statements: str) -> object:
     """Execute statements on the pool's one connection. Return the value of the last one."""
-    connection = await pool._take()
+    connection = await pool._connections.take()
     for statement in statements[:-1]:
         await connection.execute(statement)
     value: object = await connection.fetchval(statements[-1])

@@ -1,0 +1,72 @@
+"""Decide whether a statement that failed with its connection may be executed again.
+
+A read may always be repeated. A write may be repeated only if it has certainly not been committed:
+
+1. Nothing was sent, because the connection had been closed, or the server's last word on it had
+   been read.
+2. The server refused it because it is read-only (25006). It said so, and did nothing.
+3. PostgreSQL itself ended the session with FATAL, for an administrator (57P01) or because the
+   session was idle (57P05). It does that in `ProcessInterrupts`, while it waits for a statement or
+   executes one. A transaction that is open then is rolled back. While it commits, interrupts are
+   held back until the answer is sent, so a statement that is committed is answered first.
+   Each statement here is its own transaction, so no earlier part of it is committed.
+
+Everything else is ambiguous, and a write is not repeated: a connection that ended without a word,
+the crash of another session (57P02, which may come between the commit and the answer), a wait for a
+synchronous standby that was ended (a warning with 57P01: the commit is kept), and a 57P01 that a
+pooler made up, which does not name `ProcessInterrupts`.
+"""
+
+from typing import Final
+
+import asyncpg
+
+_ENDED_BY_POSTGRES: Final = frozenset({"57P01", "57P05"})
+_INTERRUPTED: Final = "ProcessInterrupts"
+_READ_ONLY: Final = "25006"
+_LOST: Final = ("08", "57P")
+# The messages of asyncpg where it checks a connection before it writes to it.
+_NOT_SENT: Final = ("connection is closed", "not connected", "cannot switch to state")
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Return whether the server refused a statement because it only serves reads."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate == _READ_ONLY
+
+
+def was_ended(error: BaseException) -> bool:
+    """Return whether the server said that it ends the session: it stops, or an operator asked."""
+    said = error.__cause__ or error
+    return isinstance(said, asyncpg.PostgresError) and (said.sqlstate or "").startswith("57P")
+
+
+def lost_session(error: asyncpg.PostgresError) -> bool:
+    """Return whether the connection was lost, or the server or a pooler ended the session."""
+    return (error.sqlstate or "").startswith(_LOST)
+
+
+def was_not_sent(error: BaseException) -> bool:
+    """Return whether asyncpg sent nothing because the connection had ended."""
+    # Its other errors of these classes are about arguments, or mistakes in using it.
+    return type(error) in (asyncpg.InterfaceError, asyncpg.InternalClientError) and any(
+        message in str(error) for message in _NOT_SENT
+    )
+
+
+def may_repeat(error: Exception, *, reads_only: bool) -> bool:
+    """Return whether the statement that failed with `error` may be executed again."""
+    if was_not_sent(error) or is_read_only(error):
+        return True
+    if not isinstance(error, asyncpg.PostgresError) or not lost_session(error):
+        return False
+    return reads_only or _was_rolled_back(error.__cause__)
+
+
+def _was_rolled_back(cause: BaseException | None) -> bool:
+    """Return whether a connection ended with PostgreSQL's word that nothing was committed."""
+    return (
+        isinstance(cause, asyncpg.PostgresError)
+        and cause.sqlstate in _ENDED_BY_POSTGRES
+        and cause.severity_en == "FATAL"
+        and cause.server_source_function == _INTERRUPTED
+    )
