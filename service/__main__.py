@@ -1,22 +1,26 @@
 """Run the service: `python -m service`.
 
 Settings come from the environment or from `.env`; docs/settings.md lists them all.
-Exit codes: 1 the service could not start; after a signal, the exit code of that signal.
+Exit codes: 1 the service could not start; after a signal, the exit code of that signal, or 0 with
+several workers. SIGHUP is ignored.
 """
 
 import json
 import logging.config
-import os
+import signal
 import subprocess
 import sys
-from tempfile import TemporaryDirectory
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from service.settings.reader import SettingsError, read
 from service.system.buffered_log import LINE_FORMAT
 from service.system.garbage import make_collections_rare
+from service.system.metrics_files import forget_process, shared_metrics
+from service.system.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -48,16 +52,33 @@ def main() -> int:
     """Check the settings, the address and the database, then serve until a signal arrives."""
     logging.config.dictConfig(LOGGING)
     make_collections_rare()
+    # Sent when a terminal closes, and by tools that rotate logs. There is nothing to reload.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     workers = _workers()
     return _serve_with_workers(workers) if workers > 1 else _serve_here()
 
 
 def create_app() -> "ASGIApp":
     """Create the application, in this process or in a worker, which does not call `main`."""
-    make_collections_rare()
-    from service.app import create_app as create  # noqa: PLC0415 - see above
+    from service.system.starting import LOAD_SECONDS  # noqa: PLC0415 - see above
 
-    return create()
+    return _create_app(patience=LOAD_SECONDS)
+
+
+def create_app_without_database() -> "ASGIApp":
+    """Create an application that starts without waiting for the database."""
+    return _create_app(patience=0)
+
+
+def _create_app(*, patience: float) -> "ASGIApp":
+    make_collections_rare()
+    from service.app import create_app  # noqa: PLC0415 - see above
+
+    try:
+        return create_app(patience=patience)
+    except SettingsError as error:  # they were changed after the check
+        sys.stderr.writelines(f"service: {line}\n" for line in error.lines)
+        sys.exit(STARTUP_FAILURE)
 
 
 def _workers() -> int:
@@ -72,11 +93,14 @@ def _workers() -> int:
 def _serve_here() -> int:
     from service.start import check  # noqa: PLC0415 - see above
 
-    address = check()
-    if address is None:
+    start = check()
+    if start is None:
         return 1
-    _serve(address.host, address.port, workers=1)
-    return 0
+    config = _config(start.host, start.port, workers=1, database_answers=start.database_answers)
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):  # raised after the shutdown
+        server.run()
+    return 0 if server.started else STARTUP_FAILURE
 
 
 def _serve_with_workers(workers: int) -> int:
@@ -84,17 +108,18 @@ def _serve_with_workers(workers: int) -> int:
     done = subprocess.run(checking, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
     if done.returncode != 0:
         return 1
-    address = json.loads(done.stdout)
-    # A worker reads this when it imports the client library, so set it before they start.
-    with TemporaryDirectory(prefix="metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        _serve(address["host"], address["port"], workers=workers)
-    return 0
+    config = _config(**json.loads(done.stdout), workers=workers)
+    with shared_metrics():
+        supervisor = Supervisor(config, [config.bind_socket()], ended=forget_process)
+        supervisor.run()
+    return supervisor.exit_code
 
 
-def _serve(host: str, port: int, *, workers: int) -> None:
-    uvicorn.run(
-        "service.__main__:create_app",
+def _config(host: str, port: int, *, database_answers: bool, workers: int) -> uvicorn.Config:
+    # A name, because workers cannot be passed a function of `__main__`.
+    factory = "create_app" if database_answers else "create_app_without_database"
+    return uvicorn.Config(
+        f"service.__main__:{factory}",
         factory=True,
         host=host,
         port=port,

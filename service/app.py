@@ -1,6 +1,5 @@
 """`create_app`: the only place where the parts of the service are wired together."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -21,7 +20,7 @@ from service import __version__
 from service.accounts import routes as account_routes
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
-from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.database.execution import Database
 from service.http.admission import Admission
 from service.http.body_limit import MAX_BODY_BYTES
 from service.http.cors import Cors
@@ -42,11 +41,10 @@ from service.system import health, metadata, metrics
 from service.system.buffered_log import buffering
 from service.system.docs_page import add_docs
 from service.system.garbage import spare_what_there_is
-from service.system.worker import ending_with_parent
+from service.system.starting import watching_keys
+from service.system.worker import counting_signals_once, ending_with_parent
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
-
-logger = logging.getLogger("service")
 
 DESCRIPTION = """
 Manage the tasks of a [Better Auth](https://better-auth.com) user. Send the JWT that Better Auth
@@ -66,10 +64,11 @@ ROUTERS: Final = (
 )
 
 
-def create_app(settings: Settings | None = None) -> ASGIApp:
+def create_app(settings: Settings | None = None, *, patience: float | None = None) -> ASGIApp:
     """Create the application. Read the settings from the environment if none are passed.
 
-    Raises `SettingsError`.
+    `patience` is how long a start waits for a database that does not answer (`starting.py`). Raises
+    `SettingsError`.
     """
     settings = settings or Settings.load()
     services = open_services(settings)
@@ -77,7 +76,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         title="Better Auth resource server",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=lambda _: serving(services, settings),
+        lifespan=lambda _: serving(services, settings, patience=patience),
         docs_url=None,  # docs_page.py serves our own page
         redoc_url=None,
         # Relative links break behind proxies, and a 307 to another scheme loses the token.
@@ -157,7 +156,9 @@ def open_services(settings: Settings) -> Services:
 
 
 @asynccontextmanager
-async def serving(services: Services, settings: Settings) -> AsyncIterator[None]:
+async def serving(
+    services: Services, settings: Settings, *, patience: float | None
+) -> AsyncIterator[None]:
     """Start the background work; at the end, stop it and close all connections."""
     measured = metrics.Watch(
         services.database,
@@ -166,19 +167,22 @@ async def serving(services: Services, settings: Settings) -> AsyncIterator[None]
         services.key_watch,
         services.rate_limits,
     )
-    with ending_with_parent(), services.draining.on_sigterm(), buffering():
+    with (
+        ending_with_parent(),
+        services.draining.on_sigterm(),
+        counting_signals_once(),
+        buffering(),
+    ):
         shown_settings = {name: shown(value) for name, value in settings}
         services.security_log.write(Event.START_UP, settings=shown_settings)
         await services.key_set.start()
         try:
-            reachable = await check_database(services.database)
-            await services.key_watch.start(reachable=reachable)
-            measured.start()
-            spare_what_there_is()
-            yield
+            async with watching_keys(services.key_watch, services.database, patience=patience):
+                measured.start()
+                spare_what_there_is()
+                yield
         finally:
             await measured.stop()
-            await services.key_watch.stop()
             await services.better_auth.close()
             await services.rate_limits.close()
             await services.key_set.stop()
@@ -216,18 +220,3 @@ def open_key_set(settings: Settings, *, cache: KeyCache | None = None) -> KeySet
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
         cache=cache,
     )
-
-
-async def check_database(database: Database) -> bool:
-    """Check the database once and return whether it can be reached. It may become so later.
-
-    Raises `DatabaseRefusedError` for a database that must not be used.
-    """
-    try:
-        await database.check()
-    except DatabaseRefusedError:
-        raise
-    except DatabaseUnavailableError as error:
-        logger.warning("cannot reach the database yet: %s; serving 503 until it answers", error)
-        return False
-    return True

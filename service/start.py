@@ -6,36 +6,46 @@ The process that supervises the workers then does not hold the whole application
 
 import asyncio
 import json
+import logging
+import os
 import socket
 import sys
+from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
 
-from service.app import check_database, open_database
+from service.app import open_database
 from service.database.execution import DatabaseRefusedError
 from service.settings.model import Settings
 from service.settings.reader import SettingsError
+from service.system.starting import CHECK_SECONDS, check_database
+
+logger = logging.getLogger("service")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """The address to listen on."""
+class Start:
+    """The address to listen on, and whether the database answered."""
 
     host: str
     port: int
+    database_answers: bool
 
 
-def check() -> Address | None:
-    """Return the address, or None if the service cannot start. Standard error has the reasons."""
+def check() -> Start | None:
+    """Return how to start, or None if the service cannot. Standard error has the reasons.
+
+    A database that is down, or that does not answer in `CHECK_SECONDS`, does not prevent a start.
+    """
     try:
         settings = Settings.load()
         _require_address(settings)
-        asyncio.run(_check_database(settings))
+        answers = _run(_check_database(settings))
     except SettingsError as error:
         mistakes = error.lines
     except DatabaseRefusedError as error:
         mistakes = [str(error)]
     else:
-        return Address(settings.host, settings.port)
+        return Start(settings.host, settings.port, answers)
     for line in mistakes:
         sys.stderr.write(f"service: {line}\n")
     return None
@@ -53,22 +63,38 @@ def _require_address(settings: Settings) -> None:
         raise SettingsError([f"HOST, PORT: cannot listen on {where} ({error.strerror})"]) from None
 
 
-async def _check_database(settings: Settings) -> None:
+async def _check_database(settings: Settings) -> bool:
     database = open_database(settings, pool_size=1)
     try:
-        await check_database(database)
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await check_database(database)
+    except TimeoutError:
+        logger.warning("the database does not answer yet; serving 503 until it does")
+        return False
     finally:
         await database.close()
 
 
+def _run(checking: Coroutine[None, None, bool]) -> bool:
+    """Run the check like `asyncio.run`, but leave threads behind: a name look-up may hang."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(checking)
+    finally:
+        loop.close()
+
+
 def main() -> int:
-    """Write the address to standard output as JSON, and return the exit code."""
-    address = check()
-    if address is None:
+    """Write how to start to standard output as JSON, and return the exit code."""
+    start = check()
+    if start is None:
         return 1
-    sys.stdout.write(json.dumps(asdict(address)))
+    sys.stdout.write(json.dumps(asdict(start)))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # without waiting for a name look-up that hangs

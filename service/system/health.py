@@ -1,5 +1,6 @@
 """Health checks: `/livez` (the process responds), `/readyz` (it can serve requests); `/metrics`."""
 
+import asyncio
 from http import HTTPStatus
 from typing import Final, Literal
 
@@ -13,6 +14,9 @@ from service.services import services_of
 from service.system.metrics import exposition
 
 router: Final = APIRouter(tags=["health"])
+
+_DATABASE_SECONDS: Final = 0.9
+"""A health check waits no longer for the database: those who ask have time limits of their own."""
 
 
 class Liveness(BaseModel):
@@ -77,10 +81,11 @@ async def readyz(request: Request, response: Response) -> Readiness:
     services = services_of(request)
     reachable: Literal["ok", "unavailable", "refused"] = "ok"
     try:
-        await services.database.check()
+        async with asyncio.timeout(_DATABASE_SECONDS):
+            await services.database.check()
     except DatabaseRefusedError:
         reachable = "refused"
-    except DatabaseUnavailableError:
+    except (DatabaseUnavailableError, TimeoutError):
         reachable = "unavailable"
     status, watch = services.key_set.status(), services.key_watch
     loaded, stopping = watch.revocations.loaded, services.draining.begun

@@ -2,8 +2,8 @@
 
 Counters and histograms are updated where the events happen. Gauges (ages, sizes, the pool) are
 sampled every few seconds. With several workers, each writes its values to files, and the worker
-that is scraped adds them up (PROMETHEUS_MULTIPROC_DIR, set by `python -m service`). Gauges then
-show the worst value of all workers; connections in use are added up.
+that is scraped adds them up (`metrics_files.py`). Gauges then show the worst value of the workers
+that run; connections in use are added up.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from better_auth_keys import AccessTokenVerifier, KeySet, UnusableKey
 from service.database.execution import Database
 from service.security.key_watch import KeyWatch
 from service.security.rate_limits import RateLimits
+from service.system.metrics_files import FOLDER
 
-MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 _LOOK_SECONDS: Final = 2.0
 _STATES: Final = ("fresh", "stale", "unavailable")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -103,7 +103,7 @@ def _series(method: str, route: str, status: str) -> Histogram:
 
 def exposition() -> tuple[bytes, str]:
     """Return the metrics of all workers in Prometheus' text format, and its media type."""
-    if MULTIPROCESS not in os.environ:
+    if FOLDER not in os.environ:
         return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # it has no annotations

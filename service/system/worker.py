@@ -1,4 +1,4 @@
-"""End a worker process together with the process that started it."""
+"""Worker processes: end together with the parent, and take its signals once."""
 
 import asyncio
 import multiprocessing
@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
@@ -30,3 +31,32 @@ def ending_with_parent() -> Iterator[None]:
         yield
     finally:
         loop.remove_reader(parent.sentinel)
+
+
+@contextmanager
+def counting_signals_once() -> Iterator[None]:
+    """Let SIGTERM and SIGINT take effect once each.
+
+    A signal to the whole process group (systemd, Ctrl-C) arrives here and at the parent, which
+    passes it on. The second one must not cut the draining short. In a process that is not a worker,
+    this does nothing.
+    """
+    if multiprocessing.parent_process() is None:
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    taken: set[int] = set()
+
+    def take(number: int, frame: FrameType | None) -> None:
+        handler = handlers[signal.Signals(number)]
+        if number not in taken and callable(handler):
+            taken.add(number)
+            handler(number, frame)
+
+    for number in handlers:
+        signal.signal(number, take)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

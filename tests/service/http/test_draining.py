@@ -2,11 +2,12 @@
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def service(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, "-m", "service"]
     env = environment(database.app, port, JWKS_URL=(folder / "jwks.json").as_uri(), **changes)
-    with subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, cwd=folder, env=env, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
         try:
             assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
             yield process
@@ -39,9 +42,26 @@ def get(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes, 
     return answer.status, answer.read(), answer.getheader("Connection")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 def test_service_that_is_told_to_stop_serves_on_says_so_and_then_ends(
-    database: DatabaseUrls, tmp_path: Path, signer: Signer, workers: int
+    database: DatabaseUrls, tmp_path: Path, signer: Signer
+) -> None:
+    check_draining(database, tmp_path, signer, os.kill, workers=1)
+
+
+@pytest.mark.parametrize("to", [os.kill, os.killpg])
+def test_fault83_workers_drain_once_if_the_signal_is_sent_to_the_parent_or_to_the_whole_group(
+    database: DatabaseUrls, tmp_path: Path, signer: Signer, to: Callable[[int, int], None]
+) -> None:
+    check_draining(database, tmp_path, signer, to, workers=2)
+
+
+def check_draining(
+    database: DatabaseUrls,
+    tmp_path: Path,
+    signer: Signer,
+    send: Callable[[int, int], None],
+    *,
+    workers: int,
 ) -> None:
     port = free_port()
     # With keys, so that only stopping keeps it from being ready.
@@ -52,7 +72,7 @@ def test_service_that_is_told_to_stop_serves_on_says_so_and_then_ends(
         assert get(kept, "/livez")[2] is None
         assert get(kept, "/readyz")[0] == 200
         began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
+        send(process.pid, signal.SIGTERM)
         while (answer := get(kept, "/readyz"))[2] != "close":
             assert time.monotonic() - began < 2
         assert answer[0] == 503
@@ -64,9 +84,12 @@ def test_service_that_is_told_to_stop_serves_on_says_so_and_then_ends(
         assert time.monotonic() - began >= 2
 
 
-def test_second_signal_ends_it_at_once(database: DatabaseUrls, tmp_path: Path) -> None:
-    port = free_port()
-    with service(database, tmp_path, port, DRAIN_SECONDS="60") as process:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_second_signal_ends_it_at_once(
+    database: DatabaseUrls, tmp_path: Path, workers: str
+) -> None:
+    port, changes = free_port(), {"DRAIN_SECONDS": "60", "WEB_CONCURRENCY": workers}
+    with service(database, tmp_path, port, **changes) as process:
         process.send_signal(signal.SIGTERM)
         kept = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         while get(kept, "/livez")[2] != "close":
@@ -75,9 +98,11 @@ def test_second_signal_ends_it_at_once(database: DatabaseUrls, tmp_path: Path) -
         assert process.wait(15) in {0, -signal.SIGTERM}
 
 
-def test_ctrl_c_is_not_kept_waiting(database: DatabaseUrls, tmp_path: Path) -> None:
-    with service(database, tmp_path, free_port(), DRAIN_SECONDS="60") as process:
-        process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_is_not_kept_waiting(database: DatabaseUrls, tmp_path: Path, workers: str) -> None:
+    changes = {"DRAIN_SECONDS": "60", "WEB_CONCURRENCY": workers}
+    with service(database, tmp_path, free_port(), **changes) as process:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         assert process.wait(15) in {0, -signal.SIGINT}
 
 
@@ -85,3 +110,13 @@ def test_without_the_setting_a_stop_is_a_stop(database: DatabaseUrls, tmp_path: 
     with service(database, tmp_path, free_port()) as process:
         process.terminate()
         assert process.wait(5) in {0, -signal.SIGTERM}
+
+
+def test_fault87_hang_up_signal_does_not_end_a_process_without_workers(
+    database: DatabaseUrls, tmp_path: Path
+) -> None:
+    port = free_port()
+    with service(database, tmp_path, port) as process:
+        process.send_signal(signal.SIGHUP)
+        assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+        assert process.poll() is None

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from service.settings.model import Settings
+from service.start import check
 from tests.conftest import DatabaseUrls
 from tests.simulators.pooler import needs_pgbouncer, pooled
 
@@ -133,6 +134,49 @@ def test_service_whose_log_nobody_reads_serves_on_and_ends(
             assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
         process.terminate()
         assert process.wait(20) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_fault82_database_that_hangs_delays_neither_the_start_nor_health_checks(
+    tmp_path: Path, taken: socket.socket, workers: str
+) -> None:
+    """REQUEST_SECONDS bounds everything else that waits for a database."""
+    port, (host, silent) = free_port(), taken.getsockname()
+    env = environment(
+        f"postgresql://app:x@{host}:{silent}/x", port, REQUEST_SECONDS="60", WEB_CONCURRENCY=workers
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"], cwd=tmp_path, env=env, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+            assert ask(port, "/readyz").startswith(b"HTTP/1.1 503")
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def test_fault82_name_of_the_database_that_is_not_resolved_does_not_delay_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended, answered = threading.Event(), threading.Event()
+
+    def hanging(*_: object, **__: object) -> None:
+        ended.wait(20)
+        answered.set()
+        raise OSError
+
+    settings = environment(
+        "postgresql://app:x@database.example/x", free_port(), REQUEST_SECONDS="60"
+    )
+    for name, text in settings.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    start = check()
+    assert not answered.is_set()
+    ended.set()
+    assert start is not None
+    assert not start.database_answers
 
 
 def ask(port: int, path: str) -> bytes:

@@ -1,0 +1,63 @@
+"""Start with the database if it answers, and without it if it is down or hangs."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
+from service.security.key_watch import KeyWatch
+
+logger = logging.getLogger("service")
+
+CHECK_SECONDS: Final = 0.25
+"""How long the check before a start waits for the database."""
+LOAD_SECONDS: Final = 1.0
+"""How long a start then waits for the pool and the revocations, without which no token is accepted.
+If the database did not answer the check, it does not wait."""
+
+
+async def check_database(database: Database) -> bool:
+    """Check the database once and return whether it can be reached. It may become so later.
+
+    Raises `DatabaseRefusedError` for a database that must not be used.
+    """
+    try:
+        await database.check()
+    except DatabaseRefusedError:
+        raise
+    except DatabaseUnavailableError as error:
+        logger.warning("cannot reach the database yet: %s; serving 503 until it answers", error)
+        return False
+    return True
+
+
+@asynccontextmanager
+async def watching_keys(
+    key_watch: KeyWatch, database: Database, *, patience: float | None
+) -> AsyncIterator[None]:
+    """Open the pool, load the revocations and start `key_watch`; stop it at the end.
+
+    Go on without them after `patience` seconds, while they are tried further in the background.
+    With None, wait until the first attempts have ended.
+    """
+    watching = asyncio.create_task(_start(key_watch, database), name="start-key-watch")
+    try:
+        await asyncio.wait({watching}, timeout=patience)
+        if watching.done():
+            watching.result()
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+        await key_watch.stop()
+
+
+async def _start(key_watch: KeyWatch, database: Database) -> None:
+    try:
+        reachable = await check_database(database)
+    except DatabaseRefusedError as error:  # `service/start.py` ends most starts before this
+        logger.error("%s; serving 503 until this is corrected", error)  # noqa: TRY400 - it says all
+        reachable = False
+    await key_watch.start(reachable=reachable)

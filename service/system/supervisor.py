@@ -1,0 +1,164 @@
+"""`Supervisor`: the parent of several worker processes, which share one port.
+
+uvicorn's own supervisor ends all workers if one cannot be started again, and with exit code 0.
+
+1. Until a worker has started once, a worker that ends also ends the parent, with exit code 1.
+   Its reason is most likely one that every worker has.
+2. After that, a worker that ends, or that does not answer for 5 s (30 s while it starts),
+   is started again with growing pauses (`Restarts`). The others serve meanwhile.
+3. While no worker serves, the parent answers requests with 503. If one has just ended, requests
+   wait for the first attempt to start another one.
+4. SIGTERM is passed on to the workers, which drain, and then the parent ends. A second SIGTERM, or
+   SIGINT, makes them stop at once. Each worker counts these signals once (`worker.py`), because a
+   process group gets them too.
+5. SIGHUP is ignored, as in a process without workers.
+"""
+
+import logging
+import os
+import signal
+import socket
+import time
+from multiprocessing.connection import wait
+from typing import Final, Protocol
+
+from uvicorn import Config
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
+
+from service.system.restarts import Restarts
+from service.system.stand_in import answer_unavailable
+
+logger = logging.getLogger("service")
+
+_LOOK_SECONDS: Final = 0.5
+_ANSWER_SECONDS: Final = 5.0
+_START_SECONDS: Final = 30.0
+"""A worker that starts answers when Python has imported enough, which a busy machine delays."""
+
+
+class Ended(Protocol):
+    """What to do when a worker has ended."""
+
+    def __call__(self, pid: int, *, served: bool) -> None:
+        """Handle the end of a worker, which had started completely if it `served`."""
+        ...
+
+
+class Supervisor(Multiprocess):
+    """Runs `config.workers` processes. `exit_code` is 0 after a signal, and 1 after a failure."""
+
+    def __init__(self, config: Config, sockets: list[socket.socket], *, ended: Ended) -> None:
+        super().__init__(config, sockets)
+        # Ignored signals stay ignored in the workers.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.exit_code = 0
+        self._ended = ended
+        self._has_served = False
+        self._restarts: dict[Process, Restarts] = {}
+        # When each worker was asked whether it has started, until it answers.
+        self._asked: dict[Process, float] = {}
+
+    def run(self) -> None:
+        """Run the workers until a signal arrives, or until the first of them cannot start."""
+        self.init_processes()
+        while not self.should_exit.is_set():
+            self._wait()
+            self.handle_signals()
+            self.keep_subprocess_alive()
+        while running := self._running():
+            wait([process.process.sentinel for process in running], timeout=_LOOK_SECONDS)
+            self.handle_signals()
+
+    def keep_subprocess_alive(self) -> None:
+        """Look at every worker. Start those again that ended, if their pause is over."""
+        for index, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            restarts = self._restarts.setdefault(process, Restarts(time.monotonic()))
+            if restarts.due_at is None:
+                if self._is_well(process, restarts):
+                    continue
+                if self.signal_queue:  # a signal to the whole group may have ended the worker
+                    return
+                self._bury(process, restarts)
+            if restarts.due_at is not None and restarts.due_at <= time.monotonic():
+                self._restart(index)
+
+    def _is_well(self, process: Process, restarts: Restarts) -> bool:
+        """Return whether the worker runs and answers. Never wait for an answer here.
+
+        uvicorn's `is_alive` waits for 5 s for a worker that ends at this moment.
+        """
+        if process.exitcode is not None:
+            return False
+        now, link, asked_at = time.monotonic(), process.parent_conn, self._asked.get(process)
+        if asked_at is None:
+            link.send(b"ping")
+            self._asked[process] = now
+            return True
+        if link.poll():
+            has_started: bool = link.recv()
+            del self._asked[process]
+            if has_started and not restarts.served:
+                restarts.serve()
+                self._has_served = True
+                logger.info("worker %s serves", process.pid)
+            return True
+        return now - asked_at < (_ANSWER_SECONDS if restarts.served else _START_SECONDS)
+
+    def handle_term(self) -> None:
+        """Let the workers drain; the second time, stop them."""
+        self._stop(signal.SIGINT if self.should_exit.is_set() else signal.SIGTERM)
+
+    def handle_int(self) -> None:
+        """Stop the workers."""
+        self._stop(signal.SIGINT)
+
+    def _stop(self, number: signal.Signals) -> None:
+        self.should_exit.set()
+        for process in self._running():
+            assert process.pid is not None  # noqa: S101 - it was started
+            os.kill(process.pid, number)
+
+    def _running(self) -> list[Process]:
+        return [process for process in self.processes if process.exitcode is None]
+
+    def _wait(self) -> None:
+        """Wait for a moment, or until a worker ends."""
+        if self._can_serve():
+            sentinels = [process.process.sentinel for process in self._running()]
+            wait(sentinels, timeout=_LOOK_SECONDS)
+        else:
+            answer_unavailable(self.sockets, seconds=_LOOK_SECONDS)
+
+    def _can_serve(self) -> bool:
+        """Return whether a worker serves, or is being started and likely to serve soon."""
+        return any(
+            process not in self._restarts or not self._restarts[process].failing
+            for process in self._running()
+        )
+
+    def _bury(self, process: Process, restarts: Restarts) -> None:
+        process.kill()  # it may hang
+        process.join()
+        self._asked.pop(process, None)
+        assert process.pid is not None  # noqa: S101 - it was started
+        self._ended(process.pid, served=restarts.served)
+        what = f"worker {process.pid} ended (exit code {process.exitcode})"
+        if not self._has_served:
+            logger.error("%s before any worker had started: stopping; the cause is above", what)
+            self.exit_code = 1
+            self._stop(signal.SIGINT)
+            return
+        pause = restarts.end(time.monotonic())
+        running = f"{len(self._running())} of {len(self.processes)} are running"
+        logger.warning("%s: starting another one in %.0f s; %s", what, pause, running)
+
+    def _restart(self, index: int) -> None:
+        restarts = self._restarts.pop(self.processes[index])
+        process = Process(self.config, self.sockets)
+        process.start()
+        restarts.start(time.monotonic())
+        self._restarts[process] = restarts
+        self.processes[index] = process

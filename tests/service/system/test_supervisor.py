@@ -1,0 +1,135 @@
+"""Several worker processes: one that ends is replaced, and the others serve meanwhile."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import psutil
+import pytest
+
+from tests.conftest import DatabaseUrls
+from tests.service.system.test_main import ask, environment, free_port
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def parent(database: DatabaseUrls, tmp_path: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
+    """A service with two workers, both started, in a process group of its own."""
+    env = environment(database.app, port, WEB_CONCURRENCY="2", TMPDIR=str(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        cwd=tmp_path,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        watchdog = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
+        watchdog.start()
+        try:
+            for _ in range(2):
+                read_until(process.stderr, " serves\n")
+            yield process
+        finally:
+            process.terminate()
+            assert process.stderr is not None
+            process.stderr.read()
+            watchdog.cancel()
+
+
+def read_until(lines: IO[str] | None, text: str) -> None:
+    """Read the log up to a line with this text."""
+    assert lines is not None
+    assert any(text in line for line in lines), f"no line had {text!r}"
+
+
+def workers(parent: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Return the worker processes; a helper of multiprocessing is another child."""
+    children = psutil.Process(parent.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def gauges(folder: Path) -> set[int]:
+    """Return the pids that have gauges in the shared metrics."""
+    return {int(path.stem.rpartition("_")[2]) for path in folder.glob("*metrics-*/gauge_*.db")}
+
+
+def test_fault77_fault80_worker_that_cannot_start_again_leaves_the_others_to_serve(
+    parent: "subprocess.Popen[str]", tmp_path: Path, port: int
+) -> None:
+    first, second = workers(parent)
+    settings = tmp_path / ".env"
+    settings.write_text("REQUEST_SECONDS=0\n")  # from now on no worker can start
+    first.kill()
+    read_until(parent.stderr, "starting another one in 0 s; 1 of 2 are running")
+    read_until(parent.stderr, "service: REQUEST_SECONDS: ")
+    read_until(parent.stderr, "starting another one in 1 s; 1 of 2 are running")
+    assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+    assert gauges(tmp_path) == {second.pid}
+    second.kill()
+    read_until(parent.stderr, "; 0 of 2 are running")
+    assert ask(port, "/livez").startswith(b"HTTP/1.1 503")
+    settings.unlink()
+    read_until(parent.stderr, " serves\n")
+    assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+    parent.terminate()
+    assert parent.stderr is not None
+    parent.stderr.read()
+    assert parent.wait() == 0
+
+
+def test_fault77_parent_whose_first_workers_cannot_start_ends_with_exit_code_1() -> None:
+    program = (
+        "import sys; from uvicorn import Config; from service.system.supervisor import Supervisor\n"
+        "config = Config('nothing:here', port=0, workers=2)\n"
+        "parent = Supervisor(config, [config.bind_socket()], ended=lambda pid, served: None)\n"
+        "parent.run()\n"
+        "sys.exit(parent.exit_code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert "before any worker had started: stopping" in done.stderr
+
+
+def test_fault87_hang_up_signal_ends_no_process(parent: "subprocess.Popen[str]", port: int) -> None:
+    before = {worker.pid for worker in workers(parent)}
+    os.killpg(parent.pid, signal.SIGHUP)
+    assert ask(port, "/livez").startswith(b"HTTP/1.1 200")
+    assert {worker.pid for worker in workers(parent)} == before
+    assert parent.poll() is None
+
+
+def test_signal_before_the_workers_have_started_ends_all(
+    database: DatabaseUrls, tmp_path: Path, port: int
+) -> None:
+    env = environment(database.app, port, WEB_CONCURRENCY="2", TMPDIR=str(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        cwd=tmp_path,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        read_until(process.stderr, "Uvicorn running on")
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.stderr is not None
+        process.stderr.read()
+        assert process.wait() in {0, -signal.SIGTERM}
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
