@@ -15,6 +15,7 @@ The driver is not imported here: `connect` opens connections and `probe` asks fo
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeVar
@@ -41,6 +42,13 @@ class Closable(Protocol):
     async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - the driver's own
         """Close the connection gracefully, and wait for the server."""
         ...
+
+
+async def _end(connection: Closable) -> None:
+    # The driver asks the server to cancel the statement. One that was only left would go on there,
+    # and keep a process of the server: it does not look whether its client is still there.
+    with contextlib.suppress(Exception):
+        await connection.close(timeout=_CLOSE_SECONDS)
 
 
 ConnectionT = TypeVar("ConnectionT", bound=Closable)
@@ -81,6 +89,7 @@ class Connections(Generic[ConnectionT]):
         # Every open connection, idle or in use, and the time when it was opened.
         self._opened: dict[ConnectionT, float] = {}
         # With the time when each began.
+        self._ending: set[asyncio.Task[None]] = set()
         self._opening: dict[asyncio.Task[Exception | None], float] = {}
 
     @property
@@ -109,7 +118,8 @@ class Connections(Generic[ConnectionT]):
         """Put a connection back into the pool. It must have no open statement or transaction."""
         now, opened = self._clock(), self._opened[connection]
         if connection.is_closed() or opened == _LONG_AGO:
-            self.discard(connection)
+            self._drop(connection)
+            self._open_for_waiters()
         elif now - opened < self._max_age_seconds or self._opening:
             self._hand_over(connection, now)
         else:
@@ -117,8 +127,14 @@ class Connections(Generic[ConnectionT]):
             self._open_one()
 
     def discard(self, connection: ConnectionT) -> None:
-        """Close a connection that is in an unknown state."""
-        self._drop(connection)
+        """Close a connection that is in an unknown state. A statement that runs on it is ended."""
+        del self._opened[connection]
+        if connection.is_closed():
+            connection.terminate()
+        else:
+            task = asyncio.get_running_loop().create_task(_end(connection))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
         self._open_for_waiters()
 
     def retire(self) -> None:
@@ -164,7 +180,7 @@ class Connections(Generic[ConnectionT]):
         self._opened = dict.fromkeys(self._opened, _LONG_AGO)
         closing = (connection.close(timeout=_CLOSE_SECONDS) for connection, _ in idle)
         # The driver terminates a connection that the server does not close in time.
-        await asyncio.gather(*closing, *opening, return_exceptions=True)
+        await asyncio.gather(*closing, *opening, *self._ending, return_exceptions=True)
 
     async def _answers(self, connection: ConnectionT, since: float) -> bool:
         """Return whether an idle connection still answers. If not, it is dropped."""

@@ -20,7 +20,7 @@ import asyncpg
 
 from service.database.identity import IDENTITY_PARAMETER
 from service.database.pool import Pool
-from service.database.repeating import is_read_only, may_repeat, was_not_sent
+from service.database.repeating import is_read_only, lost_conflict, may_repeat, was_not_sent
 from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_role
 from service.database.statements import Statement
 from service.database.turns import Turns
@@ -33,6 +33,8 @@ DriverError: Final = asyncpg.PostgresError
 
 REQUEST_SECONDS: Final = 5.0
 LOCK_SECONDS: Final = 2.0
+_CONFLICT_PAUSE_SECONDS: Final = 0.05
+"""Without it, the repeated transaction may take the other one's lock, and be rolled back again."""
 POOL_WAIT_SECONDS: Final = 1.0
 MAX_AGE_SECONDS: Final = 1800.0
 _EXPENSIVE_PART: Final = 4
@@ -182,6 +184,8 @@ class Database:
             async with asyncio.timeout(left):
                 if is_read_only(failure) and not await self._connections.move():
                     raise failure
+                if lost_conflict(failure):
+                    await asyncio.sleep(_CONFLICT_PAUSE_SECONDS)
                 return await fetch(seconds=left)
 
 

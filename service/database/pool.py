@@ -13,7 +13,8 @@ from service.database.repeating import lost_session, was_ended, was_not_sent
 from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_role
 from service.database.url import DatabaseUrl
 
-_PROBE_SECONDS: Final = 1.0
+_PROBE_SECONDS: Final = 0.5
+"""Less than tasks wait for a connection, so that those in line are served when probes fail."""
 _MOVE_SECONDS: Final = 1.0
 
 
@@ -98,8 +99,9 @@ class Pool(Connections[Connection]):
         if self._moving is None or (self._moving.done() and now - self._moved >= _MOVE_SECONDS):
             self._moved = now
             self._moving = asyncio.get_running_loop().create_task(self.replace())
-        await asyncio.wait([self._moving])
-        return not self._moving.cancelled() and self._moving.exception() is None
+        moving = self._moving  # another task may begin the next attempt during this one
+        await asyncio.wait([moving])
+        return not moving.cancelled() and moving.exception() is None
 
     async def close(self) -> None:
         """Close every idle connection now, and each connection in use when it is given back."""

@@ -10,6 +10,8 @@ A read may always be repeated. A write may be repeated only if it has certainly 
    executes one. A transaction that is open then is rolled back. While it commits, interrupts are
    held back until the answer is sent, so a statement that is committed is answered first.
    Each statement here is its own transaction, so no earlier part of it is committed.
+4. The server rolled it back because of another transaction: a deadlock (40P01), or a snapshot that
+   had become too old (40001). It is executed again after a pause, in which the other one can go on.
 
 Everything else is ambiguous, and a write is not repeated: a connection that ended without a word,
 the crash of another session (57P02, which may come between the commit and the answer), a wait for a
@@ -24,6 +26,7 @@ import asyncpg
 _ENDED_BY_POSTGRES: Final = frozenset({"57P01", "57P05"})
 _INTERRUPTED: Final = "ProcessInterrupts"
 _READ_ONLY: Final = "25006"
+_ROLLED_BACK: Final = frozenset({"40001", "40P01"})
 _LOST: Final = ("08", "57P")
 # The messages of asyncpg where it checks a connection before it writes to it.
 _NOT_SENT: Final = ("connection is closed", "not connected", "cannot switch to state")
@@ -32,6 +35,11 @@ _NOT_SENT: Final = ("connection is closed", "not connected", "cannot switch to s
 def is_read_only(error: BaseException) -> bool:
     """Return whether the server refused a statement because it only serves reads."""
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate == _READ_ONLY
+
+
+def lost_conflict(error: BaseException) -> bool:
+    """Return whether the server rolled a transaction back in favor of another one."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _ROLLED_BACK
 
 
 def was_ended(error: BaseException) -> bool:
@@ -56,6 +64,8 @@ def was_not_sent(error: BaseException) -> bool:
 def may_repeat(error: Exception, *, reads_only: bool) -> bool:
     """Return whether the statement that failed with `error` may be executed again."""
     if was_not_sent(error) or is_read_only(error):
+        return True
+    if lost_conflict(error):
         return True
     if not isinstance(error, asyncpg.PostgresError) or not lost_session(error):
         return False

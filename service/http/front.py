@@ -6,6 +6,7 @@ one pure ASGI application instead of five middlewares (docs/decisions/0032 has w
 of a request is worth).
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from service.http.error_table import LOGGED, answer
 from service.http.forwarded import HSTS, TrustedProxies, https_required
 from service.http.operations import Operations
 from service.http.problem_document import ContentTooLargeError, internal_error
+from service.http.protocol import ABANDONED
 from service.services import SCOPE_KEY, Services
 from service.system.buffered_log import LineLogger
 from service.system.metrics import count_request
@@ -30,6 +32,8 @@ from service.system.metrics import count_request
 logger: Final = logging.getLogger("service.requests")
 access_log: Final = LineLogger(logger.name)
 
+_CLIENT_GONE: Final = 499
+"""What logs and metrics show for a request whose client was gone before the response (as nginx)."""
 _CLOSE: Final = (b"connection", b"close")
 _SCHEME_NAMED: Final = "scheme_named_by_proxy"
 _Fields = Mapping[bytes, bytes]
@@ -85,6 +89,10 @@ class Front:
         try:
             response = await self._respond(inner, receive, fields)
             await (response or self._app)(inner, receive, send_complete)
+        except asyncio.CancelledError:
+            if ABANDONED not in scope:
+                raise
+            status = status or _CLIENT_GONE
         except Exception:
             logger.exception("unexpected error (request %s)", request_id)
             if not status:

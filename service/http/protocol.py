@@ -18,6 +18,9 @@ the middle keeps its connection for ever. This protocol adds these rules:
    receives the responses.
 7. A request for which the application has no place (`Admission`) is refused without calling it. In
    an overload most requests are, so that must cost little.
+8. A connection that is lost cancels the request that is being answered on it, and with it its query
+   in the database. Like every half-close, an ordinary close by the client is no loss: it shows only
+   when the response cannot be delivered.
 """
 
 import asyncio
@@ -46,6 +49,9 @@ MAX_WAITING_REQUESTS: Final = 64
 _MAX_UNREAD: Final = 2 * MAX_BODY_BYTES
 LINGER_SECONDS: Final = 1.0
 """How long a refused client may read its response. Closing at once would reset the connection."""
+
+ABANDONED: Final = "abandoned"
+"""Set in the scope of a request whose client is gone, before its task is cancelled."""
 
 _HEAD_TOO_LARGE: Final = Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -92,6 +98,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._current: RequestResponseCycle | None = None
         self._parsing = False
         self._unstarted: ASGI3Application | None = None
+        self._task: asyncio.Task[None] | None = None
         admission = getattr(self.app, "admission", None)
         self._admission = admission if isinstance(admission, Admission) else None
 
@@ -101,9 +108,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._expect_within(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the time limit."""
+        """Cancel the time limit, and the request that is being answered."""
         self._expect_within(None)
         super().connection_lost(exc)
+        if self._task is not None and not self._task.done() and self._current is not None:
+            self._current.scope[ABANDONED] = True  # type: ignore[typeddict-unknown-key] # our own
+            # Not at once: a task that has not begun yet would end without its clean-up.
+            self.loop.call_soon(self._task.cancel)
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes, unless the client has been refused already."""
@@ -275,9 +286,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             app, self._unstarted = self._unstarted, None
             scope = self._current.scope
             if self._admission is None or self._admission.admit(scope):  # type: ignore[arg-type] # uvicorn's own name for the type
-                super()._start_asgi_task(self._current, app)
+                self._begin(self._current, app)
             else:
                 self._turn_away(self._current, self._admission)
+
+    def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Create the task of a request as uvicorn does, and keep it, so that it can be ended."""
+        self._task = task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _turn_away(self, cycle: RequestResponseCycle, admission: Admission) -> None:
         """Refuse a request that was not admitted. Its body is ignored, as uvicorn does then."""

@@ -124,6 +124,11 @@ class ComposeStack:
         self._compose("start", service)
         self.wait_for(service)
 
+    def recreate(self, service: str) -> None:
+        """Replace a service's container by a new one, and wait until it is healthy."""
+        self._compose("up", "-d", "--no-deps", "--no-build", "--force-recreate", service)
+        self.wait_for(service)
+
     def start_timer(self, timer: str) -> None:
         """Start a timer like the README, and wait until it has run once. Raises `ComposeError`."""
         self._compose("--profile", "ops", "up", "-d", "--no-deps", "--no-build", timer)

@@ -63,6 +63,8 @@ class Writer:
     api: str
     counts: Counter[str] = field(default_factory=Counter)
     created: set[str] = field(default_factory=set)
+    slowest: float = 0.0
+    """How long the slowest request took, in seconds."""
 
     async def live(self) -> None:
         """Use the service until cancelled."""
@@ -115,9 +117,13 @@ class Writer:
     ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.person.token}"}
         url = f"{self.api}/api/tasks"
-        return await self.person.service_client.request(
-            method, url, params=query, json=body, headers=headers
-        )
+        began = time.monotonic()
+        try:
+            return await self.person.service_client.request(
+                method, url, params=query, json=body, headers=headers
+            )
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - began)
 
 
 async def statuses(people: Sequence[tuple[Person, str]], api: str, path: str) -> list[int]:

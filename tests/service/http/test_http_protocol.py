@@ -66,6 +66,32 @@ async def test_fault39_url_over_its_bound_is_refused(port: int) -> None:
     assert status_of(answer) == 414
 
 
+@pytest.mark.parametrize(
+    ("offered", "status"),
+    [
+        (b"x" * 10_000, 200),
+        (b"x" * 65, 200),
+        (b"12345678 \xff", 200),
+        (b"12345678\t90", 200),
+        (b"12345678\r\n 90", 400),
+        (b"12345678\n90", 400),
+        (b"12345678\r90", 400),
+    ],
+    ids=["10 kB", "65 characters", "a byte", "a tab", "a folded line", "a newline", "a return"],
+)
+async def test_fault44_request_id_that_is_no_id_is_replaced(
+    port: int, caplog: pytest.LogCaptureFixture, offered: bytes, status: int
+) -> None:
+    caplog.set_level("INFO")
+    answer = await exchange(port, LIVE + b"X-Request-ID: " + offered + b"\r\n\r\n")
+    head = answer.partition(b"\r\n\r\n")[0]
+    ids = [line for line in head.split(b"\r\n") if line.lower().startswith(b"x-request-id:")]
+    assert status_of(answer) == status
+    assert [len(line.partition(b": ")[2]) for line in ids] == [16]
+    assert offered[:8] not in head
+    assert offered[:8].decode() not in caplog.text
+
+
 async def test_fault39_endless_trailer_closes_the_connection(port: int) -> None:
     head = b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

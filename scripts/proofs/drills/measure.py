@@ -1,0 +1,28 @@
+"""The memory, descriptors and connections of a program's processes."""
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What processes use at one moment."""
+
+    megabytes: float
+    descriptors: int
+
+    def __str__(self) -> str:
+        return f"{self.megabytes:.0f} MB, {self.descriptors} descriptors"
+
+
+def usage_of(processes: Iterable[psutil.Process]) -> Usage:
+    """Return what the processes use together."""
+    megabytes, descriptors = 0.0, 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            megabytes += process.memory_info().rss / 1e6
+            descriptors += process.num_fds()
+    return Usage(megabytes, descriptors)

@@ -1,0 +1,199 @@
+"""Drills of load: far more than can be served, and half of it for a while.
+
+The flood shares a core with the database, so it cannot send ten times what a service answers.
+Instead, 25 times as many clients as saturate it ask without a pause while they are served.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from scripts.proofs.drills.drill import Drill, Seen
+from scripts.proofs.drills.flood import flooding
+from scripts.proofs.drills.measure import Usage, usage_of
+from scripts.proofs.drills.service import Service
+from scripts.proofs.drills.stage import Stage
+from scripts.proofs.drills.traffic import Traffic, milliseconds, percentile
+
+_CLIENTS: Final = 16
+_SATURATED_SECONDS: Final = 4.0
+_FEW: Final = 32
+_BEST_SECONDS: Final = 5.0
+_MANY: Final = 800
+_FLOOD_SECONDS: Final = 60.0
+_CROWD: Final = 2_000
+_CROWD_SECONDS: Final = 15.0
+_PATIENT: Final = 8
+_RETRY_SECONDS: Final = 1.0
+_GOODPUT: Final = 0.8
+_REFUSED_SECONDS: Final = 0.1
+_RECOVERED_SECONDS: Final = 5.0
+_ADMITTED_P99_SECONDS: Final = 3.0
+_HALF_SECONDS: Final = 120.0
+_SAMPLES: Final = 8
+_FLAT: Final = 1.15
+"""How much more the second half may use than the first."""
+_PROBES: Final = ("/livez", "/readyz", "/metrics")
+_PROBE_SECONDS: Final = 0.1
+_BETWEEN_PROBES_SECONDS: Final = 0.2
+
+
+async def saturation(stage: Stage, *services: Service) -> float:
+    """Return how many requests per second clients reach that do not pause."""
+    async with stage.clients(_CLIENTS, *services) as crowd:
+        await asyncio.sleep(_SATURATED_SECONDS)
+        return crowd.ledger.requests / _SATURATED_SECONDS
+
+
+async def flooded(stage: Stage) -> Seen:
+    """Let far more clients ask than can be served, beside clients with a ledger."""
+    seen = Seen()
+    await _overload(stage, seen, _MANY, _FLOOD_SECONDS)
+    return seen
+
+
+async def two_thousand(stage: Stage) -> Seen:
+    """Open 2,000 connections that all ask, and watch the probes, the refusals and the goodput."""
+    seen = Seen()
+    probes = await _overload(stage, seen, _CROWD, _CROWD_SECONDS)
+    slowest = percentile(probes.good_seconds, 99)
+    seen.require(slowest < _PROBE_SECONDS, f"p99 of the probes {milliseconds(slowest)}")
+    return seen
+
+
+async def _overload(stage: Stage, seen: Seen, connections: int, seconds: float) -> Traffic:
+    """Flood a service, judge what the flood and a few patient clients saw; return the probes."""
+    async with stage.service() as service:
+        with _on_cores_of_their_own(service):
+            return await _flood(stage, service, seen, _Size(connections, seconds))
+
+
+@dataclass(frozen=True)
+class _Size:
+    """The size of a flood."""
+
+    connections: int
+    seconds: float
+
+
+async def _flood(stage: Stage, service: Service, seen: Seen, size: _Size) -> Traffic:
+    best = (await flooding(service.port, _tokens(stage, _FEW), _BEST_SECONDS)).good_per_second
+    probes = Traffic()
+    async with stage.clients(_PATIENT, service, per_second=_PATIENT * 2) as crowd:
+        await crowd.until_all_are_served()
+        for client in crowd.clients:
+            client.pause = _RETRY_SECONDS  # as Retry-After says
+        async with _probing(service, probes):
+            flood = await flooding(service.port, _tokens(stage, size.connections), size.seconds)
+        recovered = await crowd.until_all_are_served()
+    refused = percentile(crowd.ledger.traffic.refused_seconds, 99)
+    goodput = flood.good_per_second / best
+    unexpected = {name for name in flood.statuses if name not in {"200", "429", "503"}}
+    seen.require(not unexpected, f"statuses {', '.join(sorted(unexpected))}")
+    seen.require(not flood.without_retry_after, "503 without Retry-After")
+    seen.require(flood.good_p99 < _ADMITTED_P99_SECONDS, "p99 of admitted requests")
+    seen.require(refused < _REFUSED_SECONDS, f"p99 of refusals {milliseconds(refused)}")
+    seen.require(goodput > _GOODPUT, f"goodput {goodput:.0%} of the best")
+    seen.require(recovered < _RECOVERED_SECONDS, f"recovered in {milliseconds(recovered)}")
+    seen.fact(f"statuses {flood.statuses}; goodput {goodput:.0%} of {best:.0f}/s")
+    seen.fact(f"p99 admitted {milliseconds(flood.good_p99)}, refused {milliseconds(refused)}")
+    slowest = percentile(probes.good_seconds, 99), max(probes.good_seconds, default=0.0)
+    seen.fact(f"probes: p99 {milliseconds(slowest[0])}, slowest {milliseconds(slowest[1])}")
+    seen.fact(f"recovered in {milliseconds(recovered)}")
+    seen.requests += flood.requests + probes.requests
+    seen.count(crowd.ledger)
+    return probes
+
+
+@contextmanager
+def _on_cores_of_their_own(service: Service) -> Iterator[None]:
+    """Run the service on one core, and this process with the flood on another, if there are two."""
+    usable = sorted(os.sched_getaffinity(0))
+    for process in service.program.processes():
+        process.cpu_affinity([usable[-1]])
+    os.sched_setaffinity(0, {usable[0]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
+
+
+def _tokens(stage: Stage, number: int) -> list[str]:
+    return [stage.issuer.token(f"flooder{each}") for each in range(number)]
+
+
+@asynccontextmanager
+async def _probing(service: Service, probes: Traffic) -> AsyncIterator[None]:
+    """Ask the probes' paths, each on a new connection, a few times a second."""
+
+    async def ask_on_and_on() -> None:
+        while True:
+            for path in _PROBES:
+                probes.count(await service.ask("GET", path))
+            await asyncio.sleep(_BETWEEN_PROBES_SECONDS)
+
+    asking = asyncio.create_task(ask_on_and_on())
+    try:
+        yield
+    finally:
+        asking.cancel()
+        await asyncio.wait({asking})
+
+
+async def half(stage: Stage) -> Seen:
+    """Send half of the load that can be served, and look at what the processes use."""
+    seen = Seen()
+    async with stage.service() as service:
+        best = await saturation(stage, service)
+        async with stage.clients(_CLIENTS, service, per_second=best / 2) as crowd:
+            samples, connections = [], []
+            for _ in range(_SAMPLES):
+                await asyncio.sleep(_HALF_SECONDS / _SAMPLES)
+                samples.append(usage_of(service.program.processes()))
+                connections.append(await stage.database.connections())
+        judge_flat(seen, samples, connections)
+        seen.require(not crowd.ledger.traffic.statuses["503"], "503 at half of the load")
+        seen.fact(f"{best / 2:.0f}/s for {_HALF_SECONDS:.0f} s, {crowd.ledger.traffic.refusals()}")
+        seen.fact(f"p99.9 {milliseconds(percentile(crowd.ledger.traffic.good_seconds, 99.9))}")
+    seen.count(crowd.ledger)
+    return seen
+
+
+def judge_flat(seen: Seen, samples: Sequence[Usage], connections: Sequence[int]) -> None:
+    """Require that the second half of the samples uses no more than the first."""
+    middle = len(samples) // 2
+    for name, values in (
+        ("MB", [sample.megabytes for sample in samples]),
+        ("descriptors", [float(sample.descriptors) for sample in samples]),
+        ("connections", [float(number) for number in connections]),
+    ):
+        first, second = max(values[:middle]), max(values[middle:])
+        seen.fact(f"{name}: {first:.0f}, then {second:.0f}")
+        seen.require(second <= first * _FLAT, f"{name} grew from {first:.0f} to {second:.0f}")
+
+
+DRILLS: Final = (
+    Drill(
+        (70,),
+        f"{_MANY} clients without a pause, for {_FLOOD_SECONDS:.0f} s",
+        "early 503 or 429; bounded p99 for admitted requests; recovery within seconds",
+        flooded,
+        seconds=_FLOOD_SECONDS + 120,
+    ),
+    Drill(
+        (71,),
+        f"half of the maximum load, for {_HALF_SECONDS:.0f} s",
+        "memory, descriptors and connections stay flat",
+        half,
+        seconds=_HALF_SECONDS + 120,
+    ),
+    Drill(
+        (74,),
+        f"{_CROWD:,} connections",
+        "excess requests get 503 in under 100 ms; probes answer in under 100 ms",
+        two_thousand,
+    ),
+)
