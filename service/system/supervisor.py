@@ -156,9 +156,16 @@ class Supervisor(Multiprocess):
         logger.warning("%s: starting another one in %.0f s; %s", what, pause, running)
 
     def _restart(self, index: int) -> None:
-        restarts = self._restarts.pop(self.processes[index])
-        process = Process(self.config, self.sockets)
-        process.start()
+        restarts = self._restarts[self.processes[index]]
         restarts.start(time.monotonic())
+        try:
+            process = Process(self.config, self.sockets)
+            process.start()
+        except OSError as error:
+            # No memory, process or file is left. The other workers still serve.
+            pause = restarts.end(time.monotonic())
+            logger.warning("cannot start a worker (%s): trying again in %.0f s", error, pause)
+            return
+        del self._restarts[self.processes[index]]
         self._restarts[process] = restarts
         self.processes[index] = process

@@ -105,6 +105,36 @@ def test_fault77_parent_whose_first_workers_cannot_start_ends_with_exit_code_1()
     assert "before any worker had started: stopping" in done.stderr
 
 
+def test_fault77_worker_that_the_system_cannot_start_is_tried_again_and_the_parent_stays() -> None:
+    program = (
+        "import errno, os, signal, time\n"
+        "from uvicorn import Config; from service.system import supervisor\n"
+        "class Absent:\n"
+        "    pid = exitcode = 1\n"
+        "    def kill(self): pass\n"
+        "    def join(self): pass\n"
+        "class Unstartable(Absent):\n"
+        "    def __init__(self, *_): raise BlockingIOError(errno.EAGAIN, 'no process is left')\n"
+        "supervisor.Process = Unstartable\n"
+        "parent = supervisor.Supervisor(\n"
+        "    Config('nothing:here', workers=1), [], ended=lambda pid, served: None)\n"
+        "parent.processes, parent._has_served = [Absent()], True\n"
+        "parent.keep_subprocess_alive()\n"
+        "(restarts,) = parent._restarts.values()\n"
+        "assert restarts.due_at > time.monotonic() and restarts.failing\n"
+        "restarts.due_at = 0.0\n"
+        "parent.keep_subprocess_alive()\n"
+        "assert not parent.should_exit.is_set()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cannot start a worker" in done.stderr
+    assert "trying again in 1 s" in done.stderr
+    assert "trying again in 2 s" in done.stderr
+
+
 def test_fault87_hang_up_signal_ends_no_process(parent: "subprocess.Popen[str]", port: int) -> None:
     before = {worker.pid for worker in workers(parent)}
     os.killpg(parent.pid, signal.SIGHUP)
