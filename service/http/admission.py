@@ -10,7 +10,8 @@ verified, no rate limit is counted, and no database connection is waited for.
    less each of them gets, and some places always stay free for others. IPv6 counts by network.
 3. The same holds for users as soon as their token is verified, because a user can have many
    addresses.
-4. Probes have places of their own, so that they are answered in an overload.
+4. Probes have places of their own, so that they are answered in an overload. Beyond these, they
+   are counted like other requests, so that they cannot fill all places.
 5. A refusal is cheap but not free, and a client that ignores `Retry-After` would cause the next one
    at once. So a connection is not read after a refusal. Each request that ends lets
    `READ_FOR_EACH_END` connections be read again, so that refusals take a bounded part of the work,
@@ -49,6 +50,7 @@ READ_FOR_EACH_END: Final = 2
 """A refusal takes about 40 us, a list 300 us."""
 _LINE_SECONDS: Final = 1.0
 _HELD: Final = "admitted_address"
+_AS_PROBE: Final = "admitted_as_probe"
 
 logger: Final = logging.getLogger("service")
 
@@ -84,6 +86,7 @@ class Admission:
         self._draining = draining
         self._clock = clock
         self._in_flight = 0
+        self._probes = 0
         self._addresses: dict[str, int] = {}
         self._users: dict[str, int] = {}
         self._unread: dict[Callable[[], None], asyncio.TimerHandle] = {}
@@ -106,8 +109,11 @@ class Admission:
         if ":" in address:
             address = counted_as(address, IPV6_PREFIX)
         held = self._addresses.get(address, 0)
-        if held >= SHARE * (self._most - self._in_flight) and not self._is_probe_with_place(scope):
-            return False
+        if held >= SHARE * (self._most - self._in_flight):
+            if scope["path"] not in PROBES or self._probes >= PLACES_FOR_PROBES:
+                return False
+            self._probes += 1
+            scope[_AS_PROBE] = True
         self._addresses[address] = held + 1
         self._in_flight += 1
         scope[_HELD] = address
@@ -118,6 +124,8 @@ class Admission:
         address = scope.pop(_HELD, None)
         if address is not None:
             self._in_flight -= 1
+            if scope.pop(_AS_PROBE, False):
+                self._probes -= 1
             _release(self._addresses, address)
             if self._unread:
                 for read in list(islice(self._unread, READ_FOR_EACH_END)):
@@ -155,15 +163,14 @@ class Admission:
 
     def read_later(self, read: Callable[[], None]) -> None:
         """Call `read` when the refused connection that it reads from may send again."""
+        if read in self._unread:
+            return  # after several pipelined requests that were refused at once
         loop = asyncio.get_running_loop()
         self._unread[read] = loop.call_later(RETRY_SECONDS, self._read, read)
 
     def _read(self, read: Callable[[], None]) -> None:
         self._unread.pop(read).cancel()
         read()
-
-    def _is_probe_with_place(self, scope: Scope) -> bool:
-        return scope["path"] in PROBES and self._in_flight < self._most + PLACES_FOR_PROBES
 
     def _note(self) -> None:
         self._refused += 1

@@ -45,9 +45,10 @@ class TrustedProxies:
         client = scope.get("client")
         host: str = client[0] if client else ""
         if self._any and host in self._trusted.trusted_hosts:
-            forwarded = dict(scope["headers"]).get(b"x-forwarded-for")
-            if forwarded is not None:
-                text = forwarded.decode("latin-1")
+            # As uvicorn reads it: each proxy may have added a field of its own.
+            fields = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            if fields:
+                text = b", ".join(fields).decode("latin-1")
                 host = self._trusted.trusted_hosts.get_trusted_client_address(text)[0] or host
         return normalized(host)
 

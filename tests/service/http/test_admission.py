@@ -129,6 +129,14 @@ def test_clients_behind_a_trusted_proxy_count_by_their_own_address() -> None:
     assert bounded.admit(scope(PROXY, x_forwarded_for="192.0.2.4"))
 
 
+def test_client_behind_proxies_that_each_add_a_field_counts_by_its_own_address() -> None:
+    bounded = admission()
+    for host in range(1, MOST):
+        asked = scope(PROXY, x_forwarded_for=f"192.0.2.{host}")
+        asked["headers"].append((b"x-forwarded-for", PROXY.encode()))
+        assert bounded.admit(asked)
+
+
 def test_address_that_an_untrusted_client_forwards_is_ignored() -> None:
     bounded = admission()
     got_in = [
@@ -146,6 +154,19 @@ def test_fault74_probes_have_places_of_their_own(path: str) -> None:
     assert not bounded.admit(scope("198.51.100.1"))
     probes = [bounded.admit(scope("198.51.100.1", path)) for _ in range(2 * PLACES_FOR_PROBES)]
     assert sum(probes) == PLACES_FOR_PROBES
+
+
+def test_fault70_fault74_address_that_sends_only_probes_leaves_places_for_others() -> None:
+    bounded = admission()
+    mine = [scope("192.0.2.1", "/readyz") for _ in range(4 * (MOST + PLACES_FOR_PROBES))]
+    mine = [asked for asked in mine if bounded.admit(asked)]
+    assert len(mine) == TWO_THIRDS + PLACES_FOR_PROBES
+    for asked in mine:
+        bounded.leave(asked)
+    assert bounded.in_flight == 0
+    # What ended has left the places of probes as well.
+    again = [bounded.admit(scope("192.0.2.1", "/readyz")) for _ in range(4 * len(mine))]
+    assert sum(again) == len(mine)
 
 
 def test_fault74_user_with_many_addresses_gets_no_more_than_their_share() -> None:
@@ -221,3 +242,22 @@ def test_each_request_that_ends_lets_two_refused_connections_be_read(
     assert loop.timers[4].seconds == RETRY_SECONDS
     loop.timers[4].call()
     assert read == [0, 1, 2, 3, 4]
+
+
+def test_connection_that_is_refused_twice_in_one_turn_is_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = FakeLoop()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    bounded = admission()
+    read: list[str] = []
+
+    def read_on() -> None:
+        read.append("read")
+
+    # The pipelined requests of one connection.
+    bounded.read_later(read_on)
+    bounded.read_later(read_on)
+    for timer in loop.timers:
+        timer.call()
+    assert read == ["read"]
