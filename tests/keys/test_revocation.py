@@ -11,8 +11,10 @@ from better_auth_keys import (
     RevocationList,
     RevocationsUnavailableError,
     Signer,
+    StaticKeySet,
 )
 from better_auth_keys.revocation import RevocationKind
+from better_auth_keys.tokens.jwk import VerificationKey, parse_jwk
 from tests.keys.signed_tokens import NOW, POLICY, claims, key_set_of, refusal
 
 
@@ -72,6 +74,23 @@ async def test_row41_token_of_a_revoked_key_is_refused_although_no_key_can_be_fe
         await verifier.verify(token)
     revocations.replace(kids=[signer.kid])
     assert await refusal(verifier, token) is Reason.REVOKED_KEY
+
+
+async def test_row41_token_whose_key_is_revoked_while_it_waits_for_the_key_is_refused(
+    revocations: RevocationList, signer: Signer
+) -> None:
+    class Slow(StaticKeySet):
+        async def find(self, kid: str) -> VerificationKey | None:
+            revocations.add((), kids=[kid])
+            return await super().find(kid)
+
+    verifier = AccessTokenVerifier(
+        Slow([parse_jwk(signer.public_jwk(), {"EdDSA"})]),
+        POLICY,
+        revocations=revocations,
+        now=lambda: float(NOW),
+    )
+    assert await refusal(verifier, signer.mint(claims())) is Reason.REVOKED_KEY
 
 
 async def test_nothing_is_taken_before_it_is_known_what_is_revoked(

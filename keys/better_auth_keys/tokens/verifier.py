@@ -150,6 +150,8 @@ class AccessTokenVerifier:
             finally:
                 self._work.end(client)
             self._work.verified(client, contents.subject)
+        # Once more, because the token may have waited for its key for seconds.
+        self._refuse_revoked_key(kid)
         # After the signature, so that a forged token cannot mark a session as refused.
         self._refuse_revoked_token(contents)
         return VerifiedToken(contents, key.algorithm, key.thumbprint)
