@@ -60,4 +60,7 @@ async def _start(key_watch: KeyWatch, database: Database) -> None:
     except DatabaseRefusedError as error:  # `service/start.py` ends most starts before this
         logger.error("%s; serving 503 until this is corrected", error)  # noqa: TRY400 - it says all
         reachable = False
+    except Exception:  # the work of `key_watch` must begin: without it no token is ever accepted
+        logger.exception("unexpected error while checking the database; serving 503 until it works")
+        reachable = False
     await key_watch.start(reachable=reachable)

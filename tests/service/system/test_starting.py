@@ -1,13 +1,17 @@
 """A start without the database: the service answers, and recovers by itself."""
 
 import asyncio
+from typing import cast
 
 import pytest
 from sqlalchemy import make_url
 
 from scripts.proofs.in_process import running
 from service.app import create_app
+from service.database.execution import Database
+from service.security.key_watch import KeyWatch
 from service.settings.model import Settings
+from service.system.starting import watching_keys
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import settings_for
 from tests.simulators.postgres_proxy import postgres_proxy
@@ -43,3 +47,26 @@ async def test_database_that_must_not_be_used_is_logged_and_not_ready(
     (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
     assert line.startswith("DATABASE_URL: role owner owns the table")
     assert line.endswith("serving 503 until this is corrected")
+
+
+async def test_unexpected_error_of_the_first_check_does_not_keep_revocations_from_being_loaded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing:
+        async def check(self) -> None:
+            raise RuntimeError
+
+    class Watch:
+        reachable: bool | None = None
+
+        async def start(self, *, reachable: bool) -> None:
+            self.reachable = reachable
+
+        async def stop(self) -> None:
+            """Nothing was begun."""
+
+    watch = Watch()
+    async with watching_keys(cast("KeyWatch", watch), cast("Database", Failing()), patience=None):
+        assert watch.reachable is False
+    (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith("unexpected error while checking the database")
