@@ -1,6 +1,6 @@
 """Try what the service promises while something goes wrong, and print what was seen.
 
-    ./scripts/drills                   all drills, about half an hour
+    ./scripts/drills                   all drills, about 20 minutes
     ./scripts/drills --only 50,68      the drills of these rows of docs/faults.md
     ./scripts/drills --list            show the drills
     ./scripts/drills --soak            half of the load for 30 minutes, and what happens meanwhile
