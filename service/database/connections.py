@@ -89,8 +89,8 @@ class Connections(Generic[ConnectionT]):
         # Every open connection, idle or in use, and the time when it was opened.
         self._opened: dict[ConnectionT, float] = {}
         # Each opening with the time when it began.
-        self._ending: set[asyncio.Task[None]] = set()
         self._opening: dict[asyncio.Task[Exception | None], float] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def in_use(self) -> int:

@@ -48,14 +48,19 @@ class PostgresProxy:
         for flowing in (self._flowing, *self._silenced):
             flowing.set()
         if self._server is not None:
+            loop = asyncio.get_running_loop()
+            for listening in self._server.sockets:
+                loop.remove_reader(listening)
+            # A server that is closed between accepting a connection and serving it leaks it.
+            await asyncio.sleep(0)
             self._server.close()
             self._server = None
         for writer in tuple(self._writers):
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection(*self.target)
         self._writers.add(writer)
+        upstream_reader, upstream_writer = await asyncio.open_connection(*self.target)
         back = asyncio.create_task(self._answer(upstream_reader, writer, self._flowing))
         # Streams refer to their readers weakly, so garbage collection could end the task.
         self._answering.add(back)
@@ -68,9 +73,9 @@ class PostgresProxy:
                 kind, length = await reader.readexactly(1), await reader.readexactly(4)
                 self.round_trips += kind in (b"Q", b"S")
                 upstream_writer.write(kind + length + await reader.readexactly(_size(length)))
-        self._writers.discard(writer)
         upstream_writer.close()
         await back
+        self._writers.discard(writer)
 
     async def _answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event
