@@ -14,11 +14,11 @@ machines. In the events named `shared`, the flood and all good requests come fro
 behind a NAT or a proxy that is not among TRUSTED_PROXIES. Only the tokens tell them apart then.
 
 The load, the flood and PostgreSQL share the other core. Everything a flood sends is signed before
-the first measurement. Latencies say something about the service only while it gets its core when it
-is ready to run, and the load its own. Where other programs of the machine took the service's core
-for more than a tenth of the time, or every hundredth request was noticed more than 5 ms late by the
-load, the repetition is marked as disturbed and repeated, up to twice. Disturbed repetitions are
-shown and not judged; a promise without a judged repetition counts as not kept.
+the first measurement. Latencies describe the service only if it gets its core when it is
+ready to run, and the load its own. If other programs of the machine took the service's core for
+more than a tenth of the time, or if the load noticed one request in a hundred more than 5 ms late,
+the repetition is marked as disturbed and repeated, up to twice. Disturbed repetitions are shown but
+not judged; a promise without a judged repetition counts as not kept.
 Exit codes: 0 all promises were kept, 1 at least one was not, 2 usage.
 """
 

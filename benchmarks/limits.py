@@ -1,4 +1,4 @@
-"""What one rate-limit hit costs, with few clients and with many."""
+"""Measure what one rate-limit hit costs, with few clients and with many."""
 
 import gc
 import random

@@ -48,7 +48,7 @@ class Outcome:
     unexpected_latencies: list[float] = field(default_factory=list)
     """Those among `latencies` whose answer had another status than expected."""
     lateness: list[float] = field(default_factory=list)
-    """In an open loop, how much later than it was due this process noticed each request."""
+    """In an open loop, how late this process noticed that each request was due."""
 
 
 class _Client:
@@ -87,8 +87,9 @@ class _Client:
 class Load:
     """Send requests to a server on 127.0.0.1, over connections that are kept.
 
-    They come from `hosts`, addresses of 127.0.0.x, in turns: a server may bound what one address
-    sends. A connection that got 503 rests for `rest_seconds`, as a client that obeys Retry-After.
+    They come from `hosts`, addresses of 127.0.0.x, in turns, because a server may limit one
+    address. After a 503, a connection pauses for `rest_seconds`, like a client that obeys
+    Retry-After.
     """
 
     def __init__(

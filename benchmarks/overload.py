@@ -10,10 +10,10 @@ Each round measures lists by 32 connections, which is the best that the service 
 send the next request at once. Meanwhile another process asks `/livez`, `/readyz` and `/metrics` ten
 times a second, each time over a new connection.
 
-Latencies include what the load needs to notice an answer, and its core has much to do with
-impatient clients: the load then competes with PostgreSQL, and goodput falls for that reason too.
-Each line says for how much of the time other programs had the service's core: where that is more
-than a tenth, the latencies are the machine's. The promises are judged by patient clients.
+Latencies include the time that the load needs to notice an answer. With impatient clients, the load
+competes with PostgreSQL for its core, which lowers goodput as well. Each line shows for how much of
+the time other programs had the service's core: if it is more than a tenth, the latencies are those
+of the machine. Only patient clients are compared with the promises.
 Exit codes: 0 kept, 1 not kept, 2 usage.
 """
 
@@ -67,10 +67,10 @@ class Round:
     unexpected: dict[str, int]
     probes: dict[str, list[float]]
     without_core: float
-    """For which part of the time the service was ready to run while others had its core."""
+    """The part of the time in which the service was ready to run while others had its core."""
 
     def line(self) -> str:
-        """Return the figures for people."""
+        """Return the figures as text."""
         probes = ", ".join(
             f"{path} p99 {percentile(sorted(seen), 99):.0f} max {max(seen):.0f}"
             for path, seen in self.probes.items()

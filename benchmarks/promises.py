@@ -1,8 +1,8 @@
-"""What is promised to good requests while something happens, and whether it was kept.
+"""Promises to good requests during an event, and whether they were kept.
 
-A repetition in which the machine was too busy says nothing about the service. It is not judged, and
-a promise without a judged repetition is not kept. A refused good request breaks every promise, also
-on a busy machine.
+A repetition in which the machine was too busy is not judged, because it shows nothing about the
+service. A promise without a judged repetition is not kept. A refused good request breaks every
+promise, also on a busy machine.
 """
 
 import itertools
@@ -18,11 +18,11 @@ _LATEST_MS: Final = 5.0
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens, and how much it may move the 99th percentile of good requests."""
+    """An event, and how much it may change the 99th percentile of good requests."""
 
     title: str
     promise: float | None
-    """The greatest ratio of p99; None if only refusals are promised not to happen."""
+    """The greatest ratio of p99; None if the promise is only that no request is refused."""
     bad_per_second: int = 0
     unknown_kids: bool = False
     shared: bool = False
@@ -55,7 +55,7 @@ class Part:
     answers: int
     refused: dict[str, int]
     without_core: float
-    """For which part of the time the service was ready to run while others had its core."""
+    """The part of the time in which the service was ready to run while others had its core."""
     late_ms: float
     """The 99th percentile of how late the load noticed that a request was due."""
 
@@ -82,7 +82,7 @@ def report(event: Event, repetitions: list[list[Part]], say: Callable[[str], obj
     refused = Counter[str]()
     for part in itertools.chain.from_iterable(repetitions):
         refused.update(part.refused)
-    # A refusal needs no quiet machine to be judged.
+    # Refusals are judged on a busy machine, too.
     slow = event.promise is not None and ratio > event.promise
     unknown = event.promise is not None and not judged
     kept = not (refused or slow or unknown)

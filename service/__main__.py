@@ -52,7 +52,7 @@ def main() -> int:
     """Check the settings, the address and the database, then serve until a signal arrives."""
     logging.config.dictConfig(LOGGING)
     make_collections_rare()
-    # Sent when a terminal closes, and by tools that rotate logs. There is nothing to reload.
+    # SIGHUP is sent when a terminal closes, and by tools that rotate logs. Nothing can be reloaded.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     workers = _workers()
     return _serve_with_workers(workers) if workers > 1 else _serve_here()

@@ -32,7 +32,7 @@ class Start:
 
 
 def check() -> Start | None:
-    """Return how to start, or None if the service cannot. Standard error has the reasons.
+    """Return how to start, or None if the service cannot start. The reasons are on stderr.
 
     A database that is down, or that does not answer in `CHECK_SECONDS`, does not prevent a start.
     """
@@ -76,7 +76,7 @@ async def _check_database(settings: Settings) -> bool:
 
 
 def _run(checking: Coroutine[None, None, bool]) -> bool:
-    """Run the check like `asyncio.run`, but leave threads behind: a name look-up may hang."""
+    """Run the check like `asyncio.run`, but do not wait for threads: a name lookup may hang."""
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(checking)
@@ -97,4 +97,4 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # without waiting for a name look-up that hangs
+    os._exit(code)  # without waiting for a name lookup that hangs

@@ -10,8 +10,8 @@ long as the issuer may still issue tokens for it: the list remembers the session
 refused (`refused_sessions`), so that the application can keep those entries longer.
 
 `replace` replaces a short list at once. A long one is reloaded in parts, between which requests are
-served: `begin_reload`, `add` or `add_many` for each part, and `finish_reload`. What is revoked
-stays revoked meanwhile, and revocations that others add in between are kept.
+served: `begin_reload`, `add` or `add_many` for each part, and `finish_reload`. All entries
+stay in force meanwhile, and revocations that are added in between are kept.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -84,9 +84,9 @@ class RevocationList:
         self._sessions.begin_generation()
 
     def finish_reload(self, *, kids: str | Collection[str]) -> Iterator[None]:
-        """Remove what was not added since `begin_reload`. The list is loaded from now on.
+        """Remove what was not added since `begin_reload`. The list then counts as loaded.
 
-        The work is done by iterating, in steps of a few milliseconds. `kids` are the revoked keys.
+        Each step of the iteration does a few milliseconds of the work. `kids` are the revoked keys.
         """
         self._kids = string_set(kids, "kids") | self._new_kids
         self._everyone = self._new_everyone

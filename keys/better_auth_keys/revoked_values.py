@@ -3,11 +3,11 @@
 1. The map holds a 64-bit hash of each value instead of the value: 17 bytes for an entry, or 9
    without a time, where a dictionary of strings needs over 150. Entries are in small sorted arrays,
    so that nothing is ever copied or rehashed as a whole, however many there are.
-2. Until the first sweep, entries are only appended, and a lookup looks at all entries of an array.
-   The sweep sorts them. A process that starts waits for this, and it takes less than half of the
-   time of keeping them sorted from the start.
-3. A revoked value is always found. A value that is not revoked is taken for a revoked one if it
-   has the same hash: with 1,000,000 entries the probability is 1 in 18 million million for each
+2. Until the first sweep, entries are only appended, and a lookup searches all entries of an array.
+   The sweep sorts them. This takes less than half of the time of keeping them sorted from the
+   start, and a process that starts waits for it.
+3. A revoked value is always found. A value that is not revoked counts as revoked if it has the same
+   hash as a revoked one: with 1,000,000 entries the probability is 1 in 18 million million for each
    value, and such a user has to sign in again. With 32 bits it would be 1 in 4,300.
 4. The hash is Python's hash of a string: SipHash under a key that each process draws at random
    (unless `PYTHONHASHSEED` is set), so that a client cannot choose an id that collides with that
@@ -31,7 +31,7 @@ _GENERATIONS: Final = 256
 
 
 class RevokedValues:
-    """Maps revoked values to times. If not `timed`, every value is revoked for all times."""
+    """Maps revoked values to times. Without `timed`, every value is revoked for all times."""
 
     def __init__(self, *, timed: bool = True) -> None:
         self._timed = timed
@@ -73,7 +73,7 @@ class RevokedValues:
         if not self._filling:
             self._insert(added, times if self._timed else repeat(_ALWAYS, len(values)))
             return
-        # A start waits for these loops, so they do as little as possible for each entry.
+        # A process that starts waits for these loops, so they do little for each entry.
         digests, moments = self._digests, self._times
         if self._timed:
             for digest, at in zip(added, times, strict=True):
@@ -131,7 +131,7 @@ class RevokedValues:
                 self._count += 1
 
     def _sort(self, number: int) -> None:
-        """Sort a shard and remove duplicates, unless this has been done."""
+        """Sort a shard and remove duplicates, unless it is sorted."""
         if self._generations[number]:
             return
         digests = self._digests[number]

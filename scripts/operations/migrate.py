@@ -10,9 +10,9 @@ to are missing, they are created with random passwords. Their URLs are shown onc
 written to a new private file (--out).
 Each migration waits at most 0.5 s for a lock, so that requests are not held up for longer. If it
 does not get the lock, it is rolled back and tried again after a pause, until --give-up-after.
-Migrations are never undone: the release before works with the tables of the next one.
-Exit codes: 0 done, 1 failed or gave up (what was applied stays, and the next run goes on from
-there), 2 usage, 3 nothing to do, also if a newer release has migrated the database.
+Migrations are never undone: the previous release works with the tables of the new one.
+Exit codes: 0 done, 1 failed or gave up (migrations that were applied stay, and the next run
+continues after them), 2 usage, 3 nothing to do, also if a newer release has migrated the database.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Prove that very many revocations cost little memory, and never stall the service.
+"""Prove that very many revocations take little memory and do not stall the service.
 
     python -m scripts.proofs.revocations [--revocations N] [--kind subject] [--json]
 

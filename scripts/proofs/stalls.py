@@ -1,4 +1,4 @@
-"""Measure how long an event loop gives other tasks no turn."""
+"""Measure how long an event loop runs one task without a turn for the others."""
 
 import asyncio
 import time

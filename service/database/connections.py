@@ -7,7 +7,7 @@
 2. Connections are opened in background tasks, so that a task that gives up loses no opening, and a
    slow opening delays no task while other connections become free.
 3. A connection that is closed or in an unknown state is never reused. One that was idle for a while
-   must answer first. If it does not, those that were idle as long are dropped with it.
+   must answer first. If it does not, all that were idle for as long are dropped as well.
 4. A connection that is too old is replaced when it is given back, one at a time, so that the pool
    never shrinks by more than one. `retire` replaces all at once.
 
@@ -23,7 +23,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from service.database.line import Line
 
 IDLE_SECONDS: Final = 5.0
-"""After so many seconds without use, a connection must answer before it is used again."""
+"""A connection that was idle for so many seconds must answer before it is used again."""
 _CLOSE_SECONDS: Final = 1.0
 _LONG_AGO: Final = float("-inf")
 
@@ -45,8 +45,8 @@ class Closable(Protocol):
 
 
 async def _end(connection: Closable) -> None:
-    # The driver asks the server to cancel the statement. One that was only left would go on there,
-    # and keep a process of the server: it does not look whether its client is still there.
+    # The driver asks the server to cancel the statement. Otherwise it would continue and keep a
+    # process of the server, which does not check whether its client is still connected.
     with contextlib.suppress(Exception):
         await connection.close(timeout=_CLOSE_SECONDS)
 
@@ -84,11 +84,11 @@ class Connections(Generic[ConnectionT]):
             coming=lambda: len(self._opening),
             give_back=self.give_back,
         )
-        # With the times since which they have been idle, in the order of these times.
+        # Each with the time since which it has been idle, in the order of these times.
         self._idle: list[tuple[ConnectionT, float]] = []
         # Every open connection, idle or in use, and the time when it was opened.
         self._opened: dict[ConnectionT, float] = {}
-        # With the time when each began.
+        # Each opening with the time when it began.
         self._opening: dict[asyncio.Task[Exception | None], float] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -127,7 +127,7 @@ class Connections(Generic[ConnectionT]):
             self._open_one()
 
     def discard(self, connection: ConnectionT) -> None:
-        """Close a connection that is in an unknown state. A statement that runs on it is ended."""
+        """Close a connection in an unknown state. A statement that runs on it is cancelled."""
         del self._opened[connection]
         if connection.is_closed():
             connection.terminate()
@@ -152,11 +152,11 @@ class Connections(Generic[ConnectionT]):
         self._admit(connection)
 
     def doubt(self) -> None:
-        """Let every idle connection answer before it is used again."""
+        """Require every idle connection to answer before it is used again."""
         self._idle = [(connection, _LONG_AGO) for connection, _ in self._idle]
 
     def open_missing(self) -> None:
-        """Begin to open all connections that the pool may have."""
+        """Begin to open all connections that the pool can have."""
         self._drop_idle(lambda connection, _: connection.is_closed())
         while len(self._opened) + len(self._opening) < self._size:
             self._open_one()

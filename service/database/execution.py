@@ -34,7 +34,7 @@ DriverError: Final = asyncpg.PostgresError
 REQUEST_SECONDS: Final = 5.0
 LOCK_SECONDS: Final = 2.0
 _CONFLICT_PAUSE_SECONDS: Final = 0.05
-"""Without it, the repeated transaction may take the other one's lock, and be rolled back again."""
+"""Without a pause, the repeated transaction can meet the other one again, and be rolled back."""
 POOL_WAIT_SECONDS: Final = 1.0
 MAX_AGE_SECONDS: Final = 1800.0
 _EXPENSIVE_PART: Final = 4

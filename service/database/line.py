@@ -1,4 +1,4 @@
-"""A line of tasks: what becomes free is passed to the task that has waited longest."""
+"""A line of tasks: each free thing is passed to the task that has waited longest."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ ThingT = TypeVar("ThingT")
 
 
 class Line(Generic[ThingT]):
-    """Tasks that wait in order. `give_back` takes what was just passed to a cancelled task.
+    """Tasks that wait in order. `give_back` takes what was passed to a task that was cancelled.
 
     A task waits up to `wait_seconds`, and longer while it is among the first `coming()` in line.
     """

@@ -1,10 +1,10 @@
-"""A connection that receives notifications (LISTEN), and reconnects by itself when it is lost.
+"""The LISTEN connection: it receives notifications, and is opened again when it is lost.
 
 1. A transaction pooler cannot LISTEN, so the connection is made to DIRECT_DATABASE_URL.
-2. A connection that was cut silently looks like one on which nothing is said. So each listener has
-   a channel of its own, and notifies itself on it: a heartbeat. It is sent through DATABASE_URL, as
-   the notifications of others are. So it also finds out if the two URLs do not lead to the same
-   database, or if DIRECT_DATABASE_URL leads through a transaction pooler.
+2. A connection that was cut silently looks like one without notifications. So each listener has a
+   channel of its own, on which it sends itself a notification, the heartbeat. Like all others, it
+   is sent through DATABASE_URL. So it also shows whether the two URLs lead to the same database,
+   and whether DIRECT_DATABASE_URL leads through a transaction pooler.
 3. `listening` is true only after a heartbeat has arrived, and only until the next one is overdue.
 """
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("service")
 
 _CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 3.0
-"""How long a heartbeat may take to arrive."""
+"""How long a heartbeat can take before it is overdue."""
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 10.0
 _NOTIFY: Final = Statement("SELECT pg_notify(:channel, '')")
@@ -127,7 +127,7 @@ class Listener:
             connection.terminate()
 
     async def _beat(self, arrived: asyncio.Event) -> None:
-        """Notify this listener, and wait until that arrives."""
+        """Send a heartbeat, and wait until it arrives."""
         arrived.clear()
         await self._database.execute(_NOTIFY, {"channel": self._heartbeat})
         if not await _is_set_within(arrived, ANSWER_SECONDS):

@@ -6,7 +6,7 @@
    or is not what `target_session_attrs` asks for: the old primary after a failover. An error that
    is the same on every host, such as a wrong password, is raised at once.
 3. If no host can be reached, all are tried again after short pauses, because name lookups may fail
-   for a moment. Once that was in vain, there is one attempt until one succeeds.
+   for a moment. If that did not help, all are tried only once until one succeeds.
 4. The operating system probes each connection while it is idle, and closes it if the other side
    stops acknowledging data. Otherwise, a connection whose server vanished looks open for hours.
 """

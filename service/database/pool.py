@@ -1,4 +1,4 @@
-"""A pool of asyncpg's connections to one database, each with a role that was checked."""
+"""A pool of asyncpg's connections to one database. The role of each connection is checked."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_ro
 from service.database.url import DatabaseUrl
 
 _PROBE_SECONDS: Final = 0.5
-"""Less than tasks wait for a connection, so that those in line are served when probes fail."""
+"""Shorter than the time that a task waits for a connection, so that it gets one if probes fail."""
 _MOVE_SECONDS: Final = 1.0
 
 
@@ -79,7 +79,7 @@ class Pool(Connections[Connection]):
     async def fill(self) -> None:
         """Open missing connections, so that requests need not wait for them.
 
-        The first time, wait until all are open. A server that accepts fewer is used with fewer.
+        The first time, wait until all are open. If the server accepts fewer, use fewer.
         """
         self.open_missing()
         if self._filled:
@@ -92,8 +92,8 @@ class Pool(Connections[Connection]):
     async def move(self) -> bool:
         """Leave a server that became read-only. Return whether a new connection could be opened.
 
-        Connections stay where no other server suits: they still serve reads. There is one attempt a
-        second, for all statements that were refused.
+        If no other server is suitable, the connections stay, because they still serve reads. There
+        is one attempt a second, for all statements that were refused.
         """
         now = time.monotonic()
         if self._moving is None or (self._moving.done() and now - self._moved >= _MOVE_SECONDS):
@@ -117,10 +117,10 @@ class Pool(Connections[Connection]):
         else:  # lost, or interrupted, perhaps in the middle of a result
             self.discard(connection)
         if was_ended(error) or was_not_sent(error):
-            # A server that ends one session after the other. A new one is not among them.
+            # The server ends one session after the other. A new session is not affected.
             self.retire()
         elif not answered and isinstance(error, Exception):
-            # What ended this connection, or keeps it silent, may have hit the others.
+            # What ended this connection, or keeps it silent, may affect the others as well.
             self.doubt()
 
     async def _ask(self, connection: Connection) -> None:

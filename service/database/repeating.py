@@ -2,21 +2,21 @@
 
 A read may always be repeated. A write may be repeated only if it has certainly not been committed:
 
-1. Nothing was sent, because the connection had been closed, or the server's last word on it had
+1. Nothing was sent, because the connection had been closed, or the server's last message on it had
    been read.
-2. The server refused it because it is read-only (25006). It said so, and did nothing.
+2. The server refused the write because it is read-only (25006).
 3. PostgreSQL itself ended the session with FATAL, for an administrator (57P01) or because the
    session was idle (57P05). It does that in `ProcessInterrupts`, while it waits for a statement or
    executes one. A transaction that is open then is rolled back. While it commits, interrupts are
    held back until the answer is sent, so a statement that is committed is answered first.
    Each statement here is its own transaction, so no earlier part of it is committed.
 4. The server rolled it back because of another transaction: a deadlock (40P01), or a snapshot that
-   had become too old (40001). It is executed again after a pause, in which the other one can go on.
+   had become too old (40001). It is executed again after a pause, so that the other one can end.
 
-Everything else is ambiguous, and a write is not repeated: a connection that ended without a word,
-the crash of another session (57P02, which may come between the commit and the answer), a wait for a
-synchronous standby that was ended (a warning with 57P01: the commit is kept), and a 57P01 that a
-pooler made up, which does not name `ProcessInterrupts`.
+In all other cases the result is unknown, and a write is not repeated: a connection that ended
+without a message, the crash of another session (57P02, which may come between the commit and the
+answer), a wait for a synchronous standby that was ended (a warning with 57P01: the commit is kept),
+and a pooler's own 57P01, which does not name `ProcessInterrupts`.
 """
 
 from typing import Final
@@ -73,7 +73,7 @@ def may_repeat(error: Exception, *, reads_only: bool) -> bool:
 
 
 def _was_rolled_back(cause: BaseException | None) -> bool:
-    """Return whether a connection ended with PostgreSQL's word that nothing was committed."""
+    """Return whether PostgreSQL's last message shows that nothing was committed."""
     return (
         isinstance(cause, asyncpg.PostgresError)
         and cause.sqlstate in _ENDED_BY_POSTGRES

@@ -1,7 +1,7 @@
 """`Statement`: SQL with named parameters, in the form for asyncpg.
 
-The service writes its statements as text. SQLAlchemy is for migrations and commands: importing it
-takes a sixth of the service's start and of its memory.
+The service's statements are SQL text. Only migrations and commands use SQLAlchemy: importing it
+would take a sixth of the service's start and of its memory.
 """
 
 import re

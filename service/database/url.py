@@ -5,10 +5,10 @@ asyncpg supports neither parameter. `sslmode` becomes a TLS context that verifie
 libpq's `require` encrypts without verifying the server, which does not stop an attacker in between.
 Without `sslmode`, only this machine is reached without TLS. asyncpg has no channel binding.
 
-A URL may name several hosts of one database, as libpq allows:
-`postgresql://app:pw@a.example.com:5432,b.example.com/db`. `target_session_attrs` says which of them
-is used. Its default is `read-write` for several hosts, because the service must be able to write,
-and `any` for one host.
+A URL can name several hosts of one database, as libpq allows:
+`postgresql://app:pw@a.example.com:5432,b.example.com/db`. `target_session_attrs` determines which
+of them is used. Its default is `read-write` with several hosts, because the service must be able to
+write, and `any` with one host.
 
 `prepared_statement_cache_size=0` (SQLAlchemy's name) is accepted in DATABASE_URL only. It disables
 prepared statements for transaction poolers that do not support them (PgBouncer before 1.21).
@@ -71,7 +71,7 @@ class DatabaseUrl:
 
     @property
     def place(self) -> str:
-        """The hosts as the URL has them."""
+        """The hosts, as they are written in the URL."""
         return ",".join(_written(host) for host in self.hosts)
 
     @property

@@ -1,11 +1,11 @@
-"""`Loop`: uvloop's event loop, which accepts all connections that wait, and not one in each turn.
+"""`Loop`: uvloop's event loop, which accepts many waiting connections in one turn.
 
 libuv accepts one connection of a listening socket in each turn of the loop. With many busy clients
-a turn takes milliseconds. A thousand new connections then wait for seconds before anything is read
-from them, probes among them, and are not even refused.
+a turn takes milliseconds. A thousand new connections, with those of probes among them, then wait
+for seconds before anything is read from them, and are not even refused.
 
-Here each turn that accepts a connection also accepts up to `MOST_IN_A_TURN` others that wait. That
-costs a client with a new connection a few microseconds, and none with an old one.
+Here each turn that accepts a connection also accepts up to `MOST_IN_A_TURN` others that wait. This
+costs each new connection a few microseconds, and existing connections nothing.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Loop(uvloop.Loop):
 
 
 class _Turn:
-    """Accepts what waits, once in each turn in which the loop has accepted a connection."""
+    """Accepts the waiting connections, once in each turn in which the loop has accepted one."""
 
     server: asyncio.Server | None = None
 
@@ -61,7 +61,7 @@ class _Turn:
                     try:
                         connection, _ = waiting.accept()
                     except OSError:
-                        # None waits, or none can be accepted, which the loop itself deals with.
+                        # None waits, or none can be accepted; the loop itself handles that.
                         break
                     self._open(connection)
 

@@ -5,17 +5,18 @@ request is refused with 503 and `Retry-After` before anything else is done for i
 verified, no rate limit is counted, and no database connection is waited for.
 
 1. At most `most` requests are in flight.
-2. An address is admitted while it has fewer requests in flight than `SHARE` times the free places.
-   If it is the only busy one, it gets two thirds of all places. The more addresses are busy, the
-   less each of them gets, and some places always stay free for others. IPv6 counts by network.
+2. A request is admitted if its address has fewer requests in flight than `SHARE` times the number
+   of free places. A single busy address gets two thirds of all places. The more addresses are
+   busy, the fewer places each of them gets, and some always stay free for others. IPv6 addresses
+   count by network.
 3. The same holds for users as soon as their token is verified, because a user can have many
    addresses.
 4. Probes have places of their own, so that they are answered in an overload. Beyond these, they
    are counted like other requests, so that they cannot fill all places.
-5. A refusal is cheap but not free, and a client that ignores `Retry-After` would cause the next one
-   at once. So a connection is not read after a refusal. Each request that ends lets
-   `READ_FOR_EACH_END` connections be read again, so that refusals take a bounded part of the work,
-   however fast the machine is. A client that waits for `Retry-After` does not notice that.
+5. A refusal is cheap but not free, and a client that ignores `Retry-After` causes the next one at
+   once. So after a refusal, its connection is not read for a while. Each request that ends lets
+   `READ_FOR_EACH_END` such connections be read again, so refusals take a bounded part of the work,
+   however fast the machine is. A client that obeys `Retry-After` does not notice this.
 
 `BoundedHttpProtocol` asks for admission when it has received a request, and `Front` ends it. A
 request that does not come through that protocol is not counted by address.
@@ -45,7 +46,7 @@ PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 PLACES_FOR_PROBES: Final = 32
 """Enough for a few load balancers, and too few to keep the service busy."""
 RETRY_SECONDS: Final = 1
-"""A place becomes free within milliseconds. Clients that came back earlier would cost more."""
+"""A place becomes free within milliseconds, but a shorter time would cause more refusals."""
 READ_FOR_EACH_END: Final = 2
 """A refusal takes about 40 us, a list 300 us."""
 _LINE_SECONDS: Final = 1.0
@@ -150,7 +151,7 @@ class Admission:
     def refusal(self, scope: Scope, more_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """Return the response to a request that was not admitted, and count it.
 
-        A flood of them must cost little: there is one line in the log each second at most.
+        A flood of refusals must cost little, so the log gets at most one line each second.
         """
         self._note()
         count_request(scope["method"], "none", _REFUSAL.status, 0.0)
@@ -162,7 +163,7 @@ class Admission:
         )
 
     def read_later(self, read: Callable[[], None]) -> None:
-        """Call `read` when the refused connection that it reads from may send again."""
+        """Call `read` when it is the turn of its refused connection to be read again."""
         if read in self._unread:
             return  # after several pipelined requests that were refused at once
         loop = asyncio.get_running_loop()
@@ -177,7 +178,7 @@ class Admission:
         now = self._clock()
         if now >= self._next_line:
             logger.warning(
-                "overloaded: refused %d requests since the last such line, %d are in flight;"
+                "overloaded: refused %d requests since the last such line, with %d in flight;"
                 " add replicas, or raise MAX_REQUESTS_IN_FLIGHT if the database is not busy",
                 self._refused,
                 self._in_flight,

@@ -166,7 +166,7 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
         "Too many invalid tokens came from your address. Try again later.",
         event=Event.RATE_LIMITED,
     ),
-    # `Admission` writes its own line, because there can be many of these.
+    # `Admission` writes its own line, because there can be many of these errors.
     OverloadedError: Row(HTTPStatus.SERVICE_UNAVAILABLE, OVERLOADED),
     # Temporary failures are warnings; a database role that must not be used needs an operator.
     KeySetUnavailableError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _TRY_LATER, level=logging.WARNING),

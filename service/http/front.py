@@ -33,7 +33,7 @@ logger: Final = logging.getLogger("service.requests")
 access_log: Final = LineLogger(logger.name)
 
 _CLIENT_GONE: Final = 499
-"""What logs and metrics show for a request whose client was gone before the response (as nginx)."""
+"""The status in logs and metrics if the client left before the response, as in nginx."""
 _CLOSE: Final = (b"connection", b"close")
 _SCHEME_NAMED: Final = "scheme_named_by_proxy"
 _Fields = Mapping[bytes, bytes]

@@ -16,11 +16,11 @@ the middle keeps its connection for ever. This protocol adds these rules:
    is not executed. One that reads no body may have been, if its body became malformed afterwards.
 6. A client that sends whole requests and then closes its side of the connection (half-close) still
    receives the responses.
-7. A request for which the application has no place (`Admission`) is refused without calling it. In
-   an overload most requests are, so that must cost little.
-8. A connection that is lost cancels the request that is being answered on it, and with it its query
-   in the database. Like every half-close, an ordinary close by the client is no loss: it shows only
-   when the response cannot be delivered.
+7. A request that `Admission` does not admit is refused without calling the application. In an
+   overload most requests are refused, so this must cost little.
+8. If a connection is reset, the request that is being answered on it is cancelled, and so is its
+   query in the database. An ordinary close looks like a half-close: it is noticed only when the
+   response cannot be delivered.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ LINGER_SECONDS: Final = 1.0
 """How long a refused client may read its response. Closing at once would reset the connection."""
 
 ABANDONED: Final = "abandoned"
-"""Set in the scope of a request whose client is gone, before its task is cancelled."""
+"""Set in the scope of a request whose client has left, before its task is cancelled."""
 
 _HEAD_TOO_LARGE: Final = Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -291,7 +291,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._turn_away(self._current, self._admission)
 
     def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Create the task of a request as uvicorn does, and keep it, so that it can be ended."""
+        """Create the task of a request as uvicorn does, and keep it to cancel it later."""
         self._task = task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

@@ -1,14 +1,14 @@
-"""Apply changes to a database in use: wait briefly for a lock, give it up, and try again.
+"""Apply changes to a database in use: wait briefly for locks, and try again.
 
 1. A statement that waits for a table's lock holds up every later request for that table, even a
    read. So it waits for less time than a request waits for a connection, and no request fails.
-2. After that, the whole transaction is rolled back. The requests that queued up run during a pause,
-   and the transaction is tried again. The pauses get longer.
-3. What was not possible in `give_up_seconds` is an error that names the sessions in the way.
-4. A statement that takes longer than `statement_seconds` is canceled and not tried again. It would
-   take as long, and it may hold locks all the while.
-5. Outside of a transaction (CREATE INDEX CONCURRENTLY), nothing waits for us. There the statements
-   may take as long as they need, and wait for locks for `give_up_seconds`.
+2. If it does not get the lock, the whole transaction is rolled back. After a pause, in which the
+   requests that queued up are served, the transaction is tried again. The pauses get longer.
+3. After `give_up_seconds`, an error names the sessions that hold the locks.
+4. A statement that takes longer than `statement_seconds` is canceled and not tried again: it would
+   take as long, and may hold locks meanwhile.
+5. Statements outside of a transaction (CREATE INDEX CONCURRENTLY) do not hold up requests. They can
+   take as long as they need, and wait for locks for `give_up_seconds`.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ _QUERY_CANCELED: Final = "57014"
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 10.0
 
-# Any role may read these columns. A session that only shares a row's lock is not in the way for
-# long, so callers keep the sessions that were there at every attempt.
+# Any role can read these columns. A session that holds a lock for a moment only is not the cause,
+# so callers keep the sessions that held one at every attempt.
 _HOLDERS: Final = text(
     """
     SELECT DISTINCT format('%s (role %s)', a.pid, a.usename)
@@ -55,9 +55,9 @@ class Patience:
     lock_seconds: float = 0.5
     """The longest wait for a lock, which holds up requests (they wait 1 s for a connection)."""
     statement_seconds: float = 30.0
-    """The longest time that one statement takes."""
+    """The time after which one statement is canceled."""
     give_up_seconds: float = 300.0
-    """The longest time that one change is tried."""
+    """The time after which one change is given up."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
 

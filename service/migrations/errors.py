@@ -1,4 +1,4 @@
-"""Errors of the migrations: what `migrate` reports in one line."""
+"""Errors of the migrations, which `migrate` reports in one line."""
 
 
 class MigrationError(Exception):

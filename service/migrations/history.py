@@ -1,4 +1,4 @@
-"""Which migrations there are, and which of them a database lacks."""
+"""The migrations of this release, and those that a database lacks."""
 
 from pathlib import Path
 from types import ModuleType
@@ -38,7 +38,7 @@ def unapplied(connection: Connection) -> list[Script]:
         raise NewerSchemaError(
             f"the database is at migration {applied} of a newer release, and this release ends at"
             f" {known[0]}; nothing was changed, because migrations are never undone. This release"
-            " can serve if the newer one's changelog says that it works with the release before;"
+            " can serve if the newer one's changelog says that it works with the previous release;"
             " otherwise run the newer release, or restore a backup"
         )
     raise MigrationError(

@@ -1,9 +1,9 @@
-"""Repair the rights that the migrations gave: grants, policies, and who owns schema `auth`.
+"""Repair the rights that the migrations granted: grants, policies, and the owner of schema `auth`.
 
-A dump that is restored on a server without our roles loses everything that names a role, and the
-table `alembic_version` still says that all migrations were applied. So `migrate` compares the
-rights of the newest migration with the catalog, and adds what is missing. It never takes a right
-away, except PUBLIC's on functions. A test compares a repaired database with a migrated one.
+A dump that is restored on a server without our roles loses everything that names a role. The table
+`alembic_version` still has the number of the newest migration. So `migrate` compares the rights of
+that migration with the catalog, and adds what is missing. It never revokes a right, except PUBLIC's
+on functions. A test compares a repaired database with a migrated one.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _OWNED: Final = f"USING ({_OWN_ROWS}) WITH CHECK ({_OWN_ROWS})"
 
 @dataclass(frozen=True)
 class Grant:
-    """Privileges of a role on a table of schema `public`, whole or on some columns."""
+    """Privileges of a role on a table of schema `public`, or on some of its columns."""
 
     role: str
     table: str
@@ -141,7 +141,7 @@ _NOT_IN_SCHEMA: Final = text(
                         AND pg_catalog.has_schema_privilege(oid, 'public', 'USAGE'))
     """
 )
-# A function without an ACL has the default one, with which everybody may execute it.
+# A function without an ACL has the default one, with which every role can execute it.
 _FUNCTIONS: Final = text(
     """
     SELECT p.oid::regprocedure::text,
@@ -236,7 +236,7 @@ def _auth_schema(connection: Connection) -> Iterator[Repair]:
     yield Repair(
         "owner of schema auth",
         (
-            # Tables first: afterwards the connected role may not look into the schema. Their new
+            # Tables first: afterwards the connected role cannot look into the schema. Their new
             # owner must be allowed to create tables there.
             "GRANT auth TO CURRENT_USER",
             "GRANT USAGE, CREATE ON SCHEMA auth TO auth",

@@ -1,7 +1,7 @@
 """Apply the migrations as the role that owns the tables, while the service is in use.
 
-Each migration has a transaction of its own (see `attempts.py`), so it locks only its own tables and
-only for itself. A migration that is applied stays applied if a later one fails.
+Each migration has its own transaction (see `attempts.py`), so it locks only its own tables, and not
+for longer than it runs. A migration that is applied stays applied if a later one fails.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -102,7 +102,7 @@ async def upgrade(
 
 @asynccontextmanager
 async def _alone(url: DatabaseUrl, patience: Patience, waiting: Report) -> AsyncIterator[None]:
-    """Wait until no other run works on the database, and keep others out.
+    """Wait until no other run uses the database, and keep others out.
 
     The lock belongs to a transaction on a connection of its own, which spans those of the
     migrations. It asks for the lock again and again instead of waiting in one statement: CREATE
@@ -113,7 +113,7 @@ async def _alone(url: DatabaseUrl, patience: Patience, waiting: Report) -> Async
         is_first = True
         while not await connection.scalar(_TRY_LOCK, {"lock": _LOCK}):
             if is_first:
-                waiting("another migrate works on this database; waiting until it has finished")
+                waiting("another migrate uses this database; waiting until it has finished")
                 is_first = False
             if patience.clock() > deadline:
                 raise MigrationError(

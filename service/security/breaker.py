@@ -1,7 +1,7 @@
 """A circuit breaker for the shared store of the rate limits.
 
     closed     requests use the store
-    checking   several requests in a row got no answer; one probe asks the store
+    checking   several requests in a row got no answer; a probe asks the store
     open       the probe failed too; it is repeated after a pause until the store answers
 
 Only a closed breaker lets requests use the store, so they never wait for one that hangs. Requests
@@ -23,7 +23,7 @@ PAUSE_SECONDS: Final = 5.0
 
 
 class StoreError(Exception):
-    """The store did not answer, or not in time."""
+    """The store did not answer in time."""
 
 
 class Breaker:
@@ -64,7 +64,7 @@ class Breaker:
         `answers` is the number of answers when the request began.
         """
         if answers != self.answers:
-            return  # It answered others meanwhile: it is busy, or this process is.
+            return  # The store answered others meanwhile, so it or this process is only busy.
         self._failures += 1
         if self._failures >= FAILURES and self._check is None:
             self._check = asyncio.create_task(self._until_answered(), name="rate limit store")
@@ -80,7 +80,7 @@ class Breaker:
             if not self._open:
                 self._open = True
                 logger.warning(
-                    "the rate limit store is unavailable (%s); each process counts by itself, with"
+                    "the rate limit store is unavailable (%s); each process counts on its own, with"
                     " the same limits, until the store answers; check RATE_LIMIT_STORAGE and the"
                     " server that it names",
                     error,
@@ -94,6 +94,6 @@ class Breaker:
     async def _error(self) -> Exception | None:
         try:
             await self._probe()
-        except Exception as error:  # noqa: BLE001 - a check that ended early would leave it open
+        except Exception as error:  # noqa: BLE001 - otherwise the breaker would stay open
             return error
         return None

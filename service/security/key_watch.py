@@ -6,9 +6,9 @@ Operators' commands and sign-outs send a NOTIFY.
    Then the issuer's keys are fetched, and this replica reports the keys it knows. An operator
    activates a key when every replica knows it.
 2. After a revocation of tokens, the new revocations are loaded.
-3. Both also happen every `LOOK_SECONDS`, in case a notification was missed, and every
-   `heartbeat_seconds` while no notifications arrive. This also prolongs the entries of sessions
-   whose tokens were refused.
+3. Revocations are also polled for every `LOOK_SECONDS`, in case a notification was missed, and
+   every `heartbeat_seconds` while no notifications arrive. This also prolongs the entries of
+   sessions whose tokens were refused. The report is repeated every `LOOK_SECONDS`.
 
 It uses its own database connection: requests that occupy the whole pool must not delay the
 revocation of a stolen key.
@@ -42,14 +42,14 @@ logger = logging.getLogger("service")
 KEYS: Final = "signing_keys"
 TOKENS: Final = revocations.CHANNEL
 LOOK_SECONDS: Final = 30.0
-"""How late a change is noticed if no notification arrives."""
+"""How often revocations are polled for, in case a notification was missed."""
 _RETRY_SECONDS: Final = 1.0
 _RELOAD_SECONDS: Final = 3600.0
 """How often the whole list is reloaded, to forget entries that no longer match any valid token."""
 _PAUSE_SECONDS: Final = 0.05
-"""Between two loads. In a burst of revocations each load has many; the first one never waits."""
+"""The pause between two loads, so that in a burst each load has many revocations."""
 _LONG_PAUSE_SECONDS: Final = 60.0
-"""Before the whole list is loaded again although it failed, or had too many revocations."""
+"""The pause before the whole list is loaded again after a failure or too many revocations."""
 _NAME_LENGTH: Final = 300
 
 _REPORT: Final = Statement(
@@ -152,7 +152,7 @@ class KeyWatch:
             await asyncio.sleep(_LONG_PAUSE_SECONDS if self._feed.too_many else _PAUSE_SECONDS)
 
     async def _reload_revocations(self) -> None:
-        """Load the whole list now and then, a part at a time."""
+        """Load the whole list every hour, a part at a time."""
         well = True
         while True:
             await asyncio.sleep(_RELOAD_SECONDS if well else _LONG_PAUSE_SECONDS)

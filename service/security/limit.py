@@ -1,6 +1,6 @@
 """`Limit`: a rate limit as settings write it, such as `5/minute` or `100 per 2 hours`.
 
-The library `limits` counts in a shared store only: importing it takes a part of every start.
+The library `limits` is used with a shared store only, because importing it slows down a start.
 """
 
 import re

@@ -2,8 +2,8 @@
 
 Every request is counted in this process. With RATE_LIMIT_STORAGE, requests within the limits are
 also counted in a Redis or Valkey that all processes share, with the same limits. If the store does
-not answer, this process decides alone. A store that is slow or unavailable therefore refuses no
-request, and lets no more of them through than each process allows by itself.
+not answer, this process decides on its own. So no request fails because the store is slow or
+unavailable, and each process still enforces the limits.
 """
 
 from collections.abc import Mapping
@@ -75,11 +75,11 @@ class RateLimits:
         self._local = LocalCounters()
         self._shared = None if storage is None else _shared(storage, key)
         self.not_shared = 0
-        """Requests that only this process counted, because the store did not answer."""
+        """The number of requests that only this process counted: the store did not answer."""
 
     @property
     def available(self) -> bool:
-        """Whether requests are counted as configured: the shared store is not known to be down."""
+        """Whether requests are counted as configured: no store is known to be unavailable."""
         return self._shared is None or not self._shared.breaker.open
 
     async def hit(self, kind: Kind, name: str) -> Allowance:

@@ -1,11 +1,11 @@
 """`RevocationFeed`: keep a `RevocationList` up to date with the database.
 
-1. The whole list is loaded in parts, once at first, and again each hour to forget what no longer
+1. The whole list is loaded in parts, at the start and again each hour, to forget what no longer
    matches any valid token and to learn which sessions were prolonged. Requests are served between
-   the parts. What is revoked stays revoked until the reload has ended without it.
-2. News are loaded meanwhile. A reload never delays them by more than one part.
-3. Nothing that may match a valid token is left out. If there are more than `MAX_ENTRIES`, the list
-   is incomplete, so no token can be judged, and requests get 503.
+   the parts. An entry is removed only when a reload has ended without it.
+2. New revocations are loaded meanwhile. A reload never delays them by more than one part.
+3. No revocation that can match a valid token is omitted. If there are more than `MAX_ENTRIES`, the
+   list is incomplete, so no token can be judged, and requests get 503.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _MOST_KEPT: Final = 1_000
 
 
 class TooManyRevocationsError(Exception):
-    """More revocations are in force than can be held in memory."""
+    """There are more revocations in force than can be held in memory."""
 
     def __init__(self, most: int) -> None:
         super().__init__(
@@ -88,7 +88,7 @@ class RevocationFeed:
             await self.load_all()
 
     async def look(self) -> None:
-        """Load revoked keys and news. If the list has not been loaded, load all of it.
+        """Load revoked keys and new revocations, or the whole list if it has not been loaded.
 
         Raises `TooManyRevocationsError`.
         """

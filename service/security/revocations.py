@@ -43,7 +43,7 @@ _AFTER: Final = Statement(
     f"{_ARRAYS}, max(id) FROM (SELECT * FROM public.token_revocations"  # noqa: S608 - constants
     f" WHERE id > :after AND {_MATTERS} ORDER BY id LIMIT :part) AS part GROUP BY kind"
 )
-# By id rather than by time: no clock has to be right, and a process may have been suspended.
+# By id rather than by time: clocks can be wrong, and a process can have been suspended.
 _NEWS: Final = Statement(
     f"{_ARRAYS}, array_agg(id) FROM (SELECT news.* FROM"  # noqa: S608 - constants
     " unnest(CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[])) AS unseen (first, last)"
@@ -106,7 +106,7 @@ class Revocations:
     async def all(self) -> AsyncGenerator[Part, None]:
         """Return the revocations that can still match a valid token, in parts.
 
-        Rows that become visible meanwhile are returned by the next `news`.
+        Rows that become visible meanwhile are returned by the next call of `news`.
         """
         settled = {"seconds": SETTLE_SECONDS}
         ((last,),) = await self._database.execute(_SETTLED, settled)

@@ -31,9 +31,10 @@ from service.security.limit import Limit
 from service.security.local_counters import Count
 
 _STORE_SECONDS: Final = 0.25
-# A connection carries thousands of requests a second. More of them would only wait elsewhere.
+# A connection carries thousands of requests a second. With more connections, requests would
+# only wait elsewhere.
 _CONNECTIONS: Final = 16
-# Cut during a command, as by a restart of the store: try once more, on another connection.
+# If a restart of the store ends the connection, try once more, on another one.
 _RETRY: Final = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
 
 
@@ -61,7 +62,7 @@ class SharedCounters:
             f"async+{self._url}",
             wrap_exceptions=True,
             implementation="redispy",
-            connection_pool=self._pool,  # type: ignore[arg-type] # documented, but not in the type
+            connection_pool=self._pool,  # type: ignore[arg-type] # documented, but missing in the type
         )
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._key = key
@@ -81,7 +82,7 @@ class SharedCounters:
     async def probe(self) -> None:
         """Count hits on a connection of its own. Raises `StoreError`.
 
-        A thread does it, so that neither a busy event loop nor a busy pool can make it fail.
+        It runs in a thread, so that neither a busy event loop nor a busy pool can make it fail.
         """
         await asyncio.to_thread(_probe, self._url)
         # Idle connections may lead to a server that no longer exists.
@@ -97,7 +98,7 @@ class SharedCounters:
 
 
 def _probe(url: str) -> None:
-    """Do what counting a request takes. Raise `StoreError` if it fails or takes too long."""
+    """Do what counting a request needs. Raise `StoreError` if it fails or takes too long."""
     item = RateLimitItemPerMinute(1_000_000)
     client = Redis.from_url(
         url,

@@ -1,12 +1,13 @@
 """Which rows of a table may be new: the ids that have not been seen yet, as ranges.
 
 1. Ids are handed out before a transaction commits, so a smaller id can become visible after a
-   greater one. No time stamp and no greatest id tells what is new. So every id that was passed over
-   is asked for again until it is seen, or until its transaction has certainly ended without it.
+   greater one. Neither a time stamp nor the greatest id shows what is new. So every id that was
+   passed over is asked for again until it is seen, or until its transaction has certainly ended
+   without it.
 2. A transaction gets its own number when it writes its row, a moment after it got the row's id. So
    `SETTLE_SECONDS` after an id was passed over, every transaction that may have it has a number
-   below the next one. If none of these is running any more, and the row is still not there, then
-   it was rolled back.
+   below the next one. If none of these is running any more, and the row is still not visible, it
+   was rolled back.
 """
 
 import time
@@ -50,8 +51,8 @@ class UnseenIds:
     def settle(self, *, oldest_running: int, next_transaction: int) -> None:
         """Forget overdue ids whose transactions have ended.
 
-        The numbers are those of `pg_current_snapshot()` (xmin and xmax), from before the rows were
-        read that `see` was called with last: what a transaction commits in between must be read.
+        The numbers are those of `pg_current_snapshot()` (xmin and xmax). Read them before the rows
+        of the last `see`, so that a row that is committed in between is not missed.
         """
         kept: list[_Range] = []
         for gap in self._passed_over:
@@ -70,7 +71,7 @@ class UnseenIds:
         return [*firsts, self._next], [*lasts, _GREATEST]
 
     def see(self, ids: Iterable[int]) -> None:
-        """Remove ids, of those in `ranges()`. Visible ids that are greater may be left out."""
+        """Remove ids that are in `ranges()`. The greatest visible ids can be omitted."""
         now = self._clock()
         seen = sorted(ids)
         gaps: list[_Range] = []

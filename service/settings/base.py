@@ -74,7 +74,7 @@ class SettingsModel(BaseModel):
         """Return the docstring below each field that has one, by the field's name.
 
         They are read from the source when they are needed. pydantic's `use_attribute_docstrings`
-        reads them when a program starts, which takes longer than everything else about settings.
+        reads them whenever a program starts, which takes longer than all other work on settings.
         """
         found: dict[str, str] = {}
         for model in reversed(cls.__mro__[: cls.__mro__.index(SettingsModel)]):

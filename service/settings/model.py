@@ -51,8 +51,8 @@ class Settings(SettingsModel):
     database_url: ServiceDatabaseUrl
     """PostgreSQL as role `app`, which row-level security binds. The URL that Neon prints can be
     used as it is. TLS is verified; only this machine, and a URL with `sslmode=disable`, is reached
-    without it. Several hosts (`@a:5432,b:5432/`) are tried in turn, and by default the one that
-    accepts writes is used (`target_session_attrs=read-write`; also `primary`, `any`). Add
+    without it. With several hosts (`@a:5432,b:5432/`), the one that accepts writes is used
+    (`target_session_attrs=read-write`, the default then; also `primary` or `any`). Add
     `prepared_statement_cache_size=0` behind a transaction pooler that does not support prepared
     statements (PgBouncer before 1.21)."""
 
@@ -61,10 +61,11 @@ class Settings(SettingsModel):
     revocations arrive over it at once. Default: `DATABASE_URL` without Neon's pooler."""
 
     heartbeat_seconds: Annotated[float, Field(ge=1, le=60)] = 5
-    """How often each process checks that notifications arrive, by sending itself one. If its
-    connection was cut silently, this is noticed up to 3 s later, and revocations are looked for as
-    often as this until it is back. Costs one small statement each time. Processes also look every
-    30 s, so a database that scales to zero stays awake whatever this is."""
+    """How often each process sends itself a notification, to check that notifications arrive. If
+    one does not arrive within 3 s, the LISTEN connection was cut, and the process polls for
+    revocations as often as this until notifications arrive again. Each check is one small
+    statement. Processes also poll every 30 s, so a database that scales to zero stays awake
+    whatever the value."""
 
     plain_http_hosts: Hosts = ()
     """Hosts that may be reached without TLS, besides this machine, such as a container's name;
@@ -97,10 +98,9 @@ class Settings(SettingsModel):
     Auth."""
 
     key_cache: WritableFolder | None = None
-    """An existing folder in which the issuer's keys are kept, in a file of mode 0600, for processes
-    that start while Better Auth cannot be reached. They accept tokens with these keys until 24
-    hours after the keys were fetched. Processes of one user can share it. Default: keys are not
-    kept."""
+    """An existing folder for a file (mode 0600) with the issuer's keys. A process that starts while
+    Better Auth cannot be reached uses these keys until 24 hours after they were fetched. Processes
+    of one user can share the folder. Default: keys are not kept."""
 
     cors_origins: CommaSeparated = ()
     """Browser origins that may call the API, comma-separated. Default: the origin of
@@ -127,8 +127,8 @@ class Settings(SettingsModel):
     """Database connections of each process."""
 
     database_connection_seconds: Annotated[float, Field(ge=1, le=86_400)] = 1800
-    """After how long a database connection is replaced. The new one looks up the host's name again
-    and chooses among several hosts."""
+    """The age at which a database connection is replaced, in seconds. The new connection looks up
+    the host's name again, and chooses among several hosts."""
 
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = 0
     """How long to serve on after SIGTERM, with `/readyz` answering 503, so that load balancers stop
@@ -139,14 +139,14 @@ class Settings(SettingsModel):
     logout with a refresh token then answer 501."""
 
     request_seconds: Annotated[float, Field(gt=0, le=60)] = 10
-    """How long a request waits for another system before it is answered with 503. Each of these is
-    limited to it: a statement in the database, together with opening a connection for it, and a
-    call to Better Auth. A database that sleeps, as on Neon, takes seconds to wake."""
+    """How long a request waits for another system before it is answered with 503. It limits each
+    statement in the database, together with opening a connection for it, and each call to Better
+    Auth. A database that sleeps, as on Neon, takes seconds to wake."""
 
     max_requests_in_flight: Annotated[int, Field(ge=16, le=100_000)] = 640
-    """Requests that each process handles at once; the rest are answered with 503 at once. One
-    address, or one user, gets at most two thirds. A request in flight waits for its turn at the
-    database, so more of them make all of them slower."""
+    """How many requests each process handles at once; further ones are answered with 503 at once.
+    One address or one user gets at most two thirds. Requests in flight wait for a database
+    connection, so a higher value makes all of them slower under load."""
 
     rate_limits: Limits = DEFAULT_LIMITS
     """Limits by kind; kinds that are not named keep their default. register, login, refresh and
@@ -155,7 +155,7 @@ class Settings(SettingsModel):
 
     rate_limit_storage: RateLimitStorage = None
     """`redis://...` or `valkey://...`, for several processes to count together. Default: each
-    process counts for itself, as it also does while that storage is unavailable."""
+    process counts on its own, as it also does while the storage is unavailable."""
 
     trusted_proxies: Networks = ()
     """Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted,

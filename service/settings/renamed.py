@@ -37,8 +37,8 @@ RENAMED: Final = {
     ),
     "RATE_LIMIT_FAIL_OPEN": Replacement(
         "RATE_LIMIT_STORAGE",
-        "remove it; while the storage is unavailable, each process counts by itself with the same"
-        " limits, so no kind has to be refused or left uncounted",
+        "remove it; while the storage is unavailable, each process counts on its own, with the"
+        " same limits, so all kinds stay limited and none is refused",
     ),
     "DATABASE_CONNECT_SECONDS": Replacement("REQUEST_SECONDS", "use REQUEST_SECONDS=10"),
     "BETTER_AUTH_SECONDS": Replacement("REQUEST_SECONDS", "use REQUEST_SECONDS=10"),

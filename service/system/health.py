@@ -16,7 +16,7 @@ from service.system.metrics import exposition
 router: Final = APIRouter(tags=["health"])
 
 _DATABASE_SECONDS: Final = 0.9
-"""A health check waits no longer for the database: those who ask have time limits of their own."""
+"""How long a health check waits for the database: its callers have short time limits."""
 
 
 class Liveness(BaseModel):

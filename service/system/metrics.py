@@ -2,8 +2,8 @@
 
 Counters and histograms are updated where the events happen. Gauges (ages, sizes, the pool) are
 sampled every few seconds. With several workers, each writes its values to files, and the worker
-that is scraped adds them up (`metrics_files.py`). Gauges then show the worst value of the workers
-that run; connections in use are added up.
+that is scraped adds them up (`metrics_files.py`). Gauges then show the worst value of the
+running workers; connections in use are added up.
 """
 
 import asyncio
@@ -78,12 +78,12 @@ _LISTENING: Final = Gauge(
 )
 _STORE: Final = Gauge(
     "rate_limit_store_available",
-    "0 while the shared rate limit store is unavailable and each process counts by itself",
+    "0 while the rate limit store is unavailable and each process counts on its own",
     multiprocess_mode="livemin",
 )
 _NOT_SHARED: Final = Counter(
     "rate_limit_not_shared",
-    "Requests counted in their process only, because the shared store did not answer",
+    "Requests counted in their process only, because the rate limit store did not answer",
 )
 _POOL: Final = Gauge(
     "database_pool_connections_in_use", "Database connections in use", multiprocess_mode="livesum"
@@ -162,7 +162,7 @@ class Watch:
         self._add(_NOT_SHARED, self._rate_limits.not_shared)
 
     def _add(self, counter: Counter, total: int) -> None:
-        """Add the increase since the last sample of a total that another part counts."""
+        """Add the increase of a total since the last sample."""
         counter.inc(max(0, total - self._counted.get(counter, 0)))
         self._counted[counter] = total
 

@@ -19,7 +19,7 @@ PREFIX: Final = "better-auth-resource-server-metrics-"
 
 @contextmanager
 def shared_metrics() -> Iterator[None]:
-    """Create the folder, and remove it at the end. Remove those of parents that were killed.
+    """Create the folder, and remove it at the end. Also remove folders of parents that were killed.
 
     Workers read its name when they import the client library, so it is set before they start.
     """
@@ -59,7 +59,7 @@ def _create_locked() -> tuple[Path, int]:
 
 
 def _remove_if_left(folder: Path) -> None:
-    # Another user's folder cannot be opened, and a running parent's cannot be locked.
+    # A folder of another user cannot be opened; that of a running parent cannot be locked.
     with suppress(OSError):
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:

@@ -1,11 +1,11 @@
-"""When a worker process that ended is started again."""
+"""Decide when a worker process that ended is started again."""
 
 from typing import Final
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
 STEADY_SECONDS: Final = 60.0
-"""A worker that ran for so long is started again without a pause."""
+"""A worker that ran for so many seconds is started again without a pause."""
 
 
 class Restarts:
@@ -23,7 +23,7 @@ class Restarts:
         self.served = False
         """Whether the worker that runs has started completely."""
         self.failing = False
-        """Whether the last one ended before it had, and this one has not either."""
+        """Whether the previous worker ended before it had started, as the new one may."""
 
     def start(self, now: float) -> None:
         """Record that a worker was started."""

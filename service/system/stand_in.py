@@ -1,4 +1,4 @@
-"""Answer requests with 503 while no worker process can."""
+"""Answer requests with 503 while no worker process serves."""
 
 import json
 import select
@@ -32,7 +32,7 @@ _ANSWER: Final = (
 
 
 def answer_unavailable(listeners: Sequence[socket.socket], *, seconds: float) -> None:
-    """Answer every request with 503 for so long. Requests are not parsed."""
+    """Answer every request with 503 for so many seconds, without parsing it."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         for listener in select.select(listeners, [], [], left)[0]:

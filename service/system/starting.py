@@ -14,12 +14,12 @@ logger = logging.getLogger("service")
 CHECK_SECONDS: Final = 0.25
 """How long the check before a start waits for the database."""
 LOAD_SECONDS: Final = 1.0
-"""How long a start then waits for the pool and the revocations, without which no token is accepted.
-If the database did not answer the check, it does not wait."""
+"""How long a start then waits for the pool and the revocations: without them, no token is accepted.
+It does not wait if the database did not answer the check."""
 
 
 async def check_database(database: Database) -> bool:
-    """Check the database once and return whether it can be reached. It may become so later.
+    """Check the database once, and return whether it can be reached now.
 
     Raises `DatabaseRefusedError` for a database that must not be used.
     """
@@ -39,8 +39,8 @@ async def watching_keys(
 ) -> AsyncIterator[None]:
     """Open the pool, load the revocations and start `key_watch`; stop it at the end.
 
-    Go on without them after `patience` seconds, while they are tried further in the background.
-    With None, wait until the first attempts have ended.
+    Continue without them after `patience` seconds, while attempts go on in the background. With
+    None, wait until the first attempts have ended.
     """
     watching = asyncio.create_task(_start(key_watch, database), name="start-key-watch")
     try:
@@ -58,7 +58,7 @@ async def _start(key_watch: KeyWatch, database: Database) -> None:
     try:
         reachable = await check_database(database)
     except DatabaseRefusedError as error:  # `service/start.py` ends most starts before this
-        logger.error("%s; serving 503 until this is corrected", error)  # noqa: TRY400 - it says all
+        logger.error("%s; serving 503 until this is corrected", error)  # noqa: TRY400 - the message is complete
         reachable = False
     except Exception:  # the work of `key_watch` must begin: without it no token is ever accepted
         logger.exception("unexpected error while checking the database; serving 503 until it works")

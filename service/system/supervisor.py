@@ -1,13 +1,13 @@
 """`Supervisor`: the parent of several worker processes, which share one port.
 
-uvicorn's own supervisor ends all workers if one cannot be started again, and with exit code 0.
+uvicorn's own supervisor ends all workers if one cannot be started again, with exit code 0.
 
-1. Until a worker has started once, a worker that ends also ends the parent, with exit code 1.
-   Its reason is most likely one that every worker has.
-2. After that, a worker that ends, or that does not answer for 5 s (30 s while it starts),
-   is started again with growing pauses (`Restarts`). The others serve meanwhile.
-3. While no worker serves, the parent answers requests with 503. If one has just ended, requests
-   wait for the first attempt to start another one.
+1. Until the first worker has started, a worker that ends also ends the parent, with exit code 1:
+   most likely no other worker can start either.
+2. After that, a worker that ends, or that does not answer for 5 s (30 s while it starts), is
+   started again after growing pauses (`Restarts`). The others serve meanwhile.
+3. While no worker serves, the parent answers requests with 503. Only during the first attempt to
+   replace a worker that ended, requests wait.
 4. SIGTERM is passed on to the workers, which drain, and then the parent ends. A second SIGTERM, or
    SIGINT, makes them stop at once. Each worker counts these signals once (`worker.py`), because a
    process group gets them too.
@@ -34,7 +34,7 @@ logger = logging.getLogger("service")
 _LOOK_SECONDS: Final = 0.5
 _ANSWER_SECONDS: Final = 5.0
 _START_SECONDS: Final = 30.0
-"""A worker that starts answers when Python has imported enough, which a busy machine delays."""
+"""A worker that starts answers after its first imports, which take longer on a busy machine."""
 
 
 class Ended(Protocol):
@@ -71,7 +71,7 @@ class Supervisor(Multiprocess):
             self.handle_signals()
 
     def keep_subprocess_alive(self) -> None:
-        """Look at every worker. Start those again that ended, if their pause is over."""
+        """Check every worker. Start those that ended again when their pause is over."""
         for index, process in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
@@ -86,9 +86,9 @@ class Supervisor(Multiprocess):
                 self._restart(index)
 
     def _is_well(self, process: Process, restarts: Restarts) -> bool:
-        """Return whether the worker runs and answers. Never wait for an answer here.
+        """Return whether the worker runs and answers, without waiting for an answer.
 
-        uvicorn's `is_alive` waits for 5 s for a worker that ends at this moment.
+        uvicorn's `is_alive` waits 5 s for a worker that is just ending.
         """
         if process.exitcode is not None:
             return False
@@ -108,7 +108,7 @@ class Supervisor(Multiprocess):
         return now - asked_at < (_ANSWER_SECONDS if restarts.served else _START_SECONDS)
 
     def handle_term(self) -> None:
-        """Let the workers drain; the second time, stop them."""
+        """Let the workers drain, or stop them at the second call."""
         self._stop(signal.SIGINT if self.should_exit.is_set() else signal.SIGTERM)
 
     def handle_int(self) -> None:

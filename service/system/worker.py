@@ -38,7 +38,7 @@ def counting_signals_once() -> Iterator[None]:
     """Let SIGTERM and SIGINT take effect once each.
 
     A signal to the whole process group (systemd, Ctrl-C) arrives here and at the parent, which
-    passes it on. The second one must not cut the draining short. In a process that is not a worker,
+    passes it on. The second one must not shorten the draining. In a process that is not a worker,
     this does nothing.
     """
     if multiprocessing.parent_process() is None:

@@ -70,10 +70,10 @@ def _without_null(column: str, value: str, *, descending: bool) -> str:
 def bounds_of(
     filters: frozenset[str], column: str, *, descending: bool, further: bool
 ) -> list[str]:
-    """Return the bounds that the filters set to what the list is sorted by: the key of `column`.
+    """Return the bounds that the filters set for `column`, by which the list is sorted.
 
-    A further page starts at its cursor, which is within the bounds, and needs the bound at the end
-    only. With both, PostgreSQL may start at the bound and read everything before the cursor.
+    A further page starts at its cursor, which is within the bounds, so it needs only the bound at
+    the end. With both, PostgreSQL may start at the bound and read everything before the cursor.
     """
     key = sort_key(column, descending=descending)
     bounds = []

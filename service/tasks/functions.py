@@ -6,14 +6,14 @@ runs in order: it sets the identity, and then executes its statements.
 
 - They run as role `app`, so row-level security binds each statement (the second wall), and each
   statement starts from the owner (`owned`, the first wall).
-- `outcome` tells the result, so that 404, 409 and 412 need no second query.
+- `outcome` is the result, so that 404, 409 and 412 need no second query.
 - Locks are taken in a fixed order: an idempotency key, a task, the owner's count. The count stays
   locked until the end, so that concurrent creations cannot exceed the limit together.
 
 A test compares the functions in the database with `FUNCTIONS`. After a change to a table, a new
 migration must create the functions that differ, with each `definition` and its `rights`. Replicas
-of the release before still call the old ones. So a function that has the same arguments and returns
-other columns needs a new name.
+of the previous release still call the old ones. So a function with the same arguments and other
+results needs a new name.
 """
 
 from datetime import timedelta

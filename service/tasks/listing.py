@@ -2,12 +2,12 @@
 
 Without filters, a page is the next `limit` entries of the sort's index.
 
-With filters, the matches may be far apart, so a page examines a bounded number of tasks: in the
-order of the sort, up to `MAX_EXAMINED`. A search reads texts, and so it examines up to
-`MAX_SEARCHED_BYTES` of text as well. The statement returns the matches among
-them, and also the task at which it stopped for a bound (`is_last`), which need not match: the next
-page begins after it. Thus a page costs about the same for an owner with a thousand tasks and for
-one with a million, wherever the matches are.
+With filters, the matches may be far apart, so a page examines a bounded number of tasks: up to
+`MAX_EXAMINED`, in the order of the sort. A search reads texts, so it examines at most
+`MAX_SEARCHED_BYTES` of text as well. The statement returns the matches, and also the task at which
+it reached a bound (`is_last`), even if it does not match: the next page begins after it. So a page
+costs about the same for an owner with a thousand tasks and for one with a million, wherever the
+matches are.
 
 With filters the ids are found first, in an index that has the columns of all filters but `q`; only
 the rows of the page are read from the table. Without filters that would cost PostgreSQL one more
@@ -23,9 +23,9 @@ from service.tasks.conditions import bounds_of, columns_of, last_key, passes, so
 from service.tasks.first_wall import COLUMNS, LIVE, owned
 
 MAX_EXAMINED: Final = 1_000
-"""So many tasks are examined for one page of a list with filters,"""
+"""The most tasks that one page of a list with filters examines."""
 MAX_SEARCHED_BYTES: Final = 1_000_000
-"""in a search also so many bytes of titles and descriptions; the last task is examined whole."""
+"""A search ends with the task at which titles and descriptions reach so many bytes."""
 
 _SO_FAR: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 # PostgreSQL knows the size of a text without reading it.

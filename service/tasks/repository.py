@@ -126,7 +126,7 @@ class TaskRepository:
         The second item is whether it was created now. Raises `TaskLimitError`,
         `IdempotencyMismatchError`, `IdempotencyInFlightError`.
         """
-        # Without defaults, a release that has more fields computes the same hash.
+        # Without defaults, a release with more fields computes the same hash.
         request_hash = sha256(task.model_dump_json(exclude_defaults=True).encode()).digest()
         claim = {"new_key": key, "new_hash": request_hash}
         outcome, columns = await self._call(_CREATE_ONCE, {**self._new(task), **claim})

@@ -57,7 +57,7 @@ class StoredFunction:
         """The function's name with its arguments' types.
 
         A release that adds an argument creates another function of the same name. The function of
-        the release before stays until that release no longer serves.
+        the previous release stays until that release no longer serves.
         """
         return f"public.{self.name}({', '.join(self._taken.values())})"
 

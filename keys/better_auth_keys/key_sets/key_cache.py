@@ -2,16 +2,16 @@
 
 The rules, in order:
 
-1. Each key URL has a file of its own, together with the issuers that it is used for. Its name is
-   their hash, and it repeats both, so that the keys of another issuer are never used.
-2. Only a regular file (no symbolic link) is read that belongs to the user of the process and that
-   other users have no access to. Its keys are checked as if they were fetched.
-3. The file has the time when its keys were fetched, so that the stale window goes on counting. It
-   is not used if that time is in the future. The clock of the boot is compared as well: within one
-   boot of the machine, a wall clock that was set back does not make keys younger.
+1. Each combination of key URL and issuers has its own file. The file is named by their hash, and
+   contains both, so that the keys of another issuer are never used.
+2. A file is read only if it is a regular file (no symbolic link), belongs to the user of the
+   process, and cannot be accessed by other users. Its keys are checked as if they were fetched.
+3. The file contains the time when its keys were fetched, so that the stale window continues. It is
+   not used if that time is in the future. The clock of the boot is compared as well: within one
+   boot of the machine, setting the wall clock back does not make keys younger.
 4. A file is replaced atomically, so several processes can share a folder. It is written only if the
    keys changed or the time in it is old, and never if it has the result of a later fetch.
-5. A file that cannot be read or written is logged, and otherwise has no effect.
+5. A file that cannot be read or written causes a warning in the log, and nothing else.
 
 Only usable public keys are written. This module needs a POSIX system.
 """
@@ -39,7 +39,7 @@ _STOP_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment by the wall clock and by the clock of this boot. `boot` is empty if not known."""
+    """A moment by the wall clock and by the clock of this boot. `boot` is empty if unknown."""
 
     wall: float
     uptime: float
@@ -53,7 +53,7 @@ class Moment:
         return max(elapsed, self.uptime - earlier.uptime) if self._same_boot(earlier) else elapsed
 
     def precedes(self, other: Self) -> bool:
-        """Return whether it is certain that `other` is later."""
+        """Return whether `other` is certainly later."""
         return self._same_boot(other) and self.uptime < other.uptime
 
     def _same_boot(self, other: Self) -> bool:
@@ -106,7 +106,7 @@ class KeyCache:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """What a file has: the members of a JWK set, and when the fetch of them began."""
+    """The contents of a file: the members of a JWK set, and when their fetch began."""
 
     members: list[object]
     fetched: Moment
@@ -136,12 +136,12 @@ class CachedKeyFile:
         return self._cache.moment()
 
     def read(self) -> CachedKeys | None:
-        """Return the keys of the file, or None if there is none or it must not be used."""
+        """Return the keys of the file, or None if it does not exist or must not be used."""
         try:
             contents = self._contents()
             age = self._cache.moment().since(contents.fetched)
             if age is None:
-                raise ValueError("its keys were fetched in the future: the clock was set back")
+                raise ValueError("the time of its fetch is in the future: the clock was set back")
             document = json.dumps({"keys": contents.members}).encode()
             snapshot = parse_jwks(document, self._algorithms)
         except FileNotFoundError:
@@ -154,7 +154,7 @@ class CachedKeyFile:
     def keep(
         self, document: bytes | None, snapshot: KeySnapshot | None, begun: Moment, lag: float
     ) -> None:
-        """Write fetched keys in a thread, without waiting; both are None if they did not change.
+        """Write fetched keys in a thread, without waiting. Both are None if they did not change.
 
         `begun` is when the fetch began. The file is left alone if it has the same keys and its time
         is at most `lag` seconds before that.
@@ -170,7 +170,7 @@ class CachedKeyFile:
             self._writing = asyncio.create_task(self._write_newest(), name="jwks-cache")
 
     async def settle(self) -> None:
-        """Wait for a write that has begun, but not for a disk that hangs."""
+        """Wait until the last write ends, but not for a disk that hangs."""
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=_STOP_SECONDS)
 

@@ -84,7 +84,7 @@ class KeySet(Protocol):
         ...
 
     async def replacement(self, key: VerificationKey) -> VerificationKey | None:
-        """Return another key with the kid of `key`, if the issuer has one now, or None."""
+        """Return the other key that the issuer now has under the kid of `key`, or None."""
         ...
 
     def status(self) -> KeySetStatus:
@@ -195,7 +195,7 @@ class StaticKeySet:
         return self._snapshot.keys.get(kid)
 
     async def replacement(self, key: VerificationKey) -> VerificationKey | None:
-        """Return None, or the key of a file that has changed since `find` looked."""
+        """Return the other key that a changed file now has under the kid of `key`, or None."""
         self._look()
         known = self._snapshot.keys.get(key.kid) if self._snapshot is not None else None
         return None if known == key else known

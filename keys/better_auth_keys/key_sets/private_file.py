@@ -16,7 +16,7 @@ def read_private(path: Path) -> bytes:
 
     Raises `OSError`, or `ValueError` for another file.
     """
-    # Without waiting for the other end, if it is a pipe.
+    # If it is a pipe, do not wait for its other end.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     with os.fdopen(os.open(path, flags), "rb") as file:
         about = os.fstat(file.fileno())
@@ -33,7 +33,7 @@ def read_private(path: Path) -> bytes:
 
 
 def replace_private(path: Path, contents: bytes) -> None:
-    """Replace a file atomically. It is not synced: a file lost with the machine is a cache lost."""
+    """Replace a file atomically. It is not synced: a crash can only lose a cache."""
     if len(contents) > _MAX_BYTES:
         raise ValueError(f"it would have over {_MAX_BYTES} bytes")
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")

@@ -20,4 +20,4 @@ class RefreshPolicy:
     unknown_memory_size: int = 4096
     max_backoff: float = 60
     max_pause: float = 300
-    """The longest `Retry-After` that is obeyed, so that a mistake does not stop all fetches."""
+    """The longest `Retry-After` that is obeyed, so that a wrong value does not stop all fetches."""

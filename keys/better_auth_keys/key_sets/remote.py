@@ -12,7 +12,7 @@ The rules, in order:
    a few of the waiting requests go on in each turn of the event loop.
 4. A bad signature under a known kid waits for such a fetch as well, because the issuer may have put
    another key under the kid. If the key is the same, or the fetch fails, bad signatures of this key
-   wait for no other fetch for 2 s. They never use more than a sixteenth of the places to wait.
+   are refused at once for 2 s. They never use more than a sixteenth of the places to wait.
 5. Only a good set replaces a good set. After a failed fetch the old set stays until `stale_until`.
 6. Failed fetches are repeated with increasing delays and jitter. All fetches obey `Retry-After`
    (and Better Auth's `X-Retry-After`).
@@ -46,7 +46,7 @@ _EMPTY = KeySnapshot(MappingProxyType({}))
 _SHARE_OF_BAD_SIGNATURES = 1 / 16
 """How many of the places to wait (`max_waiters`) bad signatures may use."""
 _CACHE_LAG = 1 / 24
-"""By how much of the stale window the time in a `KeyCache` may be too old: an hour of a day."""
+"""The part of the stale window by which the time in a `KeyCache` can be too old: 1 h of 24."""
 
 
 class RemoteKeySet:
@@ -135,18 +135,18 @@ class RemoteKeySet:
     async def replacement(self, key: VerificationKey) -> VerificationKey | None:
         """Return the key that has taken the place of `key` under its kid, or None.
 
-        Asks the issuer within the cool-down, unless it was asked for this key just before.
+        The issuer is asked within the cool-down, unless it was asked for this key just before.
         """
         most = self._policy.max_waiters * _SHARE_OF_BAD_SIGNATURES
         if key in self._confirmed or self._waiters >= most:
             return None
-        # A fetch that was made for one bad signature of the key decides for all that wait.
+        # The fetch for one bad signature of the key decides for all that wait.
         begun_before = self._suspected.setdefault(key, self._fetches)
         self._waiters += 1
         try:
             found = await self._wait_for_fetch(lambda: self._other_than(key), begun_before)
         except KeySetUnavailableError:
-            # The known key decides: a bad signature must not become a wait in every outage.
+            # The known key decides: bad signatures must not wait in every outage.
             found = None
         finally:
             self._waiters -= 1

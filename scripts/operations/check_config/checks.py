@@ -85,7 +85,7 @@ async def _database(settings: Settings) -> Finding:
 
 
 async def _listening(settings: Settings) -> Finding:
-    """Wait for a NOTIFY of the service's own listener; a transaction pooler would drop it."""
+    """Wait for a heartbeat of the service's listener; a transaction pooler would drop it."""
     heard = asyncio.Event()
     try:
         async with asyncio.timeout(_SECONDS), _connected(settings) as database:

@@ -59,7 +59,7 @@ class Rotation:
     async def publish(self, algorithm: str | None = None) -> None:
         """Add a key that does not sign yet. The policy's first algorithm is the default.
 
-        If a key of the algorithm waits to sign already, there is nothing to do.
+        If a key of the algorithm is already published and does not sign yet, do nothing.
         """
         chosen = algorithm or self.target.policy.algorithms[0]
         signer = Signer.generate(chosen, rsa_bits=self.rsa_bits)

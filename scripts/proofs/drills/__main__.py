@@ -1,9 +1,9 @@
 """Try what the service promises while something goes wrong, and print what was seen.
 
-    ./scripts/drills                   all drills, about half an hour
+    ./scripts/drills                   all drills, about 20 minutes
     ./scripts/drills --only 50,68      the drills of these rows of docs/faults.md
     ./scripts/drills --list            show the drills
-    ./scripts/drills --soak            half of the load for 30 minutes, and what happens meanwhile
+    ./scripts/drills --soak            half of the maximum load for 30 minutes, with failures
     ./scripts/drills --soak --minutes 3
     ./scripts/drills --json FILE       write the results for machines, too
     ./scripts/drills --logs FOLDER     keep the logs of the services and of PostgreSQL
@@ -81,7 +81,7 @@ def _run(drills: Sequence[Drill], results: list[Result], options: Options) -> bo
 
 
 async def _interruptible(work: Coroutine[Any, Any, None]) -> bool:
-    """Do the work; return whether SIGINT or SIGTERM ended it. What it started is stopped then."""
+    """Do the work, and return whether a signal ended it. What it started is then stopped."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,8 @@
-"""Clients that read and write tasks until they are told to stop, and keep the ledger.
+"""Clients that read and write tasks until they are stopped, and keep the ledger.
 
-A client decides each write before its next one. After a refusal or a lost connection it repeats a
-creation with the same Idempotency-Key, and a change or a deletion after it has read the task.
+A client finds out the result of each write before its next one: it decides the write. After a
+refusal or a lost connection, it repeats a creation with the same Idempotency-Key, and reads the
+task before it repeats a change or a deletion.
 """
 
 import asyncio
@@ -31,7 +32,8 @@ class _StoppedError(Exception):
 class Client:
     """One user, on one connection at a time.
 
-    With several `ports`, the next one after a failure or a response that closes the connection.
+    With several `ports`, it uses the next one after a failure or a response that closes the
+    connection.
     """
 
     ledger: Ledger
@@ -74,11 +76,11 @@ class Client:
             self._connection.close()
 
     def stop(self) -> None:
-        """Finish the write under way, then end."""
+        """Decide the current write, then end."""
         self._stopping = True
 
     def give_up(self) -> None:
-        """End without deciding the write under way."""
+        """End without deciding the current write."""
         self._stopping = self._given_up = True
 
     async def _step(self) -> None:

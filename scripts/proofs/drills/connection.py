@@ -1,7 +1,7 @@
 """An HTTP/1.1 connection for drills: small, because the client shares its core with the database.
 
-`Connection.ask` sends one request and returns the whole answer, or None if the connection failed:
-then the server may or may not have done what was asked.
+`Connection.ask` sends one request and returns the whole answer. It returns None if the connection
+failed: the server may or may not have executed the request.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ PATIENCE_SECONDS: Final = 30.0
 NOT_CONNECTED: Final = "not connected"
 """Nothing was sent: the server did not accept the connection."""
 CLOSED: Final = "closed"
-"""The answer was lost: the server may or may not have done what was asked."""
+"""The answer was lost: the server may or may not have executed the request."""
 _LINE_LIMIT: Final = 1 << 20
 _NONE: Final[Mapping[str, str]] = {}
 _BODILESS: Final = frozenset({204, 304})

@@ -80,7 +80,7 @@ async def _at_once(stage: Stage, service: Service, traffic: Traffic) -> None:
 
 
 async def failover(stage: Stage) -> Seen:
-    """Move the primary to another address, while the old one lives on and is read-only."""
+    """Move the primary to another address, while the old one stays up as a read-only server."""
     seen = Seen()
     async with _second(stage) as other:
         old, new = stage.database, Database(other.url("resource_server"))
@@ -135,7 +135,7 @@ async def _set_read_only(database: Database, *, read_only: bool) -> None:
 DRILLS: Final = (
     Drill(
         (76,),
-        "failover while the old primary lives on read-only",
+        "failover while the old primary stays up as a read-only server",
         "writes move to the new primary",
         failover,
     ),

@@ -33,7 +33,7 @@ class Seen:
         self.facts.append(text)
 
     def require(self, kept: object, broken: str) -> None:
-        """Add `broken` to what was not kept, unless `kept` is true."""
+        """Add `broken` to the promises that were not kept, unless `kept` is true."""
         if not kept:
             self.broken.append(broken)
 
@@ -57,7 +57,7 @@ class Drill:
     promised: str
     run: Run
     seconds: float = 120.0
-    """After so long it is stopped, and not kept."""
+    """After so many seconds, the drill is stopped and counts as not kept."""
 
     @property
     def numbers(self) -> str:

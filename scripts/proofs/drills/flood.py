@@ -2,9 +2,9 @@
 
     python -m scripts.proofs.drills.flood PORT SECONDS < TOKENS
 
-Each line of standard input is the token of one connection, which asks for a list again and again.
-If it is refused, it waits about as long as Retry-After says. The connections come from up to 250
-addresses. Writes what was seen to standard output as JSON.
+Each line of standard input is the token of one connection, which requests a list again and again.
+After a refusal, it waits about as long as Retry-After says. The connections come from up to 250
+addresses. The results are written to standard output as JSON.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ from scripts.proofs.drills.traffic import Traffic, percentile
 _ADDRESSES: Final = 250
 _PAUSE_SECONDS: Final = 0.1
 _NICE: Final = 10
-"""The clients of a drill, which measure, come first on the core that they share."""
+"""The clients of a drill measure, so they come first on the core that they share."""
 _GOOD: Final = 200
 
 
 @dataclass(frozen=True)
 class Flood:
-    """What a flood saw. Latencies are in seconds, and contain how busy the flood itself was."""
+    """What a flood saw. Latencies are in seconds, and include delays of a busy flood."""
 
     seconds: float
     statuses: dict[str, int]

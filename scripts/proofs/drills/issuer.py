@@ -1,4 +1,4 @@
-"""The issuer of the drills: a key set over HTTP that can change and be down.
+"""The issuer of the drills: a key set over HTTP that can change or be unavailable.
 
 It answers every sign-in with 401.
 """

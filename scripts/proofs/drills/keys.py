@@ -18,7 +18,7 @@ _TOKENS: Final = 60
 _ACCEPTED_SECONDS: Final = 5.0
 _FORGED: Final = 500
 _FETCHES: Final = 5
-"""The most fetches of keys that so many bad signatures may cause."""
+"""The most fetches of keys that these bad signatures may cause."""
 _AT_ONCE: Final = 2
 # As `getMigrations` of Better Auth creates it.
 _KEY_TABLE: Final = """
@@ -153,14 +153,14 @@ DRILLS: Final = (
     Drill(
         (81,),
         "a restart while the issuer is down",
-        "takes the last good key set from a file",
+        "it uses the last good key set, from a file",
         issuer_is_down,
     ),
     Drill((89,), "two rotate-keys publish at once", "one new key", published_twice),
     Drill(
         (90,),
         "a new key under a known key id",
-        "one fetch within the cool-down; not refused for 300 s",
+        "found by one fetch within the cool-down, instead of refused for 300 s",
         replaced_key,
     ),
 )

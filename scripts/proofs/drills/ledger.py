@@ -1,7 +1,7 @@
 """The ledger: every write that was acknowledged, compared with the database at the end.
 
-A write whose answer was lost is decided before the next one, by asking again. One that is still
-undecided at the end may or may not be in the database, but never twice.
+A write whose answer was lost is decided by another request before the next write. A write that is
+still undecided at the end may be in the database, but not twice.
 """
 
 from collections import Counter
@@ -50,7 +50,7 @@ class Book:
 
 @dataclass
 class Ledger:
-    """The books of all clients of a drill, and their traffic."""
+    """The writes of all clients of a drill, and their traffic."""
 
     books: list[Book] = field(default_factory=list)
     traffic: Traffic = field(default_factory=Traffic)
@@ -70,12 +70,12 @@ class Ledger:
         return sum(len(book.tasks) for book in self.books)
 
     def compare(self, rows: Mapping[str, Iterable[Row]]) -> None:
-        """Compare the books with the rows of each user in the database."""
+        """Compare the writes with the rows of each user in the database."""
         for book in self.books:
             self._compare(book, list(rows.get(book.user, ())))
 
     def broken(self) -> list[str]:
-        """Return what was not kept, in short phrases."""
+        """Return the promises that were not kept, in short phrases."""
         found = [f"lost: {self.lost[0]} (and {len(self.lost) - 1} more)"] if self.lost else []
         if self.duplicated:
             found.append(f"duplicated: {self.duplicated[0]} (and {len(self.duplicated) - 1} more)")

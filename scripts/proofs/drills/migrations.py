@@ -36,7 +36,7 @@ def upgrade() -> None:
 
 
 async def behind_a_reader(stage: Stage) -> Seen:
-    """Migrate while a transaction that has read the table stays open, under load."""
+    """Migrate under load, while a transaction that has read the table stays open."""
     seen = Seen()
     release = stage.folder / "next-release"
     before, after = await asyncio.to_thread(_next_release, stage.checkout, release)
@@ -145,7 +145,7 @@ DRILLS: Final = (
     Drill(
         (75,),
         f"ADD COLUMN behind a reader of {_READER_SECONDS:.0f} s",
-        "migrate gives up its lock request and tries again; requests go on",
+        "migrate gives up its lock request and tries again; requests are still answered",
         behind_a_reader,
     ),
     Drill(

@@ -1,7 +1,8 @@
 """Drills of load: far more than can be served, and half of it for a while.
 
 The flood shares a core with the database, so it cannot send ten times what a service answers.
-Instead, 25 times as many clients as saturate it ask without a pause while they are served.
+Instead, 25 times as many clients as saturate the service send requests, without a pause while they
+are served.
 """
 
 import asyncio
@@ -42,21 +43,21 @@ _BETWEEN_PROBES_SECONDS: Final = 0.2
 
 
 async def saturation(stage: Stage, *services: Service) -> float:
-    """Return how many requests per second clients reach that do not pause."""
+    """Return the requests per second that clients without pauses reach."""
     async with stage.clients(_CLIENTS, *services) as crowd:
         await asyncio.sleep(_SATURATED_SECONDS)
         return crowd.ledger.requests / _SATURATED_SECONDS
 
 
 async def flooded(stage: Stage) -> Seen:
-    """Let far more clients ask than can be served, beside clients with a ledger."""
+    """Run far more clients than can be served, beside clients with a ledger."""
     seen = Seen()
     await _overload(stage, seen, _MANY, _FLOOD_SECONDS)
     return seen
 
 
 async def two_thousand(stage: Stage) -> Seen:
-    """Open 2,000 connections that all ask, and watch the probes, the refusals and the goodput."""
+    """Open 2,000 connections with requests, and watch the probes, the refusals and the goodput."""
     seen = Seen()
     probes = await _overload(stage, seen, _CROWD, _CROWD_SECONDS)
     slowest = percentile(probes.good_seconds, 99)
@@ -144,7 +145,7 @@ async def _probing(service: Service, probes: Traffic) -> AsyncIterator[None]:
 
 
 async def half(stage: Stage) -> Seen:
-    """Send half of the load that can be served, and look at what the processes use."""
+    """Send half of the load that can be served, and measure what the processes use."""
     seen = Seen()
     async with stage.service() as service:
         best = await saturation(stage, service)

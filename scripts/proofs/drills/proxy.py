@@ -1,7 +1,7 @@
 """A TCP proxy in front of PostgreSQL that drops what it forwards, or accepts nothing.
 
-A connection that is silenced stays open on both sides, and nothing arrives on it any more: as after
-a firewall forgot it, or its server vanished.
+A silenced connection stays open on both sides, but nothing arrives on it any more, as after a
+firewall dropped it or its server vanished.
 """
 
 import asyncio
@@ -41,14 +41,14 @@ class Proxy:
         return parts._replace(netloc=f"{user}@{here}:{self.port}").geturl()
 
     def silence(self, *, new: bool = False) -> int:
-        """Silence all connections of now (with `new`, also those to come); return how many."""
+        """Silence all connections (with `new`, future ones as well), and return their number."""
         self._silent = new
         for flow in self._flowing:
             flow.silent = True
         return len(self._flowing)
 
     def speak(self) -> None:
-        """Forward on connections to come."""
+        """Forward on new connections again."""
         self._silent = False
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

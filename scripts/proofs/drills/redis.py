@@ -46,7 +46,7 @@ class Redis:
         self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let a stopped process go on."""
+        """Let a stopped process continue."""
         self._signal(signal.SIGCONT)
 
     async def _accepts(self) -> bool:

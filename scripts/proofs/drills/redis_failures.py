@@ -1,4 +1,4 @@
-"""Drills of the store of the rate limits: busy, down, and hanging."""
+"""Drills of the rate limit store: busy, down, and hanging."""
 
 import asyncio
 from collections import Counter
@@ -43,7 +43,7 @@ async def busy(stage: Stage) -> Seen:
             seen.fact(f"Redis {name}: {passed} of {_AT_ONCE} at once passed a limit of {_LIMIT}")
             if name == "healthy":
                 await _sign_in(service, seen)
-                seen.require(await _state(service) == "ok", "Redis was taken for down")
+                seen.require(await _state(service) == "ok", "Redis was considered unavailable")
                 await redis.kill()
         await redis.start()
         back = await until(lambda: _is_back(service), "Redis is not used again")
@@ -101,7 +101,7 @@ async def _is_back(service: Service) -> bool:
 
 
 async def hanging(stage: Stage) -> Seen:
-    """Stop Redis' process while requests come at a steady rate, and let it go on."""
+    """Stop Redis' process while requests arrive at a steady rate, and let it continue."""
     seen = Seen()
     redis = Redis(stage)
     await redis.start()
@@ -134,13 +134,13 @@ DRILLS: Final = (
     Drill(
         (73,),
         "200 requests at once, and Redis down",
-        "a healthy Redis is not taken for down; while it is down, the process counts",
+        "Redis is not considered unavailable; while it is, each process counts on its own",
         busy,
     ),
     Drill(
         (85,),
         "a Redis that hangs",
-        "one probe tries it again; requests do not wait for it",
+        "only a probe tries it again; requests do not wait for it",
         hanging,
     ),
 )

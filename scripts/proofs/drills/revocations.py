@@ -19,7 +19,7 @@ from scripts.proofs.drills.waiting import StageError, until
 _PROOF: Final = "scripts.proofs.revocations"
 _PROOF_SECONDS: Final = 300.0
 _NOTICED_SECONDS: Final = 10.0
-"""A heartbeat every 5 s, overdue after 3 s more, and a look at the database."""
+"""A heartbeat every 5 s, overdue after 3 s more, and a poll of the database."""
 
 
 async def very_many(stage: Stage) -> Seen:
@@ -96,7 +96,7 @@ DRILLS: Final = (
     Drill(
         (86,),
         "the LISTEN connection is cut silently",
-        "noticed by a heartbeat; a revoked token is refused in time",
+        "a heartbeat notices it; a revoked token is refused in time",
         listening_is_cut,
     ),
 )

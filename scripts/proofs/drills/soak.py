@@ -1,4 +1,4 @@
-"""The soak: half of the load that can be served for a long time, and what happens in a long time.
+"""The soak: half of the maximum load for a long time, with what happens in a long time.
 
 Two replicas with two workers each count their limits in one Redis. While clients with a ledger use
 both, these happen in turn: a rolling restart, a kill of a worker, a rotation of the signing key, a

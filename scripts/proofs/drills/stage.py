@@ -31,7 +31,7 @@ OUT_OF_REACH: Final = "tasks=1000000000/minute"
 
 @dataclass(frozen=True)
 class Options:
-    """Where the logs are kept, if they are, and the checkout whose service is tried."""
+    """Where logs are kept, if at all, and the checkout whose service is tried."""
 
     logs: Path | None = None
     checkout: Path = CHECKOUT
@@ -195,7 +195,7 @@ class Crowd:
 
 
 async def _end(clients: Sequence[Client], lives: Sequence["asyncio.Task[None]"]) -> None:
-    """Let the clients decide their last writes; after a while they leave them undecided."""
+    """Let the clients decide their last writes, or leave them undecided after a while."""
     for client in clients:
         client.stop()
     _, late = await asyncio.wait(lives, timeout=_DECIDE_SECONDS)

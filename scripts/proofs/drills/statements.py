@@ -1,4 +1,4 @@
-"""Drills of statements that wait, fail or go stale: disconnects, locks, migrations."""
+"""Drills of statements that wait, fail or become out of date: disconnects, locks, migrations."""
 
 import asyncio
 import uuid
@@ -19,7 +19,7 @@ _MIGRATIONS: Final = (
     "ALTER TABLE public.tasks ADD COLUMN drill text",
     "ALTER TABLE public.tasks ALTER COLUMN drill TYPE varchar(10)",
     "CREATE INDEX tasks_drill ON public.tasks (drill)",
-    # What a plan returns has another type now.
+    # Now a plan returns another type.
     "ALTER TABLE public.tasks ALTER COLUMN title TYPE varchar(300)",
     "ANALYZE public.tasks",
     "ALTER TABLE public.tasks ALTER COLUMN title TYPE text",
@@ -175,7 +175,7 @@ DRILLS: Final = (
     Drill(
         (53,),
         "clients disconnect during a query",
-        "the query is cancelled, the connection reusable",
+        "the query is canceled, the connection can be used again",
         disconnected,
     ),
     Drill(

@@ -9,7 +9,7 @@ POLL_SECONDS: Final = 0.02
 
 
 class StageError(Exception):
-    """The stage could not be set, or something on it did not come back. One line."""
+    """The stage could not be prepared, or did not recover. The message is one line."""
 
 
 async def until(

@@ -37,9 +37,9 @@ async def cannot_restart(stage: Stage) -> Seen:
     async with stage.service({"WEB_CONCURRENCY": str(_WORKERS)}) as service:
         async with stage.clients(_CLIENTS, service) as crowd:
             await crowd.until_all_are_served()
-            # The parent looks twice a second whether its workers have started.
+            # The parent checks twice a second whether its workers have started.
             await asyncio.sleep(_UNDER_LOAD_SECONDS)
-            # Connections of the healthy worker go on, but a new worker's are refused.
+            # The healthy worker keeps its connections, but those of a new worker are refused.
             await stage.database.execute("ALTER ROLE app PASSWORD 'another'")
             killed = service.workers()[0]
             killed.kill()
@@ -69,7 +69,7 @@ async def _has_workers(service: Service, *, without: int) -> bool:
 
 
 async def metrics_of_the_dead(stage: Stage) -> Seen:
-    """Kill workers, and then a parent. What they counted as their state must leave /metrics."""
+    """Kill workers, and then a parent. Their gauges must be removed from /metrics."""
     seen = Seen()
     async with stage.service({"WEB_CONCURRENCY": str(_WORKERS)}) as service:
         folder = Path(service.workers()[0].environ()[_METRICS_FOLDER])
@@ -170,7 +170,7 @@ async def group_is_stopped(stage: Stage) -> Seen:
 
 
 async def hung_up(stage: Stage) -> Seen:
-    """Send SIGHUP to each process of a service in turn. It must mean the same in every one."""
+    """Send SIGHUP to each process of a service in turn. Each must ignore it."""
     seen = Seen()
     meanings: dict[str, str] = {}
     async with stage.service({"WEB_CONCURRENCY": "1"}) as service:
@@ -201,10 +201,12 @@ DRILLS: Final = (
     Drill(
         (77,),
         "a worker that cannot restart",
-        "the healthy ones go on; the parent's exit code is true",
+        "the healthy ones continue to serve; a failed start has exit code 1",
         cannot_restart,
     ),
-    Drill((80,), "workers that died", "their metrics leave /metrics", metrics_of_the_dead),
+    Drill(
+        (80,), "workers that died", "their gauges are removed from /metrics", metrics_of_the_dead
+    ),
     Drill(
         (82,),
         "a database that hangs at start",
@@ -214,8 +216,8 @@ DRILLS: Final = (
     Drill(
         (83,),
         "SIGTERM to the whole process group",
-        "DRAIN_SECONDS is still kept",
+        "every process drains for DRAIN_SECONDS",
         group_is_stopped,
     ),
-    Drill((87,), "SIGHUP to one process", "means the same in every process", hung_up),
+    Drill((87,), "SIGHUP to one process", "every process ignores it", hung_up),
 )

@@ -110,33 +110,33 @@ RULES: Final = (
         "rewrites the table while it locks it: add a column and move over to it",
     ),
     Rule(
-        "release before fails",
+        "previous release fails",
         r"alter table .*\badd column\b(?!.*\bdefault\b).*\bnot null\b",
-        "the release before inserts rows without it: give it a DEFAULT, or allow NULL",
+        "the previous release inserts rows without it: give it a DEFAULT, or allow NULL",
     ),
     Rule(
-        "release before fails",
+        "previous release fails",
         r"alter table .*\bdrop (?!constraint\b|not null\b|default\b)"
         r"|alter \w+ .*\brename\b|alter table .*\bset schema\b"
         r"|drop (?:table|view|schema|type|sequence|role|owned)\b|truncate\b",
-        "the release before uses it: remove it one release after its last use",
+        "the previous release uses it: remove it one release after its last use",
     ),
     Rule(
-        "release before fails",
+        "previous release fails",
         r"drop (?:function|procedure|routine)\b",
         "a call that is prepared fails (cache lookup failed), even if the function is created again"
         " at once: create one with other arguments or another name, and drop this one a release"
         " later",
     ),
     Rule(
-        "release before fails",
+        "previous release fails",
         rf"(?:drop|alter) policy .* on public\.(?:{'|'.join(PROTECTED)})\b",
-        "the release before does not serve if the policies of these tables differ (role_check.py)",
+        "the previous release does not serve if the policies of these tables differ (role_check)",
     ),
     Rule(
-        "release before fails",
+        "previous release fails",
         r"revoke (?!all on function \S+ from public$)",
-        "the release before may need the right: revoke it one release after its last use",
+        "the previous release may need the right: revoke it one release after its last use",
     ),
     Rule(
         "open for a moment",

@@ -13,7 +13,7 @@ SCRIPTS = list(ScriptDirectory.from_config(history.config()).walk_revisions())[:
 # earlier release used is accepted here, with the release that used it last.
 ACCEPTED = {
     ("0002", "blocking index"): "written before the first release: no database had tasks",
-    ("0002", "release before fails"): "the same: `app` stopped deleting rows",
+    ("0002", "previous release fails"): "the same: `app` stopped deleting rows",
     ("0005", "blocking index"): "written before the first release: no database had revocations",
     ("0005", "table scan"): "the same: the CHECK of session_lifetime",
     ("0006", "open for a moment"): "the lock on the table is kept until FORCE is back",
@@ -83,20 +83,20 @@ REFUSED = {
     ),
     "another type": ("table rewrite", TASKS + "ALTER COLUMN priority TYPE integer"),
     "VACUUM FULL": ("table rewrite", "VACUUM FULL public.tasks"),
-    "a column that must be given": ("release before fails", TASKS + "ADD COLUMN a text NOT NULL"),
-    "dropping a column": ("release before fails", TASKS + "DROP COLUMN priority"),
-    "renaming a column": ("release before fails", TASKS + "RENAME COLUMN priority TO urgency"),
-    "dropping a table": ("release before fails", "DROP TABLE public.tasks"),
-    "dropping a function": ("release before fails", "DROP FUNCTION public.delete_task(text)"),
+    "a column that must be given": ("previous release fails", TASKS + "ADD COLUMN a text NOT NULL"),
+    "dropping a column": ("previous release fails", TASKS + "DROP COLUMN priority"),
+    "renaming a column": ("previous release fails", TASKS + "RENAME COLUMN priority TO urgency"),
+    "dropping a table": ("previous release fails", "DROP TABLE public.tasks"),
+    "dropping a function": ("previous release fails", "DROP FUNCTION public.delete_task(text)"),
     "replacing a function by way of dropping it": (
-        "release before fails",
+        "previous release fails",
         "DROP FUNCTION IF EXISTS public.delete_task(text)",
     ),
     "a policy that differs": (
-        "release before fails",
+        "previous release fails",
         "ALTER POLICY tasks_of_their_owner ON public.tasks USING (true)",
     ),
-    "taking a right away": ("release before fails", "REVOKE SELECT ON public.tasks FROM app"),
+    "taking a right away": ("previous release fails", "REVOKE SELECT ON public.tasks FROM app"),
     "a table without its second wall": (
         "open for a moment",
         TASKS + "DISABLE ROW LEVEL SECURITY",

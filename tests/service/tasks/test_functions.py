@@ -62,7 +62,7 @@ async def test_functions_are_for_app_alone_and_run_with_its_own_rights(
         FROM pg_proc WHERE pronamespace = 'public'::regnamespace
         """
     )
-    # There may be functions of the same names with the arguments of the release before.
+    # There may be functions of the same names with the arguments of the previous release.
     assert {row["proname"] for row in rows} == set(NAMES)
     for row in rows:
         assert not row["prosecdef"]
