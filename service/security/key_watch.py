@@ -88,13 +88,14 @@ class KeyWatch:
         self._feed = RevocationFeed(revocations.Revocations(database, policy), security)
         self._name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"[-_NAME_LENGTH:]
         self._said, self._keys_changed = asyncio.Event(), asyncio.Event()
+        self._lost = asyncio.Event()
         self._channels: set[str] = set()
         self._listener = Listener(
             direct_url,
             database,
             channels=(KEYS, TOKENS),
             heard=self._hear,
-            lost=self._said.set,
+            lost=self._lose,
             heartbeat_seconds=heartbeat_seconds,
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -152,11 +153,16 @@ class KeyWatch:
             await asyncio.sleep(_LONG_PAUSE_SECONDS if self._feed.too_many else _PAUSE_SECONDS)
 
     async def _reload_revocations(self) -> None:
-        """Load the whole list every hour, a part at a time."""
+        """Load the whole list every hour, and when notifications stop, a part at a time.
+
+        They stop when another server takes over. It may use ids again that were seen here, if the
+        rows that had them were lost with the old server.
+        """
         well = True
         while True:
-            await asyncio.sleep(_RELOAD_SECONDS if well else _LONG_PAUSE_SECONDS)
+            await _wait(self._lost, _RELOAD_SECONDS if well else _LONG_PAUSE_SECONDS)
             well = await self._attempt(self._feed.load_all(pause=_PAUSE_SECONDS))
+            await asyncio.sleep(_LONG_PAUSE_SECONDS)
 
     async def _follow_keys(self) -> None:
         """Fetch the keys whenever they have changed, and report which keys are known here."""
@@ -178,6 +184,10 @@ class KeyWatch:
                 Event.KEY_SET, level=logging.INFO if healthy else logging.WARNING, state=state
             )
         self._state = state
+
+    def _lose(self) -> None:
+        self._said.set()
+        self._lost.set()
 
     def _hear(self, channel: str) -> None:
         self._channels.add(channel)

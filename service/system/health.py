@@ -9,7 +9,11 @@ from pydantic import BaseModel, Field
 from starlette.responses import PlainTextResponse
 
 from better_auth_keys import KeySetState
-from service.database.execution import DatabaseRefusedError, DatabaseUnavailableError
+from service.database.execution import (
+    DatabaseRefusedError,
+    DatabaseUnavailableError,
+    DriverError,
+)
 from service.services import services_of
 from service.system.metrics import exposition
 
@@ -85,7 +89,7 @@ async def readyz(request: Request, response: Response) -> Readiness:
             await services.database.check()
     except DatabaseRefusedError:
         reachable = "refused"
-    except (DatabaseUnavailableError, TimeoutError):
+    except (DatabaseUnavailableError, DriverError, TimeoutError):
         reachable = "unavailable"
     status, watch = services.key_set.status(), services.key_watch
     loaded, stopping = watch.revocations.loaded, services.draining.begun

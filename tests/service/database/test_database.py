@@ -556,6 +556,17 @@ async def test_database_that_wakes_after_request_seconds_costs_503_and_then_serv
         assert (await client.get("/api/tasks", headers=alice)).status_code == 200
 
 
+async def test_unexpected_error_of_the_database_makes_the_service_unready_and_is_no_error_of_ours(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise asyncpg.InternalServerError("from a pooler")
+
+    monkeypatch.setattr(Database, "check", broken)
+    answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()["database"]) == (503, "unavailable")
+
+
 async def test_bug_in_a_statement_is_an_error_of_ours_and_shows_nothing(
     client: httpx.AsyncClient, alice: httpx.Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

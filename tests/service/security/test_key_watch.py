@@ -9,7 +9,13 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
-from better_auth_keys import Signer, StaticKeySet, VerificationPolicy
+from better_auth_keys import (
+    AccessToken,
+    InvalidTokenError,
+    Signer,
+    StaticKeySet,
+    VerificationPolicy,
+)
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
 from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys, Replica
 from scripts.proofs.in_process import running
@@ -26,6 +32,10 @@ from tests.simulators.pooler import needs_pgbouncer, pooled
 from tests.simulators.postgres_proxy import postgres_proxy
 
 ME = "/api/auth/me"
+END_SESSION = """
+INSERT INTO public.token_revocations (kind, value, operator, reason)
+VALUES ('session', $1, 'tests', 'a test')
+"""
 
 
 @pytest.fixture
@@ -227,6 +237,33 @@ def is_revoked(watch: KeyWatch, kid: str) -> bool:
     except Exception:  # noqa: BLE001 - another test checks which error it is
         return True
     return False
+
+
+def ended(watch: KeyWatch, session: str) -> bool:
+    token = AccessToken("i", "alice", frozenset(), 0, 0, 9e9, "k", None, {"sid": session})
+    try:
+        watch.revocations.check_token(token)
+    except InvalidTokenError:
+        return True
+    return False
+
+
+async def test_revocation_with_an_id_that_was_seen_is_found_after_another_server_took_over(
+    issuer_database: DatabaseUrls, superuser: str
+) -> None:
+    async with watching(issuer_database, issuer_database.app, look_seconds=60) as watch:
+        async with connected(superuser) as connection:
+            await until_true(lambda: watch.listening)
+            await connection.execute(END_SESSION, "seen here")
+            await connection.execute("NOTIFY token_revocations")
+            await until_true(lambda: len(watch.revocations) == 1)
+            # What a server has that took over without the last transactions of the old one.
+            await connection.execute("TRUNCATE public.token_revocations RESTART IDENTITY")
+            await connection.execute(END_SESSION, "ended there")
+        (pid,) = await listening_pids(issuer_database, superuser)
+        async with connected(superuser) as connection:
+            await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+        await until_true(lambda: ended(watch, "ended there"))
 
 
 async def test_row41_revoked_key_is_found_by_looking_when_nobody_is_listening(
