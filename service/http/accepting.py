@@ -11,6 +11,7 @@ costs each new connection a few microseconds, and existing connections nothing.
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import uvloop
@@ -56,13 +57,10 @@ class _Turn:
         self._is_due = False
         # A server that has been closed has no sockets.
         for listening in () if self.server is None else self.server.sockets:
-            with listening.dup() as waiting:
+            # An error: none waits, or no descriptor is left, which the loop itself handles.
+            with suppress(OSError), listening.dup() as waiting:
                 for _ in range(MOST_IN_A_TURN):
-                    try:
-                        connection, _ = waiting.accept()
-                    except OSError:
-                        # None waits, or none can be accepted; the loop itself handles that.
-                        break
+                    connection, _ = waiting.accept()
                     self._open(connection)
 
     def _open(self, connection: socket.socket) -> None:
