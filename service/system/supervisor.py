@@ -2,8 +2,8 @@
 
 uvicorn's own supervisor ends all workers if one cannot be started again, with exit code 0.
 
-1. Until the first worker has started, a worker that ends also ends the parent, with exit code 1:
-   most likely no other worker can start either.
+1. Until the first worker has started, a worker that ends by itself also ends the parent, with exit
+   code 1: most likely no other worker can start either.
 2. After that, a worker that ends, or that does not answer for 5 s (30 s while it starts), is
    started again after growing pauses (`Restarts`). The others serve meanwhile.
 3. While no worker serves, the parent answers requests with 503. Only during the first attempt to
@@ -146,7 +146,8 @@ class Supervisor(Multiprocess):
         assert process.pid is not None  # noqa: S101 - it was started
         self._ended(process.pid, served=restarts.served)
         what = f"worker {process.pid} ended (exit code {process.exitcode})"
-        if not self._has_served:
+        # A worker that was killed, as for want of memory, may have started since it was last asked.
+        if not self._has_served and (process.exitcode or 0) >= 0:
             logger.error("%s before any worker had started: stopping; the cause is above", what)
             self.exit_code = 1
             self._stop(signal.SIGINT)

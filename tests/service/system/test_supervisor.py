@@ -105,6 +105,26 @@ def test_fault77_parent_whose_first_workers_cannot_start_ends_with_exit_code_1()
     assert "before any worker had started: stopping" in done.stderr
 
 
+def test_fault77_worker_that_is_killed_while_it_starts_is_started_again(
+    database: DatabaseUrls, tmp_path: Path, port: int
+) -> None:
+    env = environment(database.app, port, WEB_CONCURRENCY="2", TMPDIR=str(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            read_until(process.stderr, "Started server process")
+            workers(process)[0].kill()
+            read_until(process.stderr, "starting another one in 0 s; 1 of 2 are running")
+            for _ in range(2):
+                read_until(process.stderr, " serves\n")
+        finally:
+            process.terminate()
+            assert process.stderr is not None
+            process.stderr.read()
+        assert process.wait() == 0
+
+
 def test_fault77_worker_that_the_system_cannot_start_is_tried_again_and_the_parent_stays() -> None:
     program = (
         "import errno, os, signal, time\n"
