@@ -126,7 +126,10 @@ class ComposeStack:
 
     def recreate(self, service: str) -> None:
         """Replace a service's container by a new one, and wait until it is healthy."""
-        self._compose("up", "-d", "--no-deps", "--no-build", "--force-recreate", service)
+        # Not by `up --force-recreate`: podman-compose stops all other services for that.
+        self.stop(service)
+        self._engine.run("rm", self.container(service))
+        self._compose("up", "-d", "--no-deps", "--no-build", service)
         self.wait_for(service)
 
     def start_timer(self, timer: str) -> None:
