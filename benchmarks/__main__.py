@@ -45,13 +45,10 @@ from benchmarks.rounds import Rounds
 from benchmarks.samples import Results
 from benchmarks.stage import key_server, postgres
 from benchmarks.world import World
-from better_auth_keys import JWKS_PATH, Signer
+from better_auth_keys import Signer
 from scripts.devstack.postgres.embedded import PostgresError
-from scripts.devstack.settings import DEFAULT_HOME
-from scripts.operations.private_files import make_private_folder
 from scripts.setup.steps import SetUpError
 
-_LOGS: Final = DEFAULT_HOME / "benchmark"
 _QUICK: Final = ("list", "get", "create", "patch")
 _QUICK_PEERS: Final = (FASTIFY, "thin")
 _COLD_PER_SECOND: Final = 4_000
@@ -105,14 +102,7 @@ async def _run(options: argparse.Namespace, results: Results) -> None:
         world = World(signer, issuer, options.users)
         _say(f"prepare {options.users} users")
         await database.fill(world, heavy=any(KINDS[name].heavy for name in options.only))
-        site = Site(
-            app_url=database.app_url,
-            peer_url=database.peer_url,
-            issuer=issuer,
-            jwks_url=f"{issuer}{JWKS_PATH}",
-            folder=make_private_folder(_LOGS),
-            core=server_core,
-        )
+        site = Site.of(database, issuer, server_core)
         servers = contenders(options.peers, site, Packages(), options.against)
         cold = int(options.seconds * _COLD_PER_SECOND)
         rounds = Rounds(database, Visitors(world, cold=cold), results, _say)

@@ -10,7 +10,11 @@ from typing import Final
 from benchmarks.load import Load
 from benchmarks.peers.packages import Packages
 from benchmarks.processes import Program, Tree, python_of
+from benchmarks.stage import Postgres
+from better_auth_keys import JWKS_PATH
 from scripts.devstack.network import free_ports
+from scripts.devstack.settings import DEFAULT_HOME
+from scripts.operations.private_files import make_private_folder
 from scripts.setup.checkout import CHECKOUT
 
 SERVICE: Final = "service"
@@ -46,6 +50,18 @@ class Site:
     jwks_url: str
     folder: Path
     core: int
+
+    @classmethod
+    def of(cls, database: Postgres, issuer: str, core: int) -> "Site":
+        """Create the site on a database, with the keys of an issuer, for servers on one core."""
+        return cls(
+            app_url=database.app_url,
+            peer_url=database.peer_url,
+            issuer=issuer,
+            jwks_url=f"{issuer}{JWKS_PATH}",
+            folder=make_private_folder(DEFAULT_HOME / "benchmark"),
+            core=core,
+        )
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,7 @@ from benchmarks.promises import EVENTS, Part, disturbed, report
 from benchmarks.samples import percentile
 from benchmarks.stage import Postgres, key_server, postgres
 from benchmarks.world import World, forged
-from better_auth_keys import JWKS_PATH, Signer
-from scripts.devstack.settings import DEFAULT_HOME
-from scripts.operations.private_files import make_private_folder
+from better_auth_keys import Signer
 
 _USERS: Final = 200
 _REVOCATIONS: Final = 5_000
@@ -199,14 +197,7 @@ async def _run(
         worlds = World(signers[0], issuer, _USERS), World(signers[1], issuer, _USERS)
         await stage.fill(worlds[0], heavy=False)
         await stage.reset(heavy=False, will_change=False)
-        site = Site(
-            app_url=stage.app_url,
-            peer_url=stage.peer_url,
-            issuer=issuer,
-            jwks_url=f"{issuer}{JWKS_PATH}",
-            folder=make_private_folder(DEFAULT_HOME / "benchmark"),
-            core=server_core,
-        )
+        site = Site.of(stage, issuer, server_core)
         [contender] = contenders([BEFORE if against else SERVICE], site, Packages(), against)
         question = request("GET", "/api/tasks", worlds[0].token(worlds[0].user(0)))
         server = contender.start(question)

@@ -40,9 +40,7 @@ from benchmarks.processes import cores, on_core
 from benchmarks.samples import percentile
 from benchmarks.stage import key_server, postgres
 from benchmarks.world import World
-from better_auth_keys import JWKS_PATH, Signer
-from scripts.devstack.settings import DEFAULT_HOME
-from scripts.operations.private_files import make_private_folder
+from better_auth_keys import Signer
 
 _USERS: Final = 200
 _BEST_CONNECTIONS: Final = 32
@@ -179,14 +177,7 @@ async def _run(rounds: int, seconds: float, against: Path | None) -> list[Round]
         world = World(signer, issuer, _USERS)
         await stage.fill(world, heavy=False)
         await stage.reset(heavy=False, will_change=False)
-        site = Site(
-            app_url=stage.app_url,
-            peer_url=stage.peer_url,
-            issuer=issuer,
-            jwks_url=f"{issuer}{JWKS_PATH}",
-            folder=make_private_folder(DEFAULT_HOME / "benchmark"),
-            core=server_core,
-        )
+        site = Site.of(stage, issuer, server_core)
         [contender] = contenders([BEFORE if against else SERVICE], site, Packages(), against)
         visitors = Visitors(world, cold=0)
         server = contender.start(request("GET", "/api/tasks", visitors.tokens[0]))

@@ -122,8 +122,7 @@ class Opener:
 
 
 def _probe_when_idle(connection: Connection) -> None:
-    # asyncpg has no option for it.
-    transport = connection._transport  # type: ignore[attr-defined] # noqa: SLF001
+    transport = connection._transport  # type: ignore[attr-defined] # noqa: SLF001 - asyncpg has no option for it
     tcp = transport.get_extra_info("socket")
     if tcp is None or tcp.family not in (socket.AF_INET, socket.AF_INET6):
         return

@@ -4,8 +4,8 @@ libuv accepts one connection of a listening socket in each turn of the loop. Wit
 a turn takes milliseconds. A thousand new connections, with those of probes among them, then wait
 for seconds before anything is read from them, and are not even refused.
 
-Here each turn that accepts a connection also accepts up to `MOST_IN_A_TURN` others that wait. This
-costs each new connection a few microseconds, and existing connections nothing.
+Here each turn that accepts a connection also accepts up to `MOST_IN_A_TURN` others that wait.
+Connections that are already open cost nothing more.
 """
 
 import asyncio

@@ -108,7 +108,7 @@ class Supervisor(Multiprocess):
         return now - asked_at < (_ANSWER_SECONDS if restarts.served else _START_SECONDS)
 
     def handle_term(self) -> None:
-        """Let the workers drain, or stop them at the second call."""
+        """Ask the workers to drain, or stop them at the second call."""
         self._stop(signal.SIGINT if self.should_exit.is_set() else signal.SIGTERM)
 
     def handle_int(self) -> None:

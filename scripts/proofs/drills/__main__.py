@@ -36,7 +36,7 @@ from scripts.proofs.drills.drill import NOT_KEPT, Drill, Result
 from scripts.proofs.drills.report import as_json, table
 from scripts.proofs.drills.running import run
 from scripts.proofs.drills.soak import MINUTES, soak
-from scripts.proofs.drills.stage import Options
+from scripts.proofs.drills.system.stage import Options
 from scripts.setup.checkout import CHECKOUT
 
 

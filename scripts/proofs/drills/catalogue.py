@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from scripts.proofs.drills import (
+from scripts.proofs.drills.drill import Drill
+from scripts.proofs.drills.rows import (
     connections,
     containers,
     database_failures,
@@ -16,7 +17,6 @@ from scripts.proofs.drills import (
     statements,
     workers,
 )
-from scripts.proofs.drills.drill import Drill
 
 DRILLS: Final[tuple[Drill, ...]] = (
     *edge.DRILLS,

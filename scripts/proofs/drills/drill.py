@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from scripts.proofs.drills.ledger import Ledger
-from scripts.proofs.drills.stage import Stage
+from scripts.proofs.drills.system.ledger import Ledger
+from scripts.proofs.drills.system.stage import Stage
 
 KEPT: Final = "kept"
 NOT_KEPT: Final = "NOT KEPT"

@@ -10,8 +10,8 @@ from pathlib import Path
 from scripts.devstack.postgres.files import open_folder
 from scripts.proofs.drills import report
 from scripts.proofs.drills.drill import KEPT, NOT_KEPT, NOT_RUN, Drill, NotRunError, Result, Seen
-from scripts.proofs.drills.stage import Options, Stage, set_stage
-from scripts.proofs.drills.waiting import StageError
+from scripts.proofs.drills.system.stage import Options, Stage, set_stage
+from scripts.proofs.drills.system.waiting import StageError
 from service.database.command_connection import DatabaseError
 
 

@@ -13,15 +13,15 @@ from typing import Final
 
 from better_auth_keys import Signer
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.issuer import session_of
-from scripts.proofs.drills.lifecycle import Replicas
-from scripts.proofs.drills.measure import Usage, usage_of
-from scripts.proofs.drills.overload import judge_flat, saturation
-from scripts.proofs.drills.redis import Redis
-from scripts.proofs.drills.service import Service
-from scripts.proofs.drills.stage import Crowd, Stage
-from scripts.proofs.drills.traffic import milliseconds, percentile
-from scripts.proofs.drills.waiting import until
+from scripts.proofs.drills.rows.lifecycle import Replicas
+from scripts.proofs.drills.rows.overload import judge_flat, saturation
+from scripts.proofs.drills.system.issuer import session_of
+from scripts.proofs.drills.system.measure import Usage, usage_of
+from scripts.proofs.drills.system.redis import Redis
+from scripts.proofs.drills.system.service import Service
+from scripts.proofs.drills.system.stage import Crowd, Stage
+from scripts.proofs.drills.system.traffic import milliseconds, percentile
+from scripts.proofs.drills.system.waiting import until
 
 MINUTES: Final = 30.0
 _CLIENTS: Final = 24

@@ -8,14 +8,14 @@ import pytest
 
 from scripts.proofs.drills import __main__ as command
 from scripts.proofs.drills import catalogue
-from scripts.proofs.drills.connection import Answer
 from scripts.proofs.drills.drill import KEPT, NOT_KEPT, NOT_RUN, Drill, NotRunError, Result, Seen
-from scripts.proofs.drills.ledger import Book, Known, Ledger, Row
-from scripts.proofs.drills.measure import Usage
-from scripts.proofs.drills.overload import judge_flat
 from scripts.proofs.drills.report import table
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import Traffic, percentile
+from scripts.proofs.drills.rows.overload import judge_flat
+from scripts.proofs.drills.system.connection import Answer
+from scripts.proofs.drills.system.ledger import Book, Known, Ledger, Row
+from scripts.proofs.drills.system.measure import Usage
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import Traffic, percentile
 
 ROW = Row("1", "ada 1", "made 1", 1, deleted=False)
 DELETED = Row("1", "ada 1", "made 1", 2, deleted=True)

@@ -202,7 +202,7 @@ def ended(code: str, severity: str = "FATAL", function: str = "ProcessInterrupts
 def test_fault88_statement_is_repeated_only_if_it_cannot_have_been_committed(
     error: Exception,
     write: bool,  # noqa: FBT001 - pytest's own way
-    read: bool,  # noqa: FBT001
+    read: bool,  # noqa: FBT001 - pytest's own way
 ) -> None:
     assert may_repeat(error, reads_only=False) is write
     assert may_repeat(error, reads_only=True) is read

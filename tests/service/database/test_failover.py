@@ -238,7 +238,7 @@ async def test_name_that_cannot_be_looked_up_for_a_moment_is_looked_up_again(
 
 async def test_connection_is_probed_by_the_operating_system(old: Server) -> None:
     connection = await Opener(hosts(old.urls.app, old.port), application="test").open(5)
-    tcp = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+    tcp = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined] # asyncpg has no other way
     assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000

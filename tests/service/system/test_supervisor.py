@@ -25,8 +25,10 @@ def port() -> int:
 
 
 @pytest.fixture
-def parent(database: DatabaseUrls, tmp_path: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
-    """A service with two workers, both started, in a process group of its own."""
+def starting(
+    database: DatabaseUrls, tmp_path: Path, port: int
+) -> Iterator["subprocess.Popen[str]"]:
+    """A service that starts two workers, in a process group of its own."""
     env = environment(database.app, port, WEB_CONCURRENCY="2", TMPDIR=str(tmp_path))
     with subprocess.Popen(
         [sys.executable, "-m", "service"],
@@ -39,14 +41,20 @@ def parent(database: DatabaseUrls, tmp_path: Path, port: int) -> Iterator["subpr
         watchdog = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
         watchdog.start()
         try:
-            for _ in range(2):
-                read_until(process.stderr, " serves\n")
             yield process
         finally:
             process.terminate()
             assert process.stderr is not None
             process.stderr.read()
             watchdog.cancel()
+
+
+@pytest.fixture
+def parent(starting: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
+    """A service whose two workers have started."""
+    for _ in range(2):
+        read_until(starting.stderr, " serves\n")
+    return starting
 
 
 def read_until(lines: IO[str] | None, text: str) -> None:
@@ -106,23 +114,17 @@ def test_fault77_parent_whose_first_workers_cannot_start_ends_with_exit_code_1()
 
 
 def test_fault77_worker_that_is_killed_while_it_starts_is_started_again(
-    database: DatabaseUrls, tmp_path: Path, port: int
+    starting: "subprocess.Popen[str]",
 ) -> None:
-    env = environment(database.app, port, WEB_CONCURRENCY="2", TMPDIR=str(tmp_path))
-    with subprocess.Popen(
-        [sys.executable, "-m", "service"], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            read_until(process.stderr, "Started server process")
-            workers(process)[0].kill()
-            read_until(process.stderr, "starting another one in 0 s; 1 of 2 are running")
-            for _ in range(2):
-                read_until(process.stderr, " serves\n")
-        finally:
-            process.terminate()
-            assert process.stderr is not None
-            process.stderr.read()
-        assert process.wait() == 0
+    read_until(starting.stderr, "Started server process")
+    workers(starting)[0].kill()
+    read_until(starting.stderr, "starting another one in 0 s; 1 of 2 are running")
+    for _ in range(2):
+        read_until(starting.stderr, " serves\n")
+    starting.terminate()
+    assert starting.stderr is not None
+    starting.stderr.read()
+    assert starting.wait() == 0
 
 
 def test_fault77_worker_that_the_system_cannot_start_is_tried_again_and_the_parent_stays() -> None:
@@ -164,22 +166,13 @@ def test_fault87_hang_up_signal_ends_no_process(parent: "subprocess.Popen[str]",
 
 
 def test_signal_before_the_workers_have_started_ends_all(
-    database: DatabaseUrls, tmp_path: Path, port: int
+    starting: "subprocess.Popen[str]", port: int
 ) -> None:
-    env = environment(database.app, port, WEB_CONCURRENCY="2", TMPDIR=str(tmp_path))
-    with subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        cwd=tmp_path,
-        env=env,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        read_until(process.stderr, "Uvicorn running on")
-        os.killpg(process.pid, signal.SIGTERM)
-        assert process.stderr is not None
-        process.stderr.read()
-        assert process.wait() in {0, -signal.SIGTERM}
+    read_until(starting.stderr, "Uvicorn running on")
+    os.killpg(starting.pid, signal.SIGTERM)
+    assert starting.stderr is not None
+    starting.stderr.read()
+    assert starting.wait() in {0, -signal.SIGTERM}
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))

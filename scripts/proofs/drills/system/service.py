@@ -10,9 +10,9 @@ from typing import Final
 import psutil
 
 from scripts.operations.private_files import last_line
-from scripts.proofs.drills.connection import Answer, Connection
-from scripts.proofs.drills.program import Program
-from scripts.proofs.drills.waiting import POLL_SECONDS, StageError
+from scripts.proofs.drills.system.connection import Answer, Connection
+from scripts.proofs.drills.system.program import Program
+from scripts.proofs.drills.system.waiting import POLL_SECONDS, StageError
 
 _START_SECONDS: Final = 60.0
 

@@ -9,10 +9,10 @@ from typing import Final
 from better_auth_keys import Signer
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.service import Service
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import milliseconds
-from scripts.proofs.drills.waiting import until
+from scripts.proofs.drills.system.service import Service
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import milliseconds
+from scripts.proofs.drills.system.waiting import until
 
 _TOKENS: Final = 60
 _ACCEPTED_SECONDS: Final = 5.0

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Final
 
-from scripts.proofs.drills.connection import exchange
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.stage import Stage
+from scripts.proofs.drills.system.connection import exchange
+from scripts.proofs.drills.system.stage import Stage
 
 _LIVE: Final = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 _POST: Final = b"POST /livez HTTP/1.1\r\nHost: x\r\n"

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.flood import flooding
-from scripts.proofs.drills.measure import Usage, usage_of
-from scripts.proofs.drills.service import Service
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import Traffic, milliseconds, percentile
+from scripts.proofs.drills.system.flood import flooding
+from scripts.proofs.drills.system.measure import Usage, usage_of
+from scripts.proofs.drills.system.service import Service
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import Traffic, milliseconds, percentile
 
 _CLIENTS: Final = 16
 _SATURATED_SECONDS: Final = 4.0

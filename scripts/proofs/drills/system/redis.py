@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from scripts.devstack.network import accepts, free_ports
 from scripts.proofs.drills.drill import NotRunError
-from scripts.proofs.drills.program import Program
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.waiting import until
+from scripts.proofs.drills.system.program import Program
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.waiting import until
 
 
 class Redis:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
-from scripts.proofs.drills.connection import CLOSED, Answer
+from scripts.proofs.drills.system.connection import CLOSED, Answer
 
 _GOOD_BELOW: Final = 400
 _REFUSED: Final = frozenset({429, 503})

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final, Self
 
-from scripts.proofs.drills.connection import CLOSED
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.service import Service
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import milliseconds
-from scripts.proofs.drills.waiting import until
+from scripts.proofs.drills.system.connection import CLOSED
+from scripts.proofs.drills.system.service import Service
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import milliseconds
+from scripts.proofs.drills.system.waiting import until
 
 _CLIENTS: Final = 16
 _DRAIN_SECONDS: Final = 2.0

@@ -1,6 +1,6 @@
 """A flood of requests from a process of its own, so that it does not delay the clients of a drill.
 
-    python -m scripts.proofs.drills.flood PORT SECONDS < TOKENS
+    python -m scripts.proofs.drills.system.flood PORT SECONDS < TOKENS
 
 Each line of standard input is the token of one connection, which requests a list again and again.
 After a refusal, it waits about as long as Retry-After says. The connections come from up to 250
@@ -19,8 +19,8 @@ from typing import Final
 
 import uvloop
 
-from scripts.proofs.drills.connection import Connection
-from scripts.proofs.drills.traffic import Traffic, percentile
+from scripts.proofs.drills.system.connection import Connection
+from scripts.proofs.drills.system.traffic import Traffic, percentile
 
 _ADDRESSES: Final = 250
 _PAUSE_SECONDS: Final = 0.1
@@ -85,7 +85,7 @@ async def flood(port: int, tokens: Sequence[str], seconds: float) -> Flood:
 async def flooding(port: int, tokens: Sequence[str], seconds: float) -> Flood:
     """Run a flood in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "scripts.proofs.drills.flood", str(port), str(seconds)),
+        *(sys.executable, "-m", "scripts.proofs.drills.system.flood", str(port), str(seconds)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -14,10 +14,10 @@ import psutil
 from scripts.devstack.network import free_ports
 from scripts.devstack.postgres.roles import provide
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.service import Service
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import milliseconds
-from scripts.proofs.drills.waiting import StageError, until
+from scripts.proofs.drills.system.service import Service
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import milliseconds
+from scripts.proofs.drills.system.waiting import StageError, until
 
 _CLIENTS: Final = 8
 _WORKERS: Final = 2

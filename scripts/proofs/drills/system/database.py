@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from scripts.proofs.drills.ledger import Row
+from scripts.proofs.drills.system.ledger import Row
 from service.database.command_connection import connect
 from service.database.url import parse_database_url
 

@@ -5,13 +5,13 @@ from collections import Counter
 from http import HTTPStatus
 from typing import Final
 
-from scripts.proofs.drills.connection import Connection
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.redis import Redis
-from scripts.proofs.drills.service import Service
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import Traffic, milliseconds, percentile
-from scripts.proofs.drills.waiting import until
+from scripts.proofs.drills.system.connection import Connection
+from scripts.proofs.drills.system.redis import Redis
+from scripts.proofs.drills.system.service import Service
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import Traffic, milliseconds, percentile
+from scripts.proofs.drills.system.waiting import until
 
 _LIMIT: Final = 30
 _AT_ONCE: Final = 200

@@ -14,8 +14,8 @@ from scripts.proofs.compose.engine import ComposeError, Engine, HealthTicker
 from scripts.proofs.compose.stack import PROJECT, REPLICAS, ComposeStack
 from scripts.proofs.compose.visitors import Writer
 from scripts.proofs.drills.drill import Drill, NotRunError, Seen
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import milliseconds
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import milliseconds
 
 _PEOPLE: Final = 6
 _SLOWEST_SECONDS: Final = 1.0

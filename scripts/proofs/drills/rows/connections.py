@@ -8,13 +8,13 @@ from typing import Final
 
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
 from scripts.devstack.postgres.roles import provide
-from scripts.proofs.drills.database import Database
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.proxy import Proxy
-from scripts.proofs.drills.service import Service
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import Traffic, milliseconds
-from scripts.proofs.drills.waiting import until
+from scripts.proofs.drills.system.database import Database
+from scripts.proofs.drills.system.proxy import Proxy
+from scripts.proofs.drills.system.service import Service
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import Traffic, milliseconds
+from scripts.proofs.drills.system.waiting import until
 from service.migrations.runner import upgrade
 
 _POOL: Final = 10

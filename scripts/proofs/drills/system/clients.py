@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from scripts.proofs.drills.connection import Answer, Connection
-from scripts.proofs.drills.ledger import Book, Known, Ledger
+from scripts.proofs.drills.system.connection import Answer, Connection
+from scripts.proofs.drills.system.ledger import Book, Known, Ledger
 
 TASKS: Final = "/api/tasks"
 _PAUSE_SECONDS: Final = 0.1

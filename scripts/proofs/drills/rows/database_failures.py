@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from scripts.devstack.postgres.files import give, server_account
-from scripts.proofs.drills.database import Database
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.stage import Crowd, Stage
-from scripts.proofs.drills.traffic import milliseconds
-from scripts.proofs.drills.waiting import until
+from scripts.proofs.drills.system.database import Database
+from scripts.proofs.drills.system.stage import Crowd, Stage
+from scripts.proofs.drills.system.traffic import milliseconds
+from scripts.proofs.drills.system.waiting import until
 
 _CLIENTS: Final = 16
 _KILLS: Final = 3

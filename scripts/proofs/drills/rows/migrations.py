@@ -12,10 +12,10 @@ from typing import Final
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
 from scripts.devstack.postgres.files import find_programs, server_account, shelter_of
 from scripts.devstack.postgres.roles import DATABASE, url_as
-from scripts.proofs.drills.database import Database
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import milliseconds
+from scripts.proofs.drills.system.database import Database
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import milliseconds
 from scripts.setup.checkout import CHECKOUT
 
 _READER_SECONDS: Final = 12.0

@@ -13,13 +13,13 @@ from typing import Final
 from scripts.devstack.network import free_ports
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
 from scripts.devstack.postgres.roles import RolePasswords, provide
-from scripts.proofs.drills.clients import Client
-from scripts.proofs.drills.database import Database
-from scripts.proofs.drills.issuer import Issuer
-from scripts.proofs.drills.ledger import Book, Ledger
-from scripts.proofs.drills.program import Program
-from scripts.proofs.drills.service import Service
-from scripts.proofs.drills.waiting import POLL_SECONDS, StageError
+from scripts.proofs.drills.system.clients import Client
+from scripts.proofs.drills.system.database import Database
+from scripts.proofs.drills.system.issuer import Issuer
+from scripts.proofs.drills.system.ledger import Book, Ledger
+from scripts.proofs.drills.system.program import Program
+from scripts.proofs.drills.system.service import Service
+from scripts.proofs.drills.system.waiting import POLL_SECONDS, StageError
 from scripts.setup.checkout import CHECKOUT
 from service.migrations.runner import upgrade
 

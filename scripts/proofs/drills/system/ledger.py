@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from scripts.proofs.drills.traffic import Traffic
+from scripts.proofs.drills.system.traffic import Traffic
 
 
 @dataclass

@@ -5,12 +5,12 @@ import uuid
 from http import HTTPStatus
 from typing import Final
 
-from scripts.proofs.drills.connection import Answer, Connection
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.service import Service
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import milliseconds
-from scripts.proofs.drills.waiting import until
+from scripts.proofs.drills.system.connection import Answer, Connection
+from scripts.proofs.drills.system.service import Service
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import milliseconds
+from scripts.proofs.drills.system.waiting import until
 
 _POOL: Final = 10
 _GONE_SECONDS: Final = 1.0

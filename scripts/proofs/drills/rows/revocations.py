@@ -9,12 +9,12 @@ from http import HTTPStatus
 from typing import Final
 
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.issuer import session_of
-from scripts.proofs.drills.proxy import Proxy
-from scripts.proofs.drills.service import Service
-from scripts.proofs.drills.stage import Stage
-from scripts.proofs.drills.traffic import milliseconds
-from scripts.proofs.drills.waiting import StageError, until
+from scripts.proofs.drills.system.issuer import session_of
+from scripts.proofs.drills.system.proxy import Proxy
+from scripts.proofs.drills.system.service import Service
+from scripts.proofs.drills.system.stage import Stage
+from scripts.proofs.drills.system.traffic import milliseconds
+from scripts.proofs.drills.system.waiting import StageError, until
 
 _PROOF: Final = "scripts.proofs.revocations"
 _PROOF_SECONDS: Final = 300.0

@@ -1,0 +1,1 @@
+"""The system that is drilled, its clients, and what they see."""
