@@ -204,8 +204,9 @@ class BetterAuth:
                 )
                 async with request as response:
                     content = await _bounded(response)
-        except (httpx.HTTPError, TimeoutError) as error:
-            # Only the class: messages of httpx may quote what was sent.
+        except (httpx.HTTPError, TimeoutError, AttributeError) as error:
+            # anyio raises AttributeError for a connection that is gone as soon as it is made, and
+            # httpx lets it through. Only the class is named: messages may quote what was sent.
             raise IssuerUnavailableError(f"{path}: {type(error).__name__}") from None
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             pause = parse_retry_after(response.headers) or 1

@@ -118,8 +118,9 @@ class JwksFetcher:
                 return await self._get(has_keys=has_keys)
         except TimeoutError:
             raise FetchError("no complete answer in time") from None
-        except httpx.HTTPError as error:
-            # The text of an httpx error may quote the peer, so only its class is logged.
+        except (httpx.HTTPError, AttributeError) as error:
+            # anyio raises AttributeError for a connection that is gone as soon as it is made, and
+            # httpx lets it through. Texts of errors may quote the peer: only the class is logged.
             raise FetchError(f"request failed ({type(error).__name__})") from None
         except MalformedKeySetError as error:
             raise FetchError(f"refused the answer: {error}") from None
