@@ -14,6 +14,9 @@ import better_auth_keys
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("keys", "service", "scripts", "benchmarks")
 SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+# What the library has for tests: for proofs and benchmarks, never for the service.
+TESTING = "better_auth_keys.testing"
+MAY_IMPORT_TESTING = ("scripts/proofs/", "benchmarks/")
 FORBIDDEN = {
     "keys": {"fastapi", "starlette", "sqlalchemy", "service", "scripts", "benchmarks", "tests"},
     "service": {"scripts", "benchmarks", "tests"},
@@ -95,11 +98,21 @@ def test_law1_rotation_does_no_io() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_law1_only_testing_knows_pytest_and_only_its_plugin(path: Path) -> None:
+    names = set(imports(path))
+    assert "pytest" not in names or name_of(path) == "keys/better_auth_keys/testing/plugin.py"
+    if path.is_relative_to(ROOT / "keys") and TESTING.replace(".", "/") not in name_of(path):
+        assert not any(name.startswith(TESTING) for name in names)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_law3_nobody_imports_past_the_librarys_public_names(path: Path) -> None:
     if path.is_relative_to(ROOT / "keys"):
         return
     modules = {name for name in imports(path) if name.startswith("better_auth_keys.")}
-    assert {name for name in modules if not name.startswith("better_auth_keys.rotation")} == set()
+    allowed = {TESTING} if name_of(path).startswith(MAY_IMPORT_TESTING) else set()
+    others = {name for name in modules if not name.startswith("better_auth_keys.rotation")}
+    assert others <= allowed
     tree = ast.parse(path.read_text())
     taken = {
         alias.name

@@ -11,9 +11,8 @@ from fastapi import FastAPI
 
 import better_auth_keys
 from better_auth_keys import AccessTokenVerifier, Signer
-from better_auth_keys.origins import origin_of
+from better_auth_keys.testing import HttpIssuer
 from scripts.proofs.in_process import running
-from tests.simulators.jwks_server import jwks_server
 
 README = Path(better_auth_keys.__file__).parents[1] / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
@@ -31,8 +30,8 @@ def bearer(token: str) -> httpx.Headers:
 
 
 async def test_fastapi_example_works(signer: Signer) -> None:
-    async with jwks_server(signer) as server:
-        origin = origin_of(server.url)
+    async with HttpIssuer(signer) as server:
+        origin = server.origin
         now = int(time.time())
         claims = {"iss": origin, "aud": origin, "sub": "alice", "iat": now, "exp": now + 60}
         app = run(EXAMPLES[0], origin)["app"]

@@ -11,6 +11,7 @@ import pytest
 from fastapi import APIRouter
 
 from better_auth_keys import Signer, VerificationPolicy
+from better_auth_keys.testing import HttpIssuer
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.http.challenges import Challenge
@@ -20,7 +21,6 @@ from service.settings.model import Settings
 from service.system.metadata import metadata_for
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
-from tests.simulators.jwks_server import jwks_server
 
 PATH = "/api/tasks"
 NOBODYS = UUID("0198f3a2-7c11-7d42-b6a0-5e3c1f2d4b60")
@@ -217,10 +217,9 @@ async def test_token_never_reaches_the_log(
 async def test_row46_issuer_never_up_means_503_and_it_recovers_by_itself(
     database: DatabaseUrls, signer: Signer, headers_of: Person
 ) -> None:
-    async with jwks_server(signer) as server:
-        port = int(server.url.rsplit(":", 1)[1].partition("/")[0])
+    async with HttpIssuer(signer) as server:
         await server.stop()
-        settings = settings_for(database.app, jwks_url=server.url)
+        settings = settings_for(database.app, jwks_url=server.jwks_url)
         async with running(create_app(settings)) as client:
             answer = await client.get(PATH, headers=headers_of("alice"))
             assert answer.status_code == 503
@@ -229,7 +228,7 @@ async def test_row46_issuer_never_up_means_503_and_it_recovers_by_itself(
             assert (await client.get("/livez")).status_code == 200
             ready = await client.get("/readyz")
             assert (ready.status_code, ready.json()["key_set"]) == (503, "unavailable")
-            await server.start(port)
+            await server.start()
             # A request waits up to two seconds for the next fetch, so the second attempt succeeds.
             codes = [
                 (await client.get(PATH, headers=headers_of("alice"))).status_code for _ in range(2)
@@ -241,8 +240,8 @@ async def test_row46_issuer_never_up_means_503_and_it_recovers_by_itself(
 async def test_row42_issuer_gone_after_the_first_request_changes_nothing(
     database: DatabaseUrls, signer: Signer, headers_of: Person
 ) -> None:
-    async with jwks_server(signer) as server:
-        settings = settings_for(database.app, jwks_url=server.url)
+    async with HttpIssuer(signer) as server:
+        settings = settings_for(database.app, jwks_url=server.jwks_url)
         async with running(create_app(settings)) as client:
             assert (await client.get(PATH, headers=headers_of("alice"))).status_code == 200
             await server.stop()
