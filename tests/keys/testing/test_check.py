@@ -61,7 +61,8 @@ async def test_strict_server_passes_every_row_that_applies() -> None:
             {"outage-unknown", "failing-unknown", "hanging-unknown"},
         ),
         (weak_servers.KeepsRemovedKeys, ["new-key", "removed-key"], {"removed-key"}),
-        (weak_servers.NeverFetchesAgain, ["new-key", "removed-key"], {"new-key", "removed-key"}),
+        (weak_servers.NeverFetchesAgain, ["new-key", "removed-key"], {"new-key"}),
+        (weak_servers.RefusesAllAfterABadToken, ["audience"], {"audience"}),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else None,
 )

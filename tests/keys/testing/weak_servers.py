@@ -14,6 +14,7 @@ from better_auth_keys import (
     AccessTokenVerifier,
     InvalidTokenError,
     KeySetUnavailableError,
+    Reason,
     RefreshPolicy,
     RemoteKeySet,
     VerificationPolicy,
@@ -175,6 +176,20 @@ class KeepsRemovedKeys(Server):
         if token not in self.accepted:
             await super().verify(token)
             self.accepted.add(token)
+
+
+class RefusesAllAfterABadToken(Server):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.blocked = False
+
+    async def verify(self, token: str) -> None:
+        try:
+            await super().verify(token)
+        except InvalidTokenError:
+            self.blocked = True
+        if self.blocked:
+            raise InvalidTokenError(Reason.MALFORMED)
 
 
 class NeverFetchesAgain(Server):

@@ -1,4 +1,4 @@
-"""All rows, in their order: what changes the issuer comes last."""
+"""All rows, in their order."""
 
 from typing import Final
 
@@ -15,10 +15,12 @@ from better_auth_keys.testing.check.rows import (
 GOOD_TOKEN: Final = requests.GOOD_TOKEN
 ROWS: Final[tuple[Row, ...]] = (
     GOOD_TOKEN,
+    # Before any token of an unknown key: many servers ask the issuer once for such, and then wait.
+    key_sets.NEW_KEY,
     *requests.ROWS,
     *signatures.ROWS,
     *encodings.ROWS,
     *claims.ROWS,
-    *key_sets.ROWS,
     *outages.ROWS,
+    *key_sets.ROWS,
 )

@@ -85,7 +85,7 @@ def _long_lived(stand: Stand) -> Mapping[str, str]:
 
 def _other_types(stand: Stand) -> Mapping[str, str]:
     names = ["logout+jwt", "dpop+jwt", "secevent+jwt", "better-auth.session-cache+jwt", "JWE"]
-    signer = stand.issuer.signer
+    signer = stand.signer
     return {
         f"typ {name}": compact(signer, stand.header(typ=name), stand.claims()) for name in names
     }
@@ -95,7 +95,7 @@ async def _own_types(stand: Stand) -> Outcome:
     own = {"session": (..., "JWT", "jwt"), "oauth": ("at+jwt", "AT+JWT", "application/at+jwt")}
     refused_types = []
     for typ in own[stand.options.kind]:
-        token = compact(stand.issuer.signer, stand.header(typ=typ), stand.claims())
+        token = compact(stand.signer, stand.header(typ=typ), stand.claims())
         answer = await stand.ask(token)
         if answer.status != stand.options.accepted:
             refused_types.append(f"{'no typ' if typ is ... else typ}: {answer}")
@@ -105,7 +105,7 @@ async def _own_types(stand: Stand) -> Outcome:
 async def _rfc9068(stand: Stand) -> Outcome:
     if stand.options.kind != "oauth":
         return not_applicable("only with --tokens oauth")
-    signer = stand.issuer.signer
+    signer = stand.signer
     tokens = {f"no {name}": stand.token(**{name: ...}) for name in ("client_id", "jti", "sub")}
     tokens["no typ"] = compact(signer, stand.header(typ=...), stand.claims())
     return await all_refused(stand, tokens)

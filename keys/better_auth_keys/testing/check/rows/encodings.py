@@ -35,7 +35,7 @@ def _not_base64url(stand: Stand) -> Mapping[str, str]:
 
 def _not_utf8(stand: Stand) -> Mapping[str, str]:
     claims = json.dumps(stand.claims(sub="x")).encode()
-    signer = stand.issuer.signer
+    signer = stand.signer
     return {
         "Latin-1": compact(signer, stand.header(), claims.replace(b'"x"', b'"\xe9"')),
         "UTF-16": compact(signer, stand.header(), claims.decode().encode("utf-16")),
@@ -44,7 +44,7 @@ def _not_utf8(stand: Stand) -> Mapping[str, str]:
 
 def _duplicates(stand: Stand) -> Mapping[str, str]:
     claims, head = json.dumps(stand.claims()), json.dumps(stand.header())
-    signer = stand.issuer.signer
+    signer = stand.signer
     return {
         "two sub": compact(signer, stand.header(), f'{{"sub":"first",{claims[1:]}'.encode()),
         "two alg": compact(signer, f'{{"alg":"none",{head[1:]}'.encode(), stand.claims()),
@@ -52,7 +52,7 @@ def _duplicates(stand: Stand) -> Mapping[str, str]:
 
 
 def _not_objects(stand: Stand) -> Mapping[str, str]:
-    signer = stand.issuer.signer
+    signer = stand.signer
     return {
         "payload is a list": compact(signer, stand.header(), b"[]"),
         "payload is not JSON": compact(signer, stand.header(), b"hello"),
@@ -62,7 +62,7 @@ def _not_objects(stand: Stand) -> Mapping[str, str]:
 
 
 def _oversized(stand: Stand) -> Mapping[str, str]:
-    signer = stand.issuer.signer
+    signer = stand.signer
     nested = b"[" * _DEEP + b"]" * _DEEP
     deep = json.dumps(stand.claims())[:-1].encode() + b',"x":' + nested + b"}"
     return {

@@ -19,7 +19,6 @@ _RECOVERY_SECONDS: Final = 10.0
 @asynccontextmanager
 async def _unreachable(stand: Stand) -> AsyncIterator[None]:
     """Refuse connections until the block ends."""
-    await stand.ask_patiently(stand.token())
     await stand.issuer.stop()
     try:
         yield
@@ -30,7 +29,6 @@ async def _unreachable(stand: Stand) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _failing(stand: Stand) -> AsyncIterator[None]:
     """Reply with status 500 until the block ends."""
-    await stand.ask_patiently(stand.token())
     stand.issuer.down(500)
     try:
         yield
@@ -41,7 +39,6 @@ async def _failing(stand: Stand) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _hanging(stand: Stand) -> AsyncIterator[None]:
     """Do not reply until the block ends."""
-    await stand.ask_patiently(stand.token())
     stand.issuer.slow()
     try:
         yield
@@ -98,15 +95,18 @@ async def _undecided(stand: Stand) -> Outcome:
 async def _recovery(stand: Stand) -> Outcome:
     async with _unreachable(stand):
         await stand.ask(_unknown(stand))
-    stand.issuer.rotate(stand.options.algorithms[0])
+    new = stand.issuer.rotate(stand.options.algorithms[0])
     began = time.monotonic()
     while True:
-        answer = await stand.ask(stand.token())
+        answer = await stand.ask(stand.token(new))
         took = time.monotonic() - began
         if answer.status == stand.options.accepted or took > _RECOVERY_SECONDS:
             break
         await asyncio.sleep(stand.pause)
-    return Outcome.of(answer.status == stand.options.accepted, f"{answer} after {took:.1f} s")
+    good = answer.status == stand.options.accepted
+    if good:
+        stand.signer = new
+    return Outcome.of(good, f"{answer} after {took:.1f} s")
 
 
 def _unknown(stand: Stand) -> str:

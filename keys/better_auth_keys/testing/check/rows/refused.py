@@ -34,10 +34,14 @@ async def all_refused(
 ) -> Outcome:
     """Send the tokens; the outcome names those that were not refused.
 
-    An answer with 503 is not final: a server may look up only so many unknown keys.
+    An answer with 503 is not final: a server may look up only so many unknown keys. At the end a
+    good token must still be accepted. A server that refuses everything would pass otherwise.
     """
     if not tokens:
         return not_applicable("not possible with these algorithms or options")
     answers = {name: await stand.ask_patiently(token) for name, token in tokens.items()}
-    wrong = [f"{name}: {each}" for name, each in answers.items() if each.status not in statuses]
+    right = statuses - {stand.options.accepted}
+    wrong = [f"{name}: {each}" for name, each in answers.items() if each.status not in right]
+    if not await stand.accepts_good_tokens():
+        wrong.append("the good token after them was refused as well")
     return Outcome.of(not wrong, "; ".join(wrong) or f"{len(answers)} of {len(answers)} refused")

@@ -37,7 +37,7 @@ async def _accepted(stand: Stand) -> Outcome:
 
 async def _unknown_header(stand: Stand) -> Outcome:
     header = stand.header(x="private", cty="JWT")
-    answer = await stand.ask(compact(stand.issuer.signer, header, stand.claims()))
+    answer = await stand.ask(compact(stand.signer, header, stand.claims()))
     return Outcome.of(answer.status == stand.options.accepted, str(answer))
 
 

@@ -26,7 +26,7 @@ def _unsigned(stand: Stand) -> Mapping[str, str]:
 
 
 def _with_the_public_key(stand: Stand) -> Mapping[str, str]:
-    signer = stand.issuer.signer
+    signer = stand.signer
     jwk = signer.public_jwk()
     secrets = {
         "JWK": json.dumps(jwk).encode(),
@@ -47,17 +47,17 @@ def _mac(stand: Stand, algorithm: str, digest: str, secret: bytes) -> str:
 
 
 def _other_algorithm(stand: Stand) -> Mapping[str, str]:
-    own = stand.issuer.signer.algorithm
+    own = stand.signer.algorithm
     names = ["ES256", "RS256", "PS256", "EdDSA", "ES256K", own.lower(), own.upper() + " "]
     return {
-        f"alg {name}": compact(stand.issuer.signer, stand.header(alg=name), stand.claims())
+        f"alg {name}": compact(stand.signer, stand.header(alg=name), stand.claims())
         for name in names
         if name not in {own, *stand.options.algorithms}
     }
 
 
 def _one_key_one_algorithm(stand: Stand) -> Mapping[str, str]:
-    signer = stand.issuer.signer
+    signer = stand.signer
     others = {"RS256": "PS256", "PS256": "RS256"}
     other = others.get(signer.algorithm)
     if other is None:
@@ -71,7 +71,7 @@ def _bad_signatures(stand: Stand) -> Mapping[str, str]:
     middle = len(signature) // 2
     other_character = "B" if signature[middle] == "A" else "A"
     flipped = f"{signature[:middle]}{other_character}{signature[middle + 1 :]}"
-    impostor = Signer.generate(stand.issuer.signer.algorithm, kid=stand.issuer.signer.kid)
+    impostor = Signer.generate(stand.signer.algorithm, kid=stand.signer.kid)
     return {
         "one character changed": f"{head}.{payload}.{flipped}",
         "payload of another token": f"{head}.{other[1]}.{signature}",
@@ -84,11 +84,11 @@ def _bad_signatures(stand: Stand) -> Mapping[str, str]:
 
 
 def _foreign(stand: Stand) -> Mapping[str, str]:
-    return {"a key that was never published": stand.token(stand.stranger)}
+    return {"a key that was never published": stand.token(Signer.generate(stand.signer.algorithm))}
 
 
 async def _embedded_keys(stand: Stand) -> Outcome:
-    attacker = Signer.generate(stand.issuer.signer.algorithm)
+    attacker = Signer.generate(stand.signer.algorithm)
     url = f"{stand.issuer.origin}{_TRAP}"
     stand.issuer.elsewhere[_TRAP] = Reply(body=jwks_of([attacker]))
     jwk = attacker.public_jwk()
@@ -97,8 +97,8 @@ async def _embedded_keys(stand: Stand) -> Outcome:
         "jku": {"jku": url},
         "x5u": {"x5u": url},
         "x5c": {"x5c": [b64(b"certificate")]},
-        "jwk, kid of the issuer": {"jwk": jwk, "kid": stand.issuer.signer.kid},
-        "jku, kid of the issuer": {"jku": url, "kid": stand.issuer.signer.kid},
+        "jwk, kid of the issuer": {"jwk": jwk, "kid": stand.signer.kid},
+        "jku, kid of the issuer": {"jku": url, "kid": stand.signer.kid},
     }
     tokens = {
         name: compact(attacker, stand.header(attacker, **changes), stand.claims())
@@ -120,13 +120,13 @@ def _critical(stand: Stand) -> Mapping[str, str]:
         "b64 false": {"crit": ["b64"], "b64": False},
     }
     return {
-        name: compact(stand.issuer.signer, stand.header(**changes), stand.claims())
+        name: compact(stand.signer, stand.header(**changes), stand.claims())
         for name, changes in crits.items()
     }
 
 
 def _kids(stand: Stand) -> Mapping[str, str]:
-    kid = stand.issuer.signer.kid
+    kid = stand.signer.kid
     kids: dict[str, object] = {
         "other case": kid.swapcase(),
         "white space": f" {kid}",
@@ -138,7 +138,7 @@ def _kids(stand: Stand) -> Mapping[str, str]:
         "an object": {"kid": kid},
         "1,000 characters": "k" * 1000,
     }
-    attacker = Signer.generate(stand.issuer.signer.algorithm)
+    attacker = Signer.generate(stand.signer.algorithm)
     return {
         name: compact(attacker, stand.header(kid=value), stand.claims())
         for name, value in kids.items()
