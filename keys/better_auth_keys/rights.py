@@ -8,6 +8,9 @@ with the members `id`, `slug` and `role`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+_NO_ROLES: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class Organization:
 
     id: str
     slug: str | None = None
-    roles: frozenset[str] = frozenset()
+    roles: frozenset[str] = _NO_ROLES
 
 
 def allows_scope(scopes: frozenset[str] | None, needed: str) -> bool:
@@ -44,7 +47,7 @@ def roles_of(claims: Mapping[str, object]) -> frozenset[str]:
 def organization_of(claims: Mapping[str, object]) -> Organization | None:
     """Return the active organization, or None. `o` is read before `activeOrganizationId`."""
     member = claims.get("o")
-    if isinstance(member, Mapping):
+    if isinstance(member, dict):
         name, slug = member.get("id"), member.get("slug")
         if isinstance(name, str) and name:
             slug = slug if isinstance(slug, str) else None
@@ -54,6 +57,8 @@ def organization_of(claims: Mapping[str, object]) -> Organization | None:
 
 
 def _roles(value: object) -> frozenset[str]:
+    if value is None:
+        return _NO_ROLES
     named = value if isinstance(value, list) else [value]
     texts = [role for role in named if isinstance(role, str)]
     return frozenset(role.strip() for text in texts for role in text.split(",")) - {""}
