@@ -1,4 +1,4 @@
-"""The app that is measured, with the route `/open` without authentication, and `/user` with it."""
+"""The app that is measured: `/open` without authentication, `/user` with it, `/empty` between."""
 
 import os
 from typing import Annotated
@@ -16,6 +16,17 @@ app = FastAPI(lifespan=auth.lifespan)
 async def without_authentication() -> str:
     """Return a text, as `/user` does."""
     return "alice"
+
+
+async def nothing() -> str:
+    """Return a text: what FastAPI itself takes for a dependency."""
+    return "alice"
+
+
+@app.get("/empty")
+async def with_an_empty_dependency(user: Annotated[str, Depends(nothing)]) -> str:
+    """Return a text, as `/user` does."""
+    return user
 
 
 @app.get("/user")

@@ -35,9 +35,9 @@ class BetterAuth(Generic[U]):
     (one of several; by default Better Auth's origin), and `base_path` is Better Auth's option
     `basePath`.
 
-    `user` is the model that is created of each token's claims: a pydantic model, a dataclass or a
-    TypedDict with the claims that you need. A token whose claims do not fit is refused with 401,
-    and the log says why. `realm` is part of the challenges, and `scheme_name` is the name in the
+    `user` is the model that is created of each token's claims: a pydantic model or a dataclass with
+    the claims that you need. A token whose claims do not fit is refused with 401, and the log says
+    why. `realm` is part of the challenges, and `scheme_name` is the name in the
     OpenAPI document, which two objects of one app must not share.
 
     Raises `ValueError` for a URL without https, unless it is a loopback host.
