@@ -49,7 +49,7 @@ class OptionalUser(_BearerDependency[U]):
 def requirement(
     authenticator: Authenticator[U], current: CurrentUser[U], check: Callable[[User], None]
 ) -> Requirement[U]:
-    """Return a dependency: the current user, for whom `check` raises nothing.
+    """Return a dependency: the current user, if `check` does not raise an error.
 
     It depends on `current`, so that an override of `auth.user` applies here as well.
     """
