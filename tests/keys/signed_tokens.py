@@ -23,7 +23,8 @@ POLICY: Final = VerificationPolicy(issuers=ORIGIN, audiences=ORIGIN)
 
 def claims(**changes: object) -> dict[str, object]:
     """Return the claims of a good token with changes; `...` removes a claim."""
-    return changed(session_claims(ORIGIN, ORIGIN, "alice", NOW - 10), changes)
+    good = session_claims(ORIGIN, ORIGIN, "alice", NOW - 10)
+    return changed(good, {"emailVerified": False, **changes})
 
 
 def b64(data: bytes | dict[str, object]) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from anyio.from_thread import start_blocking_portal
 
 from better_auth_keys import Signer
-from better_auth_keys.testing.issuer import Issuer
+from better_auth_keys.testing.issuer import BASE_PATH, Issuer
 from better_auth_keys.testing.loopback import LoopbackServer
 
 
@@ -23,10 +23,13 @@ class HttpIssuer(Issuer):
     def __init__(
         self,
         *signers: Signer,
+        base_path: str = BASE_PATH,
         audience: str | None = None,
         now: Callable[[], float] = time,
     ) -> None:
-        super().__init__(*signers, url="http://127.0.0.1:0", audience=audience, now=now)
+        super().__init__(
+            *signers, url="http://127.0.0.1:0", base_path=base_path, audience=audience, now=now
+        )
         self._server = LoopbackServer(self.answer)
 
     @property

@@ -9,7 +9,6 @@ from typing import Final
 import httpx
 
 from better_auth_keys import (
-    JWKS_PATH,
     AccessTokenVerifier,
     RemoteKeySet,
     Signer,
@@ -26,7 +25,8 @@ from better_auth_keys.testing.claims import (
 from better_auth_keys.testing.replies import Gate, Reply, Request
 from better_auth_keys.testing.transport import IssuerTransport
 
-_OAUTH_PATH: Final = "/api/auth"
+BASE_PATH: Final = "/api/auth"
+"""Where Better Auth answers by default."""
 _EXPIRED_SECONDS: Final = 3600
 """More than any leeway that a policy allows."""
 
@@ -40,18 +40,21 @@ class Issuer:
     """An issuer whose keys and availability a test controls.
 
     The newest of `signers` signs; all of them are published at `jwks_url`. A new issuer has one
-    Ed25519 key. `elsewhere` has replies for other paths, which are otherwise answered
-    with 404. `requests` holds all requests. `now` is the clock of the tokens (Unix seconds).
+    Ed25519 key. `base_path` is Better Auth's option `basePath`. `elsewhere` has replies for other
+    paths, which are otherwise answered with 404. `requests` holds all requests. `now` is the clock
+    of the tokens (Unix seconds).
     """
 
     def __init__(
         self,
         *signers: Signer,
         url: str = "https://app.example.com",
+        base_path: str = BASE_PATH,
         audience: str | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.url = url.rstrip("/")
+        self.base_path = base_path
         self.signers = list(signers) or [Signer.generate()]
         self.requests: list[Request] = []
         self.elsewhere: dict[str, Reply] = {}
@@ -75,7 +78,7 @@ class Issuer:
     @property
     def jwks_url(self) -> str:
         """Where the keys are published."""
-        return f"{self.url}{JWKS_PATH}"
+        return f"{self.url}{self.base_path}/jwks"
 
     @property
     def signer(self) -> Signer:
@@ -110,7 +113,7 @@ class Issuer:
     def claims_of(self, sub: str, kind: TokenKind, now: float) -> dict[str, object]:
         """Return the claims of a user's token that is issued at `now`, in Unix seconds."""
         if kind == "oauth":
-            return oauth_claims(f"{self.origin}{_OAUTH_PATH}", self.audience, sub, now)
+            return oauth_claims(f"{self.origin}{self.base_path}", self.audience, sub, now)
         return session_claims(self.origin, self.audience, sub, now)
 
     def publish(self, *signers: Signer, **headers: str) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI
 
+from better_auth_keys.fastapi import BetterAuth, User
 from better_auth_keys.testing import HttpIssuer, Issuer, as_user
 from better_auth_keys.testing.plugin import AsUser
 from scripts.proofs.in_process import running
@@ -58,6 +59,29 @@ async def test_as_user_ends_with_its_block_and_may_be_nested(app: FastAPI) -> No
             assert await me() == "ada"
         assert await me() == "no one"
     assert app.dependency_overrides == {}
+
+
+async def test_as_user_replaces_the_user_of_all_dependencies_of_better_auth(
+    better_auth_issuer: Issuer,
+) -> None:
+    auth = BetterAuth(better_auth_issuer.verifier())
+    app = FastAPI(lifespan=auth.lifespan)
+
+    @app.get("/me")
+    async def me(user: Annotated[User, Depends(auth.user)]) -> str:
+        return user.id
+
+    @app.get("/tasks")
+    async def tasks(user: Annotated[User, Depends(auth.require("tasks:read"))]) -> str:
+        return user.id
+
+    async with running(app) as client:
+        with as_user(app, auth.user, User("ada", scopes=frozenset())):
+            assert (await client.get("/me")).json() == "ada"
+            assert (await client.get("/tasks")).status_code == 403
+        assert (await client.get("/me")).status_code == 401
+        headers = {"Authorization": f"Bearer {better_auth_issuer.token('bob')}"}
+        assert (await client.get("/me", headers=headers)).json() == "bob"
 
 
 def test_kit_imports_neither_pytest_nor_fastapi() -> None:
