@@ -209,7 +209,7 @@ async def stand_of(make: type[Server]) -> AsyncIterator[Stand]:
             server.verifier,
             httpx.AsyncClient(transport=httpx.ASGITransport(server)) as client,
         ):
-            yield Stand(Target(URL, client), issuer, options, pause=PROMPT.max_wait)
+            yield Stand(Target(URL, client), issuer, options, pause=PROMPT.max_wait, cool_down=0)
 
 
 async def check(make: type[Server], names: Iterable[str] | None = None) -> list[Result]:

@@ -41,6 +41,8 @@ class Stand:
     options: Options
     pause: float = 1.1
     """Seconds between two attempts to make the server fetch: most limit that to once a second."""
+    cool_down: float = 31
+    """Seconds after which a server should fetch again. Many fetch at most once in 30 s."""
     signer: Signer = field(init=False)
     """The newest key that the server is known to accept. It signs good tokens."""
 

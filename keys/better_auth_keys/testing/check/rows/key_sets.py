@@ -30,10 +30,16 @@ _MALFORMED: Final = {
 
 async def _new_key(stand: Stand) -> Outcome:
     answer = await stand.rotate()
-    return Outcome.of(answer.status == stand.options.accepted, str(answer))
+    seen = str(answer)
+    if answer.status != stand.options.accepted:
+        # The server has only just fetched the keys. It is asked again when that is long ago.
+        await asyncio.sleep(stand.cool_down)
+        answer = await stand.rotate()
+        seen = f"{answer}, {stand.cool_down:.0f} s after the last fetch"
+    return Outcome.of(answer.status == stand.options.accepted, seen)
 
 
-async def _new_key_later(stand: Stand) -> Outcome:
+async def _new_key_soon(stand: Stand) -> Outcome:
     await stand.ask(stand.token(Signer.generate()))
     answer = await stand.rotate()
     return Outcome.of(answer.status in {stand.options.accepted, 503}, str(answer))
@@ -123,13 +129,13 @@ async def _flood(stand: Stand) -> Outcome:
     return Outcome.of(fetches <= most and not wrong, f"{seen}; {', '.join(wrong)}".rstrip("; "))
 
 
-NEW_KEY: Final = Row("new-key", "40", "a new key is accepted at once", _new_key)
+NEW_KEY: Final = Row("new-key", "40", "a new key is accepted with its first token", _new_key)
 ROWS: Final = (
     Row(
-        "new-key-later",
+        "new-key-soon",
         "40",
-        "a new key just after an unknown one: accepted, or 503",
-        _new_key_later,
+        "accepted or 503: a new key just after an unknown one",
+        _new_key_soon,
     ),
     Row("removed-key", "41", "401 for a removed key, once the set was fetched", _removed_key),
     Row("mixed-set", "48", "accepted: a good key among keys that are not", _mixed_set),

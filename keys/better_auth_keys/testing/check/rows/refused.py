@@ -1,5 +1,6 @@
 """Rows whose tokens must all be refused."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -21,7 +22,8 @@ def refused(
     statuses: frozenset[int] = INVALID,
 ) -> Row:
     """Create a row: each token is answered with one of the statuses."""
-    expected = f"{' or '.join(map(str, sorted(statuses)))} for {what}"
+    *others, last = map(str, sorted(statuses))
+    expected = f"{' or '.join([', '.join(others), last]) if others else last} for {what}"
 
     async def check(stand: Stand) -> Outcome:
         return await all_refused(stand, cases(stand), statuses)
@@ -39,7 +41,9 @@ async def all_refused(
     """
     if not tokens:
         return not_applicable("not possible with these algorithms or options")
-    answers = {name: await stand.ask_patiently(token) for name, token in tokens.items()}
+    # All at once, so that a server can look up their keys together.
+    found = await asyncio.gather(*map(stand.ask_patiently, tokens.values()))
+    answers = dict(zip(tokens, found, strict=True))
     right = statuses - {stand.options.accepted}
     wrong = [f"{name}: {each}" for name, each in answers.items() if each.status not in right]
     if not await stand.accepts_good_tokens():
