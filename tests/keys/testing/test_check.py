@@ -35,6 +35,20 @@ async def test_strict_server_passes_every_row_that_applies() -> None:
     assert named(results, Verdict.NOT_APPLICABLE) == {"challenge-scope", "alg-per-key", "rfc9068"}
 
 
+async def test_strict_server_for_oauth_tokens_and_rsa_passes_the_rows_of_one_token() -> None:
+    rows = [row for row in ROWS if row.name in {"good-token", *OF_ONE_TOKEN}]
+    async with stand_of(weak_servers.TakesOAuthTokensOfRsa, ("RS256",), "oauth") as stand:
+        results = await run_rows(stand, rows)
+    assert named(results, Verdict.FAIL) == set()
+    assert named(results, Verdict.NOT_APPLICABLE) == {"challenge-scope"}
+
+
+async def test_server_for_session_tokens_accepts_no_oauth_tokens() -> None:
+    async with stand_of(Server, ("RS256",), "oauth") as stand:
+        results = await run_rows(stand, [row for row in ROWS if row.name == "good-token"])
+    assert seen(results, "good-token") == "401"
+
+
 @pytest.mark.parametrize(
     ("server", "names", "failures"),
     [

@@ -17,8 +17,10 @@ from better_auth_keys import (
     Reason,
     RefreshPolicy,
     RemoteKeySet,
+    Signer,
     VerificationPolicy,
 )
+from better_auth_keys.testing import TokenKind
 from better_auth_keys.testing.check.catalogue import ROWS
 from better_auth_keys.testing.check.played import PlayedIssuer
 from better_auth_keys.testing.check.row import Result
@@ -45,8 +47,7 @@ class Server:
         return PROMPT
 
     def verifier_for(self, audience: str) -> AccessTokenVerifier:
-        policy = VerificationPolicy(self.issuer.origin, audience)
-        return AccessTokenVerifier(self.key_set, policy)
+        return AccessTokenVerifier(self.key_set, VerificationPolicy(self.issuer.origin, audience))
 
     def token_of(self, headers: list[tuple[bytes, bytes]]) -> str:
         values = [value.decode("latin-1") for name, value in headers if name == b"authorization"]
@@ -91,6 +92,16 @@ class Server:
         raw = [(name.lower().encode(), value.encode()) for name, value in pairs.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body})
+
+
+class TakesOAuthTokensOfRsa(Server):
+    """It is as strict as `Server`, for other tokens."""
+
+    def verifier_for(self, audience: str) -> AccessTokenVerifier:
+        policy = VerificationPolicy(
+            self.issuer.origin, audience, algorithms=["RS256"], profile="rfc9068"
+        )
+        return AccessTokenVerifier(self.key_set, policy)
 
 
 def part(token: str, number: int) -> dict[str, object]:
@@ -198,13 +209,17 @@ class NeverFetchesAgain(Server):
 
 
 @asynccontextmanager
-async def stand_of(make: type[Server]) -> AsyncIterator[Stand]:
+async def stand_of(
+    make: type[Server],
+    algorithms: tuple[str, ...] = ("EdDSA", "RS256"),
+    kind: TokenKind = "session",
+) -> AsyncIterator[Stand]:
     """Run a server with the issuer that the check plays."""
-    issuer = PlayedIssuer()
+    issuer = PlayedIssuer(Signer.generate(algorithms[0]))
     async with issuer:
         issuer.name = issuer.origin
         server = make(issuer)
-        options = Options(issuer.name, issuer.name, ("EdDSA", "RS256"))
+        options = Options(issuer.name, issuer.name, algorithms, kind)
         async with (
             server.verifier,
             httpx.AsyncClient(transport=httpx.ASGITransport(server)) as client,
