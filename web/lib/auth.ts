@@ -56,7 +56,7 @@ export function auth(): ReturnType<typeof create> {
   return created;
 }
 
-/** Handle a request to Better Auth. Answer 503 if the session could not be checked, so that clients keep their session. */
+/** Handle a request to Better Auth. Answer 503 if a session could not be checked or ended, so that clients keep it. */
 export function handle(request: Request): Promise<Response> {
   return refuseWhenUndecided(() => auth().handler(request));
 }
