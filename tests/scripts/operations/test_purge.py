@@ -128,12 +128,15 @@ def test_better_auths_expired_sessions_go_where_its_database_is_named(
         filled.auth,
         """
         CREATE TABLE session (id text PRIMARY KEY, "expiresAt" timestamptz NOT NULL);
-        INSERT INTO session VALUES ('old', now() - interval '1 s'), ('new', now() + interval '1 h');
+        INSERT INTO session VALUES
+            ('old', now() - interval '49 h'), ('late', now() - interval '47 h'),
+            ('new', now() + interval '1 h');
         """,
     )
     assert main(["--execute"]) == 0
     assert "removed  1 sessions" in capsys.readouterr().out
-    assert [row["id"] for row in run(filled.auth, "SELECT id FROM session")] == ["new"]
+    kept = run(filled.auth, "SELECT id FROM session ORDER BY id")
+    assert [row["id"] for row in kept] == ["late", "new"]
 
 
 FAILURES = {
