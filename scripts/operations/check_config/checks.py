@@ -21,6 +21,7 @@ from scripts.operations.check_config.issuer import (
     check_key_file,
     check_keys,
 )
+from scripts.operations.check_config.sessions import check_sessions
 from service.app import open_database, open_key_set
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database.listener import Listener
@@ -42,7 +43,8 @@ async def findings(settings: Settings, token: str | None) -> list[Finding]:
         checks.append(partial(check_key_file, settings.jwks_file))
     found = [*await asyncio.gather(*(check(settings) for check in checks))]
     if found[0].good:
-        found.insert(1, await _listening(settings))
+        async with _connected(settings) as database:
+            found[1:1] = [await _listening(settings), *await check_sessions(database)]
     if token is not None:
         found.append(await _token(settings, token))
     return found
