@@ -86,13 +86,13 @@ def check(scene: Scene, end: End) -> list[Session]:
 
 
 @pytest.mark.parametrize("name", OFFERED)
-def test_tokens_of_a_session_that_ends_at_web_are_refused(scene: Scene, name: str) -> None:
+def test_row50_tokens_of_a_session_that_ends_at_web_are_refused(scene: Scene, name: str) -> None:
     ended = check(scene, OFFERED[name])
     assert sorted(scene.listed(scene.mine, scene.other)) == sorted(one.id for one in ended)
 
 
 @pytest.mark.parametrize("name", [*OFFERED, *PLUGGED])
-def test_tokens_of_a_session_that_ends_at_another_better_auth_are_refused(
+def test_row50_tokens_of_a_session_that_ends_at_another_better_auth_are_refused(
     scene: Scene, name: str
 ) -> None:
     scene.base = f"{scene.plugins}/api/auth"
@@ -103,7 +103,7 @@ def test_tokens_of_a_session_that_ends_at_another_better_auth_are_refused(
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_tokens_of_a_session_that_ends_elsewhere_are_refused(scene: Scene, name: str) -> None:
+def test_row50_tokens_of_a_session_that_ends_elsewhere_are_refused(scene: Scene, name: str) -> None:
     ended = check(scene, ELSEWHERE[name])
     assert sorted(scene.listed(*ended)) == sorted(one.id for one in ended)
 
@@ -125,7 +125,7 @@ def test_all_sessions_of_a_user_are_revoked_although_the_hook_sees_only_100(scen
 
 
 @pytest.mark.parametrize("name", OFFERED)
-def test_session_whose_tokens_cannot_be_revoked_is_kept_and_the_answer_is_503(
+def test_row50_session_whose_tokens_cannot_be_revoked_is_kept_and_the_answer_is_503(
     scene: Scene, name: str
 ) -> None:
     scene.sql("owner", "REVOKE INSERT (reason) ON public.token_revocations FROM auth")
