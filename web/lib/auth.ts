@@ -10,7 +10,8 @@ import { refuseWhenUndecided, revokedSessions } from "./revoked-sessions";
 function create() {
   const { origin, secret, secrets, accessTokenLifetime, sessionLifetime, signingAlgorithms, gracePeriod } =
     environment();
-  const means = { serviceOrigin: environment().serviceOrigin, database: database(), sign };
+  const { serviceOrigin, serviceInternalOrigin } = environment();
+  const means = { serviceOrigin: serviceInternalOrigin ?? serviceOrigin, database: database(), sign };
   const [keyPairConfig, ...keyPairConfigs] = signingAlgorithms.map((alg) => ({ alg }));
   return betterAuth({
     appName: "Tasks",
