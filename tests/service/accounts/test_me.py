@@ -1,5 +1,6 @@
 """`DELETE /api/auth/me`: one user's tasks are deleted, and this user's tokens refused."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ from service.app import create_app
 from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, settings_for
+from tests.service.lock_waits import until_waiting
 
 ME, TASKS = "/api/auth/me", "/api/tasks"
 TASK = {"title": "Private"}
@@ -87,6 +89,33 @@ async def test_fault92_another_users_tasks_and_tokens_stay(
     sent = {**user, "X-User-Id": "bob"}
     assert (await client.request("DELETE", ME, headers=sent, json={"id": "bob"})).status_code == 204
     assert (await client.get(f"{TASKS}/{made['id']}", headers=bob)).json() == made
+
+
+async def test_fault92_task_of_a_request_that_waited_for_the_deletion_is_deleted(
+    client: httpx.AsyncClient,
+    leaver: Leaver,
+    later: httpx.Headers,
+    subject: str,
+    database: DatabaseUrls,
+) -> None:
+    user = leaver()
+    await client.post(TASKS, headers=user, json=TASK)
+    other = await asyncpg.connect(database.app)
+    try:
+        await other.execute("SELECT set_config('app.user_id', $1, false)", subject)
+        async with other.transaction():
+            await other.execute("SELECT FROM task_counts FOR UPDATE")
+            deleting = asyncio.create_task(client.delete(ME, headers=user))
+            await until_waiting(other)
+            creating = asyncio.create_task(client.post(TASKS, headers=user, json=TASK))
+            await until_waiting(other, 2)
+        answers = await asyncio.gather(deleting, creating)
+        assert [answer.status_code for answer in answers] == [204, 201]
+        (count,) = await other.fetch("SELECT live FROM task_counts")
+    finally:
+        await other.close()
+    assert await titles(client, later) == []
+    assert count["live"] == 0
 
 
 async def test_token_that_may_only_read_deletes_nothing(

@@ -17,13 +17,10 @@ from service.tasks.query import TaskQuery
 from service.tasks.repository import TaskRepository
 from service.tasks.schemas import TaskWrite
 from tests.conftest import DatabaseUrls
+from tests.service.lock_waits import until_waiting
 
 ByHand: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 NEW = TaskWrite(title="x")
-WAITING = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND usename = 'app' AND wait_event_type = 'Lock'
-"""
 LIVE = "SELECT count(*) FROM tasks WHERE deleted_at IS NULL"
 COUNTED = "SELECT coalesce(sum(live), 0) FROM task_counts"
 # What a creation does, in its order.
@@ -68,14 +65,6 @@ async def by_hand(database: DatabaseUrls, alice: Owner) -> AsyncIterator[ByHand]
     """A connection as the owner, beside the service."""
     async with connected_as(database, alice) as connection:
         yield connection
-
-
-async def until_waiting(connection: ByHand, number: int = 1) -> None:
-    """Wait until so many statements of the service wait for locks."""
-    async with asyncio.timeout(10):
-        while await connection.fetchval(WAITING) < number:
-            # In a transaction, it is always the snapshot of its first look.
-            await connection.execute("SELECT pg_stat_clear_snapshot()")
 
 
 async def outcome(tasks: TaskRepository, by_hand: ByHand) -> tuple[int, int, int]:
