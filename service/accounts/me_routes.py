@@ -64,8 +64,9 @@ async def delete_me(request: Request, user: CurrentUser) -> Response:
     """Delete all of your tasks, and refuse all of your access tokens from now on.
 
     Your sessions end as well. The account itself is at Better Auth. To delete both, use
-    `POST /api/auth/delete-user` of the web app, which also sends this request. To keep a copy of your tasks, request all pages of `GET /api/tasks` first:
-    deleted tasks cannot be listed, and are erased after 30 days.
+    `POST /api/auth/delete-user` of the web app, which also sends this request. To keep a copy of
+    your tasks, request all pages of `GET /api/tasks` first: deleted tasks cannot be listed, and are
+    erased after 30 days.
 
     If you get no response, sign in again and repeat the request. With the same token, a repeated
     request gets 401 if the first one was carried out.
