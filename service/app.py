@@ -131,6 +131,7 @@ def open_services(settings: Settings) -> Services:
         database=database,
         watch_database=watch_database,
         policy=policy,
+        current_audiences=settings.current_audiences,
         key_set=key_set,
         verifier=verifier,
         key_watch=key_watch,

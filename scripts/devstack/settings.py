@@ -104,12 +104,12 @@ class DevSettings:
 
     @property
     def web_origin(self) -> str:
-        """The web app's origin, which is the issuer and audience of tokens."""
+        """The web app's origin, which is the issuer of tokens."""
         return self.web_address if self.front is None else self.front.app_origin
 
     @property
     def service_origin(self) -> str:
-        """The service's origin."""
+        """The service's origin, which is the audience of tokens."""
         return self.service_address if self.front is None else self.front.api_origin
 
     @property

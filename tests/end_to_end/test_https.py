@@ -1,5 +1,6 @@
 """./scripts/dev --https: two host names, a new certificate authority, and cross-origin requests."""
 
+import json
 import os
 import stat
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from joserfc import jws
 
 from scripts.devstack.network import free_ports
 from scripts.proofs.compose.visitors import client as visitor
@@ -67,6 +69,9 @@ async def test_story_across_origins_with_no_other_trust_than_that_authority(
         session = {"Authorization": f"Bearer {answer.headers['set-auth-token']}"}
         client.cookies.clear()
         token = (await client.get(f"{https.web}/api/auth/token", headers=session)).json()["token"]
+
+        claims = json.loads(jws.extract_compact(token.encode()).payload)
+        assert (claims["iss"], claims["aud"]) == (https.web, https.api)
 
         across = {"Origin": https.web}
         asked = {

@@ -8,7 +8,7 @@ import { environment } from "./environment";
 import { refuseWhenUndecided, revokedSessions } from "./revoked-sessions";
 
 function create() {
-  const { origin, secret, secrets, accessTokenLifetime, sessionLifetime, signingAlgorithms, gracePeriod } =
+  const { origin, audience, secret, secrets, accessTokenLifetime, sessionLifetime, signingAlgorithms, gracePeriod } =
     environment();
   const { serviceOrigin, serviceInternalOrigin } = environment();
   const means = { serviceOrigin: serviceInternalOrigin ?? serviceOrigin, database: database(), sign };
@@ -32,7 +32,7 @@ function create() {
         // Issuer and audience are stated, not left to the defaults: the task service refuses any other.
         jwt: {
           issuer: origin,
-          audience: origin,
+          audience,
           expirationTime: `${accessTokenLifetime}s`,
           // The session's id, never its token. The task service uses it to refuse the tokens of an ended session.
           definePayload: ({ user, session }) => ({ ...user, sid: session.id }),

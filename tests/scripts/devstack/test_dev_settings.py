@@ -90,13 +90,15 @@ def test_service_environment_is_one_the_service_takes(
     monkeypatch.chdir(tmp_path)  # away from a .env of the checkout
     loaded = Settings.load()
     assert loaded.key_url == "http://localhost:3000/api/auth/jwks"
-    assert loaded.issuers == loaded.audiences == {"http://localhost:3000"}
+    assert loaded.issuers == {"http://localhost:3000"}
+    web = web_environment(settings, home_of(settings), URLS)
+    assert loaded.current_audiences == {web["SERVICE_URL"]} == {"http://localhost:8000"}
 
 
 def test_settings_of_another_issuer_do_not_reach_into_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "BETTER_AUTH_URL"):
+    for name in ("JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "BETTER_AUTH_URL", "SERVICE_URL"):
         monkeypatch.setenv(name, "https://elsewhere.example.com")
     monkeypatch.setenv("CORS_ORIGINS", "http://localhost:5173")
     settings = read(tmp_path)
