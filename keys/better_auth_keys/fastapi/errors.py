@@ -44,7 +44,7 @@ class AuthError(HTTPException):
             headers["WWW-Authenticate"] = challenge
         if retry_after is not None:
             headers["Retry-After"] = str(math.ceil(retry_after))
-        super().__init__(status, detail, headers or None)
+        super().__init__(int(status), detail, headers or None)
         self.code = code
 
 

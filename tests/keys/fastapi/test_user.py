@@ -191,6 +191,7 @@ async def test_handler_for_http_exceptions_gets_the_error_and_its_code(
     async with asking(app) as client:
         await client.get("/me")
         await client.get("/me", headers=headers_of(aud="another"))
+    assert [repr(error.status_code) for error in seen] == ["401", "401"]
     assert [error.code for error in seen] == ["credentials_missing", "invalid_token"]
     assert isinstance(seen[1].__cause__, InvalidTokenError)
     assert seen[1].__cause__.reason == "wrong_audience"
@@ -240,7 +241,9 @@ async def test_lifespan_of_your_own_starts_it(server: HttpIssuer, headers_of: Mi
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with auth as entered, auth:
+        async with auth as entered:
+            async with auth:  # another app that shares it, and stops first
+                pass
             started.append(entered)
             yield
 
