@@ -10,6 +10,13 @@ For a Better Auth at `https://app.example.com`::
 if the keys cannot be fetched (answer 503 with `Retry-After`). README.md has a whole FastAPI app.
 """
 
+from better_auth_keys.better_auth import (
+    BASE_PATH,
+    JWKS_PATH,
+    better_auth_jwks_url,
+    better_auth_oauth_issuer,
+    neon_jwks_url,
+)
 from better_auth_keys.clock import (
     Clock,
     SystemClock,
@@ -70,6 +77,7 @@ from better_auth_keys.tokens.jwk import (
 )
 from better_auth_keys.tokens.policy import (
     Profile,
+    TokenKind,
     VerificationPolicy,
 )
 from better_auth_keys.tokens.signer import (
@@ -80,12 +88,12 @@ from better_auth_keys.tokens.verified_cache import (
     VerifiedTokenCache,
 )
 from better_auth_keys.tokens.verifier import (
-    JWKS_PATH,
     AccessTokenVerifier,
 )
 
 __all__ = [
     "ALGORITHMS",
+    "BASE_PATH",
     "JWKS_PATH",
     "SESSION_CLAIM",
     "AccessToken",
@@ -120,16 +128,20 @@ __all__ = [
     "StaticKeySet",
     "StrictDecoder",
     "SystemClock",
+    "TokenKind",
     "TooManyInvalidTokensError",
     "UnusableKey",
     "UnusableKeyError",
     "VerificationKey",
     "VerificationPolicy",
     "VerifiedTokenCache",
+    "better_auth_jwks_url",
+    "better_auth_oauth_issuer",
     "canonical_algorithm",
     "check_key_url",
     "host_of",
     "is_loopback",
+    "neon_jwks_url",
     "origin_of",
     "parse_jwk",
     "parse_jwks",
