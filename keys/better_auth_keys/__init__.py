@@ -66,6 +66,7 @@ from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
     AccessToken,
 )
+from better_auth_keys.tokens.issuer_set import IssuerSet
 from better_auth_keys.tokens.jwk import (
     ALGORITHMS,
     Algorithm,
@@ -105,6 +106,7 @@ __all__ = [
     "FetchLimits",
     "FetchedKeys",
     "InvalidTokenError",
+    "IssuerSet",
     "JwksFetcher",
     "KeyCache",
     "KeySet",

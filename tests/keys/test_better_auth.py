@@ -11,7 +11,7 @@ from tests.simulators.jwks_server import JwksServer
 
 def accepted(verifier: AccessTokenVerifier) -> dict[TokenKind, set[str]]:
     """Return the issuers that a verifier accepts, for each kind of token."""
-    policy = verifier._policy
+    policy = verifier.policy
     kinds: tuple[TokenKind, ...] = ("session", "oauth")
     return {kind: {*policy.issuers_of(kind)} for kind in kinds}
 
@@ -47,12 +47,12 @@ def test_oauth_tokens_are_accepted_on_request_only() -> None:
     verifier = AccessTokenVerifier.for_better_auth(ORIGIN)
     assert accepted(verifier) == {"session": {ORIGIN}, "oauth": set()}
     assert keys_of(verifier) == f"{ORIGIN}/api/auth/jwks"
-    assert verifier._policy == POLICY
+    assert verifier.policy == POLICY
 
 
 async def test_api_has_an_audience_of_its_own(signer: Signer) -> None:
     made = AccessTokenVerifier.for_better_auth(ORIGIN, audience=API, single_audience=True)
-    verifier = verifier_of(signer, made._policy)
+    verifier = verifier_of(signer, made.policy)
     assert (await verifier.verify(signer.mint(claims(aud=API)))).audiences == {API}
     assert await refusal(verifier, signer.mint(claims())) is Reason.WRONG_AUDIENCE
     several = signer.mint(claims(aud=[API, ORIGIN]))

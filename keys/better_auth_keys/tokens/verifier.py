@@ -119,9 +119,18 @@ class AccessTokenVerifier:
             yield
 
     @property
+    def policy(self) -> VerificationPolicy:
+        """Which tokens are accepted."""
+        return self._policy
+
+    @property
     def cache_counters(self) -> CacheCounters:
         """How often tokens were in the cache of verified tokens."""
         return self._cache.counters
+
+    def remembers(self, cache_key: bytes) -> bool:
+        """Return whether a token is in the cache, by its `VerifiedTokenCache.key_of`."""
+        return cache_key in self._cache
 
     async def verify(self, token: str, *, client: str | None = None) -> AccessToken:
         """Verify a token and return its contents.
