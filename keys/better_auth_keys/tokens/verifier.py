@@ -26,7 +26,7 @@ from better_auth_keys.revocation import RevocationList
 from better_auth_keys.tokens.claims import AccessToken, check_times, read_claims
 from better_auth_keys.tokens.compact import UnverifiedToken, parse_compact
 from better_auth_keys.tokens.header import check_header
-from better_auth_keys.tokens.jwk import VerificationKey
+from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 from better_auth_keys.tokens.policy import VerificationPolicy
 from better_auth_keys.tokens.unverified_work import UnverifiedWork
 from better_auth_keys.tokens.verified_cache import CacheCounters, VerifiedToken, VerifiedTokenCache
@@ -67,38 +67,56 @@ class AccessTokenVerifier:
     ) -> Self:
         """Create a verifier for a Better Auth at `url` that signs with EdDSA, its default.
 
-        Its session tokens name its origin as issuer and, unless the jwt plugin's `audience` is set,
-        as audience. `audience` is what a token must name instead; list the origin as well to accept
-        both. With `oauth`, OAuth access tokens of the oauth-provider plugin are accepted too: check
-        their `scopes`. With `single_audience` a token must not name any other audience.
-
-        For anything else use the constructor. Raises `ValueError` for a URL without https, unless
-        it is a loopback host.
+        By default its session tokens name its origin as issuer and audience. `audience` is what a
+        token must name instead, one of several if you list them. With `oauth`, OAuth access tokens
+        of the oauth-provider plugin are accepted too: check their `scopes`. For `single_audience`
+        see the policy, and for anything else use the constructor. Raises `ValueError` for a URL
+        without https, unless it is a loopback host.
         """
         origin = origin_of(url)
+        audiences = origin if audience is None else audience
         policy = VerificationPolicy(
             issuers=origin,
-            audiences=origin if audience is None else audience,
+            audiences=audiences,
             oauth_issuers=better_auth_oauth_issuer(url, base_path) if oauth else (),
             single_audience=single_audience,
         )
-        jwks_url = better_auth_jwks_url(url, base_path)
-        return cls(RemoteKeySet(jwks_url, algorithms=policy.algorithms), policy)
+        return cls(RemoteKeySet(better_auth_jwks_url(url, base_path)), policy)
 
     @classmethod
     def for_neon(cls, url: str, *, audience: str | Collection[str] | None = None) -> Self:
-        """Create a verifier for Neon's managed Better Auth, whose URL the Neon console shows.
+        """Create a verifier for Neon's managed Better Auth at `url`.
 
         The origin of `url` is the issuer and, by default, the audience. A token of a banned user
         (claim `banned`) is refused. Raises `ValueError` as `for_better_auth`.
         """
         origin = origin_of(url)
+        audiences = origin if audience is None else audience
+        policy = VerificationPolicy(origin, audiences, refuse_banned=True)
+        return cls(RemoteKeySet(neon_jwks_url(url)), policy)
+
+    @classmethod
+    def for_issuer(
+        cls,
+        issuer: str,
+        audience: str | Collection[str],
+        *,
+        algorithms: str | Collection[str] = DEFAULT_ALGORITHMS,
+        single_audience: bool = False,
+    ) -> Self:
+        """Create a verifier for the OAuth access tokens (RFC 9068) of an authorization server.
+
+        Its metadata (RFC 8414 or OpenID Connect) names its keys. Raises `ValueError` as
+        `for_better_auth`.
+        """
         policy = VerificationPolicy(
-            issuers=origin,
-            audiences=origin if audience is None else audience,
-            refuse_banned=True,
+            issuer,
+            audience,
+            algorithms=algorithms,
+            profile="rfc9068",
+            single_audience=single_audience,
         )
-        return cls(RemoteKeySet(neon_jwks_url(url), algorithms=policy.algorithms), policy)
+        return cls(RemoteKeySet(issuer, algorithms=policy.algorithms, discover=True), policy)
 
     async def __aenter__(self) -> Self:
         """Start fetching keys in the background, without waiting for them."""
