@@ -201,7 +201,7 @@ def open_key_cache(settings: Settings) -> KeyCache | None:
     """Create the cache of the issuer's keys, if there is a folder for it."""
     if settings.key_cache is None:
         return None
-    return KeyCache(settings.key_cache, issuers=settings.issuers)
+    return KeyCache(settings.key_cache, issuers=settings.policy.all_issuers)
 
 
 def open_key_set(settings: Settings, *, cache: KeyCache | None = None) -> KeySet:
