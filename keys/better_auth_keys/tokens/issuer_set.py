@@ -82,8 +82,7 @@ class IssuerSet:
         )
         if found is None:
             error = InvalidTokenError(Reason.WRONG_ISSUER)
-            error.unverified_key_id = unverified.unverified_header.get("kid")
-            error.unverified_issuer = unverified_issuer
+            unverified.describe(error)
             raise error
         # It parses the token again, which costs little beside a signature.
         return await found.verify(token, client=client)

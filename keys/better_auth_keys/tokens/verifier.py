@@ -174,8 +174,7 @@ class AccessTokenVerifier:
         try:
             verified = await self._verify_parsed(unverified, client)
         except InvalidTokenError as error:
-            error.unverified_key_id = unverified.unverified_header.get("kid")
-            error.unverified_issuer = unverified.unverified_claims.get("iss")
+            unverified.describe(error)
             raise
         self._cache.put(cache_key, verified)
         return verified.token

@@ -50,7 +50,7 @@ async def test_user_has_the_same_tasks_with_both_kinds_of_tokens(
 
 
 @pytest.mark.parametrize("scope", ["tasks:read", "", None])
-async def test_row51_oauth_token_may_do_what_its_scopes_say(
+async def test_row52_oauth_token_may_do_what_its_scopes_say(
     settings: Settings, signer: Signer, scope: str | None
 ) -> None:
     accepting = settings.model_copy(update={"jwt_kinds": ("session", "oauth")})
@@ -64,7 +64,7 @@ async def test_row51_oauth_token_may_do_what_its_scopes_say(
 
 
 @pytest.mark.parametrize(("kinds", "accepted"), [(("session",), "session"), (("oauth",), "oauth")])
-async def test_row50_kind_that_is_not_accepted_gets_401(
+async def test_row51_kind_that_is_not_accepted_gets_401(
     settings: Settings,
     signer: Signer,
     headers_of: Person,
