@@ -76,6 +76,11 @@ async def test_server_for_session_tokens_accepts_no_oauth_tokens() -> None:
         ),
         (weak_servers.KeepsRemovedKeys, ["new-key", "removed-key"], {"removed-key"}),
         (weak_servers.NeverFetchesAgain, ["new-key", "removed-key"], {"new-key"}),
+        (
+            weak_servers.TakesAnySetAtOnce,
+            ["new-key", "malformed-set", "redirect", "flood"],
+            {"malformed-set", "redirect", "flood"},
+        ),
         (weak_servers.RefusesAllAfterABadToken, ["audience"], {"audience"}),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else None,

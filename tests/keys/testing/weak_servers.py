@@ -18,8 +18,11 @@ from better_auth_keys import (
     RefreshPolicy,
     RemoteKeySet,
     Signer,
+    StaticKeySet,
     TokenKind,
+    VerificationKey,
     VerificationPolicy,
+    parse_jwk,
 )
 from better_auth_keys.testing.check.catalogue import ROWS
 from better_auth_keys.testing.check.played import PlayedIssuer
@@ -201,6 +204,27 @@ class RefusesAllAfterABadToken(Server):
             self.blocked = True
         if self.blocked:
             raise InvalidTokenError(Reason.MALFORMED)
+
+
+class TakesAnySetAtOnce(Server):
+    """For each unknown key it fetches the keys from anywhere, and replaces those it has."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.keys: dict[str, VerificationKey] = {}
+
+    async def verify(self, token: str) -> None:
+        if part(token, 0).get("kid") not in self.keys:
+            async with httpx.AsyncClient(follow_redirects=True) as client:
+                answer = await client.get(self.issuer.jwks_url)
+            try:
+                members = answer.json().get("keys") or []
+            except ValueError:
+                members = []
+            found = (parse_jwk(member, {"EdDSA"}) for member in members)
+            self.keys = {key.kid: key for key in found}
+        policy = VerificationPolicy(self.issuer.origin, self.issuer.origin)
+        await AccessTokenVerifier(StaticKeySet(self.keys.values()), policy).verify(token)
 
 
 class NeverFetchesAgain(Server):

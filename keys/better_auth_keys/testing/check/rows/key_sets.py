@@ -11,8 +11,8 @@ from typing import Final
 from better_auth_keys import ALGORITHMS, Signer
 from better_auth_keys.testing import Reply
 from better_auth_keys.testing.check.row import Outcome, Row, not_applicable
-from better_auth_keys.testing.check.rows.mixed_set import BROKEN, unusable_keys
 from better_auth_keys.testing.check.rows.refused import all_refused
+from better_auth_keys.testing.check.rows.unusable_keys import BROKEN, unusable_keys
 from better_auth_keys.testing.check.stand import Stand
 from better_auth_keys.testing.issuer import jwks_of
 
