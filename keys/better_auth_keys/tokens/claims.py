@@ -22,7 +22,8 @@ class AccessToken:
 
     A user is identified by issuer and subject together. Times are in Unix seconds. `scopes` is None
     if the token has no `scope` claim, which differs from an empty one. `not_before` is `issued_at`
-    if the token has no `nbf` claim.
+    if the token has no `nbf` claim. `bound_key` is the thumbprint (RFC 7638) of the key that the
+    token is bound to by DPoP, or None.
     """
 
     issuer: str
@@ -34,6 +35,7 @@ class AccessToken:
     key_id: str
     scopes: frozenset[str] | None
     claims: Mapping[str, object]
+    bound_key: str | None = None
 
 
 def read_claims(
@@ -61,6 +63,7 @@ def read_claims(
         key_id=key_id,
         scopes=_scopes(claims),
         claims=MappingProxyType(claims),
+        bound_key=_bound_key(claims),
     )
     check_times(token, policy, now)
     if not 0 <= token.expires_at - token.issued_at <= policy.max_lifetime:
@@ -68,9 +71,6 @@ def read_claims(
     for name in _PROFILE_CLAIMS[policy.profile]:
         if not isinstance(claims.get(name), str):
             raise InvalidTokenError(Reason.MISSING_CLAIM)
-    if "cnf" in claims:
-        # Bound to a key, and a Bearer request has no proof of that key (RFC 9449 section 7.2).
-        raise InvalidTokenError(Reason.KEY_BOUND)
     return token
 
 
@@ -120,3 +120,16 @@ def _scopes(claims: Mapping[str, object]) -> frozenset[str] | None:
     if not isinstance(scope, str):
         raise InvalidTokenError(Reason.BAD_SCOPE)
     return frozenset(scope.split(" ")) - {""}
+
+
+def _bound_key(claims: Mapping[str, object]) -> str | None:
+    """Return the key that the token is bound to (RFC 9449 section 6.1)."""
+    if "cnf" not in claims:
+        return None
+    confirmation = claims["cnf"]
+    if isinstance(confirmation, dict) and confirmation.keys() == {"jkt"}:
+        thumbprint = confirmation["jkt"]
+        if isinstance(thumbprint, str):
+            return thumbprint
+    # Bound in another way as well, such as to a TLS certificate, which is not checked.
+    raise InvalidTokenError(Reason.KEY_BOUND)

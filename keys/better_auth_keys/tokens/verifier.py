@@ -1,8 +1,8 @@
 """`AccessTokenVerifier`: verify a compact JWT and return its contents.
 
-The order of checks: size and form, header, claims, key, signature, revocation. So no cryptography
-and no network request is spent on a token that cannot be valid. Nothing is returned before the
-signature has been verified, and the claims are read from the bytes that were signed.
+The order of checks: size and form, header, claims, key, signature, revocation, DPoP proof. So no
+cryptography and no network request is spent on a token that cannot be valid. Nothing is returned
+before the signature has been verified, and the claims are read from the bytes that were signed.
 
 NOT checked: scopes, which belong to an operation, and the state of the user's account.
 """
@@ -19,6 +19,7 @@ from better_auth_keys.origins import origin_of
 from better_auth_keys.revocation import RevocationList
 from better_auth_keys.tokens.claims import AccessToken, check_times, read_claims
 from better_auth_keys.tokens.compact import UnverifiedToken, parse_compact
+from better_auth_keys.tokens.dpop import DpopProof, DpopVerifier
 from better_auth_keys.tokens.jwk import MAX_KID_LENGTH, VerificationKey, canonical_algorithm
 from better_auth_keys.tokens.policy import VerificationPolicy
 from better_auth_keys.tokens.unverified_work import UnverifiedWork
@@ -39,19 +40,21 @@ class AccessTokenVerifier:
     an ASGI application.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of its own, all but two with a default
         self,
         key_set: KeySet,
         policy: VerificationPolicy,
         *,
         cache: VerifiedTokenCache | None = None,
         revocations: RevocationList | None = None,
+        dpop: DpopVerifier | None = None,
         now: Callable[[], float] = time,
     ) -> None:
         self._key_set = key_set
         self._policy = policy
         self._cache = VerifiedTokenCache() if cache is None else cache
         self._revocations = revocations
+        self._dpop = DpopVerifier(now=now) if dpop is None else dpop
         self._now = now
         self._work = UnverifiedWork()
 
@@ -91,15 +94,26 @@ class AccessTokenVerifier:
         """How often tokens were in the cache of verified tokens."""
         return self._cache.counters
 
-    async def verify(self, token: str, *, client: str | None = None) -> AccessToken:
+    @property
+    def dpop(self) -> DpopVerifier:
+        """What verifies DPoP proofs, and writes challenges for them."""
+        return self._dpop
+
+    async def verify(
+        self, token: str, *, proof: DpopProof | None = None, client: str | None = None
+    ) -> AccessToken:
         """Verify a token and return its contents.
+
+        Pass `proof` if the request used the scheme `DPoP`, and only then: a token that is bound to
+        a key is refused without it, and one that is not bound is refused with it.
 
         `client` names who sent it, such as an address: a client that sends many invalid tokens gets
         only some of them judged (see `unverified_work`). Without it there is no such bound.
 
         Waits only if the token's key is not known yet. Raises `InvalidTokenError` if the token is
-        invalid, `KeySetUnavailableError` if the issuer's keys or the revocations are not available,
-        and `TooManyInvalidTokensError` for a client beyond its bound.
+        invalid (`InvalidDpopProofError` if its proof is), `KeySetUnavailableError` if the issuer's
+        keys, the revocations or the memory of proofs are not available, and
+        `TooManyInvalidTokensError` for a client beyond its bound.
         """
         if len(token) > self._policy.max_token_characters:
             raise InvalidTokenError(Reason.TOO_LARGE)
@@ -108,18 +122,21 @@ class AccessTokenVerifier:
         if known is not None:
             key_id = known.token.key_id
             if self._still_holds(known) and known.is_of(await self._key_set.find(key_id)):
+                if proof is not None or known.token.bound_key is not None:
+                    await self._check_proof(known.token, token, proof)
                 return known.token
             # Verifying it again finds the reason.
             self._cache.drop(cache_key)
         unverified = parse_compact(token)
         try:
-            verified = await self._verify_parsed(unverified, client)
+            verified = await self._verify_parsed(unverified, proof, client)
         except InvalidTokenError as error:
             error.unverified_key_id = unverified.unverified_header.get("kid")
             error.unverified_issuer = unverified.unverified_claims.get("iss")
             error.unverified_audience = unverified.unverified_claims.get("aud")
             raise
         self._cache.put(cache_key, verified)
+        await self._check_proof(verified.token, token, proof)
         return verified.token
 
     def _still_holds(self, known: VerifiedToken) -> bool:
@@ -133,10 +150,11 @@ class AccessTokenVerifier:
         return True
 
     async def _verify_parsed(
-        self, unverified: UnverifiedToken, client: str | None
+        self, unverified: UnverifiedToken, proof: DpopProof | None, client: str | None
     ) -> VerifiedToken:
         algorithm, kid = self._check_header(unverified.unverified_header)
         contents = read_claims(unverified.unverified_claims, kid, self._policy, self._now())
+        _check_scheme(contents, proof)
         # Before the key is looked up, because the issuer may still serve a revoked key.
         self._refuse_revoked_key(kid)
         if client is None:
@@ -172,6 +190,12 @@ class AccessTokenVerifier:
             raise InvalidTokenError(reason)
         return other
 
+    async def _check_proof(self, token: AccessToken, compact: str, proof: DpopProof | None) -> None:
+        """Check that the request may use the token: each request has a proof of its own."""
+        _check_scheme(token, proof)
+        if token.bound_key is not None and proof is not None:
+            await self._dpop.verify(compact, token.bound_key, proof)
+
     def _refuse_revoked_key(self, kid: str) -> None:
         if self._revocations is not None:
             self._revocations.check_key(kid)
@@ -197,6 +221,17 @@ class AccessTokenVerifier:
         if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_LENGTH:
             raise InvalidTokenError(Reason.BAD_KEY_ID)
         return algorithm, kid
+
+
+def _check_scheme(token: AccessToken, proof: DpopProof | None) -> None:
+    """Raise `InvalidTokenError` unless a bound token, and no other, is sent with a proof.
+
+    A Bearer request has no proof of the key (RFC 9449 section 7.2).
+    """
+    if token.bound_key is not None and proof is None:
+        raise InvalidTokenError(Reason.KEY_BOUND)
+    if token.bound_key is None and proof is not None:
+        raise InvalidTokenError(Reason.NOT_KEY_BOUND)
 
 
 def _why_not_signed(
