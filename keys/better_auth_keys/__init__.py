@@ -10,6 +10,13 @@ For a Better Auth at `https://app.example.com`::
 if the keys cannot be fetched (answer 503 with `Retry-After`). README.md has a whole FastAPI app.
 """
 
+from better_auth_keys.better_auth import (
+    BASE_PATH,
+    JWKS_PATH,
+    better_auth_jwks_url,
+    better_auth_oauth_issuer,
+    neon_jwks_url,
+)
 from better_auth_keys.clock import (
     Clock,
     SystemClock,
@@ -67,6 +74,7 @@ from better_auth_keys.tokens.dpop import (
     DpopVerifier,
 )
 from better_auth_keys.tokens.dpop_nonces import DpopNonces
+from better_auth_keys.tokens.issuer_set import IssuerSet
 from better_auth_keys.tokens.jwk import (
     ALGORITHMS,
     Algorithm,
@@ -78,6 +86,7 @@ from better_auth_keys.tokens.jwk import (
 )
 from better_auth_keys.tokens.policy import (
     Profile,
+    TokenKind,
     VerificationPolicy,
 )
 from better_auth_keys.tokens.signer import (
@@ -89,12 +98,12 @@ from better_auth_keys.tokens.verified_cache import (
     VerifiedTokenCache,
 )
 from better_auth_keys.tokens.verifier import (
-    JWKS_PATH,
     AccessTokenVerifier,
 )
 
 __all__ = [
     "ALGORITHMS",
+    "BASE_PATH",
     "JWKS_PATH",
     "SESSION_CLAIM",
     "AccessToken",
@@ -111,6 +120,7 @@ __all__ = [
     "FetchedKeys",
     "InvalidDpopProofError",
     "InvalidTokenError",
+    "IssuerSet",
     "JwksFetcher",
     "KeyCache",
     "KeySet",
@@ -135,6 +145,7 @@ __all__ = [
     "StaticKeySet",
     "StrictDecoder",
     "SystemClock",
+    "TokenKind",
     "TooManyDpopProofsError",
     "TooManyInvalidTokensError",
     "UnusableKey",
@@ -143,10 +154,13 @@ __all__ = [
     "VerificationKey",
     "VerificationPolicy",
     "VerifiedTokenCache",
+    "better_auth_jwks_url",
+    "better_auth_oauth_issuer",
     "canonical_algorithm",
     "check_key_url",
     "host_of",
     "is_loopback",
+    "neon_jwks_url",
     "origin_of",
     "parse_jwk",
     "parse_jwks",

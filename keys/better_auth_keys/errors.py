@@ -52,6 +52,9 @@ class Reason(StrEnum):
     PROOF_SIGNATURE = "proof_signature"
     PROOF_NONCE = "proof_nonce"
     PROOF_REPLAYED = "proof_replayed"
+    MIXED_KIND = "mixed_kind"
+    SEVERAL_AUDIENCES = "several_audiences"
+    BANNED = "banned"
 
 
 class KeysError(Exception):

@@ -88,13 +88,17 @@ class DpopVerifier:
         self._now = now
         self._keys: LRUCache[bytes, VerificationKey] = LRUCache(_KEYS_KEPT)
 
-    async def verify(self, token: str, bound_key: str, proof: DpopProof) -> None:
-        """Verify the proof of a verified token that is bound to the key `bound_key`.
+    async def verify(self, token: str, bound_key: str | None, proof: DpopProof | None) -> None:
+        """Check that a request may use a verified token, which is bound to `bound_key` or to none.
 
         `bound_key` is the key's thumbprint. Raises `InvalidDpopProofError` if the proof is invalid,
         `DpopNonceRequiredError` if it needs another nonce, `InvalidTokenError` if it is another
-        key's, and `TooManyDpopProofsError` if it cannot be remembered.
+        key's or does not belong to the token, and `TooManyDpopProofsError` if it cannot be
+        remembered.
         """
+        check_scheme(bound_key, proof)
+        if bound_key is None or proof is None:
+            return
         unverified = _parsed(proof.headers)
         header, claims = unverified.unverified_header, unverified.unverified_claims
         algorithm = self._check_header(header)
@@ -165,6 +169,17 @@ class DpopVerifier:
             key = _parsed_key(unverified.unverified_header.get("jwk"), algorithm)
             self._keys[header] = key
         return key
+
+
+def check_scheme(bound_key: str | None, proof: DpopProof | None) -> None:
+    """Raise `InvalidTokenError` unless a bound token, and no other, is sent with a proof.
+
+    A Bearer request has no proof of the key (RFC 9449 section 7.2).
+    """
+    if bound_key is not None and proof is None:
+        raise InvalidTokenError(Reason.KEY_BOUND)
+    if bound_key is None and proof is not None:
+        raise InvalidTokenError(Reason.NOT_KEY_BOUND)
 
 
 def token_hash(token: str) -> str:

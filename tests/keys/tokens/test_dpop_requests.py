@@ -15,6 +15,7 @@ from better_auth_keys import (
     DpopVerifier,
     InvalidDpopProofError,
     InvalidTokenError,
+    IssuerSet,
     Reason,
     Signer,
     TooManyDpopProofsError,
@@ -27,6 +28,7 @@ from tests.keys.dpop_proofs import (
     signed_proof,
     thumbprint,
 )
+from tests.keys.oauth_tokens import BOTH, oauth_claims
 from tests.keys.signed_tokens import NOW, POLICY, claims, key_set_of, verifier_of
 
 CLIENT: Final = Signer.generate("ES256")
@@ -43,13 +45,13 @@ def token(signer: Signer) -> str:
     return bound_token(signer, CLIENT)
 
 
-async def test_row65_proof_is_accepted_once(verifier: AccessTokenVerifier, token: str) -> None:
+async def test_row60_proof_is_accepted_once(verifier: AccessTokenVerifier, token: str) -> None:
     proof = request(signed_proof(CLIENT, token))
     assert isinstance(await outcome(verifier, token, proof), AccessToken)
     assert await outcome(verifier, token, proof) is Reason.PROOF_REPLAYED
 
 
-async def test_row65_jti_of_another_client_is_another_proof(
+async def test_row60_jti_of_another_client_is_another_proof(
     verifier: AccessTokenVerifier, signer: Signer
 ) -> None:
     for client in (CLIENT, OTHER):
@@ -58,7 +60,7 @@ async def test_row65_jti_of_another_client_is_another_proof(
         assert isinstance(await outcome(verifier, token, proof), AccessToken)
 
 
-async def test_row65_refused_proof_does_not_use_up_its_jti(
+async def test_row60_refused_proof_does_not_use_up_its_jti(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     good = signed_proof(CLIENT, token, changes={"jti": "mine"})
@@ -67,7 +69,7 @@ async def test_row65_refused_proof_does_not_use_up_its_jti(
     assert isinstance(await outcome(verifier, token, request(good)), AccessToken)
 
 
-async def test_row65_proof_that_cannot_be_remembered_is_not_accepted(
+async def test_row60_proof_that_cannot_be_remembered_is_not_accepted(
     signer: Signer, token: str
 ) -> None:
     dpop = DpopVerifier(used_proofs=UsedProofs(max_proofs=1, now=lambda: NOW), now=lambda: NOW)
@@ -78,7 +80,7 @@ async def test_row65_proof_that_cannot_be_remembered_is_not_accepted(
     assert 1 <= undecided.value.retry_after <= 100
 
 
-async def test_row66_proof_needs_a_nonce_of_this_server(signer: Signer, token: str) -> None:
+async def test_row61_proof_needs_a_nonce_of_this_server(signer: Signer, token: str) -> None:
     nonces = DpopNonces(b"s" * 32, now=lambda: NOW)
     dpop = DpopVerifier(nonces=nonces, now=lambda: NOW)
     verifier = AccessTokenVerifier(key_set_of(signer), POLICY, dpop=dpop, now=lambda: NOW)
@@ -87,12 +89,13 @@ async def test_row66_proof_needs_a_nonce_of_this_server(signer: Signer, token: s
         proof = request(signed_proof(CLIENT, token, changes={"nonce": nonce}))
         with pytest.raises(DpopNonceRequiredError) as refused:
             await verifier.verify(token, proof=proof)
-    assert (refused.value.code, refused.value.reason) == ("use_dpop_nonce", Reason.PROOF_NONCE)
-    again = signed_proof(CLIENT, token, changes={"nonce": refused.value.nonce})
+        assert (refused.value.code, refused.value.reason) == ("use_dpop_nonce", Reason.PROOF_NONCE)
+        assert nonces.accepts(refused.value.nonce)
+    again = signed_proof(CLIENT, token, changes={"nonce": nonces.issue()})
     assert isinstance(await outcome(verifier, token, request(again)), AccessToken)
 
 
-async def test_row66_nonce_is_ignored_where_none_is_required(
+async def test_row61_nonce_is_ignored_where_none_is_required(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     proof = request(signed_proof(CLIENT, token, changes={"nonce": "of another server"}))
@@ -105,7 +108,7 @@ async def test_row32_bound_token_without_a_proof_is_refused(
     assert await outcome(verifier, token, None) is Reason.KEY_BOUND
 
 
-async def test_row67_token_that_is_not_bound_is_refused_with_a_proof(
+async def test_row62_token_that_is_not_bound_is_refused_with_a_proof(
     verifier: AccessTokenVerifier, signer: Signer
 ) -> None:
     token = signer.mint(claims())
@@ -116,7 +119,7 @@ async def test_row67_token_that_is_not_bound_is_refused_with_a_proof(
     assert await outcome(verifier, token, proof) is Reason.NOT_KEY_BOUND
 
 
-async def test_row67_each_use_of_a_cached_token_needs_a_proof_of_its_own(
+async def test_row62_each_use_of_a_cached_token_needs_a_proof_of_its_own(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     proof = request(signed_proof(CLIENT, token))
@@ -142,7 +145,7 @@ async def test_row67_each_use_of_a_cached_token_needs_a_proof_of_its_own(
     ],
     ids=["null", "empty", "a number", "a certificate", "a certificate too", "not an object"],
 )
-async def test_row67_token_bound_in_another_way_is_refused(
+async def test_row62_token_bound_in_another_way_is_refused(
     verifier: AccessTokenVerifier, signer: Signer, cnf: object
 ) -> None:
     token = bound_token(signer, CLIENT, cnf=cnf)
@@ -150,7 +153,29 @@ async def test_row67_token_bound_in_another_way_is_refused(
         assert await outcome(verifier, token, proof) is Reason.KEY_BOUND
 
 
-async def test_row67_proof_does_not_make_a_bad_token_good(
+async def test_row62_bound_oauth_token_is_accepted_with_its_proof(signer: Signer) -> None:
+    # The form of Better Auth's oauth-provider plugin.
+    bound = oauth_claims(cnf={"jkt": thumbprint(CLIENT)})
+    token = signer.mint(bound, header={"typ": "at+jwt"})
+    verifier = verifier_of(signer, BOTH)
+    accepted = await outcome(verifier, token, request(signed_proof(CLIENT, token)))
+    assert isinstance(accepted, AccessToken)
+    assert (accepted.kind, accepted.bound_key) == ("oauth", thumbprint(CLIENT))
+    assert await outcome(verifier, token, None) is Reason.KEY_BOUND
+
+
+async def test_row62_issuer_set_checks_the_proof(signer: Signer, token: str) -> None:
+    issuers = IssuerSet([verifier_of(signer)])
+    for _ in ("new", "cached"):
+        proof = request(signed_proof(CLIENT, token))
+        assert (await issuers.verify(token, proof=proof)).bound_key == thumbprint(CLIENT)
+        with pytest.raises(InvalidTokenError, match="proof_replayed"):
+            await issuers.verify(token, proof=proof)
+        with pytest.raises(InvalidTokenError, match="key_bound"):
+            await issuers.verify(token)
+
+
+async def test_row62_proof_does_not_make_a_bad_token_good(
     verifier: AccessTokenVerifier, signer: Signer
 ) -> None:
     expired = bound_token(signer, CLIENT, exp=NOW - 10)
@@ -162,7 +187,7 @@ async def test_row67_proof_does_not_make_a_bad_token_good(
     assert await outcome(verifier, forged, proof) is Reason.BAD_SIGNATURE
 
 
-def test_row68_challenge_names_error_and_algorithms(verifier: AccessTokenVerifier) -> None:
+def test_row63_challenge_names_error_and_algorithms(verifier: AccessTokenVerifier) -> None:
     algorithms = 'algs="ES256 ES512 Ed25519 EdDSA PS256 RS256"'
     expected = {
         "invalid_token": InvalidTokenError(Reason.KEY_BOUND),
@@ -174,9 +199,11 @@ def test_row68_challenge_names_error_and_algorithms(verifier: AccessTokenVerifie
         assert verifier.dpop.challenge(error) == f'DPoP error="{code}", {algorithms}'
 
 
-@pytest.mark.parametrize(
-    "options", [{"max_age": 0}, {"leeway": -1}, {"leeway": 301}, {"algorithms": "HS256"}]
-)
-def test_option_out_of_range_is_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"must be"):
-        DpopVerifier(**options)  # type: ignore[arg-type] - wrong values on purpose
+def test_option_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        DpopVerifier(max_age=0)
+    for leeway in (-1, 301):
+        with pytest.raises(ValueError, match="must be between"):
+            DpopVerifier(leeway=leeway)
+    with pytest.raises(ValueError, match="must be among"):
+        DpopVerifier(algorithms="HS256")
