@@ -1,8 +1,8 @@
 """DPoP proofs: a signature by the key that a token is bound to, made for one request (RFC 9449).
 
 The order of checks (section 4.3): one header field, form, header, claims, key, signature, nonce,
-replay. The token is verified first, and only a proof by the key that the token names gets its
-signature verified, so a client without a valid token causes no cryptography. Only proofs with a
+replay. The token is verified first, and the signature of a proof only if it is by the key that the
+token names, so a client without a valid token causes no cryptography for proofs. Only proofs with a
 valid signature are remembered.
 
 NOT checked: that the client's TLS connection, address or device is the same as before.
@@ -150,8 +150,8 @@ class DpopVerifier:
         if claims.get("ath") != token_hash(token):
             raise InvalidDpopProofError(Reason.PROOF_HASH)
         issued_at = claims.get("iat")
-        # bool is an int to Python and a mistake in a proof.
-        if isinstance(issued_at, bool) or not isinstance(issued_at, int | float):
+        # A bool is an int to Python, and too old here.
+        if not isinstance(issued_at, int | float):
             raise InvalidDpopProofError(Reason.PROOF_TIME)
         now = self._now()
         if not now - self._max_age - self._leeway < issued_at <= now + self._leeway:

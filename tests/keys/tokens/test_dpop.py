@@ -152,6 +152,15 @@ async def test_proof_with_another_header_is_refused(
     assert await outcome(verifier, token, proof) is reason
 
 
+async def test_row56_key_that_names_another_fitting_algorithm_is_refused(
+    verifier: AccessTokenVerifier, signer: Signer
+) -> None:
+    token = bound_token(signer, RSA_CLIENT)
+    jwk = {**public_key(RSA_CLIENT), "alg": "PS256"}
+    proof = request(signed_proof(RSA_CLIENT, token, header={"jwk": jwk}))
+    assert await outcome(verifier, token, proof) is Reason.PROOF_KEY
+
+
 @pytest.mark.parametrize(("algorithm", "jwk"), WEAK_KEYS.values(), ids=WEAK_KEYS)
 async def test_proof_with_a_weak_key_is_refused(
     verifier: AccessTokenVerifier, token: str, algorithm: str, jwk: dict[str, object]
@@ -172,14 +181,13 @@ async def test_request_needs_one_proof(
 
 @pytest.mark.parametrize(
     "form",
-    ["", "{0},{0}", "{1}", "{0}=", " {0}", "{0}" + "a" * 8192],
+    ["", "{0},{0}", "{1}", "{0}=", " {0}"],
     ids=[
         "row55 empty",
         "row55 two joined by a comma",
         "row55 two parts",
         "row55 padding",
         "row55 white space",
-        "row55 too long",
     ],
 )
 async def test_malformed_proof_is_refused(
@@ -187,6 +195,13 @@ async def test_malformed_proof_is_refused(
 ) -> None:
     good = signed_proof(CLIENT, token)
     proof = request(form.format(good, good.rpartition(".")[0]))
+    assert await outcome(verifier, token, proof) is Reason.PROOF_MALFORMED
+
+
+async def test_row55_proof_of_more_than_8192_characters_is_refused(
+    verifier: AccessTokenVerifier, token: str
+) -> None:
+    proof = request(signed_proof(CLIENT, token, changes={"padding": "a" * 8192}))
     assert await outcome(verifier, token, proof) is Reason.PROOF_MALFORMED
 
 

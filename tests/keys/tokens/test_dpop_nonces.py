@@ -38,7 +38,7 @@ def test_row61_changed_nonce_is_refused() -> None:
     spelled = f"{good[:10].upper()}{good[10:]}"
     assert spelled != good
     changed = [later, spelled, f"{good}=", f"{good} ", f" {good}", good[:-1], f"+{good[1:]}"]
-    others: list[object] = [None, 7, "", "é" * 34, "_" * 34, "\ud800" * 34, [good]]
+    others: list[object] = [None, 7, "", f"{good[:-1]}é", "_" * 34, "\ud800" * 34, [good]]
     for nonce in [*changed, *others]:
         assert not nonces().accepts(nonce)
 

@@ -51,6 +51,24 @@ async def test_row60_proof_is_accepted_once(verifier: AccessTokenVerifier, token
     assert await outcome(verifier, token, proof) is Reason.PROOF_REPLAYED
 
 
+async def test_row60_proof_is_remembered_as_long_as_it_is_accepted(
+    signer: Signer, token: str
+) -> None:
+    now = float(NOW)
+    verifier = AccessTokenVerifier(key_set_of(signer), POLICY, now=lambda: now)
+    proof = request(signed_proof(CLIENT, token, changes={"iat": NOW + 10}))
+    assert isinstance(await outcome(verifier, token, proof), AccessToken)
+    now += 79.9
+    # Another proof, so that those that have expired are forgotten.
+    other = request(signed_proof(CLIENT, token, changes={"iat": NOW + 79}))
+    assert isinstance(await outcome(verifier, token, other), AccessToken)
+    assert await outcome(verifier, token, proof) is Reason.PROOF_REPLAYED
+    late = request(signed_proof(CLIENT, token, changes={"iat": NOW + 15}))
+    assert isinstance(await outcome(verifier, token, late), AccessToken)
+    now += 0.1
+    assert await outcome(verifier, token, proof) is Reason.PROOF_TIME
+
+
 async def test_row60_jti_of_another_client_is_another_proof(
     verifier: AccessTokenVerifier, signer: Signer
 ) -> None:
@@ -106,6 +124,16 @@ async def test_row32_bound_token_without_a_proof_is_refused(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     assert await outcome(verifier, token, None) is Reason.KEY_BOUND
+
+
+async def test_row62_scheme_is_checked_before_the_key_is_looked_up(
+    verifier: AccessTokenVerifier,
+) -> None:
+    stranger = Signer.generate()
+    bound, plain = bound_token(stranger, CLIENT), stranger.mint(claims())
+    assert await outcome(verifier, bound, None) is Reason.KEY_BOUND
+    proof = request(signed_proof(CLIENT, plain))
+    assert await outcome(verifier, plain, proof) is Reason.NOT_KEY_BOUND
 
 
 async def test_row62_token_that_is_not_bound_is_refused_with_a_proof(
