@@ -157,7 +157,7 @@ def test_client_without_a_browser_registers_logs_in_refreshes_and_logs_out(stack
         assert http.post(f"{accounts}/refresh", json=refresh).status_code == 401
         assert http.post(f"{accounts}/logout", json=refresh).status_code == 204
 
-        # With the access token alone, like the web app.
+        # With the access token alone.
         bearer = {"Authorization": f"Bearer {other}"}
         assert http.post(f"{accounts}/logout", headers=bearer).status_code == 204
         ended = {"refresh_token": made.json()["refresh_token"]}

@@ -59,7 +59,7 @@ async def test_api_has_an_audience_of_its_own(signer: Signer) -> None:
     assert await refusal(verifier, several) is Reason.SEVERAL_AUDIENCES
 
 
-async def test_row53_neon_has_its_keys_below_its_url_and_its_origin_as_issuer(
+async def test_row54_neon_has_its_keys_below_its_url_and_its_origin_as_issuer(
     signer: Signer, server: JwksServer
 ) -> None:
     origin = origin_of(server.url)

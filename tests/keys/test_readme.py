@@ -14,6 +14,7 @@ from better_auth_keys import (
     AccessTokenVerifier,
     InvalidDpopProofError,
     InvalidTokenError,
+    IssuerSet,
     Signer,
 )
 from better_auth_keys.origins import origin_of
@@ -85,7 +86,7 @@ async def test_dpop_example_works(signer: Signer) -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example_creates_a_verifier(example: str) -> None:
-    assert isinstance(run(example)["verifier"], AccessTokenVerifier)
+    assert isinstance(run(example)["verifier"], AccessTokenVerifier | IssuerSet)
 
 
 def test_public_names_in_the_readme_exist() -> None:

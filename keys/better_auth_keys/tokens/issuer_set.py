@@ -42,22 +42,22 @@ class IssuerSet:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two verifiers accept the issuer {twice[0]}")
+        self._started = AsyncExitStack()
         self._max_characters = max(
             verifier.policy.max_token_characters for verifier in self._verifiers
         )
 
     async def __aenter__(self) -> Self:
         """Start fetching the keys of all issuers in the background, without waiting for them."""
-        self._stack = AsyncExitStack()
-        async with AsyncExitStack() as starting:
+        async with AsyncExitStack() as started:
             for verifier in self._verifiers:
-                await starting.enter_async_context(verifier)
-            self._stack = starting.pop_all()
+                await started.enter_async_context(verifier)
+            self._started = started.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop fetching keys."""
-        await self._stack.aclose()
+        await self._started.aclose()
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[None]:
@@ -85,8 +85,7 @@ class IssuerSet:
         )
         if found is None:
             error = InvalidTokenError(Reason.WRONG_ISSUER)
-            error.unverified_key_id = unverified.unverified_header.get("kid")
-            error.unverified_issuer = unverified_issuer
+            unverified.describe(error)
             raise error
         # It parses the token again, which costs little beside a signature.
         return await found.verify(token, proof=proof, client=client)

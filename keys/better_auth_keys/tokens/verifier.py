@@ -190,9 +190,7 @@ class AccessTokenVerifier:
         try:
             verified = await self._verify_parsed(unverified, proof, client)
         except InvalidTokenError as error:
-            error.unverified_key_id = unverified.unverified_header.get("kid")
-            error.unverified_issuer = unverified.unverified_claims.get("iss")
-            error.unverified_audience = unverified.unverified_claims.get("aud")
+            unverified.describe(error)
             raise
         self._cache.put(cache_key, verified)
         await self._dpop.verify(token, verified.token.bound_key, proof)

@@ -14,7 +14,6 @@ from better_auth_keys import (
     InvalidTokenError,
     KeySetUnavailableError,
     Reason,
-    VerificationPolicy,
 )
 from scripts.operations.check_config.finding import Finding
 from scripts.operations.check_config.issuer import (
@@ -23,6 +22,7 @@ from scripts.operations.check_config.issuer import (
     check_key_file,
     check_keys,
 )
+from scripts.operations.check_config.sessions import check_sessions
 from service.app import open_database, open_key_set
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database.listener import Listener
@@ -45,7 +45,8 @@ async def findings(settings: Settings, token: str | None) -> list[Finding]:
         checks.append(partial(check_key_file, settings.jwks_file))
     found = [*await asyncio.gather(*(check(settings) for check in checks))]
     if found[0].good:
-        found.insert(1, await _listening(settings))
+        async with _connected(settings) as database:
+            found[1:1] = [await _listening(settings), *await check_sessions(database)]
     if token is not None:
         found.append(await _token(settings, token))
     return found
@@ -148,12 +149,7 @@ async def _rate_limits(settings: Settings) -> Finding:
 
 
 async def _token(settings: Settings, token: str) -> Finding:
-    policy = VerificationPolicy(
-        issuers=settings.issuers,
-        audiences=settings.audiences,
-        algorithms=settings.jwt_algorithms,
-    )
-    verifier = AccessTokenVerifier(open_key_set(settings), policy)
+    verifier = AccessTokenVerifier(open_key_set(settings), settings.policy)
     async with verifier:
         try:
             verified = await verifier.verify(token)
@@ -162,7 +158,7 @@ async def _token(settings: Settings, token: str) -> Finding:
                 return _for_another_audience(settings, error.unverified_audience)
             issuer, kid = claimed(error.unverified_issuer), claimed(error.unverified_key_id)
             said = f"refused ({error.reason}); it claims issuer {issuer} and key {kid}"
-            cure = "compare with JWT_ISSUER, JWT_AUDIENCE and the keys above"
+            cure = "compare with JWT_KINDS, JWT_ISSUER, JWT_AUDIENCE and the keys above"
             return Finding("token", good=False, said=said, cure=cure)
         except KeySetUnavailableError as error:
             return Finding("token", good=False, said=str(error), cure="see the keys above")

@@ -35,54 +35,54 @@ RSA_CLIENT: Final = Signer.generate("RS256")
 PUBLIC: Final = public_key(CLIENT)
 
 CLAIM_CASES: dict[str, tuple[dict[str, object], Reason]] = {
-    "row57 another method": ({"htm": "POST"}, Reason.PROOF_METHOD),
-    "row57 method in lower case": ({"htm": "get"}, Reason.PROOF_METHOD),
-    "row57 method missing": ({"htm": ...}, Reason.PROOF_METHOD),
-    "row57 method a list": ({"htm": ["GET"]}, Reason.PROOF_METHOD),
-    "row57 another path": ({"htu": URL + "/1"}, Reason.PROOF_URL),
-    "row57 another host": ({"htu": URL.replace("api.", "evil.")}, Reason.PROOF_URL),
-    "row57 another scheme": ({"htu": URL.replace("https", "http")}, Reason.PROOF_URL),
-    "row57 another port": ({"htu": URL.replace(".com", ".com:8443")}, Reason.PROOF_URL),
-    "row57 path in another case": ({"htu": URL.replace("tasks", "Tasks")}, Reason.PROOF_URL),
-    "row57 only a path": ({"htu": "/api/tasks"}, Reason.PROOF_URL),
-    "row57 user name in the URL": ({"htu": URL.replace("//", "//alice@")}, Reason.PROOF_URL),
-    "row57 not a URL": ({"htu": "https://[api"}, Reason.PROOF_URL),
-    "row57 URL missing": ({"htu": ...}, Reason.PROOF_URL),
-    "row57 URL a list": ({"htu": [URL]}, Reason.PROOF_URL),
-    "row58 another token": ({"ath": token_hash("another")}, Reason.PROOF_HASH),
-    "row58 token missing": ({"ath": ...}, Reason.PROOF_HASH),
-    "row59 made too long ago": ({"iat": NOW - 70}, Reason.PROOF_TIME),
-    "row59 made in the future": ({"iat": NOW + 11}, Reason.PROOF_TIME),
-    "row59 time missing": ({"iat": ...}, Reason.PROOF_TIME),
-    "row59 time a string": ({"iat": str(NOW)}, Reason.PROOF_TIME),
-    "row59 time true": ({"iat": True}, Reason.PROOF_TIME),
-    "row59 time beyond any float": ({"iat": 10**400}, Reason.PROOF_TIME),
-    "row60 jti missing": ({"jti": ...}, Reason.PROOF_MALFORMED),
-    "row60 jti empty": ({"jti": ""}, Reason.PROOF_MALFORMED),
-    "row60 jti a number": ({"jti": 7}, Reason.PROOF_MALFORMED),
-    "row60 jti of 513 characters": ({"jti": "j" * 513}, Reason.PROOF_MALFORMED),
+    "row58 another method": ({"htm": "POST"}, Reason.PROOF_METHOD),
+    "row58 method in lower case": ({"htm": "get"}, Reason.PROOF_METHOD),
+    "row58 method missing": ({"htm": ...}, Reason.PROOF_METHOD),
+    "row58 method a list": ({"htm": ["GET"]}, Reason.PROOF_METHOD),
+    "row58 another path": ({"htu": URL + "/1"}, Reason.PROOF_URL),
+    "row58 another host": ({"htu": URL.replace("api.", "evil.")}, Reason.PROOF_URL),
+    "row58 another scheme": ({"htu": URL.replace("https", "http")}, Reason.PROOF_URL),
+    "row58 another port": ({"htu": URL.replace(".com", ".com:8443")}, Reason.PROOF_URL),
+    "row58 path in another case": ({"htu": URL.replace("tasks", "Tasks")}, Reason.PROOF_URL),
+    "row58 only a path": ({"htu": "/api/tasks"}, Reason.PROOF_URL),
+    "row58 user name in the URL": ({"htu": URL.replace("//", "//alice@")}, Reason.PROOF_URL),
+    "row58 not a URL": ({"htu": "https://[api"}, Reason.PROOF_URL),
+    "row58 URL missing": ({"htu": ...}, Reason.PROOF_URL),
+    "row58 URL a list": ({"htu": [URL]}, Reason.PROOF_URL),
+    "row59 another token": ({"ath": token_hash("another")}, Reason.PROOF_HASH),
+    "row59 token missing": ({"ath": ...}, Reason.PROOF_HASH),
+    "row60 made too long ago": ({"iat": NOW - 70}, Reason.PROOF_TIME),
+    "row60 made in the future": ({"iat": NOW + 11}, Reason.PROOF_TIME),
+    "row60 time missing": ({"iat": ...}, Reason.PROOF_TIME),
+    "row60 time a string": ({"iat": str(NOW)}, Reason.PROOF_TIME),
+    "row60 time true": ({"iat": True}, Reason.PROOF_TIME),
+    "row60 time beyond any float": ({"iat": 10**400}, Reason.PROOF_TIME),
+    "row61 jti missing": ({"jti": ...}, Reason.PROOF_MALFORMED),
+    "row61 jti empty": ({"jti": ""}, Reason.PROOF_MALFORMED),
+    "row61 jti a number": ({"jti": 7}, Reason.PROOF_MALFORMED),
+    "row61 jti of 513 characters": ({"jti": "j" * 513}, Reason.PROOF_MALFORMED),
 }  # fmt: skip
 
 HEADER_CASES: dict[str, tuple[dict[str, object], Reason]] = {
-    "row55 typ missing": ({"typ": ...}, Reason.PROOF_TYPE),
-    "row55 typ of a token": ({"typ": "at+jwt"}, Reason.PROOF_TYPE),
-    "row55 typ JWT": ({"typ": "JWT"}, Reason.PROOF_TYPE),
-    "row55 none": ({"alg": "none"}, Reason.PROOF_ALGORITHM),
-    "row55 HS256": ({"alg": "HS256"}, Reason.PROOF_ALGORITHM),
-    "row55 algorithm in lower case": ({"alg": "es256"}, Reason.PROOF_ALGORITHM),
-    "row55 algorithm a list": ({"alg": ["ES256"]}, Reason.PROOF_ALGORITHM),
-    "row55 crit": ({"crit": ["exp"], "exp": 1}, Reason.PROOF_MALFORMED),
-    "row55 b64": ({"b64": True}, Reason.PROOF_MALFORMED),
-    "row56 key missing": ({"jwk": ...}, Reason.PROOF_KEY),
-    "row56 key null": ({"jwk": None}, Reason.PROOF_KEY),
-    "row56 key without a member": ({"jwk": {"kty": "EC", "crv": "P-256"}}, Reason.PROOF_KEY),
-    "row56 key of another algorithm": ({"alg": "RS256"}, Reason.PROOF_KEY),
-    "row56 key that names ES512": ({"jwk": {**PUBLIC, "alg": "ES512"}}, Reason.PROOF_KEY),
-    "row56 key for encryption": ({"jwk": {**PUBLIC, "use": "enc"}}, Reason.PROOF_KEY),
-    "row56 symmetric key": ({"jwk": {"kty": "oct", "k": "c2VjcmV0"}}, Reason.PROOF_KEY),
-    "row56 point not on the curve": ({"jwk": {**PUBLIC, "x": PUBLIC["y"]}}, Reason.PROOF_KEY),
-    "row56 private key": ({"jwk": CLIENT.private_jwk()}, Reason.PROOF_KEY),
-    "row56 key of another client": ({"jwk": public_key(OTHER)}, Reason.PROOF_KEY_MISMATCH),
+    "row56 typ missing": ({"typ": ...}, Reason.PROOF_TYPE),
+    "row56 typ of a token": ({"typ": "at+jwt"}, Reason.PROOF_TYPE),
+    "row56 typ JWT": ({"typ": "JWT"}, Reason.PROOF_TYPE),
+    "row56 none": ({"alg": "none"}, Reason.PROOF_ALGORITHM),
+    "row56 HS256": ({"alg": "HS256"}, Reason.PROOF_ALGORITHM),
+    "row56 algorithm in lower case": ({"alg": "es256"}, Reason.PROOF_ALGORITHM),
+    "row56 algorithm a list": ({"alg": ["ES256"]}, Reason.PROOF_ALGORITHM),
+    "row56 crit": ({"crit": ["exp"], "exp": 1}, Reason.PROOF_MALFORMED),
+    "row56 b64": ({"b64": True}, Reason.PROOF_MALFORMED),
+    "row57 key missing": ({"jwk": ...}, Reason.PROOF_KEY),
+    "row57 key null": ({"jwk": None}, Reason.PROOF_KEY),
+    "row57 key without a member": ({"jwk": {"kty": "EC", "crv": "P-256"}}, Reason.PROOF_KEY),
+    "row57 key of another algorithm": ({"alg": "RS256"}, Reason.PROOF_KEY),
+    "row57 key that names ES512": ({"jwk": {**PUBLIC, "alg": "ES512"}}, Reason.PROOF_KEY),
+    "row57 key for encryption": ({"jwk": {**PUBLIC, "use": "enc"}}, Reason.PROOF_KEY),
+    "row57 symmetric key": ({"jwk": {"kty": "oct", "k": "c2VjcmV0"}}, Reason.PROOF_KEY),
+    "row57 point not on the curve": ({"jwk": {**PUBLIC, "x": PUBLIC["y"]}}, Reason.PROOF_KEY),
+    "row57 private key": ({"jwk": CLIENT.private_jwk()}, Reason.PROOF_KEY),
+    "row57 key of another client": ({"jwk": public_key(OTHER)}, Reason.PROOF_KEY_MISMATCH),
 }  # fmt: skip
 
 
@@ -91,12 +91,12 @@ def big_number(bits: int) -> str:
 
 
 WEAK_KEYS: dict[str, tuple[str, dict[str, object]]] = {
-    "row56 Ed25519 key of small order": (
+    "row57 Ed25519 key of small order": (
         "EdDSA",
         {"kty": "OKP", "crv": "Ed25519", "x": b64((1).to_bytes(32, "little"))},
     ),
-    "row56 RSA key of 1024 bits": ("RS256", {"kty": "RSA", "n": big_number(1024), "e": "AQAB"}),
-    "row56 RSA exponent that takes long": (
+    "row57 RSA key of 1024 bits": ("RS256", {"kty": "RSA", "n": big_number(1024), "e": "AQAB"}),
+    "row57 RSA exponent that takes long": (
         "RS256",
         {**public_key(RSA_CLIENT), "e": big_number(1024)},
     ),
@@ -114,7 +114,7 @@ def token(signer: Signer) -> str:
 
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES512", "RS256", "PS256"])
-async def test_row55_proof_is_accepted_with_each_algorithm(
+async def test_row56_proof_is_accepted_with_each_algorithm(
     verifier: AccessTokenVerifier, signer: Signer, algorithm: str
 ) -> None:
     client = Signer.generate(algorithm)
@@ -124,7 +124,7 @@ async def test_row55_proof_is_accepted_with_each_algorithm(
     assert accepted.bound_key == thumbprint(client)
 
 
-async def test_row55_other_name_of_eddsa_is_accepted(
+async def test_row56_other_name_of_eddsa_is_accepted(
     verifier: AccessTokenVerifier, signer: Signer
 ) -> None:
     client = Signer.generate("EdDSA")
@@ -152,7 +152,7 @@ async def test_proof_with_another_header_is_refused(
     assert await outcome(verifier, token, proof) is reason
 
 
-async def test_row56_key_that_names_another_fitting_algorithm_is_refused(
+async def test_row57_key_that_names_another_fitting_algorithm_is_refused(
     verifier: AccessTokenVerifier, signer: Signer
 ) -> None:
     token = bound_token(signer, RSA_CLIENT)
@@ -171,7 +171,7 @@ async def test_proof_with_a_weak_key_is_refused(
     assert refused is Reason.PROOF_KEY
 
 
-@pytest.mark.parametrize("number", [0, 2], ids=["row55 no header field", "row55 two of them"])
+@pytest.mark.parametrize("number", [0, 2], ids=["row56 no header field", "row56 two of them"])
 async def test_request_needs_one_proof(
     verifier: AccessTokenVerifier, token: str, number: int
 ) -> None:
@@ -183,11 +183,11 @@ async def test_request_needs_one_proof(
     "form",
     ["", "{0},{0}", "{1}", "{0}=", " {0}"],
     ids=[
-        "row55 empty",
-        "row55 two joined by a comma",
-        "row55 two parts",
-        "row55 padding",
-        "row55 white space",
+        "row56 empty",
+        "row56 two joined by a comma",
+        "row56 two parts",
+        "row56 padding",
+        "row56 white space",
     ],
 )
 async def test_malformed_proof_is_refused(
@@ -198,14 +198,14 @@ async def test_malformed_proof_is_refused(
     assert await outcome(verifier, token, proof) is Reason.PROOF_MALFORMED
 
 
-async def test_row55_proof_of_more_than_8192_characters_is_refused(
+async def test_row56_proof_of_more_than_8192_characters_is_refused(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     proof = request(signed_proof(CLIENT, token, changes={"padding": "a" * 8192}))
     assert await outcome(verifier, token, proof) is Reason.PROOF_MALFORMED
 
 
-async def test_row55_signature_of_another_proof_is_refused(
+async def test_row56_signature_of_another_proof_is_refused(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     one, other = signed_proof(CLIENT, token), signed_proof(CLIENT, token)
@@ -213,7 +213,7 @@ async def test_row55_signature_of_another_proof_is_refused(
     assert await outcome(verifier, token, request(forged)) is Reason.PROOF_SIGNATURE
 
 
-async def test_row55_public_key_as_shared_secret_is_refused(
+async def test_row56_public_key_as_shared_secret_is_refused(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     payload = signed_proof(CLIENT, token).split(".")[1]
@@ -223,14 +223,14 @@ async def test_row55_public_key_as_shared_secret_is_refused(
     assert refused is Reason.PROOF_ALGORITHM
 
 
-async def test_row55_algorithm_that_is_not_allowed_is_refused(signer: Signer, token: str) -> None:
+async def test_row56_algorithm_that_is_not_allowed_is_refused(signer: Signer, token: str) -> None:
     dpop = DpopVerifier(algorithms="EdDSA", now=lambda: NOW)
     verifier = AccessTokenVerifier(key_set_of(signer), POLICY, dpop=dpop, now=lambda: NOW)
     proof = request(signed_proof(CLIENT, token))
     assert await outcome(verifier, token, proof) is Reason.PROOF_ALGORITHM
 
 
-async def test_row56_key_of_another_client_is_an_invalid_token(
+async def test_row57_key_of_another_client_is_an_invalid_token(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     # RFC 9449 section 7.1: error="invalid_token" for a wrong key binding.
@@ -252,7 +252,7 @@ async def test_row56_key_of_another_client_is_an_invalid_token(
     ],
     ids=["query and fragment", "origin", "escapes", "dot segments"],
 )
-async def test_row57_other_spelling_of_the_url_is_accepted(
+async def test_row58_other_spelling_of_the_url_is_accepted(
     verifier: AccessTokenVerifier, token: str, url: str
 ) -> None:
     asked = request(signed_proof(CLIENT, token), url=url)
@@ -262,7 +262,7 @@ async def test_row57_other_spelling_of_the_url_is_accepted(
 
 
 @pytest.mark.parametrize("made", [NOW - 69, NOW + 10, NOW - 0.5])
-async def test_row59_proof_within_the_window_is_accepted(
+async def test_row60_proof_within_the_window_is_accepted(
     verifier: AccessTokenVerifier, token: str, made: float
 ) -> None:
     proof = request(signed_proof(CLIENT, token, changes={"iat": made}))

@@ -14,25 +14,25 @@ def nonces(now: float = NOW, secret: bytes = SECRET) -> DpopNonces:
     return DpopNonces(secret, now=lambda: now)
 
 
-def test_row61_nonce_has_the_characters_of_the_header() -> None:
+def test_row62_nonce_has_the_characters_of_the_header() -> None:
     assert re.fullmatch(r"[0-9a-f]{10}[A-Za-z0-9_-]{24}", nonces().issue())
 
 
 @pytest.mark.parametrize("passed", [-10, 0, 300])
-def test_row61_nonce_of_any_server_with_the_secret_is_accepted(passed: float) -> None:
+def test_row62_nonce_of_any_server_with_the_secret_is_accepted(passed: float) -> None:
     assert nonces(NOW + passed).accepts(nonces().issue())
 
 
 @pytest.mark.parametrize("passed", [-11, 301])
-def test_row61_nonce_is_refused_before_and_after_its_time(passed: float) -> None:
+def test_row62_nonce_is_refused_before_and_after_its_time(passed: float) -> None:
     assert not nonces(NOW + passed).accepts(nonces().issue())
 
 
-def test_row61_nonce_with_another_secret_is_refused() -> None:
+def test_row62_nonce_with_another_secret_is_refused() -> None:
     assert not nonces().accepts(nonces(secret=bytes(32)).issue())
 
 
-def test_row61_changed_nonce_is_refused() -> None:
+def test_row62_changed_nonce_is_refused() -> None:
     good = nonces().issue()
     later = f"{NOW + 300:010x}{good[10:]}"
     spelled = f"{good[:10].upper()}{good[10:]}"

@@ -45,13 +45,13 @@ def token(signer: Signer) -> str:
     return bound_token(signer, CLIENT)
 
 
-async def test_row60_proof_is_accepted_once(verifier: AccessTokenVerifier, token: str) -> None:
+async def test_row61_proof_is_accepted_once(verifier: AccessTokenVerifier, token: str) -> None:
     proof = request(signed_proof(CLIENT, token))
     assert isinstance(await outcome(verifier, token, proof), AccessToken)
     assert await outcome(verifier, token, proof) is Reason.PROOF_REPLAYED
 
 
-async def test_row60_proof_is_remembered_as_long_as_it_is_accepted(
+async def test_row61_proof_is_remembered_as_long_as_it_is_accepted(
     signer: Signer, token: str
 ) -> None:
     now = float(NOW)
@@ -69,7 +69,7 @@ async def test_row60_proof_is_remembered_as_long_as_it_is_accepted(
     assert await outcome(verifier, token, proof) is Reason.PROOF_TIME
 
 
-async def test_row60_jti_of_another_client_is_another_proof(
+async def test_row61_jti_of_another_client_is_another_proof(
     verifier: AccessTokenVerifier, signer: Signer
 ) -> None:
     for client in (CLIENT, OTHER):
@@ -78,7 +78,7 @@ async def test_row60_jti_of_another_client_is_another_proof(
         assert isinstance(await outcome(verifier, token, proof), AccessToken)
 
 
-async def test_row60_refused_proof_does_not_use_up_its_jti(
+async def test_row61_refused_proof_does_not_use_up_its_jti(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     good = signed_proof(CLIENT, token, changes={"jti": "mine"})
@@ -87,7 +87,7 @@ async def test_row60_refused_proof_does_not_use_up_its_jti(
     assert isinstance(await outcome(verifier, token, request(good)), AccessToken)
 
 
-async def test_row60_proof_that_cannot_be_remembered_is_not_accepted(
+async def test_row61_proof_that_cannot_be_remembered_is_not_accepted(
     signer: Signer, token: str
 ) -> None:
     dpop = DpopVerifier(used_proofs=UsedProofs(max_proofs=1, now=lambda: NOW), now=lambda: NOW)
@@ -98,7 +98,7 @@ async def test_row60_proof_that_cannot_be_remembered_is_not_accepted(
     assert 1 <= undecided.value.retry_after <= 100
 
 
-async def test_row61_proof_needs_a_nonce_of_this_server(signer: Signer, token: str) -> None:
+async def test_row62_proof_needs_a_nonce_of_this_server(signer: Signer, token: str) -> None:
     nonces = DpopNonces(b"s" * 32, now=lambda: NOW)
     dpop = DpopVerifier(nonces=nonces, now=lambda: NOW)
     verifier = AccessTokenVerifier(key_set_of(signer), POLICY, dpop=dpop, now=lambda: NOW)
@@ -113,7 +113,7 @@ async def test_row61_proof_needs_a_nonce_of_this_server(signer: Signer, token: s
     assert isinstance(await outcome(verifier, token, request(again)), AccessToken)
 
 
-async def test_row61_nonce_is_ignored_where_none_is_required(
+async def test_row62_nonce_is_ignored_where_none_is_required(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     proof = request(signed_proof(CLIENT, token, changes={"nonce": "of another server"}))
@@ -126,7 +126,7 @@ async def test_row32_bound_token_without_a_proof_is_refused(
     assert await outcome(verifier, token, None) is Reason.KEY_BOUND
 
 
-async def test_row62_scheme_is_checked_before_the_key_is_looked_up(
+async def test_row63_scheme_is_checked_before_the_key_is_looked_up(
     verifier: AccessTokenVerifier,
 ) -> None:
     stranger = Signer.generate()
@@ -136,7 +136,7 @@ async def test_row62_scheme_is_checked_before_the_key_is_looked_up(
     assert await outcome(verifier, plain, proof) is Reason.NOT_KEY_BOUND
 
 
-async def test_row62_token_that_is_not_bound_is_refused_with_a_proof(
+async def test_row63_token_that_is_not_bound_is_refused_with_a_proof(
     verifier: AccessTokenVerifier, signer: Signer
 ) -> None:
     token = signer.mint(claims())
@@ -147,7 +147,7 @@ async def test_row62_token_that_is_not_bound_is_refused_with_a_proof(
     assert await outcome(verifier, token, proof) is Reason.NOT_KEY_BOUND
 
 
-async def test_row62_each_use_of_a_cached_token_needs_a_proof_of_its_own(
+async def test_row63_each_use_of_a_cached_token_needs_a_proof_of_its_own(
     verifier: AccessTokenVerifier, token: str
 ) -> None:
     proof = request(signed_proof(CLIENT, token))
@@ -173,7 +173,7 @@ async def test_row62_each_use_of_a_cached_token_needs_a_proof_of_its_own(
     ],
     ids=["null", "empty", "a number", "a certificate", "a certificate too", "not an object"],
 )
-async def test_row62_token_bound_in_another_way_is_refused(
+async def test_row63_token_bound_in_another_way_is_refused(
     verifier: AccessTokenVerifier, signer: Signer, cnf: object
 ) -> None:
     token = bound_token(signer, CLIENT, cnf=cnf)
@@ -181,7 +181,7 @@ async def test_row62_token_bound_in_another_way_is_refused(
         assert await outcome(verifier, token, proof) is Reason.KEY_BOUND
 
 
-async def test_row62_bound_oauth_token_is_accepted_with_its_proof(signer: Signer) -> None:
+async def test_row63_bound_oauth_token_is_accepted_with_its_proof(signer: Signer) -> None:
     # The form of Better Auth's oauth-provider plugin.
     bound = oauth_claims(cnf={"jkt": thumbprint(CLIENT)})
     token = signer.mint(bound, header={"typ": "at+jwt"})
@@ -192,7 +192,7 @@ async def test_row62_bound_oauth_token_is_accepted_with_its_proof(signer: Signer
     assert await outcome(verifier, token, None) is Reason.KEY_BOUND
 
 
-async def test_row62_issuer_set_checks_the_proof(signer: Signer, token: str) -> None:
+async def test_row63_issuer_set_checks_the_proof(signer: Signer, token: str) -> None:
     issuers = IssuerSet([verifier_of(signer)])
     for _ in ("new", "cached"):
         proof = request(signed_proof(CLIENT, token))
@@ -203,7 +203,7 @@ async def test_row62_issuer_set_checks_the_proof(signer: Signer, token: str) -> 
             await issuers.verify(token)
 
 
-async def test_row62_proof_does_not_make_a_bad_token_good(
+async def test_row63_proof_does_not_make_a_bad_token_good(
     verifier: AccessTokenVerifier, signer: Signer
 ) -> None:
     expired = bound_token(signer, CLIENT, exp=NOW - 10)
@@ -215,7 +215,7 @@ async def test_row62_proof_does_not_make_a_bad_token_good(
     assert await outcome(verifier, forged, proof) is Reason.BAD_SIGNATURE
 
 
-def test_row63_challenge_names_error_and_algorithms(verifier: AccessTokenVerifier) -> None:
+def test_row64_challenge_names_error_and_algorithms(verifier: AccessTokenVerifier) -> None:
     algorithms = 'algs="ES256 ES512 Ed25519 EdDSA PS256 RS256"'
     expected = {
         "invalid_token": InvalidTokenError(Reason.KEY_BOUND),

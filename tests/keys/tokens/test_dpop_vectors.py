@@ -47,39 +47,39 @@ def verifier(now: float) -> DpopVerifier:
 
 
 @pytest.mark.parametrize("proof", [TOKEN_REQUEST, RESOURCE_REQUEST], ids=["4.1", "7.1"])
-def test_row56_signature_and_thumbprint_of_the_examples_are_right(proof: str) -> None:
+def test_row57_signature_and_thumbprint_of_the_examples_are_right(proof: str) -> None:
     parsed = parse_compact(proof)
     key = parse_jwk(parsed.unverified_header["jwk"], "ES256")
     assert key.thumbprint == THUMBPRINT
     assert key.verifies(parsed.signing_input, parsed.signature)
 
 
-def test_row58_token_hash_is_that_of_the_example() -> None:
+def test_row59_token_hash_is_that_of_the_example() -> None:
     assert token_hash(ACCESS_TOKEN) == "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"
 
 
-def test_row62_bound_token_of_the_example_names_the_key_of_the_proofs() -> None:
+def test_row63_bound_token_of_the_example_names_the_key_of_the_proofs() -> None:
     claims = parse_compact(BOUND_TOKEN).unverified_claims
     assert json.dumps(claims["cnf"]) == f'{{"jkt": "{THUMBPRINT}"}}'
 
 
-async def test_row55_proof_for_the_protected_resource_is_accepted() -> None:
+async def test_row56_proof_for_the_protected_resource_is_accepted() -> None:
     await verifier(1562262618).verify(ACCESS_TOKEN, THUMBPRINT, REQUEST)
 
 
-async def test_row58_proof_for_the_token_endpoint_is_refused_with_a_token() -> None:
+async def test_row59_proof_for_the_token_endpoint_is_refused_with_a_token() -> None:
     request = DpopProof(TOKEN_REQUEST, "POST", "https://server.example.com/token")
     with pytest.raises(InvalidDpopProofError) as refused:
         await verifier(1562262616).verify(ACCESS_TOKEN, THUMBPRINT, request)
     assert refused.value.reason is Reason.PROOF_HASH
 
 
-async def test_row59_proof_of_the_example_is_too_old_today() -> None:
+async def test_row60_proof_of_the_example_is_too_old_today() -> None:
     with pytest.raises(InvalidDpopProofError) as refused:
         await verifier(1562262618 + 70).verify(ACCESS_TOKEN, THUMBPRINT, REQUEST)
     assert refused.value.reason is Reason.PROOF_TIME
 
 
-def test_row63_challenge_has_the_form_of_the_examples() -> None:
+def test_row64_challenge_has_the_form_of_the_examples() -> None:
     # Section 7.1: DPoP algs="ES256 PS256"
     assert DpopVerifier(algorithms=["PS256", "ES256"]).challenge() == 'DPoP algs="ES256 PS256"'

@@ -78,7 +78,7 @@ def issuers(ours: AskedKeySet, theirs: AskedKeySet) -> IssuerSet:
     return IssuerSet([verifier_of(ours, BOTH), verifier_of(theirs, OTHER_POLICY)])
 
 
-async def test_row54_each_token_is_verified_with_the_keys_of_its_issuer(
+async def test_row55_each_token_is_verified_with_the_keys_of_its_issuer(
     issuers: IssuerSet, ours: AskedKeySet, theirs: AskedKeySet, signer: Signer, foreign: Signer
 ) -> None:
     session = await issuers.verify(signer.mint(claims()))
@@ -90,7 +90,7 @@ async def test_row54_each_token_is_verified_with_the_keys_of_its_issuer(
     assert [token.issuer for token in (session, oauth, other)] == [ORIGIN, OAUTH_ISSUER, OTHER]
 
 
-async def test_row54_users_of_two_issuers_with_one_subject_are_kept_apart(
+async def test_row55_users_of_two_issuers_with_one_subject_are_kept_apart(
     issuers: IssuerSet, signer: Signer, foreign: Signer
 ) -> None:
     tokens: list[AccessToken] = [
@@ -106,7 +106,7 @@ async def test_row54_users_of_two_issuers_with_one_subject_are_kept_apart(
     ]
 
 
-async def test_row54_keys_of_one_issuer_vouch_for_no_other(
+async def test_row55_keys_of_one_issuer_vouch_for_no_other(
     issuers: IssuerSet, signer: Signer, foreign: Signer
 ) -> None:
     assert (await refused(issuers, foreign.mint(claims()))).reason is Reason.UNKNOWN_KEY
@@ -115,7 +115,7 @@ async def test_row54_keys_of_one_issuer_vouch_for_no_other(
     assert (await refused(issuers, same_kid.mint(claims()))).reason is Reason.BAD_SIGNATURE
 
 
-async def test_row54_audience_and_kind_are_those_of_the_issuer(
+async def test_row55_audience_and_kind_are_those_of_the_issuer(
     issuers: IssuerSet, foreign: Signer
 ) -> None:
     # ORIGIN is an audience of the first issuer only, which also accepts OAuth tokens.
@@ -128,7 +128,7 @@ async def test_row54_audience_and_kind_are_those_of_the_issuer(
 @pytest.mark.parametrize(
     "issuer", ["https://evil.example.com", f"{ORIGIN}/", "", 7, None, [ORIGIN]]
 )
-async def test_row54_unknown_issuer_is_refused_without_a_fetch(
+async def test_row55_unknown_issuer_is_refused_without_a_fetch(
     issuers: IssuerSet, ours: AskedKeySet, theirs: AskedKeySet, signer: Signer, issuer: object
 ) -> None:
     error = await refused(issuers, signer.mint(claims(iss=issuer)))
@@ -137,7 +137,7 @@ async def test_row54_unknown_issuer_is_refused_without_a_fetch(
     assert ours.asked == theirs.asked == []
 
 
-async def test_row54_known_token_comes_from_the_cache_of_its_verifier(
+async def test_row55_known_token_comes_from_the_cache_of_its_verifier(
     ours: AskedKeySet, theirs: AskedKeySet, foreign: Signer
 ) -> None:
     first, second = verifier_of(ours, BOTH), verifier_of(theirs, OTHER_POLICY)

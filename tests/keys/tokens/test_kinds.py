@@ -22,7 +22,7 @@ Case = tuple[VerificationPolicy, dict[str, object], Mapping[str, object], Reason
 RFC9068: Final = VerificationPolicy(OAUTH_ISSUER, API, profile="rfc9068")
 
 
-async def test_row50_one_verifier_accepts_both_kinds_and_tells_them_apart(signer: Signer) -> None:
+async def test_row51_one_verifier_accepts_both_kinds_and_tells_them_apart(signer: Signer) -> None:
     verifier = verifier_of(signer, BOTH)
     session = await verifier.verify(signer.mint(claims()))
     oauth = await verifier.verify(signer.mint(oauth_claims(), header=ACCESS))
@@ -51,53 +51,53 @@ async def test_row30_identity_names_the_token_issuer_unless_the_policy_names_one
 
 
 MIXED: Final[dict[str, Case]] = {
-    "row50 OAuth issuer without typ": (BOTH, oauth_claims(), {}, Reason.MIXED_KIND),
-    "row50 OAuth issuer with typ JWT": (BOTH, oauth_claims(), {"typ": "JWT"}, Reason.MIXED_KIND),
-    "row50 session issuer with typ at+jwt": (BOTH, claims(), ACCESS, Reason.MIXED_KIND),
-    "row50 OAuth claims but the session issuer": (
+    "row51 OAuth issuer without typ": (BOTH, oauth_claims(), {}, Reason.MIXED_KIND),
+    "row51 OAuth issuer with typ JWT": (BOTH, oauth_claims(), {"typ": "JWT"}, Reason.MIXED_KIND),
+    "row51 session issuer with typ at+jwt": (BOTH, claims(), ACCESS, Reason.MIXED_KIND),
+    "row51 OAuth claims but the session issuer": (
         BOTH,
         oauth_claims(iss=ORIGIN),
         ACCESS,
         Reason.MIXED_KIND,
     ),
-    "row50 session claims but the OAuth issuer and type": (
+    "row51 session claims but the OAuth issuer and type": (
         BOTH,
         claims(iss=OAUTH_ISSUER),
         ACCESS,
         Reason.MISSING_CLAIM,
     ),
-    "row50 OAuth token without jti": (BOTH, oauth_claims(jti=...), ACCESS, Reason.MISSING_CLAIM),
-    "row50 OAuth token without client_id": (
+    "row51 OAuth token without jti": (BOTH, oauth_claims(jti=...), ACCESS, Reason.MISSING_CLAIM),
+    "row51 OAuth token without client_id": (
         BOTH,
         oauth_claims(client_id=...),
         ACCESS,
         Reason.MISSING_CLAIM,
     ),
-    "row50 one issuer name, OAuth claims without typ": (
+    "row51 one issuer name, OAuth claims without typ": (
         ONE_NAME,
         oauth_claims(iss=ORIGIN),
         {},
         Reason.MIXED_KIND,
     ),
-    "row50 one issuer name, client_id in a session token": (
+    "row51 one issuer name, client_id in a session token": (
         ONE_NAME,
         claims(client_id="app"),
         {},
         Reason.MIXED_KIND,
     ),
-    "row50 one issuer name, session claims with typ at+jwt": (
+    "row51 one issuer name, session claims with typ at+jwt": (
         ONE_NAME,
         claims(),
         ACCESS,
         Reason.MISSING_CLAIM,
     ),
-    "row50 OAuth token where only session tokens are accepted": (
+    "row51 OAuth token where only session tokens are accepted": (
         POLICY,
         oauth_claims(iss=ORIGIN, aud=ORIGIN),
         ACCESS,
         Reason.WRONG_TYPE,
     ),
-    "row50 session token where only OAuth tokens are accepted": (
+    "row51 session token where only OAuth tokens are accepted": (
         RFC9068,
         claims(iss=OAUTH_ISSUER, aud=API),
         {},
@@ -159,7 +159,7 @@ async def test_opaque_oauth_token_is_refused(signer: Signer) -> None:
 
 
 @pytest.mark.parametrize("policy", [BOTH, RFC9068])
-async def test_row51_oauth_token_without_scope_has_no_scope(
+async def test_row52_oauth_token_without_scope_has_no_scope(
     signer: Signer, policy: VerificationPolicy
 ) -> None:
     token = signer.mint(oauth_claims(scope=...), header=ACCESS)
@@ -182,7 +182,7 @@ async def test_other_issuers_may_put_oauth_claims_into_tokens_without_typ(signer
         (["https://other.example.com"], Reason.WRONG_AUDIENCE),
     ],
 )
-async def test_row52_single_audience_refuses_a_token_for_several(
+async def test_row53_single_audience_refuses_a_token_for_several(
     signer: Signer, audience: object, reason: Reason | None
 ) -> None:
     policy = VerificationPolicy(ORIGIN, [API, ORIGIN], single_audience=True)
@@ -194,7 +194,7 @@ async def test_row52_single_audience_refuses_a_token_for_several(
 
 
 @pytest.mark.parametrize("banned", [True, "true", 1, {}])
-async def test_row53_banned_user_is_refused_where_the_policy_says_so(
+async def test_row54_banned_user_is_refused_where_the_policy_says_so(
     signer: Signer, banned: object
 ) -> None:
     refusing = VerificationPolicy(ORIGIN, ORIGIN, refuse_banned=True)
@@ -204,7 +204,7 @@ async def test_row53_banned_user_is_refused_where_the_policy_says_so(
 
 
 @pytest.mark.parametrize("banned", [False, None, ...])
-async def test_row53_user_who_is_not_banned_is_accepted(signer: Signer, banned: object) -> None:
+async def test_row54_user_who_is_not_banned_is_accepted(signer: Signer, banned: object) -> None:
     refusing = VerificationPolicy(ORIGIN, ORIGIN, refuse_banned=True)
     token = signer.mint(claims(banned=banned))
     assert (await verifier_of(signer, refusing).verify(token)).subject == "alice"

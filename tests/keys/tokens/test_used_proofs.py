@@ -18,7 +18,7 @@ def watch() -> Watch:
     return Watch()
 
 
-async def test_row60_proof_is_remembered_until_it_expires(watch: Watch) -> None:
+async def test_row61_proof_is_remembered_until_it_expires(watch: Watch) -> None:
     used = UsedProofs(now=watch)
     assert await used.add("key", "one", NOW + 70)
     watch.now += 69.9
@@ -29,13 +29,13 @@ async def test_row60_proof_is_remembered_until_it_expires(watch: Watch) -> None:
     assert len(used) == 1
 
 
-async def test_row60_same_jti_is_refused_although_its_time_differs(watch: Watch) -> None:
+async def test_row61_same_jti_is_refused_although_its_time_differs(watch: Watch) -> None:
     used = UsedProofs(now=watch)
     assert await used.add("key", "one", NOW + 10)
     assert not await used.add("key", "one", NOW + 70)
 
 
-async def test_row60_proof_is_refused_after_the_clock_went_back(watch: Watch) -> None:
+async def test_row61_proof_is_refused_after_the_clock_went_back(watch: Watch) -> None:
     used = UsedProofs(now=watch)
     assert await used.add("key", "one", NOW + 10)
     watch.now += 100
@@ -46,7 +46,7 @@ async def test_row60_proof_is_refused_after_the_clock_went_back(watch: Watch) ->
     assert await used.add("key", "three", NOW + 170)
 
 
-async def test_row60_full_memory_accepts_nothing_until_proofs_expire(watch: Watch) -> None:
+async def test_row61_full_memory_accepts_nothing_until_proofs_expire(watch: Watch) -> None:
     used = UsedProofs(max_proofs=4, now=watch)
     for number in range(4):
         assert await used.add(f"key {number}", "one", NOW + 70)
@@ -60,7 +60,7 @@ async def test_row60_full_memory_accepts_nothing_until_proofs_expire(watch: Watc
     assert len(used) == 1
 
 
-async def test_row60_one_key_fills_a_quarter_only(watch: Watch) -> None:
+async def test_row61_one_key_fills_a_quarter_only(watch: Watch) -> None:
     used = UsedProofs(max_proofs=8, now=watch)
     assert await used.add("key", "one", NOW + 10)
     assert await used.add("key", "two", NOW + 70)

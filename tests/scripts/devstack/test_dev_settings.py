@@ -101,9 +101,12 @@ def test_settings_of_another_issuer_do_not_reach_into_the_stack(
     for name in ("JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "BETTER_AUTH_URL", "SERVICE_URL"):
         monkeypatch.setenv(name, "https://elsewhere.example.com")
     monkeypatch.setenv("CORS_ORIGINS", "http://localhost:5173")
+    monkeypatch.setenv("BETTER_AUTH_BASE_PATH", "/elsewhere")
+    monkeypatch.setenv("NEON_AUTH", "true")
     settings = read(tmp_path)
     environment = service_environment(settings, home_of(settings), URLS)
     assert "https://elsewhere.example.com" not in environment.values()
+    assert environment["BETTER_AUTH_BASE_PATH"] == environment["NEON_AUTH"] == ""
     assert environment["CORS_ORIGINS"] == "http://localhost:5173"
 
 
@@ -240,6 +243,7 @@ def test_behind_the_proxy_everybody_knows_the_other_by_its_public_name(tmp_path:
     web = web_environment(settings, home, URLS)
     assert (web["BETTER_AUTH_URL"], web["SERVICE_URL"]) == (front.app_origin, front.api_origin)
     assert web["NODE_EXTRA_CA_CERTS"] == str(front.authority)
+    assert web["SERVICE_INTERNAL_URL"] == f"http://127.0.0.1:{settings.port}"
     plain = service_environment(read(tmp_path), home, URLS)
     assert plain["BETTER_AUTH_URL"] == "http://localhost:3000"
     assert plain["BETTER_AUTH_INTERNAL_URL"] == ""
