@@ -114,15 +114,20 @@ class DpopVerifier:
         if not await self._used.add(bound_key, jti, expires_at):
             raise InvalidDpopProofError(Reason.PROOF_REPLAYED)
 
+    @property
+    def algorithms(self) -> list[str]:
+        """The accepted algorithms: `dpop_signing_alg_values_supported` of the metadata (RFC 9728)."""
+        # EdDSA has a second name since RFC 9864, and both are accepted.
+        second = {"Ed25519"} if "EdDSA" in self._algorithms else set()
+        return sorted(self._algorithms | second)
+
     def challenge(self, error: InvalidTokenError | None = None) -> str:
         """Return the value of `WWW-Authenticate` for a 401 (RFC 9449 section 7.1).
 
         Without an error it only says that DPoP is accepted. A `DpopNonceRequiredError` needs the
         header `DPoP-Nonce` as well.
         """
-        # EdDSA has a second name since RFC 9864, and both are accepted.
-        names = self._algorithms | ({"Ed25519"} if "EdDSA" in self._algorithms else set())
-        algorithms = f'algs="{" ".join(sorted(names))}"'
+        algorithms = f'algs="{" ".join(self.algorithms)}"'
         return f"DPoP {algorithms}" if error is None else f'DPoP error="{error.code}", {algorithms}'
 
     def _check_header(self, unverified_header: Mapping[str, object]) -> str:

@@ -227,6 +227,11 @@ def test_row64_challenge_names_error_and_algorithms(verifier: AccessTokenVerifie
         assert verifier.dpop.challenge(error) == f'DPoP error="{code}", {algorithms}'
 
 
+def test_row64_algorithms_are_those_of_the_metadata() -> None:
+    assert DpopVerifier(algorithms="Ed25519").algorithms == ["Ed25519", "EdDSA"]
+    assert DpopVerifier(algorithms=["PS256", "ES256"]).algorithms == ["ES256", "PS256"]
+
+
 def test_option_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match="must be positive"):
         DpopVerifier(max_age=0)
