@@ -116,7 +116,7 @@ class DpopVerifier:
 
     @property
     def algorithms(self) -> list[str]:
-        """The accepted algorithms: `dpop_signing_alg_values_supported` of the metadata (RFC 9728)."""
+        """The accepted algorithms, for `dpop_signing_alg_values_supported` (RFC 9728)."""
         # EdDSA has a second name since RFC 9864, and both are accepted.
         second = {"Ed25519"} if "EdDSA" in self._algorithms else set()
         return sorted(self._algorithms | second)
