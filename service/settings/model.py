@@ -199,7 +199,8 @@ class Settings(SettingsModel):
     """Tasks of one user, without deleted ones. Beyond it, creating one is answered with 409."""
 
     require_verified_email: bool = False
-    """Refuse tokens, with 403, whose claim `emailVerified` is not true."""
+    """Refuse tokens, with 403, whose claim `emailVerified` is not true. OAuth access tokens have no
+    such claim unless Better Auth is configured to add it."""
 
     @field_validator("better_auth_url")
     @classmethod
