@@ -11,6 +11,13 @@ if the keys cannot be fetched (answer 503 with `Retry-After`). README.md has a w
 """
 
 from better_auth_keys.bearer import bearer_token
+from better_auth_keys.better_auth import (
+    BASE_PATH,
+    JWKS_PATH,
+    better_auth_jwks_url,
+    better_auth_oauth_issuer,
+    neon_jwks_url,
+)
 from better_auth_keys.client_address import (
     counted_address,
     normalized_address,
@@ -22,12 +29,15 @@ from better_auth_keys.clock import (
 from better_auth_keys.errors import (
     CredentialsMissingError,
     CredentialsUnclearError,
+    DpopNonceRequiredError,
+    InvalidDpopProofError,
     InvalidTokenError,
     KeysError,
     KeySetUnavailableError,
     Reason,
     RevocationsUnavailableError,
     SigningKeyError,
+    TooManyDpopProofsError,
     TooManyInvalidTokensError,
 )
 from better_auth_keys.key_sets.fetch import (
@@ -73,6 +83,12 @@ from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
     AccessToken,
 )
+from better_auth_keys.tokens.dpop import (
+    DpopProof,
+    DpopVerifier,
+)
+from better_auth_keys.tokens.dpop_nonces import DpopNonces
+from better_auth_keys.tokens.issuer_set import IssuerSet
 from better_auth_keys.tokens.jwk import (
     ALGORITHMS,
     Algorithm,
@@ -84,22 +100,24 @@ from better_auth_keys.tokens.jwk import (
 )
 from better_auth_keys.tokens.policy import (
     Profile,
+    TokenKind,
     VerificationPolicy,
 )
 from better_auth_keys.tokens.signer import (
     Signer,
 )
+from better_auth_keys.tokens.used_proofs import ProofMemory, UsedProofs
 from better_auth_keys.tokens.verified_cache import (
     CacheCounters,
     VerifiedTokenCache,
 )
 from better_auth_keys.tokens.verifier import (
-    JWKS_PATH,
     AccessTokenVerifier,
 )
 
 __all__ = [
     "ALGORITHMS",
+    "BASE_PATH",
     "JWKS_PATH",
     "SESSION_CLAIM",
     "AccessToken",
@@ -109,10 +127,16 @@ __all__ = [
     "Clock",
     "CredentialsMissingError",
     "CredentialsUnclearError",
+    "DpopNonceRequiredError",
+    "DpopNonces",
+    "DpopProof",
+    "DpopVerifier",
     "FetchError",
     "FetchLimits",
     "FetchedKeys",
+    "InvalidDpopProofError",
     "InvalidTokenError",
+    "IssuerSet",
     "JwksFetcher",
     "KeyCache",
     "KeySet",
@@ -125,6 +149,7 @@ __all__ = [
     "MalformedKeySetError",
     "Organization",
     "Profile",
+    "ProofMemory",
     "Reason",
     "RefreshPolicy",
     "RemoteKeySet",
@@ -137,20 +162,26 @@ __all__ = [
     "StaticKeySet",
     "StrictDecoder",
     "SystemClock",
+    "TokenKind",
+    "TooManyDpopProofsError",
     "TooManyInvalidTokensError",
     "UnusableKey",
     "UnusableKeyError",
+    "UsedProofs",
     "VerificationKey",
     "VerificationPolicy",
     "VerifiedTokenCache",
     "allows_scope",
     "bearer_token",
+    "better_auth_jwks_url",
+    "better_auth_oauth_issuer",
     "canonical_algorithm",
     "check_key_url",
     "counted_address",
     "host_of",
     "is_banned",
     "is_loopback",
+    "neon_jwks_url",
     "normalized_address",
     "organization_of",
     "origin_of",
