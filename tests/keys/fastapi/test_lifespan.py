@@ -3,15 +3,17 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from better_auth_keys import AccessTokenVerifier, Signer
 from better_auth_keys.fastapi import BetterAuth, User
 from better_auth_keys.origins import origin_of
 from scripts.proofs.in_process import running
 from tests.keys.fastapi.conftest import Mint, app_of, asking, bearer
+from tests.keys.oauth_tokens import ACCESS, oauth_claims
 from tests.keys.signed_tokens import ORIGIN, claims
 from tests.simulators.jwks_server import JwksServer
 
@@ -35,7 +37,7 @@ async def test_row42_three_lines_fetch_the_keys_and_survive_an_outage(
         assert int(answer.headers["Retry-After"]) >= 1
 
 
-@pytest.mark.parametrize("base_path", ["/auth", "auth/", ""])
+@pytest.mark.parametrize("base_path", ["/auth", "/auth/", ""])
 async def test_keys_are_fetched_below_the_base_path(
     server: JwksServer, headers_of: Mint, base_path: str
 ) -> None:
@@ -95,3 +97,36 @@ def test_settings_that_cannot_work_are_refused(verifier: AccessTokenVerifier) ->
         BetterAuth(verifier, audience="x")
     with pytest.raises(TypeError, match="belong to a URL"):
         BetterAuth(verifier, base_path="/auth")
+    with pytest.raises(TypeError, match="belong to a URL"):
+        BetterAuth(verifier, oauth=True)
+
+
+async def test_oauth_tokens_are_accepted_only_if_asked_for_and_name_the_same_user(
+    server: JwksServer, signer: Signer, headers_of: Mint
+) -> None:
+    origin = origin_of(server.url)
+    now = int(time.time())
+    changes = {"iss": f"{origin}/api/auth", "aud": origin, "iat": now, "exp": now + 60}
+    headers = bearer(signer.mint(oauth_claims(scope="tasks:read", **changes), header=ACCESS))
+    async with running(app_of(BetterAuth(origin))) as client:
+        assert (await client.get("/me", headers=headers)).status_code == 401
+    auth = BetterAuth(origin, oauth=True)
+    app = app_of(auth)
+    app.include_router(auth.metadata_router("https://api.example.com", scopes=["tasks:read"]))
+
+    @app.get("/identity")
+    async def identity(user: Annotated[User, Depends(auth.user)]) -> tuple[str, str]:
+        return user.issuer, user.id
+
+    @app.get("/write")
+    async def write(user: Annotated[User, Depends(auth.require("tasks:write"))]) -> str:
+        return user.id
+
+    session = headers_of(iss=origin, aud=origin)
+    async with running(app) as client:
+        assert (await client.get("/identity", headers=headers)).json() == [origin, "alice"]
+        assert (await client.get("/identity", headers=session)).json() == [origin, "alice"]
+        assert (await client.get("/write", headers=headers)).status_code == 403
+        assert (await client.get("/write", headers=session)).status_code == 200
+        metadata = (await client.get("/.well-known/oauth-protected-resource")).json()
+    assert metadata["authorization_servers"] == [f"{origin}/api/auth"]
