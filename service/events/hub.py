@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,6 +26,7 @@ from service.security.audit import Event, SecurityLog
 from service.system.metrics import EVENT_STREAMS, EVENT_STREAMS_ENDED, EVENTS_SENT
 
 LOOK_SECONDS: Final = 0.5
+_PAYLOAD: Final = re.compile(r"\S+ ([0-9a-z-]{1,40}) ([0-9]{1,10})")
 
 
 class TooManyStreamsError(ProblemError):
@@ -100,10 +102,10 @@ class TaskEvents:
 
     def hear(self, _channel: str, payload: str) -> None:
         """Send the event of a notification to the streams of its owner."""
-        tag, _, rest = payload.partition(" ")
-        streams = self._streams.get(tag)
-        if streams:
-            task_id, _, version = rest.partition(" ")
+        streams = self._streams.get(payload.partition(" ")[0])
+        # Other roles of the database can notify as well, and must not write an event's lines.
+        if streams and (found := _PAYLOAD.fullmatch(payload)):
+            task_id, version = found.groups()
             event = task_event(task_id, version)
             # A list, because a stream that cannot take the event ends.
             EVENTS_SENT.inc(sum([stream.send(task_id, version, event) for stream in [*streams]]))

@@ -127,6 +127,14 @@ async def test_pause_that_a_client_has_not_read_replaces_what_waited(events: Tas
     assert pipe.sent[2:] == [PAUSED]
 
 
+async def test_payload_of_another_form_is_ignored(events: TaskEvents) -> None:
+    pipe = opened(events)
+    forged = "alice x\n\nevent: end\n\n 1"
+    for payload in ("", "alice", "alice x", "alice x y", "alice x 1 2", forged, "bob x 1"):
+        events.hear("", payload)
+    assert pipe.sent == [LIVE]
+
+
 async def test_heartbeat_is_sent_when_it_is_due(events: TaskEvents) -> None:
     pipe = opened(events)
     assert isinstance(pipe.owner, EventStream)
