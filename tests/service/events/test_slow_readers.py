@@ -69,7 +69,7 @@ def opened(events: TaskEvents, *, tag: str = "alice", address: str = "a") -> Pip
     return pipe
 
 
-async def test_fault95_events_of_one_task_are_combined_while_the_client_does_not_read(
+async def test_fault96_events_of_one_task_are_combined_while_the_client_does_not_read(
     events: TaskEvents,
 ) -> None:
     pipe = opened(events)
@@ -84,7 +84,7 @@ async def test_fault95_events_of_one_task_are_combined_while_the_client_does_not
     assert pipe.sent[2:] == [task_event("task-1", "1000")]
 
 
-async def test_fault95_client_with_too_many_unread_tasks_is_cut_off(events: TaskEvents) -> None:
+async def test_fault96_client_with_too_many_unread_tasks_is_cut_off(events: TaskEvents) -> None:
     slow, quick = opened(events), opened(events)
     slow.is_full = True
     for number in range(MAX_WAITING):
@@ -96,7 +96,7 @@ async def test_fault95_client_with_too_many_unread_tasks_is_cut_off(events: Task
     assert events.streams == 1
 
 
-async def test_fault95_client_that_reads_nothing_for_long_is_cut_off(events: TaskEvents) -> None:
+async def test_fault96_client_that_reads_nothing_for_long_is_cut_off(events: TaskEvents) -> None:
     pipe = opened(events)
     stream = pipe.owner
     assert isinstance(stream, EventStream)
@@ -165,7 +165,7 @@ def test_tag_depends_on_owner_and_secret() -> None:
     assert len(tags) == 4
 
 
-async def test_fault95_client_on_a_real_connection_that_never_reads_is_cut_off(
+async def test_fault96_client_on_a_real_connection_that_never_reads_is_cut_off(
     settings: Settings, headers_of: Person
 ) -> None:
     alice = httpx.Headers(headers_of("alice-who-never-reads"))
