@@ -140,6 +140,18 @@ async def test_fault93_client_that_has_left_ends_the_stream(
         await until(lambda: streams_of(services) == 0)
 
 
+async def test_fault93_client_that_has_pipelined_requests_and_left_ends_the_stream(
+    settings: Settings, alice: httpx.Headers
+) -> None:
+    # uvicorn does not read while requests wait.
+    following = f"x\r\n\r\nGET {PATH} HTTP/1.1\r\nHost: x\r\nX-Last: y"
+    pipelined = httpx.Headers({**alice, "X-Last": following})
+    async with served(settings) as (port, services), live(port, pipelined) as stream:
+        assert streams_of(services) == 1
+        stream.writer.close()
+        await until(lambda: streams_of(services) == 0)
+
+
 async def test_row55_streams_are_bounded_for_each_user_and_in_all(
     settings: Settings, alice: httpx.Headers, bob: httpx.Headers
 ) -> None:

@@ -1,4 +1,4 @@
-"""A client that does not read costs a bounded amount of memory, and is cut off."""
+"""The hub of events: what streams wait for, when they end, and how many there may be."""
 
 import asyncio
 import socket
@@ -52,11 +52,21 @@ class Pipe:
 
 
 @pytest.fixture
-def events() -> TaskEvents:
+def time() -> list[float]:
+    return [1e9]
+
+
+@pytest.fixture
+def events(time: list[float]) -> TaskEvents:
     revocations = RevocationList()
     revocations.replace(kids=())
     hub = TaskEvents(
-        OwnerTags(b"k" * 32), revocations, SecurityLog(b"k" * 32), most=90, most_per_user=90
+        OwnerTags(b"k" * 32),
+        revocations,
+        SecurityLog(b"k" * 32),
+        most=90,
+        most_per_user=90,
+        now=lambda: time[0],
     )
     hub.resume()
     return hub
@@ -133,6 +143,19 @@ async def test_payload_of_another_form_is_ignored(events: TaskEvents) -> None:
     for payload in ("", "alice", "alice x", "alice x y", "alice x 1 2", forged, "bob x 1"):
         events.hear("", payload)
     assert pipe.sent == [LIVE]
+
+
+async def test_row54_stream_ends_when_its_token_expires(
+    events: TaskEvents, time: list[float]
+) -> None:
+    pipe = opened(events)
+    time[0] = TOKEN.expires_at - 0.1
+    events._look()
+    assert pipe.ends == []
+    time[0] += 0.1
+    events._look()
+    assert pipe.ends == ["closed"]
+    assert b'"token_expired"' in pipe.sent[-1]
 
 
 async def test_heartbeat_is_sent_when_it_is_due(events: TaskEvents) -> None:
