@@ -29,12 +29,15 @@ from better_auth_keys.clock import (
 from better_auth_keys.errors import (
     CredentialsMissingError,
     CredentialsUnclearError,
+    DpopNonceRequiredError,
+    InvalidDpopProofError,
     InvalidTokenError,
     KeysError,
     KeySetUnavailableError,
     Reason,
     RevocationsUnavailableError,
     SigningKeyError,
+    TooManyDpopProofsError,
     TooManyInvalidTokensError,
 )
 from better_auth_keys.key_sets.fetch import (
@@ -80,6 +83,11 @@ from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
     AccessToken,
 )
+from better_auth_keys.tokens.dpop import (
+    DpopProof,
+    DpopVerifier,
+)
+from better_auth_keys.tokens.dpop_nonces import DpopNonces
 from better_auth_keys.tokens.issuer_set import IssuerSet
 from better_auth_keys.tokens.jwk import (
     ALGORITHMS,
@@ -98,6 +106,7 @@ from better_auth_keys.tokens.policy import (
 from better_auth_keys.tokens.signer import (
     Signer,
 )
+from better_auth_keys.tokens.used_proofs import ProofMemory, UsedProofs
 from better_auth_keys.tokens.verified_cache import (
     CacheCounters,
     VerifiedTokenCache,
@@ -118,9 +127,14 @@ __all__ = [
     "Clock",
     "CredentialsMissingError",
     "CredentialsUnclearError",
+    "DpopNonceRequiredError",
+    "DpopNonces",
+    "DpopProof",
+    "DpopVerifier",
     "FetchError",
     "FetchLimits",
     "FetchedKeys",
+    "InvalidDpopProofError",
     "InvalidTokenError",
     "IssuerSet",
     "JwksFetcher",
@@ -135,6 +149,7 @@ __all__ = [
     "MalformedKeySetError",
     "Organization",
     "Profile",
+    "ProofMemory",
     "Reason",
     "RefreshPolicy",
     "RemoteKeySet",
@@ -148,9 +163,11 @@ __all__ = [
     "StrictDecoder",
     "SystemClock",
     "TokenKind",
+    "TooManyDpopProofsError",
     "TooManyInvalidTokensError",
     "UnusableKey",
     "UnusableKeyError",
+    "UsedProofs",
     "VerificationKey",
     "VerificationPolicy",
     "VerifiedTokenCache",

@@ -17,9 +17,8 @@ router: Final = APIRouter(tags=["metadata"])
 
 def metadata_of(own_url: str, policy: VerificationPolicy) -> ResourceMetadata:
     """Return the metadata of the service at `own_url`, which accepts tokens under `policy`."""
-    if policy.profile == "rfc9068":
-        return metadata_for(own_url, authorization_servers=policy.issuers, scopes=SCOPES)
-    return metadata_for(own_url)
+    servers = policy.issuers_of("oauth")
+    return metadata_for(own_url, authorization_servers=servers, scopes=SCOPES if servers else ())
 
 
 @router.get(

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Any, Final, Generic, Self, cast, overload
+from typing import Any, Generic, Self, cast, overload
 
 from fastapi import APIRouter
 
+from better_auth_keys.better_auth import BASE_PATH
 from better_auth_keys.fastapi.authenticator import Authenticator
 from better_auth_keys.fastapi.dependencies import (
     CurrentUser,
@@ -16,24 +17,20 @@ from better_auth_keys.fastapi.dependencies import (
     role_check,
 )
 from better_auth_keys.fastapi.user import TokenVerifier, U, User
-from better_auth_keys.key_sets.remote import RemoteKeySet
 from better_auth_keys.metadata import ResourceMetadata, metadata_for, metadata_path
 from better_auth_keys.origins import origin_of
 from better_auth_keys.string_sets import string_set
-from better_auth_keys.tokens.policy import VerificationPolicy
 from better_auth_keys.tokens.verifier import AccessTokenVerifier
-
-BASE_PATH: Final = "/api/auth"
-"""Where Better Auth answers unless its option `basePath` is set."""
 
 
 class BetterAuth(Generic[U]):
     """The tokens of one Better Auth. Create one object for an app, and start it with the app.
 
     `issuer` is the URL where Better Auth runs, or a verifier of your own, such as an
-    `AccessTokenVerifier` with another policy. With a URL, `audience` is what a token must be for
-    (one of several; by default Better Auth's origin), and `base_path` is Better Auth's option
-    `basePath`.
+    `AccessTokenVerifier` with another policy or an `IssuerSet`. With a URL, `audience` is what a
+    token must be for (one of several; by default Better Auth's origin), and `base_path` is Better
+    Auth's option `basePath`. With `oauth`, OAuth access tokens are accepted too: require their
+    scopes.
 
     `user` is the model that is created of each token's claims: a pydantic model or a dataclass with
     the claims that you need. A token whose claims do not fit is refused with 401, and the log says
@@ -55,6 +52,7 @@ class BetterAuth(Generic[U]):
         *,
         audience: str | Collection[str] | None = None,
         base_path: str = BASE_PATH,
+        oauth: bool = False,
         realm: str = "api",
         scheme_name: str = "BetterAuth",
     ) -> None: ...
@@ -67,6 +65,7 @@ class BetterAuth(Generic[U]):
         user: type[U],
         audience: str | Collection[str] | None = None,
         base_path: str = BASE_PATH,
+        oauth: bool = False,
         realm: str = "api",
         scheme_name: str = "BetterAuth",
     ) -> None: ...
@@ -78,14 +77,19 @@ class BetterAuth(Generic[U]):
         user: type[Any] = User,
         audience: str | Collection[str] | None = None,
         base_path: str = BASE_PATH,
+        oauth: bool = False,
         realm: str = "api",
         scheme_name: str = "BetterAuth",
     ) -> None:
         if isinstance(issuer, str):
-            self._verifier: TokenVerifier = _verifier_for(issuer, audience, base_path)
+            self._verifier: TokenVerifier = AccessTokenVerifier.for_better_auth(
+                issuer, base_path=base_path, audience=audience, oauth=oauth
+            )
             named = f"Better Auth at {origin_of(issuer)}"
-        elif audience is not None or base_path != BASE_PATH:
-            raise TypeError("audience and base_path belong to a URL; a verifier has a policy")
+        elif audience is not None or oauth or base_path != BASE_PATH:
+            raise TypeError(
+                "audience, base_path and oauth belong to a URL; a verifier has a policy"
+            )
         else:
             self._verifier, named = issuer, "Better Auth"
         model = cast("type[U]", user)  # the overloads say that U is User by default
@@ -131,19 +135,21 @@ class BetterAuth(Generic[U]):
         self,
         resource: str,
         *,
-        authorization_servers: Collection[str] = (),
+        authorization_servers: Collection[str] | None = None,
         scopes: Collection[str] = (),
     ) -> APIRouter:
         """Return a router with the metadata of your API at the URL `resource` (RFC 9728).
 
         From now on, challenges name its address, so include the router in the app:
-        `app.include_router(auth.metadata_router("https://api.example.com"))`. Name
-        `authorization_servers` and `scopes` only if you accept OAuth access tokens.
+        `app.include_router(auth.metadata_router("https://api.example.com"))`. Name `scopes` only if
+        you accept OAuth access tokens. `authorization_servers` are the issuers of those tokens, as
+        in the policy of an `AccessTokenVerifier`.
         """
         path = metadata_path(resource)
-        document = metadata_for(
-            resource, authorization_servers=authorization_servers, scopes=scopes
-        )
+        servers: Collection[str] = authorization_servers or ()
+        if authorization_servers is None and isinstance(self._verifier, AccessTokenVerifier):
+            servers = self._verifier.policy.issuers_of("oauth")
+        document = metadata_for(resource, authorization_servers=servers, scopes=scopes)
         router = APIRouter(tags=["metadata"])
 
         @router.get(
@@ -190,13 +196,3 @@ class BetterAuth(Generic[U]):
         if key not in self._requirements:
             self._requirements[key] = requirement(self._authenticator, self.user, check)
         return self._requirements[key]
-
-
-def _verifier_for(
-    url: str, audience: str | Collection[str] | None, base_path: str
-) -> AccessTokenVerifier:
-    origin = origin_of(url)
-    policy = VerificationPolicy(origin, origin if audience is None else audience)
-    parts = url.rstrip("/"), base_path.strip("/"), "jwks"
-    jwks_url = "/".join(part for part in parts if part)
-    return AccessTokenVerifier(RemoteKeySet(jwks_url, algorithms=policy.algorithms), policy)

@@ -29,9 +29,10 @@ class TokenVerifier(Protocol):
 class User:
     """A user, as the claims of a verified token describe them.
 
-    Several issuers can use the same `id`: identify a user by `issuer` and `id` together. `scopes`
-    is None if the token has no `scope` claim, as in Better Auth's session tokens, which are not
-    limited. In tests, create one with what matters: `User("alice", claims={"role": "admin"})`.
+    Several issuers can use the same `id`: identify a user by `issuer` and `id` together. They are
+    the `identity` of the token, which is the same in session and OAuth tokens. `scopes` is None for
+    session tokens, which are not limited. In tests, create one with what matters:
+    `User("alice", claims={"role": "admin"})`.
     """
 
     id: str
@@ -67,7 +68,7 @@ class User:
 
 def user_of(token: AccessToken) -> User:
     """Return the user that a verified token describes."""
-    return User(token.subject, token.issuer, token.scopes, token.claims)
+    return User(token.subject, token.authority or token.issuer, token.scopes, token.claims)
 
 
 def _text(value: object) -> str | None:

@@ -3,12 +3,15 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 import httpx
 import pytest
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
 from better_auth_keys import AccessTokenVerifier, Signer, StaticKeySet, parse_jwk
+from better_auth_keys.fastapi import BetterAuth, User
 from tests.keys.signed_tokens import POLICY, claims
 
 Mint = Callable[..., httpx.Headers]
@@ -33,6 +36,20 @@ def headers_of(signer: Signer) -> Mint:
         return bearer(signer.mint(claims(**{"iat": now, "exp": now + 60, **changes})))
 
     return mint
+
+
+def app_of(auth: BetterAuth[User]) -> FastAPI:
+    app = FastAPI(lifespan=auth.lifespan)
+
+    @app.get("/me")
+    async def me(user: Annotated[User, Depends(auth.user)]) -> str:
+        return user.id
+
+    @app.get("/optional")
+    async def optional(user: Annotated[User | None, Depends(auth.optional_user)]) -> str | None:
+        return None if user is None else user.id
+
+    return app
 
 
 @asynccontextmanager

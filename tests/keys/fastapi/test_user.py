@@ -1,9 +1,6 @@
-"""`auth.user` and `auth.optional_user`: each status, each challenge, and each kind of lifespan."""
+"""`auth.user` and `auth.optional_user`: each status and each challenge."""
 
 import logging
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 import httpx
@@ -18,31 +15,15 @@ from better_auth_keys import (
     KeysError,
     KeySetUnavailableError,
     RevocationsUnavailableError,
-    Signer,
     TooManyInvalidTokensError,
 )
 from better_auth_keys.fastapi import AuthError, BetterAuth, User
-from better_auth_keys.testing import HttpIssuer
 from scripts.proofs.in_process import running
-from tests.keys.fastapi.conftest import Mint, asking, bearer
-from tests.keys.signed_tokens import ORIGIN, claims
+from tests.keys.fastapi.conftest import Mint, app_of, asking, bearer
+from tests.keys.signed_tokens import ORIGIN
 
 GENERIC = "The access token provided is expired, revoked, malformed, or invalid for other reasons."
 INVALID = f'Bearer realm="api", error="invalid_token", error_description="{GENERIC}"'
-
-
-def app_of(auth: BetterAuth[User]) -> FastAPI:
-    app = FastAPI(lifespan=auth.lifespan)
-
-    @app.get("/me")
-    async def me(user: Annotated[User, Depends(auth.user)]) -> str:
-        return user.id
-
-    @app.get("/optional")
-    async def optional(user: Annotated[User | None, Depends(auth.optional_user)]) -> str | None:
-        return None if user is None else user.id
-
-    return app
 
 
 class Failing:
@@ -200,85 +181,3 @@ async def test_handler_for_http_exceptions_gets_the_error_and_its_code(
 async def test_unknown_error_of_a_verifier_is_raised_as_it_is() -> None:
     async with asking(app_of(BetterAuth(Failing(KeysError("new"))))) as client:
         assert (await client.get("/me", headers=bearer("a.b.c"))).status_code == 500
-
-
-async def test_row42_three_lines_fetch_the_keys_and_survive_an_outage(
-    server: HttpIssuer, headers_of: Mint
-) -> None:
-    origin = server.origin
-    ours = {"iss": origin, "aud": origin}
-    async with running(app_of(BetterAuth(origin))) as client:
-        good = headers_of(**ours)
-        assert (await client.get("/me", headers=good)).json() == "alice"
-        await server.stop()
-        assert (await client.get("/me", headers=headers_of(sub="bob", **ours))).json() == "bob"
-        unknown = Signer.generate().mint(claims(iat=0, exp=1, **ours))
-        assert (await client.get("/me", headers=bearer(unknown))).status_code == 401, "expired"
-        now = int(time.time())
-        unknown = Signer.generate().mint(claims(iat=now, exp=now + 60, **ours))
-        answer = await client.get("/me", headers=bearer(unknown))
-        assert answer.status_code == 503, "unknown is not invalid"
-        assert int(answer.headers["Retry-After"]) >= 1
-
-
-@pytest.mark.parametrize("base_path", ["/auth", "auth/", ""])
-async def test_keys_are_fetched_below_the_base_path(
-    server: HttpIssuer, headers_of: Mint, base_path: str
-) -> None:
-    origin = server.origin
-    server.base_path = "/auth" if base_path else ""
-    async with running(app_of(BetterAuth(f"{origin}/", base_path=base_path))) as client:
-        headers = headers_of(iss=origin, aud=origin)
-        assert (await client.get("/me", headers=headers)).status_code == 200
-    expected = "/auth/jwks" if base_path else "/jwks"
-    assert {request.path for request in server.requests} == {expected}
-
-
-async def test_lifespan_of_your_own_starts_it(server: HttpIssuer, headers_of: Mint) -> None:
-    origin = server.origin
-    auth = BetterAuth(origin)
-    started: list[BetterAuth[User]] = []
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with auth as entered:
-            async with auth:  # another app that shares it, and stops first
-                pass
-            started.append(entered)
-            yield
-
-    app = app_of(auth)
-    app.router.lifespan_context = lifespan
-    headers = headers_of(iss=origin, aud=origin)
-    async with running(app) as client:
-        assert started == [auth]
-        assert (await client.get("/me", headers=headers)).json() == "alice"
-    async with asking(app) as client:
-        assert (await client.get("/me", headers=headers)).status_code == 500
-
-
-async def test_app_whose_lifespan_did_not_run_gets_an_error_that_says_so() -> None:
-    async with asking(app_of(BetterAuth(ORIGIN)), raising=True) as client:
-        with pytest.raises(RuntimeError, match=r"FastAPI\(lifespan=auth\.lifespan\)"):
-            await client.get("/me", headers=bearer("a.b.c"))
-
-
-@pytest.mark.parametrize("audience", ["https://api.example.com", ["x", "https://api.example.com"]])
-async def test_audience_of_your_own_replaces_the_origin(
-    server: HttpIssuer, headers_of: Mint, audience: str | list[str]
-) -> None:
-    origin = server.origin
-    async with running(app_of(BetterAuth(origin, audience=audience))) as app:
-        good = headers_of(iss=origin, aud="https://api.example.com")
-        assert (await app.get("/me", headers=good)).status_code == 200
-        bad = headers_of(iss=origin, aud=origin)
-        assert (await app.get("/me", headers=bad)).status_code == 401
-
-
-def test_settings_that_cannot_work_are_refused(verifier: AccessTokenVerifier) -> None:
-    with pytest.raises(ValueError, match="https"):
-        BetterAuth("http://app.example.com")
-    with pytest.raises(TypeError, match="belong to a URL"):
-        BetterAuth(verifier, audience="x")
-    with pytest.raises(TypeError, match="belong to a URL"):
-        BetterAuth(verifier, base_path="/auth")

@@ -168,13 +168,16 @@ async def test_row36_metadata_of_session_tokens_names_no_authorization_server(
 
 def test_row36_metadata_of_oauth_tokens_names_authorization_server_and_scopes() -> None:
     issuer = f"{ORIGIN}/api/auth"
-    policy = VerificationPolicy(issuer, ORIGIN, profile="rfc9068")
-    assert metadata_of("https://api.example.com", policy).model_dump() == {
-        "resource": "https://api.example.com",
-        "authorization_servers": [issuer],
-        "scopes_supported": ["tasks:read", "tasks:write"],
-        "bearer_methods_supported": ["header"],
-    }
+    for policy in (
+        VerificationPolicy(issuer, ORIGIN, profile="rfc9068"),
+        VerificationPolicy(ORIGIN, ORIGIN, oauth_issuers=issuer),
+    ):
+        assert metadata_of("https://api.example.com", policy).model_dump() == {
+            "resource": "https://api.example.com",
+            "authorization_servers": [issuer],
+            "scopes_supported": ["tasks:read", "tasks:write"],
+            "bearer_methods_supported": ["header"],
+        }
 
 
 def test_row35_quoted_strings_are_escaped() -> None:
