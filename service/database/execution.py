@@ -168,6 +168,13 @@ class Database:
             statement.sql, statement.arguments(parameters), reads_only=statement.reads_only
         )
 
+    async def fetch(self, sql: str, *arguments: object) -> Sequence[AnyRow]:
+        """Execute SQL with parameters `$1`, `$2` without an identity, like `execute`.
+
+        Raises `DatabaseUnavailableError`.
+        """
+        return await self._fetch(sql, arguments, reads_only=False)
+
     async def _fetch(
         self, sql: str, arguments: Sequence[object], *, reads_only: bool, first: bool = False
     ) -> Sequence[AnyRow]:

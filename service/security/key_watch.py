@@ -29,18 +29,22 @@ from better_auth_keys import (
     KeySetUnavailableError,
     VerificationPolicy,
 )
+from better_auth_keys.revocation_feed import (
+    CHANNELS,
+    KEYS_CHANNEL,
+    TOKENS_CHANNEL,
+    TooManyRevocationsError,
+)
 from service.database.execution import Database, DatabaseUnavailableError, DriverError
 from service.database.listener import Listener
 from service.database.statements import Statement
 from service.database.url import DatabaseUrl
-from service.security import revocations
 from service.security.audit import Event, SecurityLog
-from service.security.revocation_feed import RevocationFeed, TooManyRevocationsError
+from service.security.revocation_feed import RevocationFeed
+from service.security.revocations import Revocations
 
 logger = logging.getLogger("service")
 
-KEYS: Final = "signing_keys"
-TOKENS: Final = revocations.CHANNEL
 LOOK_SECONDS: Final = 30.0
 """How often revocations are polled for, in case a notification was missed."""
 _RETRY_SECONDS: Final = 1.0
@@ -85,7 +89,7 @@ class KeyWatch:
         self._state: KeySetState | None = None
         self._key_set = key_set
         self._algorithms = sorted(policy.algorithms)
-        self._feed = RevocationFeed(revocations.Revocations(database, policy), security)
+        self._feed = RevocationFeed(Revocations(database, policy), security)
         self._name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"[-_NAME_LENGTH:]
         self._said, self._keys_changed = asyncio.Event(), asyncio.Event()
         self._lost = asyncio.Event()
@@ -93,7 +97,7 @@ class KeyWatch:
         self._listener = Listener(
             direct_url,
             database,
-            channels=(KEYS, TOKENS),
+            channels=CHANNELS,
             heard=self._hear,
             lost=self._lose,
             heartbeat_seconds=heartbeat_seconds,
@@ -143,12 +147,12 @@ class KeyWatch:
                 seconds = min(self._look_seconds, soon)
             await _wait(self._said, seconds)
             channels, self._channels = self._channels, set()
-            if channels == {TOKENS} and self.revocations.loaded:
+            if channels == {TOKENS_CHANNEL} and self.revocations.loaded:
                 well = await self._attempt(self._feed.load_news())
             else:
                 well = await self._attempt(self._feed.look())
                 await self._attempt(self._feed.keep_refused())
-            if KEYS in channels:
+            if KEYS_CHANNEL in channels:
                 self._keys_changed.set()
             await asyncio.sleep(_LONG_PAUSE_SECONDS if self._feed.too_many else _PAUSE_SECONDS)
 
