@@ -51,7 +51,8 @@ async def test_fastapi_example_works(signer: Signer) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_example_creates_a_verifier(example: str) -> None:
+def test_example_creates_a_verifier(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REVOCATIONS_DATABASE_URL", "postgresql://reader:pw@localhost/db")
     assert isinstance(run(example)["verifier"], AccessTokenVerifier)
 
 

@@ -56,17 +56,18 @@ class AccessTokenVerifier:
         self._work = UnverifiedWork()
 
     @classmethod
-    def for_better_auth(cls, url: str) -> Self:
+    def for_better_auth(cls, url: str, *, revocations: RevocationList | None = None) -> Self:
         """Create a verifier for a Better Auth at `url` that has the default configuration.
 
         By default Better Auth signs with EdDSA, uses its origin as issuer and audience, and serves
-        its keys at `/api/auth/jwks`. For anything else use the constructor. Raises `ValueError` for
+        its keys at `/api/auth/jwks`. For anything else use the constructor. With `revocations`,
+        such as those of a `RevocationFeed`, what is in the list is refused. Raises `ValueError` for
         a URL without https, unless it is a loopback host.
         """
         origin = origin_of(url)
         policy = VerificationPolicy(issuers=origin, audiences=origin)
         key_set = RemoteKeySet(f"{url.rstrip('/')}{JWKS_PATH}", algorithms=policy.algorithms)
-        return cls(key_set, policy)
+        return cls(key_set, policy, revocations=revocations)
 
     async def __aenter__(self) -> Self:
         """Start fetching keys in the background, without waiting for them."""

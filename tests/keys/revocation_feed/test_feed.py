@@ -24,6 +24,7 @@ from scripts.operations import revoke_tokens
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.keys.signed_tokens import POLICY, claims, key_set_of
 from tests.simulators.jwks_table import SECRET, connected, reach
+from tests.simulators.pooler import needs_pgbouncer, pooled
 from tests.simulators.postgres_proxy import PostgresProxy, postgres_proxy
 
 ACCEPTED = "accepted"
@@ -229,6 +230,25 @@ async def test_connection_that_is_cut_silently_is_noticed(
         await until(lambda: feed.listening)
 
 
+@needs_pgbouncer
+async def test_feed_behind_a_transaction_pooler_polls_and_never_reports_that_it_listens(
+    issuer_database: DatabaseUrls,
+    signer: Signer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("better_auth_keys.revocation_feed.listening.ANSWER_SECONDS", 0.3)
+    # The pooler of the tests is for this role, which may read the tables as well.
+    with pooled(issuer_database.app, connections=2) as through:
+        async with RevocationFeed(through, poll_seconds=HOUR, heartbeat_seconds=0.05) as feed:
+            await until(lambda: "the URL must not lead through a transaction" in caplog.text)
+            assert not feed.listening
+            verifier, token = verifier_of(feed, signer), token_of(signer)
+            assert await judged(verifier, token) == ACCEPTED
+            await revoke_key(issuer_database, signer.kid)
+            await until_judged(verifier, token, Reason.REVOKED_KEY)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -249,55 +269,3 @@ async def test_role_of_the_feed_reads_the_two_tables_and_nothing_else(
         assert await connection.fetch("SELECT kid FROM public.revoked_keys") == []
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(statement)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "postgresql:///db",
-        "mysql://u:secret@localhost/db",
-        "postgresql://u:secret@localhost/db?sslmode=prefer",
-        "postgresql://u:secret@[::1/db",
-    ],
-)
-def test_url_that_cannot_be_used_is_refused_without_showing_the_password(url: str) -> None:
-    with pytest.raises(ValueError, match=r"database URL|sslmode") as refused:
-        RevocationFeed(url)
-    assert "secret" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    "options", [{"max_age": 30.0}, {"poll_seconds": 0.0}, {"heartbeat_seconds": -1.0}]
-)
-def test_times_that_cannot_be_kept_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        RevocationFeed("postgresql://u:p@localhost/db", **options)
-
-
-@pytest.mark.parametrize(
-    ("host", "query", "tls"),
-    [
-        ("localhost", "", False),
-        ("[::1]:5433", "", False),
-        ("db.example.com", "", True),
-        ("127.0.0.1,db.example.com:5433", "", True),
-        ("localhost", "?sslmode=require&channel_binding=require", True),
-        ("db.example.com", "?sslmode=disable", False),
-    ],
-)
-async def test_only_this_machine_is_reached_without_tls_unless_the_url_asks_for_it(
-    host: str, query: str, monkeypatch: pytest.MonkeyPatch, *, tls: bool
-) -> None:
-    seen: list[tuple[str, object]] = []
-
-    async def connect(dsn: str, **options: object) -> None:
-        seen.append((dsn, options["ssl"]))
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr("asyncpg.connect", connect)
-    async with RevocationFeed(f"postgresql://u:p%40@{host}/db{query}") as feed:
-        assert feed.age is None
-    dsn, context = seen[0]
-    assert dsn == f"postgresql://u:p%40@{host}/db"
-    assert (context is not False) is tls
