@@ -17,6 +17,7 @@ from better_auth_keys import (
     origin_of,
 )
 from service import __version__
+from service.accounts import me_routes
 from service.accounts import routes as account_routes
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
@@ -58,7 +59,7 @@ header, which identifies the request in the service's log. Every GET operation a
 ROUTERS: Final = (
     task_routes.router,
     account_routes.router,
-    account_routes.own,
+    me_routes.router,
     metadata.router,
     health.router,
 )

@@ -70,6 +70,8 @@ def web_environment(settings: DevSettings, home: DevHome, urls: DatabaseUrls) ->
         **_issuer_secrets(settings, home),
         **settings.issuer_settings,
         "SERVICE_URL": settings.service_origin,
+        # Not through the proxy: Node does not resolve its names below `localhost` everywhere.
+        "SERVICE_INTERNAL_URL": f"http://127.0.0.1:{settings.port}",
         "NEXT_TELEMETRY_DISABLED": "1",
     }
     if settings.front is not None:

@@ -3,14 +3,14 @@
 `StoredRevocations` reads them.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final
 
 from better_auth_keys import Revocation, RevocationKind, VerificationPolicy
 from better_auth_keys.revocation_feed import PART, StoredRevocations
-from service.database.execution import Database
-from service.database.statements import Statement
+from service.database.execution import AnyRow, Database
+from service.database.statements import Statement, Step
 
 _SERVICE: Final = "service"
 
@@ -53,6 +53,11 @@ class Revocations(StoredRevocations):
 
     async def add(self, kind: RevocationKind, value: str, reason: str) -> Revocation:
         """Revoke the tokens issued until now, and notify every replica."""
+        rows = await self._database.execute(*self.step(kind, value, reason))
+        return added(kind, value, rows)
+
+    def step(self, kind: RevocationKind, value: str, reason: str) -> Step:
+        """Return the statement of `add` for a transaction. `added` reads its rows."""
         parameters = {
             "kind": kind,
             "value": value,
@@ -60,9 +65,13 @@ class Revocations(StoredRevocations):
             "reason": reason,
             "lifetime": self._session_lifetime.total_seconds(),
         }
-        rows = await self._database.execute(_ADD, parameters)
-        return Revocation(kind, value, float(rows[0][0]))
+        return _ADD, parameters
 
     async def keep(self, sessions: Collection[str]) -> None:
         """Prolong the entries of sessions whose tokens were just refused."""
         await self._database.execute(_REFUSED, {"sessions": list(sessions)})
+
+
+def added(kind: RevocationKind, value: str, rows: Sequence[AnyRow]) -> Revocation:
+    """Return the revocation that `Revocations.step` added, from the rows of its statement."""
+    return Revocation(kind, value, float(rows[0][0]))

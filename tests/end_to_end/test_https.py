@@ -103,6 +103,11 @@ async def test_story_across_origins_with_no_other_trust_than_that_authority(
         assert login.status_code == 200
         assert (await client.get(f"{https.api}/metrics")).status_code == 404
 
+        # Through web/, which calls the service.
+        gone = await client.post(f"{https.web}/api/auth/delete-user", headers=session, json={})
+        assert gone.status_code == 200, gone.text
+        assert (await client.get(f"{https.web}/api/auth/token", headers=session)).status_code == 401
+
 
 async def test_authority_is_not_one_that_anybody_trusts_by_itself(https: Stack) -> None:
     port = https.web.rpartition(":")[2]

@@ -2,6 +2,7 @@ import { betterAuth } from "better-auth";
 import { bearer } from "better-auth/plugins/bearer";
 import { jwt } from "better-auth/plugins/jwt";
 
+import { type CallClaims, deleteAccount } from "./account-deletion";
 import { database } from "./database";
 import { environment } from "./environment";
 import { refuseWhenUndecided, revokedSessions } from "./revoked-sessions";
@@ -9,6 +10,8 @@ import { refuseWhenUndecided, revokedSessions } from "./revoked-sessions";
 function create() {
   const { origin, audience, secret, secrets, accessTokenLifetime, sessionLifetime, signingAlgorithms, gracePeriod } =
     environment();
+  const { serviceOrigin, serviceInternalOrigin } = environment();
+  const means = { serviceOrigin: serviceInternalOrigin ?? serviceOrigin, database: database(), sign };
   const [keyPairConfig, ...keyPairConfigs] = signingAlgorithms.map((alg) => ({ alg }));
   return betterAuth({
     appName: "Tasks",
@@ -20,6 +23,7 @@ function create() {
     database: database(),
     emailAndPassword: { enabled: true },
     session: { expiresIn: sessionLifetime },
+    user: { deleteUser: { enabled: true, beforeDelete: ({ id }) => deleteAccount(id, means) } },
     // Better Auth limits requests in production only. They are counted in the database, so that instances count together.
     // The client's address comes from X-Forwarded-For, if it has exactly one address; the proxy must see to that.
     rateLimit: { storage: "database" },
@@ -46,6 +50,10 @@ function create() {
     ],
     telemetry: { enabled: false },
   });
+}
+
+async function sign(payload: CallClaims): Promise<string> {
+  return (await auth().api.signJWT({ body: { payload: { ...payload } } })).token;
 }
 
 let created: ReturnType<typeof create> | undefined;

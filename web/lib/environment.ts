@@ -27,6 +27,8 @@ export interface Environment {
   readonly sessionLifetime: number;
   /** The task service's origin as the browser reaches it. */
   readonly serviceOrigin: string;
+  /** The task service's origin as this application reaches it. Undefined if that is the same. */
+  readonly serviceInternalOrigin: string | undefined;
 }
 
 export interface DatabaseUrl {
@@ -97,6 +99,7 @@ export function readEnvironment(source: Source): Environment {
     secrets,
     signingAlgorithms: setting("SIGNING_ALGORITHM", signingAlgorithms) ?? ["EdDSA"],
     gracePeriod: setting("JWKS_GRACE_PERIOD", seconds) ?? 30 * 86_400,
+    serviceInternalOrigin: setting("SERVICE_INTERNAL_URL", origin),
     accessTokenLifetime: setting("ACCESS_TOKEN_LIFETIME", seconds) ?? 15 * 60,
     sessionLifetime: setting("SESSION_LIFETIME", sessionSeconds) ?? 7 * 86_400,
     serviceOrigin: serviceOrigin ?? "http://localhost:8000",

@@ -240,6 +240,7 @@ def test_behind_the_proxy_everybody_knows_the_other_by_its_public_name(tmp_path:
     web = web_environment(settings, home, URLS)
     assert (web["BETTER_AUTH_URL"], web["SERVICE_URL"]) == (front.app_origin, front.api_origin)
     assert web["NODE_EXTRA_CA_CERTS"] == str(front.authority)
+    assert web["SERVICE_INTERNAL_URL"] == f"http://127.0.0.1:{settings.port}"
     plain = service_environment(read(tmp_path), home, URLS)
     assert plain["BETTER_AUTH_URL"] == "http://localhost:3000"
     assert plain["BETTER_AUTH_INTERNAL_URL"] == ""
