@@ -193,10 +193,7 @@ class Database:
         return await self._fetch(fetch, reads_only=statement.reads_only)
 
     async def fetch(self, sql: str, *arguments: object) -> Sequence[AnyRow]:
-        """Execute SQL with parameters `$1`, `$2` without an identity, like `execute`.
-
-        Raises `DatabaseUnavailableError`.
-        """
+        """Execute SQL with parameters `$1`, `$2`, like `execute`."""
         fetch = partial(self._connections.fetch, sql, arguments)
         return await self._fetch(fetch, reads_only=False)
 
