@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 import better_auth_keys
-from better_auth_keys import AccessTokenVerifier, Signer
+from better_auth_keys import AccessTokenVerifier, IssuerSet, Signer
 from better_auth_keys.origins import origin_of
 from scripts.proofs.in_process import running
 from tests.simulators.jwks_server import jwks_server
@@ -53,7 +53,7 @@ async def test_fastapi_example_works(signer: Signer) -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example_creates_a_verifier(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVOCATIONS_DATABASE_URL", "postgresql://reader:pw@localhost/db")
-    assert isinstance(run(example)["verifier"], AccessTokenVerifier)
+    assert isinstance(run(example)["verifier"], AccessTokenVerifier | IssuerSet)
 
 
 def test_public_names_in_the_readme_exist() -> None:
