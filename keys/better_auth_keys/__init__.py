@@ -22,12 +22,15 @@ from better_auth_keys.clock import (
     SystemClock,
 )
 from better_auth_keys.errors import (
+    DpopNonceRequiredError,
+    InvalidDpopProofError,
     InvalidTokenError,
     KeysError,
     KeySetUnavailableError,
     Reason,
     RevocationsUnavailableError,
     SigningKeyError,
+    TooManyDpopProofsError,
     TooManyInvalidTokensError,
 )
 from better_auth_keys.key_sets.fetch import (
@@ -66,6 +69,11 @@ from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
     AccessToken,
 )
+from better_auth_keys.tokens.dpop import (
+    DpopProof,
+    DpopVerifier,
+)
+from better_auth_keys.tokens.dpop_nonces import DpopNonces
 from better_auth_keys.tokens.issuer_set import IssuerSet
 from better_auth_keys.tokens.jwk import (
     ALGORITHMS,
@@ -84,6 +92,7 @@ from better_auth_keys.tokens.policy import (
 from better_auth_keys.tokens.signer import (
     Signer,
 )
+from better_auth_keys.tokens.used_proofs import ProofMemory, UsedProofs
 from better_auth_keys.tokens.verified_cache import (
     CacheCounters,
     VerifiedTokenCache,
@@ -102,9 +111,14 @@ __all__ = [
     "Algorithm",
     "CacheCounters",
     "Clock",
+    "DpopNonceRequiredError",
+    "DpopNonces",
+    "DpopProof",
+    "DpopVerifier",
     "FetchError",
     "FetchLimits",
     "FetchedKeys",
+    "InvalidDpopProofError",
     "InvalidTokenError",
     "IssuerSet",
     "JwksFetcher",
@@ -118,6 +132,7 @@ __all__ = [
     "LeftOutKey",
     "MalformedKeySetError",
     "Profile",
+    "ProofMemory",
     "Reason",
     "RefreshPolicy",
     "RemoteKeySet",
@@ -131,9 +146,11 @@ __all__ = [
     "StrictDecoder",
     "SystemClock",
     "TokenKind",
+    "TooManyDpopProofsError",
     "TooManyInvalidTokensError",
     "UnusableKey",
     "UnusableKeyError",
+    "UsedProofs",
     "VerificationKey",
     "VerificationPolicy",
     "VerifiedTokenCache",

@@ -26,7 +26,8 @@ class AccessToken:
     A user is identified by issuer and subject together (`identity`). Times are in Unix seconds.
     `scopes` is None for a session token without a `scope` claim, which is not limited to scopes.
     An OAuth access token without one has no scope at all. `not_before` is `issued_at` if the token
-    has no `nbf` claim.
+    has no `nbf` claim. `bound_key` is the thumbprint (RFC 7638) of the key that the token is bound
+    to by DPoP, or None.
     """
 
     issuer: str
@@ -41,6 +42,7 @@ class AccessToken:
     kind: TokenKind = "session"
     authority: str = ""
     """The name of the issuer in `identity`. Empty if it is `issuer`."""
+    bound_key: str | None = None
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -89,6 +91,7 @@ def read_claims(
         claims=MappingProxyType(claims),
         kind=kind,
         authority=policy.authority_of(issuer),
+        bound_key=_bound_key(claims),
     )
     check_times(token, policy, now)
     if not 0 <= token.expires_at - token.issued_at <= policy.max_lifetime:
@@ -96,9 +99,6 @@ def read_claims(
     _check_kind(claims, kind, policy)
     if policy.refuse_banned and claims.get("banned") not in (None, False):
         raise InvalidTokenError(Reason.BANNED)
-    if "cnf" in claims:
-        # Bound to a key, and a Bearer request has no proof of that key (RFC 9449 section 7.2).
-        raise InvalidTokenError(Reason.KEY_BOUND)
     return token
 
 
@@ -169,3 +169,16 @@ def _scopes(claims: Mapping[str, object], kind: TokenKind) -> frozenset[str] | N
     if not isinstance(scope, str):
         raise InvalidTokenError(Reason.BAD_SCOPE)
     return frozenset(scope.split(" ")) - {""}
+
+
+def _bound_key(claims: Mapping[str, object]) -> str | None:
+    """Return the key that the token is bound to (RFC 9449 section 6.1)."""
+    if "cnf" not in claims:
+        return None
+    confirmation = claims["cnf"]
+    if isinstance(confirmation, dict) and confirmation.keys() == {"jkt"}:
+        thumbprint = confirmation["jkt"]
+        if isinstance(thumbprint, str):
+            return thumbprint
+    # Bound in another way as well, such as to a TLS certificate, which is not checked.
+    raise InvalidTokenError(Reason.KEY_BOUND)

@@ -14,6 +14,7 @@ from typing import Self
 from better_auth_keys.errors import InvalidTokenError, Reason
 from better_auth_keys.tokens.claims import AccessToken
 from better_auth_keys.tokens.compact import parse_compact
+from better_auth_keys.tokens.dpop import DpopProof
 from better_auth_keys.tokens.verified_cache import VerifiedTokenCache
 from better_auth_keys.tokens.verifier import AccessTokenVerifier
 
@@ -64,7 +65,9 @@ class IssuerSet:
         async with self:
             yield
 
-    async def verify(self, token: str, *, client: str | None = None) -> AccessToken:
+    async def verify(
+        self, token: str, *, proof: DpopProof | None = None, client: str | None = None
+    ) -> AccessToken:
         """Verify a token with the verifier of its issuer, and return its contents.
 
         Raises what `AccessTokenVerifier.verify` raises.
@@ -74,7 +77,7 @@ class IssuerSet:
         key = VerifiedTokenCache.key_of(token)
         for verifier in self._verifiers:
             if verifier.remembers(key):
-                return await verifier.verify(token, client=client)
+                return await verifier.verify(token, proof=proof, client=client)
         unverified = parse_compact(token)
         unverified_issuer = unverified.unverified_claims.get("iss")
         found = (
@@ -85,7 +88,7 @@ class IssuerSet:
             unverified.describe(error)
             raise error
         # It parses the token again, which costs little beside a signature.
-        return await found.verify(token, client=client)
+        return await found.verify(token, proof=proof, client=client)
 
 
 def _names(verifier: AccessTokenVerifier) -> frozenset[str]:

@@ -1,8 +1,8 @@
 """`AccessTokenVerifier`: verify a compact JWT and return its contents.
 
-The order of checks: size and form, header, claims, key, signature, revocation. So no cryptography
-and no network request is spent on a token that cannot be valid. Nothing is returned before the
-signature has been verified, and the claims are read from the bytes that were signed.
+The order of checks: size and form, header, claims, key, signature, revocation, DPoP proof. So no
+cryptography and no network request is spent on a token that cannot be valid. Nothing is returned
+before the signature has been verified, and the claims are read from the bytes that were signed.
 
 NOT checked: scopes, which belong to an operation, and the state of the user's account.
 """
@@ -25,6 +25,7 @@ from better_auth_keys.origins import origin_of
 from better_auth_keys.revocation import RevocationList
 from better_auth_keys.tokens.claims import AccessToken, check_times, read_claims
 from better_auth_keys.tokens.compact import UnverifiedToken, parse_compact
+from better_auth_keys.tokens.dpop import DpopProof, DpopVerifier, check_scheme
 from better_auth_keys.tokens.header import check_header
 from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 from better_auth_keys.tokens.policy import VerificationPolicy
@@ -39,19 +40,21 @@ class AccessTokenVerifier:
     an ASGI application.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of its own, all but two with a default
         self,
         key_set: KeySet,
         policy: VerificationPolicy,
         *,
         cache: VerifiedTokenCache | None = None,
         revocations: RevocationList | None = None,
+        dpop: DpopVerifier | None = None,
         now: Callable[[], float] = time,
     ) -> None:
         self._key_set = key_set
         self._policy = policy
         self._cache = VerifiedTokenCache() if cache is None else cache
         self._revocations = revocations
+        self._dpop = DpopVerifier(now=now) if dpop is None else dpop
         self._now = now
         self._work = UnverifiedWork()
 
@@ -153,15 +156,26 @@ class AccessTokenVerifier:
         """Return whether a token is in the cache, by its `VerifiedTokenCache.key_of`."""
         return cache_key in self._cache
 
-    async def verify(self, token: str, *, client: str | None = None) -> AccessToken:
+    @property
+    def dpop(self) -> DpopVerifier:
+        """What verifies DPoP proofs, and writes challenges for them."""
+        return self._dpop
+
+    async def verify(
+        self, token: str, *, proof: DpopProof | None = None, client: str | None = None
+    ) -> AccessToken:
         """Verify a token and return its contents.
+
+        Pass `proof` if the request used the scheme `DPoP`, and only then: a token that is bound to
+        a key is refused without it, and one that is not bound is refused with it.
 
         `client` names who sent it, such as an address: a client that sends many invalid tokens gets
         only some of them judged (see `unverified_work`). Without it there is no such bound.
 
         Waits only if the token's key is not known yet. Raises `InvalidTokenError` if the token is
-        invalid, `KeySetUnavailableError` if the issuer's keys or the revocations are not available,
-        and `TooManyInvalidTokensError` for a client beyond its bound.
+        invalid (`InvalidDpopProofError` if its proof is), `KeySetUnavailableError` if the issuer's
+        keys, the revocations or the memory of proofs are not available, and
+        `TooManyInvalidTokensError` for a client beyond its bound.
         """
         if len(token) > self._policy.max_token_characters:
             raise InvalidTokenError(Reason.TOO_LARGE)
@@ -170,16 +184,19 @@ class AccessTokenVerifier:
         if known is not None:
             key_id = known.token.key_id
             if self._still_holds(known) and known.is_of(await self._key_set.find(key_id)):
+                if proof is not None or known.token.bound_key is not None:
+                    await self._dpop.verify(token, known.token.bound_key, proof)
                 return known.token
             # Verifying it again finds the reason.
             self._cache.drop(cache_key)
         unverified = parse_compact(token)
         try:
-            verified = await self._verify_parsed(unverified, client)
+            verified = await self._verify_parsed(unverified, proof, client)
         except InvalidTokenError as error:
             unverified.describe(error)
             raise
         self._cache.put(cache_key, verified)
+        await self._dpop.verify(token, verified.token.bound_key, proof)
         return verified.token
 
     def _still_holds(self, known: VerifiedToken) -> bool:
@@ -193,10 +210,11 @@ class AccessTokenVerifier:
         return True
 
     async def _verify_parsed(
-        self, unverified: UnverifiedToken, client: str | None
+        self, unverified: UnverifiedToken, proof: DpopProof | None, client: str | None
     ) -> VerifiedToken:
         algorithm, kid, kind = check_header(unverified.unverified_header, self._policy)
         contents = read_claims(unverified.unverified_claims, kid, kind, self._policy, self._now())
+        check_scheme(contents.bound_key, proof)
         # Before the key is looked up, because the issuer may still serve a revoked key.
         self._refuse_revoked_key(kid)
         if client is None:

@@ -5,7 +5,8 @@
 This installs Better Auth 1.7.5 and the plugin beside this file from a lock file, starts them in
 memory at the base path /auth, and gets tokens of each kind over HTTP: a session token, OAuth access
 tokens, an ID token and an opaque token. Each is passed to verifiers that accept session tokens,
-OAuth access tokens, or both.
+OAuth access tokens, or both. Then it gets OAuth access tokens that are bound to keys of each
+algorithm, and passes them with and without DPoP proofs.
 Exit codes: 0 every verdict was the expected one, 1 not, 2 usage.
 """
 
@@ -19,11 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from better_auth_keys import AccessTokenVerifier, InvalidTokenError, KeySetUnavailableError
+from better_auth_keys import AccessTokenVerifier, KeySetUnavailableError
 from scripts.devstack.network import free_ports
 from scripts.devstack.settings import DEFAULT_HOME
 from scripts.operations.commands import Parser
 from scripts.operations.exit_codes import DONE, FAILED, fail
+from scripts.proofs.oauth_provider.bound_tokens import bound_verdicts, judged
 from scripts.proofs.oauth_provider.client import FlowError, OAuthClient
 from scripts.setup.checkout import VENV
 from scripts.setup.node_runtime import NodeRuntime, find_node
@@ -71,7 +73,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, str]]] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a verifier said about a token, and what was expected."""
+    """What a verifier said about a token or a request, and what was expected."""
 
     token: str
     verifier: str
@@ -120,11 +122,14 @@ async def prove(node: NodeRuntime) -> list[Verdict]:
     }
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(_better_auth(node, port))
-        tokens = await _tokens(f"{origin}{BASE_PATH}")
+        client = OAuthClient(f"{origin}{BASE_PATH}", RESOURCE)
+        stack.push_async_callback(client.close)
+        await client.register()
+        tokens = await _tokens(client)
         for verifier in verifiers.values():
             await stack.enter_async_context(verifier)
         verdicts = [
-            Verdict(name, label, EXPECTED[name][label], await _judged(verifier, tokens[name]))
+            Verdict(name, label, EXPECTED[name][label], await judged(verifier, tokens[name]))
             for name in EXPECTED
             for label, verifier in verifiers.items()
         ]
@@ -133,33 +138,20 @@ async def prove(node: NodeRuntime) -> list[Verdict]:
         oauth = await both.verify(tokens["OAuth token"])
         same = "the same" if session.identity == oauth.identity else "different"
         verdicts.append(Verdict("identity of the user", "both", "the same", same))
+        verdicts += [Verdict(*verdict) for verdict in await bound_verdicts(client, both)]
     return verdicts
 
 
-async def _tokens(base: str) -> Mapping[str, str]:
-    client = OAuthClient(base, RESOURCE)
-    try:
-        await client.register()
-        openid = await client.user_tokens("openid tasks:write")
-        return {
-            "session token": await client.session_token(),
-            "OAuth token": (await client.user_tokens("tasks:read"))["access_token"],
-            "OAuth token with openid": openid["access_token"],
-            "ID token": openid["id_token"],
-            "opaque OAuth token": (await client.user_tokens("tasks:read", named=False))[
-                "access_token"
-            ],
-        }
-    finally:
-        await client.close()
-
-
-async def _judged(verifier: AccessTokenVerifier, token: str) -> str:
-    try:
-        verified = await verifier.verify(token)
-    except InvalidTokenError as error:
-        return error.reason.value
-    return " ".join([verified.kind, *sorted(verified.scopes or ())])
+async def _tokens(client: OAuthClient) -> Mapping[str, str]:
+    openid = await client.user_tokens("openid tasks:write")
+    opaque = await client.user_tokens("tasks:read", named=False)
+    return {
+        "session token": await client.session_token(),
+        "OAuth token": (await client.user_tokens("tasks:read"))["access_token"],
+        "OAuth token with openid": openid["access_token"],
+        "ID token": openid["id_token"],
+        "opaque OAuth token": opaque["access_token"],
+    }
 
 
 @asynccontextmanager

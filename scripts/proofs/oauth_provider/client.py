@@ -30,6 +30,11 @@ class OAuthClient:
         self._user: dict[str, str] = {}
         self._client = ("", "")
 
+    @property
+    def token_endpoint(self) -> str:
+        """The URL that tokens come from."""
+        return f"{self._base}/oauth2/token"
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -61,8 +66,13 @@ class OAuthClient:
         answer = await self._http.get(f"{self._base}/token", headers=self._user)
         return str(_content(answer)["token"])
 
-    async def user_tokens(self, scope: str, *, named: bool = True) -> Mapping[str, Any]:
-        """Return the token response for the user. With `named`, the client names the resource."""
+    async def user_tokens(
+        self, scope: str, *, named: bool = True, proof: str | None = None
+    ) -> Mapping[str, Any]:
+        """Return the token response for the user. With `named`, the client names the resource.
+
+        With a DPoP proof for the token endpoint, the access token is bound to the proof's key.
+        """
         verifier = secrets.token_urlsafe(48)
         digest = hashlib.sha256(verifier.encode()).digest()
         resource = {"resource": self._resource} if named else {}
@@ -96,10 +106,10 @@ class OAuthClient:
             "code_verifier": verifier,
             **resource,
         }
-        return await self._token(grant)
-
-    async def _token(self, grant: Mapping[str, str]) -> Mapping[str, Any]:
-        answer = await self._http.post(f"{self._base}/oauth2/token", data=grant, auth=self._client)
+        headers = {} if proof is None else {"DPoP": proof}
+        answer = await self._http.post(
+            self.token_endpoint, data=grant, auth=self._client, headers=headers
+        )
         return _content(answer)
 
 
