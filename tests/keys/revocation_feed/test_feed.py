@@ -212,7 +212,7 @@ async def test_last_list_is_used_in_an_outage_for_at_most_the_maximum_age(
         assert len(feed.revocations) == 1
 
 
-async def test_connection_that_is_cut_silently_is_noticed(
+async def test_fault86_connection_that_is_cut_silently_is_noticed(
     issuer_database: DatabaseUrls, reader: str, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("better_auth_keys.revocation_feed.listening.ANSWER_SECONDS", 0.3)
@@ -231,7 +231,7 @@ async def test_connection_that_is_cut_silently_is_noticed(
 
 
 @needs_pgbouncer
-async def test_feed_behind_a_transaction_pooler_polls_and_never_reports_that_it_listens(
+async def test_fault86_feed_behind_a_transaction_pooler_polls_and_never_reports_that_it_listens(
     issuer_database: DatabaseUrls,
     signer: Signer,
     monkeypatch: pytest.MonkeyPatch,
