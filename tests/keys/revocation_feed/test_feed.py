@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
@@ -247,25 +246,3 @@ async def test_fault86_feed_behind_a_transaction_pooler_polls_and_never_reports_
             assert await judged(verifier, token) == ACCEPTED
             await revoke_key(issuer_database, signer.kid)
             await until_judged(verifier, token, Reason.REVOKED_KEY)
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT * FROM public.tasks",
-        "SELECT * FROM auth.jwks",
-        "SELECT * FROM public.signing_key_events",
-        "INSERT INTO public.revoked_keys (kid) VALUES ('k')",
-        "DELETE FROM public.revoked_keys",
-        "UPDATE public.token_revocations SET refused_at = now()",
-        "DELETE FROM public.token_revocations",
-        "CREATE TABLE public.mine (id int)",
-    ],
-)
-async def test_role_of_the_feed_reads_the_two_tables_and_nothing_else(
-    reader: str, statement: str
-) -> None:
-    async with connected(reader) as connection:
-        assert await connection.fetch("SELECT kid FROM public.revoked_keys") == []
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute(statement)
