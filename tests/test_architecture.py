@@ -30,9 +30,11 @@ PUBLIC_MODULES = {
     "better_auth_keys.challenges",
     "better_auth_keys.fastapi",
     "better_auth_keys.metadata",
+    "better_auth_keys.revocation_feed",
 }
 DRIVERS = {"asyncpg", "psycopg", "psycopg2"}
 MAY_IMPORT_A_DRIVER = {
+    "keys/better_auth_keys/revocation_feed/connection.py",
     "keys/better_auth_keys/rotation/better_auth/store.py",
     "keys/better_auth_keys/rotation/better_auth/transaction.py",
     "service/database/execution.py",
