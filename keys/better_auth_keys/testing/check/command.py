@@ -68,7 +68,11 @@ async def _check(options: argparse.Namespace, algorithms: tuple[str, ...]) -> li
     own = issuer.oauth_issuer if options.tokens == "oauth" else issuer.origin
     issuer.name = options.issuer or own
     try:
-        async with httpx.AsyncClient(timeout=REQUEST_SECONDS, trust_env=False) as client:
+        # Servers close idle connections, usually after five seconds: none is used again by then.
+        limits = httpx.Limits(keepalive_expiry=1)
+        async with httpx.AsyncClient(
+            timeout=REQUEST_SECONDS, trust_env=False, limits=limits
+        ) as client:
             names = Options(
                 issuer=issuer.name,
                 audience=options.audience or options.issuer or issuer.origin,
