@@ -117,7 +117,8 @@ async def test_librarys_example_works() -> None:
             good = await me(signer.mint(claims))
             assert (good.status_code, good.json()) == (200, "ada")
             bad = await me(signer.mint({**claims, "exp": now - 3600}))
-            assert (bad.status_code, bad.headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert bad.status_code == 401
+            assert bad.headers["WWW-Authenticate"].startswith('Bearer realm="api", error=')
             await server.stop()
             undecided = await me(Signer.generate().mint(claims))
             assert undecided.status_code == 503

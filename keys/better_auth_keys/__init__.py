@@ -10,6 +10,7 @@ For a Better Auth at `https://app.example.com`::
 if the keys cannot be fetched (answer 503 with `Retry-After`). README.md has a whole FastAPI app.
 """
 
+from better_auth_keys.bearer import bearer_token
 from better_auth_keys.better_auth import (
     BASE_PATH,
     JWKS_PATH,
@@ -17,11 +18,17 @@ from better_auth_keys.better_auth import (
     better_auth_oauth_issuer,
     neon_jwks_url,
 )
+from better_auth_keys.client_address import (
+    counted_address,
+    normalized_address,
+)
 from better_auth_keys.clock import (
     Clock,
     SystemClock,
 )
 from better_auth_keys.errors import (
+    CredentialsMissingError,
+    CredentialsUnclearError,
     DpopNonceRequiredError,
     InvalidDpopProofError,
     InvalidTokenError,
@@ -64,6 +71,13 @@ from better_auth_keys.revocation import (
     Revocation,
     RevocationKind,
     RevocationList,
+)
+from better_auth_keys.rights import (
+    Organization,
+    allows_scope,
+    is_banned,
+    organization_of,
+    roles_of,
 )
 from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
@@ -111,6 +125,8 @@ __all__ = [
     "Algorithm",
     "CacheCounters",
     "Clock",
+    "CredentialsMissingError",
+    "CredentialsUnclearError",
     "DpopNonceRequiredError",
     "DpopNonces",
     "DpopProof",
@@ -131,6 +147,7 @@ __all__ = [
     "KeysError",
     "LeftOutKey",
     "MalformedKeySetError",
+    "Organization",
     "Profile",
     "ProofMemory",
     "Reason",
@@ -154,15 +171,22 @@ __all__ = [
     "VerificationKey",
     "VerificationPolicy",
     "VerifiedTokenCache",
+    "allows_scope",
+    "bearer_token",
     "better_auth_jwks_url",
     "better_auth_oauth_issuer",
     "canonical_algorithm",
     "check_key_url",
+    "counted_address",
     "host_of",
+    "is_banned",
     "is_loopback",
     "neon_jwks_url",
+    "normalized_address",
+    "organization_of",
     "origin_of",
     "parse_jwk",
     "parse_jwks",
     "parse_retry_after",
+    "roles_of",
 ]

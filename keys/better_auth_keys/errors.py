@@ -1,6 +1,8 @@
 """The errors of this library, each with a stable `code`.
 
 KeysError
+├── CredentialsMissingError  the request has no token     (answer 401)
+├── CredentialsUnclearError  it is not clear which token  (answer 400)
 ├── InvalidTokenError        the token is invalid         (answer 401)
 │   └── InvalidDpopProofError           its DPoP proof is (401)
 │       └── DpopNonceRequiredError      the proof needs a nonce (401 with DPoP-Nonce)
@@ -61,6 +63,21 @@ class KeysError(Exception):
     """Base class of the errors of this library."""
 
     code = "keys_error"
+
+
+class CredentialsMissingError(KeysError):
+    """The request has no access token. The message may be sent to the client."""
+
+    code = "credentials_missing"
+
+    def __init__(self) -> None:
+        super().__init__("Send an access token: Authorization: Bearer <token>.")
+
+
+class CredentialsUnclearError(KeysError):
+    """The token is sent in a way that RFC 6750 forbids. The message may be sent to the client."""
+
+    code = "invalid_request"
 
 
 class InvalidTokenError(KeysError):

@@ -6,9 +6,9 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from better_auth_keys import counted_address
 from service.events.hub import TaskEvents
 from service.events.stream import EventStream
-from service.http.client_address import counted_as
 from service.http.openapi import Responses, described_problem, problems
 from service.http.problem_document import ProblemError
 from service.http.streaming import HAND_OVER
@@ -126,7 +126,7 @@ async def stream_task_events(request: Request, user: CurrentUser) -> Response:
     if events is None or HAND_OVER not in request.scope:
         raise EventsUnsupportedError
     tag = events.tags.of(user.owner)
-    address = "" if request.client is None else counted_as(request.client.host, IPV6_PREFIX)
+    address = "" if request.client is None else counted_address(request.client.host, IPV6_PREFIX)
     events.require_place(tag, address)
     request_id = request.scope["request_id"]
     stream = EventStream(user.token, tag=tag, address=address, request_id=request_id)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
-import better_auth_keys
+import better_auth_keys.fastapi
 from better_auth_keys import (
     AccessTokenVerifier,
     InvalidDpopProofError,
@@ -41,7 +41,7 @@ def bearer(token: str) -> httpx.Headers:
     return httpx.Headers({"Authorization": f"Bearer {token}"})
 
 
-async def test_fastapi_example_works(signer: Signer) -> None:
+async def test_three_lines_protect_a_fastapi_app(signer: Signer) -> None:
     async with jwks_server(signer) as server:
         origin = origin_of(server.url)
         now = int(time.time())
@@ -53,12 +53,40 @@ async def test_fastapi_example_works(signer: Signer) -> None:
             assert (good.status_code, good.json()) == (200, "alice")
             bad = await client.get("/me", headers=bearer(signer.mint({**claims, "sub": ""})))
             assert bad.status_code == 401
-            assert bad.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+            assert bad.headers["WWW-Authenticate"].startswith(
+                'Bearer realm="api", error="invalid_token", '
+            )
+            assert (await client.get("/me")).headers["WWW-Authenticate"] == 'Bearer realm="api"'
             await server.stop()
             unknown = Signer.generate().mint(claims)
             undecided = await client.get("/me", headers=bearer(unknown))
             assert undecided.status_code == 503
             assert int(undecided.headers["Retry-After"]) >= 1
+
+
+async def test_model_of_your_own_is_created_of_the_claims(signer: Signer) -> None:
+    async with jwks_server(signer) as server:
+        origin = origin_of(server.url)
+        now = int(time.time())
+        claims = {"iss": origin, "aud": origin, "sub": "alice", "iat": now, "exp": now + 60}
+        app = run(EXAMPLES[1], origin)["app"]
+        assert isinstance(app, FastAPI)
+        async with running(app) as client:
+            good = {**claims, "email": "alice@example.com", "plan": "pro"}
+            assert (await client.get("/plan", headers=bearer(signer.mint(good)))).json() == "pro"
+            bad = await client.get("/plan", headers=bearer(signer.mint(claims)))
+            assert bad.status_code == 401
+            metadata = await client.get("/.well-known/oauth-protected-resource")
+            assert metadata.json()["resource"] == "https://api.example.com"
+
+
+async def test_token_is_verified_without_a_framework(signer: Signer) -> None:
+    async with jwks_server(signer) as server:
+        origin = origin_of(server.url)
+        now = int(time.time())
+        claims = {"iss": origin, "aud": origin, "sub": "alice", "iat": now, "exp": now + 60}
+        verified = run(EXAMPLES[2], origin)["verified"]
+        assert (await verified(signer.mint(claims))).subject == "alice"
 
 
 async def test_dpop_example_works(signer: Signer) -> None:
@@ -87,7 +115,7 @@ async def test_dpop_example_works(signer: Signer) -> None:
                 await names["token_of"](Request({**scope, "headers": as_bearer}))
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("example", EXAMPLES[2:])
 def test_example_creates_a_verifier(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVOCATIONS_DATABASE_URL", "postgresql://reader:pw@localhost/db")
     assert isinstance(run(example)["verifier"], AccessTokenVerifier | IssuerSet)
@@ -123,4 +151,4 @@ def test_public_names_in_the_readme_exist() -> None:
         re.findall(r"`([A-Z][A-Za-z]+(?:Error|Set|List|Policy|Limits|Token))`", README.read_text())
     )
     assert len(classes) >= 10
-    assert classes <= set(better_auth_keys.__all__)
+    assert classes <= {*better_auth_keys.__all__, *better_auth_keys.fastapi.__all__}

@@ -11,13 +11,13 @@ import pytest
 from fastapi import APIRouter
 
 from better_auth_keys import Signer, VerificationPolicy
+from better_auth_keys.challenges import Challenge
 from scripts.proofs.in_process import running
 from service.app import create_app
-from service.http.challenges import Challenge
 from service.security.authentication import CurrentUser
 from service.security.limit import parse_limit
 from service.settings.model import Settings
-from service.system.metadata import metadata_for
+from service.system.metadata import metadata_of
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
 from tests.simulators.jwks_server import jwks_server
@@ -168,17 +168,20 @@ async def test_row36_metadata_of_session_tokens_names_no_authorization_server(
 
 def test_row36_metadata_of_oauth_tokens_names_authorization_server_and_scopes() -> None:
     issuer = f"{ORIGIN}/api/auth"
-    policy = VerificationPolicy(issuer, ORIGIN, profile="rfc9068")
-    assert metadata_for("https://api.example.com", policy).model_dump() == {
-        "resource": "https://api.example.com",
-        "authorization_servers": [issuer],
-        "scopes_supported": ["tasks:read", "tasks:write"],
-        "bearer_methods_supported": ["header"],
-    }
+    for policy in (
+        VerificationPolicy(issuer, ORIGIN, profile="rfc9068"),
+        VerificationPolicy(ORIGIN, ORIGIN, oauth_issuers=issuer),
+    ):
+        assert metadata_of("https://api.example.com", policy).model_dump() == {
+            "resource": "https://api.example.com",
+            "authorization_servers": [issuer],
+            "scopes_supported": ["tasks:read", "tasks:write"],
+            "bearer_methods_supported": ["header"],
+        }
 
 
 def test_row35_quoted_strings_are_escaped() -> None:
-    written = Challenge("e", 'a "b" \\ c').header(None)
+    written = Challenge("e", 'a "b" \\ c').header("tasks")
     assert written == r'Bearer realm="tasks", error="e", error_description="a \"b\" \\ c"'
 
 
