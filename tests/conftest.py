@@ -29,6 +29,7 @@ class DatabaseUrls:
     app: str
     auth: str
     purge: str
+    revocations_reader: str
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class PostgresServer:
     passwords: RolePasswords
 
     async def make_database(self, name: str) -> DatabaseUrls:
-        """Create an empty database with the four roles."""
+        """Create an empty database with the five roles."""
         await provide(self.superuser_url, self.passwords, database=name)
         return self.urls(name)
 

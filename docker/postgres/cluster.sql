@@ -1,11 +1,11 @@
--- Create or correct the four roles of a PostgreSQL server. init.sh and
+-- Create or correct the five roles of a PostgreSQL server. init.sh and
 -- scripts/devstack/postgres/roles.py run this as superuser, before database.sql, and set the passwords.
 DO $$
 DECLARE
     name text;
     stronger text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['owner', 'app', 'auth', 'purge'] LOOP
+    FOREACH name IN ARRAY ARRAY['owner', 'app', 'auth', 'purge', 'revocations_reader'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             EXECUTE format('CREATE ROLE %I', name);
         END IF;

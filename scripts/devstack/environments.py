@@ -93,6 +93,7 @@ def operators_environment(
         **_service_settings(settings, home, urls),
         "MIGRATION_DATABASE_URL": urls.owner.setting,
         "PURGE_DATABASE_URL": _text(urls.purge),
+        "REVOCATIONS_DATABASE_URL": _text(urls.revocations_reader),
         "PINNED_KEYS": settings.environment.get("PINNED_KEYS", ""),
         **settings.issuer_settings,
     }

@@ -37,6 +37,8 @@ class DatabaseUrls:
     owner: DatabaseUrl
     auth: DatabaseUrl | None
     purge: DatabaseUrl | None = None
+    revocations_reader: DatabaseUrl | None = None
+    """For an application of the developer that follows the revocations."""
 
 
 class StackSettings(SettingsModel):

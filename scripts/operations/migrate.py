@@ -7,7 +7,8 @@
 Connects as MIGRATION_DATABASE_URL (the role that owns the tables; on Neon, the URL in its console),
 from the environment or .env. Neon's pooler is bypassed. If roles that the migrations grant rights
 to are missing, they are created with random passwords. Their URLs are shown once on a terminal, or
-written to a new private file (--out).
+written to a new private file (--out). With --out, the role revocations_reader is created as well,
+with which other applications follow the revocations (REVOCATIONS_DATABASE_URL).
 Each migration waits at most 0.5 s for a lock, so that requests are not held up for longer. If it
 does not get the lock, it is rolled back and tried again after a pause, until --give-up-after.
 Migrations are never undone: the previous release works with the tables of the new one.
@@ -32,6 +33,7 @@ from service.database.command_connection import DatabaseError
 from service.database.url import DatabaseUrl
 from service.migrations.attempts import Patience
 from service.migrations.errors import MigrationError, NewerSchemaError
+from service.migrations.roles import REVOCATIONS_READER
 from service.migrations.runner import missing, pending, upgrade
 from service.settings.base import SettingsModel
 
@@ -39,6 +41,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "app": "DATABASE_URL",
     "auth": "AUTH_DATABASE_URL",
     "purge": "PURGE_DATABASE_URL",
+    REVOCATIONS_READER: "REVOCATIONS_DATABASE_URL",
 }
 
 
@@ -77,7 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         url = load(MigrateSettings).migration_database_url
         url = url.without_pooler()
-        names = _execute(url, options) if options.execute else asyncio.run(pending(url))
+        names = (
+            _execute(url, options)
+            if options.execute
+            else asyncio.run(pending(url, reader=options.out is not None))
+        )
     except UsageError as error:
         return fail("migrate", error, USAGE)
     except NewerSchemaError as error:
@@ -91,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _execute(url: DatabaseUrl, options: argparse.Namespace) -> list[str]:
-    roles = asyncio.run(missing(url))
+    roles = asyncio.run(missing(url, reader=options.out is not None))
     # Checked before anything is changed: passwords that are not shown or written would be lost.
     if roles and options.out is None and (options.json or not sys.stdout.isatty()):
         raise UsageError(
@@ -156,7 +163,7 @@ def _remove_unused(path: Path, url: DatabaseUrl, roles: Sequence[str]) -> None:
     If the connection was lost during the commit, the roles may exist, so the file stays.
     """
     try:
-        none_made = set(roles) <= set(asyncio.run(missing(url)))
+        none_made = set(roles) <= set(asyncio.run(missing(url, reader=True)))
     except DatabaseError:
         none_made = False
     if none_made:

@@ -192,6 +192,11 @@ class Database:
         fetch = partial(self._connections.fetch, statement.sql, statement.arguments(parameters))
         return await self._fetch(fetch, reads_only=statement.reads_only)
 
+    async def fetch(self, sql: str, *arguments: object) -> Sequence[AnyRow]:
+        """Execute SQL with parameters `$1`, `$2`, like `execute`."""
+        fetch = partial(self._connections.fetch, sql, arguments)
+        return await self._fetch(fetch, reads_only=False)
+
     async def _fetch(self, fetch: Callable[..., Awaitable[Rows]], *, reads_only: bool) -> Rows:
         with _PASSING_TROUBLE:
             asked = time.perf_counter()

@@ -2,40 +2,18 @@
 
 A dump that is restored on a server without our roles loses everything that names a role. The table
 `alembic_version` still has the number of the newest migration. So `migrate` compares the rights of
-that migration with the catalog, and adds what is missing. It never revokes a right, except PUBLIC's
-on functions. A test compares a repaired database with a migrated one.
+that migration (`granted.py`) with the catalog, and adds what is missing. It never revokes a right,
+except PUBLIC's on functions. A test compares a repaired database with a migrated one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, text
 
-_APP: Final = "app"
-_AUTH: Final = "auth"
-_PURGE: Final = "purge"
-_OWN_ROWS: Final = "owner_id = (SELECT nullif(current_setting('app.user_id', true), ''))"
-_OWNED: Final = f"USING ({_OWN_ROWS}) WITH CHECK ({_OWN_ROWS})"
-
-
-@dataclass(frozen=True)
-class Grant:
-    """Privileges of a role on a table of schema `public`, or on some of its columns."""
-
-    role: str
-    table: str
-    privileges: tuple[str, ...]
-    columns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Policy:
-    """A policy of a table of schema `public`. `rest` follows the table's name."""
-
-    name: str
-    table: str
-    rest: str
+from service.migrations.granted import GRANTS, POLICIES
+from service.migrations.roles import REVOCATIONS_READER, ROLES, exists
 
 
 @dataclass(frozen=True)
@@ -45,76 +23,6 @@ class Repair:
     name: str
     statements: tuple[str, ...]
 
-
-GRANTS: Final = (
-    Grant(_APP, "tasks", ("SELECT", "INSERT")),
-    Grant(
-        _APP,
-        "tasks",
-        ("UPDATE",),
-        (
-            *("title", "description", "completed", "priority", "due_at", "updated_at"),
-            *("completed_at", "version", "deleted_at"),
-        ),
-    ),
-    Grant(_PURGE, "tasks", ("SELECT",), ("owner_id", "id", "deleted_at")),
-    Grant(_PURGE, "tasks", ("DELETE",)),
-    Grant(_APP, "task_counts", ("SELECT", "INSERT")),
-    Grant(_APP, "task_counts", ("UPDATE",), ("live",)),
-    Grant(_APP, "idempotency_keys", ("SELECT", "INSERT")),
-    Grant(_APP, "idempotency_keys", ("UPDATE",), ("request_hash", "reply", "created_at")),
-    Grant(_PURGE, "idempotency_keys", ("SELECT",), ("owner_id", "key", "created_at")),
-    Grant(_PURGE, "idempotency_keys", ("DELETE",)),
-    Grant(_AUTH, "signing_key_events", ("SELECT",)),
-    Grant(
-        _AUTH,
-        "signing_key_events",
-        ("INSERT",),
-        ("operator", "verb", "kid", "algorithm", "reason"),
-    ),
-    Grant(_APP, "revoked_keys", ("SELECT",)),
-    Grant(_AUTH, "revoked_keys", ("SELECT",)),
-    Grant(_AUTH, "revoked_keys", ("INSERT",), ("kid",)),
-    Grant(_APP, "service_replicas", ("SELECT", "INSERT", "DELETE")),
-    Grant(_APP, "service_replicas", ("UPDATE",), ("kids", "algorithms", "listening", "seen_at")),
-    Grant(_AUTH, "service_replicas", ("SELECT",)),
-    *(Grant(role, "token_revocations", ("SELECT",)) for role in (_APP, _AUTH)),
-    *(
-        Grant(
-            role,
-            "token_revocations",
-            ("INSERT",),
-            ("kind", "value", "operator", "reason", "session_lifetime"),
-        )
-        for role in (_APP, _AUTH)
-    ),
-    Grant(_APP, "token_revocations", ("UPDATE",), ("refused_at",)),
-    Grant(_PURGE, "token_revocations", ("SELECT",), ("id", "at", "refused_at", "session_lifetime")),
-    Grant(_PURGE, "token_revocations", ("DELETE",)),
-)
-POLICIES: Final = (
-    Policy("tasks_of_their_owner", "tasks", _OWNED),
-    Policy(
-        "tasks_past_restoring", "tasks", "TO purge USING (deleted_at < now() - interval '30 days')"
-    ),
-    Policy("task_counts_of_their_owner", "task_counts", _OWNED),
-    Policy("idempotency_keys_of_their_owner", "idempotency_keys", _OWNED),
-    Policy(
-        "idempotency_keys_past_replaying",
-        "idempotency_keys",
-        "TO purge USING (created_at < now() - interval '24 hours')",
-    ),
-    Policy(
-        "token_revocations_of_everybody",
-        "token_revocations",
-        "TO app, auth USING (true) WITH CHECK (true)",
-    ),
-    Policy(
-        "token_revocations_past_meeting",
-        "token_revocations",
-        "TO purge USING (greatest(at, refused_at) < now() - session_lifetime - interval '2 days')",
-    ),
-)
 
 _TABLE_RIGHTS: Final = text(
     """
@@ -134,7 +42,7 @@ _TABLE_RIGHTS: Final = text(
 _POLICIES: Final = text("SELECT tablename, policyname FROM pg_policies WHERE schemaname = 'public'")
 _NOT_IN_SCHEMA: Final = text(
     """
-    SELECT name FROM unnest(ARRAY['app', 'auth', 'purge']) AS roles (name)
+    SELECT name FROM unnest(CAST(:roles AS text[])) AS roles (name)
     WHERE NOT pg_catalog.has_schema_privilege('public', 'public', 'USAGE')
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles
                       WHERE rolname = name
@@ -173,18 +81,27 @@ _MISPLACED: Final = text(
 )
 
 
-def missing_rights(connection: Connection) -> list[Repair]:
-    """Return what the newest migration's rights lack in this database, and how to add it."""
-    return [
-        *_auth_schema(connection),
-        *_schema_usage(connection),
-        *_grants(connection),
-        *_functions(connection),
-        *_policies(connection),
+def missing_rights(
+    connection: Connection, *, reader: bool = False, migrated: bool = True
+) -> list[Repair]:
+    """Return what the newest migration's rights lack in this database, and how to add it.
+
+    The role `revocations_reader` has rights if it exists or `reader` is true. Before all migrations
+    are applied (`migrated` is false), only its rights are compared: no migration grants them.
+    """
+    roles = [*ROLES] if migrated else []
+    if reader or exists(connection, REVOCATIONS_READER):
+        roles.append(REVOCATIONS_READER)
+    repairs = [
+        *_schema_usage(connection, roles),
+        *_grants(connection, roles),
+        *(_functions(connection) if migrated else ()),
+        *_policies(connection, roles),
     ]
+    return [*_auth_schema(connection), *repairs] if migrated else repairs
 
 
-def _grants(connection: Connection) -> Iterator[Repair]:
+def _grants(connection: Connection, roles: Collection[str]) -> Iterator[Repair]:
     found = {tuple(row) for row in connection.execute(_TABLE_RIGHTS)}
     lacking: dict[str, list[str]] = {}
     for grant in GRANTS:
@@ -194,7 +111,7 @@ def _grants(connection: Connection) -> Iterator[Repair]:
             for privilege in grant.privileges
             for column in columns
         }
-        if not wanted <= found:
+        if grant.role in roles and not wanted <= found:
             of = f" ({', '.join(grant.columns)})" if grant.columns else ""
             privileges = ", ".join(f"{privilege}{of}" for privilege in grant.privileges)
             name = f"grants of {grant.role} on {grant.table}"
@@ -205,16 +122,16 @@ def _grants(connection: Connection) -> Iterator[Repair]:
         yield Repair(name, tuple(statements))
 
 
-def _policies(connection: Connection) -> Iterator[Repair]:
+def _policies(connection: Connection, roles: Collection[str]) -> Iterator[Repair]:
     found = {tuple(row) for row in connection.execute(_POLICIES)}
     for policy in POLICIES:
-        if (policy.table, policy.name) not in found:
+        if policy.role in roles and (policy.table, policy.name) not in found:
             statement = f"CREATE POLICY {policy.name} ON public.{policy.table} {policy.rest}"
             yield Repair(f"policy {policy.name}", (statement,))
 
 
-def _schema_usage(connection: Connection) -> Iterator[Repair]:
-    for role in connection.scalars(_NOT_IN_SCHEMA):
+def _schema_usage(connection: Connection, roles: Collection[str]) -> Iterator[Repair]:
+    for role in connection.scalars(_NOT_IN_SCHEMA, {"roles": roles}):
         statement = f"GRANT USAGE ON SCHEMA public TO {role}"
         yield Repair(f"grants of {role} on schema public", (statement,))
 

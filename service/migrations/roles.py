@@ -15,6 +15,8 @@ from sqlalchemy import Connection, text
 
 AUTH: Final = "auth"
 ROLES: Final = ("app", AUTH, "purge")
+REVOCATIONS_READER: Final = "revocations_reader"
+"""An optional role, for applications that follow the revocations with `better_auth_keys`."""
 # Stated explicitly, even where they are the defaults: row-level security depends on them.
 POWERLESS: Final = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT"
 _SCRAM_ITERATIONS: Final = 4096
@@ -35,10 +37,16 @@ SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'auth')
 """
 
 
-def missing_roles(connection: Connection) -> list[str]:
-    """Return the roles that do not exist."""
-    there = connection.scalars(text("SELECT rolname FROM pg_roles")).all()
-    return [role for role in ROLES if role not in there]
+def missing_roles(connection: Connection, *, reader: bool = False) -> list[str]:
+    """Return the roles that do not exist; with `reader`, also `revocations_reader`."""
+    wanted = (*ROLES, REVOCATIONS_READER) if reader else ROLES
+    return [role for role in wanted if not exists(connection, role)]
+
+
+def exists(connection: Connection, role: str) -> bool:
+    """Return whether the server has the role."""
+    query = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
+    return bool(connection.scalar(query, {"role": role}))
 
 
 def create_roles(connection: Connection, kept: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ for longer than it runs. A migration that is applied stays applied if a later on
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from alembic import command
@@ -21,6 +22,7 @@ from service.migrations.errors import MigrationError
 from service.migrations.history import config, is_autocommit, name_of, unapplied
 from service.migrations.rights import Repair, missing_rights
 from service.migrations.roles import (
+    REVOCATIONS_READER,
     create_auth_schema,
     create_roles,
     missing_roles,
@@ -42,20 +44,20 @@ def _no_report(_line: str) -> None:
     """Report nothing."""
 
 
-async def pending(url: DatabaseUrl) -> list[str]:
+async def pending(url: DatabaseUrl, *, reader: bool = False) -> list[str]:
     """Return what is to be done: roles and a schema to create, and migrations, oldest first.
 
-    Raises `DatabaseError`.
+    With `reader`, the role `revocations_reader` is wanted, too. Raises `DatabaseError`.
     """
-    return await _read(url, _all_pending)
+    return await _read(url, partial(_all_pending, reader=reader))
 
 
-async def missing(url: DatabaseUrl) -> list[str]:
+async def missing(url: DatabaseUrl, *, reader: bool = False) -> list[str]:
     """Return the missing roles among those that the migrations grant rights to.
 
-    Raises `DatabaseError`.
+    With `reader`, the role `revocations_reader` is wanted, too. Raises `DatabaseError`.
     """
-    return await _read(url, missing_roles)
+    return await _read(url, partial(missing_roles, reader=reader))
 
 
 async def upgrade(
@@ -68,7 +70,8 @@ async def upgrade(
 ) -> list[str]:
     """Apply what is pending, and return what was applied.
 
-    With `passwords`, missing roles are created (`role <name>`); without, they are an error.
+    With `passwords`, missing roles are created (`role <name>`); without, they are an error. The
+    role `revocations_reader` is created if it has a password, and is no error if it is missing.
     `applied` is called with each name as soon as it is applied, and `waiting` with a line about
     each wait. Concurrent runs are safe: the second waits and finds nothing to do. Raises
     `MigrationError` and `DatabaseError`.
@@ -141,17 +144,18 @@ async def _read(url: DatabaseUrl, work: Callable[[Connection], list[str]]) -> li
         return await connection.run_sync(work)
 
 
-def _all_pending(connection: Connection) -> list[str]:
+def _all_pending(connection: Connection, *, reader: bool) -> list[str]:
     schema = [_AUTH_SCHEMA] if needs_auth_schema(connection) else []
     scripts = [name_of(script) for script in unapplied(connection)]
     # Migrations grant rights themselves. Those of the newest one are compared when it was applied.
-    rights = [] if scripts else [repair.name for repair in missing_rights(connection)]
-    return [*_named(missing_roles(connection)), *schema, *scripts, *rights]
+    repairs = missing_rights(connection, reader=reader, migrated=not scripts)
+    rights = [repair.name for repair in repairs]
+    return [*_named(missing_roles(connection, reader=reader)), *schema, *scripts, *rights]
 
 
 def _create_missing(connection: Connection, kept: Mapping[str, str]) -> list[str]:
     """Create the missing roles and Better Auth's schema, and return their names."""
-    roles = missing_roles(connection)
+    roles = missing_roles(connection, reader=REVOCATIONS_READER in kept)
     for role in roles:
         if role not in kept:
             raise MigrationError(f"role {role} is missing; run migrate --execute to create it")

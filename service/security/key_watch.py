@@ -29,17 +29,21 @@ from better_auth_keys import (
     KeySetUnavailableError,
     VerificationPolicy,
 )
+from better_auth_keys.revocation_feed import (
+    CHANNELS,
+    KEYS_CHANNEL,
+    TOKENS_CHANNEL,
+    TooManyRevocationsError,
+)
 from service.database.execution import Database, DatabaseUnavailableError, DriverError
 from service.database.listener import Listener, Subscription
 from service.database.statements import Statement
-from service.security import revocations
 from service.security.audit import Event, SecurityLog
-from service.security.revocation_feed import RevocationFeed, TooManyRevocationsError
+from service.security.revocation_feed import RevocationFeed
+from service.security.revocations import Revocations
 
 logger = logging.getLogger("service")
 
-KEYS: Final = "signing_keys"
-TOKENS: Final = revocations.CHANNEL
 LOOK_SECONDS: Final = 30.0
 """How often revocations are polled for, in case a notification was missed."""
 _RETRY_SECONDS: Final = 1.0
@@ -84,14 +88,14 @@ class KeyWatch:
         self._state: KeySetState | None = None
         self._key_set = key_set
         self._algorithms = sorted(policy.algorithms)
-        self._feed = RevocationFeed(revocations.Revocations(database, policy), security)
+        self._feed = RevocationFeed(Revocations(database, policy), security)
         self._name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"[-_NAME_LENGTH:]
         self._said, self._keys_changed = asyncio.Event(), asyncio.Event()
         self._lost = asyncio.Event()
         self._channels: set[str] = set()
         self._listener = listener
         listener.subscribe(
-            Subscription((KEYS, TOKENS), heard=self._hear, resumed=self._resume, lost=self._lose)
+            Subscription(CHANNELS, heard=self._hear, resumed=self._resume, lost=self._lose)
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._failing = False
@@ -142,12 +146,12 @@ class KeyWatch:
                 seconds = min(self._look_seconds, soon)
             await _wait(self._said, seconds)
             channels, self._channels = self._channels, set()
-            if channels == {TOKENS} and self.revocations.loaded:
+            if channels == {TOKENS_CHANNEL} and self.revocations.loaded:
                 well = await self._attempt(self._feed.load_news())
             else:
                 well = await self._attempt(self._feed.look())
                 await self._attempt(self._feed.keep_refused())
-            if KEYS in channels:
+            if KEYS_CHANNEL in channels:
                 self._keys_changed.set()
             await asyncio.sleep(_LONG_PAUSE_SECONDS if self._feed.too_many else _PAUSE_SECONDS)
 
@@ -193,7 +197,7 @@ class KeyWatch:
         self._said.set()
 
     def _resume(self) -> None:
-        self._channels |= {KEYS, TOKENS}
+        self._channels |= {*CHANNELS}
         self._said.set()
 
     async def _fetch_keys(self) -> None:

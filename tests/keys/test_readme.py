@@ -1,5 +1,6 @@
 """The examples of the library's README, run: an app without `service/`."""
 
+import asyncio
 import re
 import time
 from pathlib import Path
@@ -19,9 +20,11 @@ from better_auth_keys import (
 )
 from better_auth_keys.origins import origin_of
 from scripts.proofs.in_process import running
+from tests.conftest import DatabaseUrls
 from tests.keys.dpop_proofs import signed_proof, thumbprint
 from tests.keys.oauth_tokens import ACCESS, oauth_claims
 from tests.simulators.jwks_server import jwks_server
+from tests.simulators.jwks_table import connected
 
 README = Path(better_auth_keys.__file__).parents[1] / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
@@ -85,8 +88,34 @@ async def test_dpop_example_works(signer: Signer) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_example_creates_a_verifier(example: str) -> None:
+def test_example_creates_a_verifier(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REVOCATIONS_DATABASE_URL", "postgresql://reader:pw@localhost/db")
     assert isinstance(run(example)["verifier"], AccessTokenVerifier | IssuerSet)
+
+
+async def verify_again_and_again(verifier: AccessTokenVerifier, token: str) -> None:
+    while (await verifier.verify(token)).subject:  # noqa: ASYNC110 - the event is in the database
+        await asyncio.sleep(0.005)
+
+
+async def test_example_with_a_feed_refuses_a_revoked_key(
+    signer: Signer, issuer_database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVOCATIONS_DATABASE_URL", issuer_database.revocations_reader)
+    (example,) = [one for one in EXAMPLES if "RevocationFeed(" in one]
+    async with jwks_server(signer) as server:
+        origin = origin_of(server.url)
+        names = run(example, origin)
+        verifier = names["verifier"]
+        now = int(time.time())
+        claims = {"iss": origin, "aud": origin, "sub": "alice", "iat": now, "exp": now + 60}
+        token = signer.mint(claims)
+        async with running(names["app"]), connected(issuer_database.auth) as operator:
+            assert (await verifier.verify(token)).subject == "alice"
+            await operator.execute("INSERT INTO public.revoked_keys (kid) VALUES ($1)", signer.kid)
+            await operator.execute("NOTIFY signing_keys")
+            with pytest.raises(InvalidTokenError, match="revoked_key"):
+                await asyncio.wait_for(verify_again_and_again(verifier, token), 10)
 
 
 def test_public_names_in_the_readme_exist() -> None:

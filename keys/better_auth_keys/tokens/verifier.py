@@ -59,7 +59,7 @@ class AccessTokenVerifier:
         self._work = UnverifiedWork()
 
     @classmethod
-    def for_better_auth(
+    def for_better_auth(  # noqa: PLR0913 - each is a choice of its own, all with a default
         cls,
         url: str,
         *,
@@ -67,14 +67,16 @@ class AccessTokenVerifier:
         audience: str | Collection[str] | None = None,
         oauth: bool = False,
         single_audience: bool = False,
+        revocations: RevocationList | None = None,
     ) -> Self:
         """Create a verifier for a Better Auth at `url` that signs with EdDSA, its default.
 
         By default its session tokens name its origin as issuer and audience. `audience` is what a
         token must name instead, one of several if you list them. With `oauth`, OAuth access tokens
         of the oauth-provider plugin are accepted too: check their `scopes`. For `single_audience`
-        see the policy, and for anything else use the constructor. Raises `ValueError` for a URL
-        without https, unless it is a loopback host.
+        see the policy, and for anything else use the constructor. What is in `revocations`, such as
+        those of a `RevocationFeed`, is refused. Raises `ValueError` for a URL without https, unless
+        it is a loopback host.
         """
         origin = origin_of(url)
         audiences = origin if audience is None else audience
@@ -84,7 +86,8 @@ class AccessTokenVerifier:
             oauth_issuers=better_auth_oauth_issuer(url, base_path) if oauth else (),
             single_audience=single_audience,
         )
-        return cls(RemoteKeySet(better_auth_jwks_url(url, base_path)), policy)
+        key_set = RemoteKeySet(better_auth_jwks_url(url, base_path))
+        return cls(key_set, policy, revocations=revocations)
 
     @classmethod
     def for_neon(cls, url: str, *, audience: str | Collection[str] | None = None) -> Self:

@@ -5,6 +5,7 @@
 - `auth` is Better Auth and the operators of its keys: it has its own schema, and no right on users'
   rows.
 - `purge` is the command `purge`: it can see and delete expired rows, and nothing else.
+- `revocations_reader` is an application that follows the revocations, and can read nothing else.
 """
 
 import secrets
@@ -26,7 +27,8 @@ OWNER: Final = "owner"
 APP: Final = "app"
 AUTH: Final = "auth"
 PURGE: Final = "purge"
-ROLES: Final = (OWNER, APP, AUTH, PURGE)
+REVOCATIONS_READER: Final = "revocations_reader"
+ROLES: Final = (OWNER, APP, AUTH, PURGE, REVOCATIONS_READER)
 # The compose stack's database runs these files, too.
 _SERVER_SQL: Final = CHECKOUT / "docker" / "postgres" / "cluster.sql"
 _DATABASE_SQL: Final = CHECKOUT / "docker" / "postgres" / "database.sql"
@@ -44,10 +46,11 @@ class RolePasswords:
     app: str = field(default_factory=_password, repr=False)
     auth: str = field(default_factory=_password, repr=False)
     purge: str = field(default_factory=_password, repr=False)
+    revocations_reader: str = field(default_factory=_password, repr=False)
 
     def items(self) -> tuple[tuple[str, str], ...]:
         """Return (role, password) for each role."""
-        return tuple(zip(ROLES, (self.owner, self.app, self.auth, self.purge), strict=True))
+        return tuple((role, getattr(self, role)) for role in ROLES)
 
     def urls(self, server_url: str, database: str = DATABASE) -> dict[str, DatabaseUrl]:
         """Return the URL of the database for each role."""
@@ -70,7 +73,7 @@ def url_as(url: str, *, user: str, password: str, database: str = DATABASE) -> s
 async def provide(
     superuser_url: str, passwords: RolePasswords, *, database: str = DATABASE
 ) -> None:
-    """Create or correct the four roles and the database. It can be repeated.
+    """Create or correct the five roles and the database. It can be repeated.
 
     `superuser_url` names an existing database, usually `postgres`. Raises `DatabaseError`.
     """

@@ -20,7 +20,18 @@ pytestmark = pytest.mark.slow
 
 WHO_IS_WHAT = """
 SELECT rolname, pg_has_role('neondb_owner', oid, 'USAGE') AS owner_can_act_as
-FROM pg_roles WHERE rolname IN ('app', 'auth', 'purge') ORDER BY 1
+FROM pg_roles WHERE rolname IN ('app', 'auth', 'purge', 'revocations_reader') ORDER BY 1
+"""
+
+READERS_RIGHTS = """
+SELECT c.relname::text, privilege FROM pg_class AS c,
+       unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'])
+           AS privilege
+WHERE c.relkind = 'r' AND c.relnamespace::regnamespace::text IN ('public', 'auth')
+  AND CASE WHEN privilege IN ('DELETE', 'TRUNCATE', 'TRIGGER')
+           THEN has_table_privilege(c.oid, privilege)
+           ELSE has_any_column_privilege(c.oid, privilege) END
+ORDER BY 1, 2
 """
 
 
@@ -138,15 +149,21 @@ def test_roles_are_made_and_their_maker_has_no_part_in_them(
     migrated: tuple[Neon, dict[str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     neon, urls = migrated
-    assert [*urls] == ["DATABASE_URL", "AUTH_DATABASE_URL", "PURGE_DATABASE_URL"]
+    assert [*urls] == [
+        "DATABASE_URL",
+        "AUTH_DATABASE_URL",
+        "PURGE_DATABASE_URL",
+        "REVOCATIONS_DATABASE_URL",
+    ]
     assert all(url.endswith("/neondb?sslmode=require") for url in urls.values())
-    assert [make_url(url).host for url in urls.values()] == [POOLED, DIRECT, DIRECT]
+    assert [make_url(url).host for url in urls.values()] == [POOLED, DIRECT, DIRECT, DIRECT]
     assert {*neon.front.names} == {DIRECT}  # migrations themselves leave the pooler out
     rows = run(neon.server.url(), WHO_IS_WHAT)
     assert [(row["rolname"], row["owner_can_act_as"]) for row in rows] == [
         ("app", False),
         ("auth", False),
         ("purge", False),
+        ("revocations_reader", False),
     ]
     assert main(["--execute"]) == 3
     assert capsys.readouterr().out == ""
@@ -164,8 +181,9 @@ def test_better_auth_finds_a_schema_of_its_own(migrated: tuple[Neon, dict[str, s
 def test_slower_of_two_migrations_writes_no_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async def before_the_other_began(_: object) -> list[str]:
-        return ["app", "auth", "purge"]
+    async def before_the_other_began(_: object, *, reader: bool) -> list[str]:
+        assert reader
+        return ["app", "auth", "purge", "revocations_reader"]
 
     monkeypatch.setattr("scripts.operations.migrate.missing", before_the_other_began)
     out = tmp_path / "urls.env"
@@ -229,6 +247,35 @@ def test_terminal_is_shown_the_urls(
             for _, url in shown
         ]
         assert whose == ["app", "auth", "purge"]
+
+
+def test_reader_of_revocations_is_added_later_and_reads_the_two_tables_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with provider(tmp_path) as neon:
+        neon.use(monkeypatch)
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        assert main(["--execute"]) == 0  # as previous releases did, without the role
+        assert main([]) == 3
+        capsys.readouterr()
+        out = tmp_path / "reader.env"
+        assert main(["--out", str(out)]) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith("pending  role revocations_reader\n")
+        assert main(["--execute", "--out", str(out)]) == 0
+        assert capsys.readouterr().out == shown.replace("pending", "applied")
+        assert [*urls_in(out)] == ["REVOCATIONS_DATABASE_URL"]
+        url = urls_in(out)["REVOCATIONS_DATABASE_URL"]
+        assert run(url, "SELECT kid FROM public.revoked_keys") == []
+        assert run(url, "SELECT * FROM public.token_revocations") == []
+        rights = run(url, READERS_RIGHTS)
+        assert [tuple(row) for row in rights] == [
+            ("revoked_keys", "SELECT"),
+            ("token_revocations", "SELECT"),
+        ]
+        again = tmp_path / "again.env"
+        assert main(["--execute", "--out", str(again)]) == 3
+        assert not again.exists()
 
 
 @pytest.mark.parametrize(("host", "plain"), [(POOLED, True), ("127.0.0.1", False)])

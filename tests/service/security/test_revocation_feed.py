@@ -14,11 +14,12 @@ from better_auth_keys import (
     RevocationsUnavailableError,
     VerificationPolicy,
 )
+from better_auth_keys.revocation_feed import Part, TooManyRevocationsError
 from service.database.execution import Database, DatabaseUnavailableError
 from service.database.url import parse_database_url
 from service.security.audit import SecurityLog
-from service.security.revocation_feed import RevocationFeed, TooManyRevocationsError
-from service.security.revocations import Part, Revocations
+from service.security.revocation_feed import RevocationFeed
+from service.security.revocations import Revocations
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN
 from tests.service.security.test_revocations import DAY, add

@@ -12,11 +12,12 @@ import httpx
 import pytest
 
 from better_auth_keys import Signer, VerificationPolicy
+from better_auth_keys.revocation_feed import PART, Part
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.database.execution import Database
 from service.database.url import parse_database_url
-from service.security.revocations import PART, Part, Revocations
+from service.security.revocations import Revocations
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
 from tests.simulators.jwks_table import connected
@@ -144,8 +145,8 @@ async def test_revocation_that_commits_after_a_later_one_is_news(
 async def test_revocation_of_a_transaction_that_lasts_for_long_is_news_when_it_commits(
     issuer_database: DatabaseUrls, superuser: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("unseen_ids", "revocations"):
-        monkeypatch.setattr(f"service.security.{module}.SETTLE_SECONDS", 0)
+    for module in ("unseen_ids", "stored"):
+        monkeypatch.setattr(f"better_auth_keys.revocation_feed.{module}.SETTLE_SECONDS", 0)
     database = Database(parse_database_url(issuer_database.app), pool_size=1)
     slow = await asyncpg.connect(superuser)
     try:

@@ -2,7 +2,7 @@
 
 import random
 
-from service.security.unseen_ids import MAX_RANGES, SETTLE_SECONDS, UnseenIds
+from better_auth_keys.revocation_feed.unseen_ids import MAX_RANGES, SETTLE_SECONDS, UnseenIds
 from tests.simulators.clock import ManualClock
 
 
