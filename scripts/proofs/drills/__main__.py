@@ -5,6 +5,7 @@
     ./scripts/drills --list            show the drills
     ./scripts/drills --soak            half of the maximum load for 30 minutes, with failures
     ./scripts/drills --soak --minutes 3
+    ./scripts/drills --streams 1000    also keep so many streams of events open on each service
     ./scripts/drills --json FILE       write the results for machines, too
     ./scripts/drills --logs FOLDER     keep the logs of the services and of PostgreSQL
     ./scripts/drills --against FOLDER  try another checkout's service, such as one without a change
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="show the drills")
     parser.add_argument("--soak", action="store_true", help="run the soak instead of the drills")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="how long the soak takes")
+    parser.add_argument("--streams", type=int, default=0, help="streams open on each service")
     add_options(parser)
     options = parser.parse_args(argv)
     try:
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for drill in DRILLS:
             print(f"{drill.numbers:>15}  {drill.title}: {drill.promised}")
         return DONE
-    return run_and_report("drills", drills, options)
+    return run_and_report("drills", drills, options, streams=options.streams)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from scripts.operations.private_files import make_private_folder
 from scripts.proofs.drills.drill import NOT_KEPT, Drill, Result
 from scripts.proofs.drills.report import as_json, table
 from scripts.proofs.drills.running import run
+from scripts.proofs.drills.system.descriptors import allow_many_descriptors
 from scripts.proofs.drills.system.stage import Options
 from scripts.setup.checkout import CHECKOUT
 
@@ -28,12 +29,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", type=Path, metavar="FOLDER", default=CHECKOUT)
 
 
-def run_and_report(prog: str, drills: Sequence[Drill], options: argparse.Namespace) -> int:
-    """Run the drills, print their table, and return the exit code."""
+def run_and_report(
+    prog: str, drills: Sequence[Drill], options: argparse.Namespace, *, streams: int = 0
+) -> int:
+    """Run the drills, print their table, and return the exit code.
+
+    Beside each drill, so many streams of events are open on each of its services.
+    """
+    allow_many_descriptors()
     results: list[Result] = []
     if options.logs is not None:
         make_private_folder(options.logs)
-    stage = Options(options.logs, options.against.resolve())
+    stage = Options(options.logs, options.against.resolve(), streams)
 
     def say(text: str) -> None:
         print(f"{prog}: {text}", file=sys.stderr, flush=True)

@@ -48,5 +48,6 @@ async def _run_one(drill: Drill, stage: Stage) -> Result:
         seen.broken.append(f"{type(error).__name__}: {error}")
         stage.say(traceback.format_exc())
     finally:
+        seen.facts += await stage.streams.end()
         await stage.clean_up()
     return Result(drill, seen, verdict, time.monotonic() - began)

@@ -33,7 +33,6 @@ from typing import Final
 from scripts.operations.commands import Parser
 from scripts.proofs.drills.command import add_options, run_and_report
 from scripts.proofs.drills.drill import Drill
-from scripts.proofs.drills.system.descriptors import allow_many_descriptors
 from scripts.proofs.events import delivery, draining, endings, listening, slow_readers
 from scripts.proofs.events.delivery import Load
 
@@ -59,7 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = [*parts] if options.only is None else options.only.split(",")
     if unknown := [name for name in names if name not in parts]:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(parts)}")
-    allow_many_descriptors()
     return run_and_report("scripts.proofs.events", [parts[name] for name in names], options)
 
 
