@@ -8,12 +8,16 @@ from service.database.statements import Statement
 from service.tasks.schemas import Task, TaskWrite
 
 _NEW: Final = tuple(f"new_{name}" for name in TaskWrite.model_fields)
+TAG: Final = "tag"
 _RESULTS: Final = ("outcome", *(field.name for field in fields(Task)))
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a function: the names of its arguments after the identity, and of its results."""
+    """A call of a function: the names of its arguments after the identity, and of its results.
+
+    The last argument of each is `tag` (see `notifying.py`).
+    """
 
     function: str
     arguments: tuple[str, ...]
@@ -26,8 +30,10 @@ class Call:
         return Statement(f"SELECT {results} FROM public.{self.function}({arguments})")  # noqa: S608 - made of names in the code
 
 
-CREATE: Final = Call("create_task", ("wanted", "max_tasks", *_NEW))
-CREATE_ONCE: Final = Call("create_task_once", ("wanted", "max_tasks", "new_key", "new_hash", *_NEW))
-CHANGE: Final = Call("change_task", ("wanted", "versions", "names", *_NEW))
-DELETE: Final = Call("delete_task", ("wanted", "versions"), ("outcome",))
-RESTORE: Final = Call("restore_task", ("wanted", "max_tasks"))
+CREATE: Final = Call("create_task", ("wanted", "max_tasks", *_NEW, TAG))
+CREATE_ONCE: Final = Call(
+    "create_task_once", ("wanted", "max_tasks", "new_key", "new_hash", *_NEW, TAG)
+)
+CHANGE: Final = Call("change_task", ("wanted", "versions", "names", *_NEW, TAG))
+DELETE: Final = Call("delete_task", ("wanted", "versions", TAG), ("outcome",))
+RESTORE: Final = Call("restore_task", ("wanted", "max_tasks", TAG))

@@ -25,6 +25,7 @@ _TYPES: Final = {
     "max_tasks": "INTEGER",
     "new_key": "TEXT",
     "new_hash": "BYTEA",
+    "tag": "TEXT",
 }
 TASK: Final = ", ".join(_COLUMN_TYPES)
 """The variables of a function that hold the columns of the task it returns."""

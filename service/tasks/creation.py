@@ -30,6 +30,7 @@ from service.tasks.columns import (
     typed,
 )
 from service.tasks.counting import ME, count_one_more
+from service.tasks.notifying import notify
 from service.tasks.stored_function import StoredFunction, block, written
 from service.tasks.table import idempotency_keys, owned, tasks
 
@@ -56,13 +57,17 @@ def _insert() -> str:
     return written(insert(tasks).values(_new_task()).inline().returning(*COLUMNS), into=TASK)
 
 
+def _created() -> str:
+    return _insert() + "outcome := 'created';\n" + notify()
+
+
 def _create() -> StoredFunction:
     full = "outcome := 'limit';\nRETURN;"
     return StoredFunction(
         calls.CREATE.function,
         typed(calls.CREATE.arguments),
         typed(calls.CREATE.results),
-        count_one_more(full) + _insert() + "outcome := 'created';\n",
+        count_one_more(full) + _created(),
         {},
     )
 
@@ -74,7 +79,7 @@ def _create_once() -> StoredFunction:
     the limit is reached, the claim is rolled back, so that the key stays free.
     """
     full = "RAISE SQLSTATE 'TFULL';"
-    created = count_one_more(full) + _insert() + "outcome := 'created';"
+    created = count_one_more(full) + _created()
     kept = written(_kept(), into=f"is_same, {TASK}")
     kept += "outcome := CASE WHEN is_same THEN 'replayed' ELSE 'mismatch' END;"
     attempt = (

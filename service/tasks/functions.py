@@ -7,6 +7,7 @@ runs in order: it sets the identity, and then executes its statements.
 - They run as role `app`, so row-level security binds each statement (the second wall), and each
   statement starts from the owner (`owned`, the first wall).
 - `outcome` is the result, so that 404, 409 and 412 need no second query.
+- A change notifies the service's processes, if the call has a `tag`.
 - Locks are taken in a fixed order: an idempotency key, a task, the owner's count. The count stays
   locked until the end, so that concurrent creations cannot exceed the limit together.
 
@@ -43,6 +44,7 @@ from service.tasks.columns import (
 )
 from service.tasks.counting import LIVE, ME, count_one_less, count_one_more
 from service.tasks.creation import CREATE, CREATE_ONCE
+from service.tasks.notifying import notify
 from service.tasks.stored_function import StoredFunction, block, condition, written
 from service.tasks.table import owned, tasks
 
@@ -63,11 +65,14 @@ def _expected_mine() -> ColumnElement[bool]:
     return and_(_MINE, LIVE, expected)
 
 
-def _outcome(done: str) -> str:
-    """Set `outcome`: the change was made, the task has another version, or there is no task."""
+def _outcome(done: str, further: str) -> str:
+    """Set `outcome`: the change was made, the task has another version, or there is no task.
+
+    `further` is executed if the change was made.
+    """
     is_there = condition(and_(_VERSIONS.is_not(None), exists().where(_MINE, LIVE)))
     return (
-        f"IF FOUND THEN\n    outcome := '{done}';\n"
+        f"IF FOUND THEN\n    outcome := '{done}';\n{block(further)}"
         f"ELSIF {is_there}\nTHEN\n    outcome := 'stale';\n"
         "ELSE\n    outcome := 'absent';\nEND IF;\n"
     )
@@ -87,7 +92,7 @@ def _change() -> StoredFunction:
         calls.CHANGE.function,
         typed(calls.CHANGE.arguments),
         typed(calls.CHANGE.results),
-        written(change.returning(*COLUMNS), into=TASK) + _outcome("changed"),
+        written(change.returning(*COLUMNS), into=TASK) + _outcome("changed", notify()),
         {},
     )
 
@@ -99,9 +104,9 @@ def _delete() -> StoredFunction:
         calls.DELETE.function,
         typed(calls.DELETE.arguments),
         typed(calls.DELETE.results),
-        f"{written(delete)}{_outcome('deleted')}"
-        f"IF outcome = 'deleted' THEN\n{block(count_one_less())}END IF;\n",
-        {},
+        written(delete.returning(tasks.c.version), into="new_version")
+        + _outcome("deleted", count_one_less() + notify("new_version")),
+        {"new_version": "integer"},
     )
 
 
@@ -113,7 +118,9 @@ def _restore() -> StoredFunction:
         deleted_at=None, updated_at=func.now(), version=tasks.c.version + literal_column("1")
     )
     restored = count_one_more("outcome := 'limit';\nRETURN;")
-    restored += written(restore.returning(*COLUMNS), into=TASK) + "outcome := 'restored';"
+    restored += (
+        written(restore.returning(*COLUMNS), into=TASK) + "outcome := 'restored';\n" + notify()
+    )
     return StoredFunction(
         calls.RESTORE.function,
         typed(calls.RESTORE.arguments),

@@ -71,14 +71,23 @@ class FoundPage:
 
 
 class TaskRepository:
-    """The tasks of one owner, who may have up to `max_tasks` live tasks."""
+    """The tasks of one owner, who may have up to `max_tasks` live tasks.
+
+    Changes are announced under `tag`; without one, they are not announced.
+    """
 
     def __init__(
-        self, database: Database, owner: Owner, *, max_tasks: int = DEFAULT_MAX_TASKS
+        self,
+        database: Database,
+        owner: Owner,
+        *,
+        max_tasks: int = DEFAULT_MAX_TASKS,
+        tag: str | None = None,
     ) -> None:
         self._database = database
         self._owner = owner
         self._max_tasks = max_tasks
+        self._tag = tag
 
     async def list_page(
         self, query: TaskQuery, *, limit: int, after: Position | None = None
@@ -166,7 +175,8 @@ class TaskRepository:
         self, function: Statement, parameters: Mapping[str, object]
     ) -> tuple[str, Iterable[Any]]:
         """Call a function and return its outcome and the task's columns. Raises `TaskError`."""
-        ((outcome, *columns),) = await self._database.run(self._owner, function, parameters)
+        tagged = {**parameters, calls.TAG: self._tag}
+        ((outcome, *columns),) = await self._database.run(self._owner, function, tagged)
         if outcome in _REFUSALS:
             raise _REFUSALS[outcome]
         return outcome, columns

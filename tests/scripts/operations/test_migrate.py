@@ -75,6 +75,7 @@ def test_json_is_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
         "0004",
         "0005",
         "0006",
+        "0007",
     ]
 
 

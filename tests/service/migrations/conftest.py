@@ -13,7 +13,7 @@ from service.migrations import history
 from service.migrations.runner import upgrade
 from tests.conftest import DatabaseUrls, PostgresServer
 
-NEXT = "0007"
+NEXT = "0008"
 _MIGRATION = '''"""Next."""
 
 from alembic import op
@@ -48,7 +48,7 @@ def next_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> NextRelease
     shutil.copytree(history.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
 
     def add(body: str, *, autocommit: bool = False) -> None:
-        text = _MIGRATION.format(number=NEXT, before="0006", autocommit=autocommit, body=body)
+        text = _MIGRATION.format(number=NEXT, before="0007", autocommit=autocommit, body=body)
         (folder / "versions" / f"{NEXT}_next.py").write_text(text)
         monkeypatch.setattr(history, "FOLDER", folder)
 

@@ -135,7 +135,7 @@ RULES: Final = (
     ),
     Rule(
         "previous release fails",
-        r"revoke (?!all on function \S+ from public$)",
+        r"revoke (?!all on function [^ (]+(?:\([^)]*\))? from public$)",
         "the previous release may need the right: revoke it one release after its last use",
     ),
     Rule(

@@ -58,8 +58,8 @@ _INDEX = '''"""An index for the new field."""
 
 from service.migrations.concurrently import create_index
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 AUTOCOMMIT = True
 
 
@@ -87,8 +87,8 @@ def make_next_release(folder: Path) -> None:
     for signature, definition, *rights in functions_of(folder):
         if signature not in today:
             expand += [definition, *rights]
-    _write(folder, "0007", "0006", "Expand", expand)
-    (folder / "service/migrations/versions/0008_index.py").write_text(_INDEX)
+    _write(folder, "0008", "0007", "Expand", expand)
+    (folder / "service/migrations/versions/0009_index.py").write_text(_INDEX)
 
 
 def contract(folder: Path) -> None:
@@ -96,7 +96,7 @@ def contract(folder: Path) -> None:
     used = {signature for signature, *_ in functions_of(folder)}
     unused = [f"DROP FUNCTION {f.signature}" for f in FUNCTIONS if f.signature not in used]
     assert len(unused) == 4
-    _write(folder, "0009", "0008", "Contract", unused)
+    _write(folder, "0010", "0009", "Contract", unused)
 
 
 def functions_of(folder: Path) -> list[list[str]]:

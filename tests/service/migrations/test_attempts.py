@@ -24,7 +24,7 @@ from tests.service.migrations.conftest import NextRelease
 ADD_COLUMN = 'op.execute("ALTER TABLE public.tasks ADD COLUMN estimate integer")'
 ADD_INDEX = 'create_index("tasks_by_title", "ON public.tasks (owner_id, title)")'
 ADD_UNIQUE = 'create_index("tasks_by_title", "ON public.tasks (title)", unique=True)'
-NAME = "0007 Next"
+NAME = "0008 Next"
 BRIEF = Patience(give_up_seconds=5)
 
 
@@ -139,7 +139,7 @@ async def test_migration_that_fails_leaves_those_before_it_applied(
     assert done == []
     async with session(migrated.owner) as connection:
         assert await connection.fetchval("SELECT to_regclass('public.half_way')") is None
-        assert await connection.fetchval("SELECT version_num FROM alembic_version") == "0006"
+        assert await connection.fetchval("SELECT version_num FROM alembic_version") == "0007"
 
 
 async def test_run_that_waits_for_another_says_so_and_gives_up(migrated: DatabaseUrls) -> None:
