@@ -57,17 +57,19 @@ async def delivered(stage: Stage, load: Load, users: int) -> Seen:
         async with following(followers):
             opened = most = megabytes(services)
             before = sum(journal.acknowledged for journal in journals)
+            began = asyncio.get_running_loop().time()
             for follower in followers:
                 follower.events, follower.delays = 0, array("d")
             async with writing(journals, tokens, services, per_second=load.per_second):
                 for _ in range(int(load.seconds)):
                     await asyncio.sleep(1)
                     most = max(most, megabytes(services))
+            took = asyncio.get_running_loop().time() - began
             await settled(followers)
             changes = sum(journal.acknowledged for journal in journals) - before
             ended = sum(follower.ended for follower in followers)
             await judge(seen, stage, followers)
-    rate = changes / load.seconds
+    rate = changes / took
     events = sum(follower.events for follower in followers)
     delays = [each for follower in followers for each in follower.delays]
     seen.require(not ended, f"{ended} streams ended")

@@ -35,8 +35,8 @@ async def session_revoked(stage: Stage, streams: int) -> Seen:
             "another", [stage.issuer.token("another")], ports, streams - 2 * _MARKED
         )
         async with following([*marked, *others]):
-            await stage.database.revoke_sessions([_REVOKED])
             began = asyncio.get_running_loop().time()
+            await stage.database.revoke_sessions([_REVOKED])
             await until_all(marked, lambda each: each.ended, "a stream of the session is open")
             await asyncio.sleep(_AFTERWARDS_SECONDS)
             late = [each.ended_at[0] - began for each in marked]

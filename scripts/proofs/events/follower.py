@@ -40,8 +40,10 @@ class Follower:
     stream: Stream | None = None
     heard: dict[str, int] = field(default_factory=dict)
     """The newest version of each task that it heard of or fetched."""
+    listed: frozenset[str] = frozenset()
+    """The tasks of the list that it has."""
     fetched_at: float = float("-inf")
-    """When it began to fetch the list that it has."""
+    """When it began to fetch that list."""
     events: int = 0
     delays: "array[float]" = field(default_factory=lambda: array("d"))
     """From sending the request of a change until the version, or a later one, was heard."""
@@ -78,7 +80,7 @@ class Follower:
 
     def missed(self) -> list[str]:
         """Return the tasks whose newest acknowledged version it does not have."""
-        return self.journal.missed(self.heard, self.fetched_at)
+        return self.journal.missed(self.heard, self.listed, self.fetched_at)
 
     async def follow(self) -> None:
         """Read streams, one after the other, until `stop` is called."""
@@ -183,7 +185,7 @@ class Follower:
                     self._fetch_again = True
                     await asyncio.sleep(_PAUSE_SECONDS)
                     continue
-                self.fetched_at = began
+                self.listed, self.fetched_at = frozenset(found), began
                 for task_id, version in found.items():
                     self.heard[task_id] = max(version, self.heard.get(task_id, 0))
         finally:

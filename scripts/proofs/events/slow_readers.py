@@ -28,7 +28,7 @@ _POLL_SECONDS: Final = 0.1
 _RECEIVE_BYTES: Final = 4_096
 _MOST_MEGABYTES: Final = 20
 _CUT_SECONDS: Final = 60.0
-_OPEN_STREAMS: Final = "better_auth_resource_server_event_streams"
+_OPEN_STREAMS: Final = "event_streams"
 
 
 async def cut_off(stage: Stage, load: Load) -> Seen:

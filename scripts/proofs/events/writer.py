@@ -78,7 +78,7 @@ class Writer:
             done = answer is not None and answer.status == HTTPStatus.OK
             self._versions[task_id] = version
         if done:
-            self._journal.note(task_id, version, loop.time())
+            self._journal.note(task_id, version, loop.time(), is_deleted=kind == "delete")
             return
         self._versions.pop(task_id, None)
         await self._undecided()

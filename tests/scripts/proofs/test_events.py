@@ -125,6 +125,23 @@ async def test_judge_finds_what_was_missed_and_what_is_of_another(case: str) -> 
     assert seen.requests == 3
 
 
+DELETIONS: dict[str, tuple[dict[str, int], set[str], float, list[str]]] = {
+    "the deletion": ({"1": 2}, set(), 0, []),
+    "a list without the task, fetched before the answer arrived": ({"1": 1}, set(), 10, []),
+    "a list with the task": ({"1": 1}, {"1"}, 10, ["1"]),
+    "a list from before the task": ({}, set(), 4, ["1"]),
+}
+
+
+@pytest.mark.parametrize("case", DELETIONS)
+def test_journal_finds_a_missed_deletion(case: str) -> None:
+    heard, listed, fetched_at, missed = DELETIONS[case]
+    journal = Journal("ada")
+    journal.note("1", 1, 5)
+    journal.note("1", 2, 11, is_deleted=True)
+    assert journal.missed(heard, listed, fetched_at) == missed
+
+
 async def test_follower_notices_what_no_stream_may_send() -> None:
     texts = (
         b'event: task\ndata: {"id":"1","version":2,"title":"a secret"}\n\n',

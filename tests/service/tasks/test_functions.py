@@ -74,7 +74,9 @@ async def test_functions_are_for_app_alone_and_run_with_its_own_rights(
 async def test_other_roles_may_not_call_them(database: DatabaseUrls, role: str) -> None:
     connection = await asyncpg.connect(getattr(database, role))
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="delete_task"):
-        await connection.execute("SELECT public.delete_task('alice', gen_random_uuid(), NULL, NULL)")
+        await connection.execute(
+            "SELECT public.delete_task('alice', gen_random_uuid(), NULL, NULL)"
+        )
     await connection.close()
 
 
