@@ -21,6 +21,10 @@ from service.accounts import routes as account_routes
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
 from service.database.execution import Database
+from service.database.listener import Listener, Subscription
+from service.events import routes as event_routes
+from service.events.hub import TaskEvents
+from service.events.tags import OwnerTags
 from service.http.admission import Admission
 from service.http.body_limit import MAX_BODY_BYTES
 from service.http.cors import Cors
@@ -45,6 +49,7 @@ from service.system.starting import watching_keys
 from service.system.worker import counting_signals_once, ending_with_parent
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
+from service.tasks.notifying import CHANNEL
 
 DESCRIPTION = """
 Manage the tasks of a [Better Auth](https://better-auth.com) user. Send the JWT that Better Auth
@@ -56,6 +61,7 @@ header, which identifies the request in the service's log. Every GET operation a
 
 
 ROUTERS: Final = (
+    event_routes.router,  # before `/api/tasks/{task_id}`
     task_routes.router,
     account_routes.router,
     account_routes.own,
@@ -110,9 +116,12 @@ def open_services(settings: Settings) -> Services:
     )
     security_log = SecurityLog(settings.secret)
     draining = Draining(settings.drain_seconds)
+    listener = Listener(
+        settings.listening_url, watch_database, heartbeat_seconds=settings.heartbeat_seconds
+    )
     key_watch = KeyWatch(
         watch_database,
-        settings.listening_url,
+        listener,
         key_set,
         policy=policy,
         security=security_log,
@@ -141,6 +150,7 @@ def open_services(settings: Settings) -> Services:
         better_auth=better_auth,
         sessions=Sessions(better_auth, verifier, revocations, key_watch.revocations),
         cursors=CursorSigner(settings.secret),
+        events=open_events(settings, listener, key_watch, security_log, draining),
         draining=draining,
         admission=Admission(
             settings.max_requests_in_flight,
@@ -200,6 +210,31 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
         prepared_statements=settings.database_url.prepared_statements,
         waited=metrics.POOL_WAIT.observe,
     )
+
+
+def open_events(
+    settings: Settings,
+    listener: Listener,
+    key_watch: KeyWatch,
+    security_log: SecurityLog,
+    draining: Draining,
+) -> TaskEvents | None:
+    """Create the hub of events, which hears of changed tasks, revocations and the shutdown."""
+    if not settings.task_events:
+        return None
+    events = TaskEvents(
+        OwnerTags(settings.secret),
+        key_watch.revocations,
+        security_log,
+        most=settings.max_event_streams,
+        most_per_user=settings.max_event_streams_per_user,
+    )
+    listener.subscribe(
+        Subscription((CHANNEL,), heard=events.hear, resumed=events.resume, lost=events.lose)
+    )
+    key_watch.when_revoked(events.check)
+    draining.then(events.end_all)
+    return events
 
 
 def open_key_cache(settings: Settings) -> KeyCache | None:

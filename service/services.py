@@ -12,6 +12,7 @@ from better_auth_keys import AccessTokenVerifier, KeySet, VerificationPolicy
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
 from service.database.execution import Database
+from service.events.hub import TaskEvents
 from service.http.admission import Admission
 from service.http.draining import Draining
 from service.security.audit import NotFoundWatch, SecurityLog
@@ -39,6 +40,8 @@ class Services:
     better_auth: BetterAuth
     sessions: Sessions
     cursors: CursorSigner
+    events: TaskEvents | None
+    """None if TASK_EVENTS is off."""
     draining: Draining
     admission: Admission
     own_url: str | None

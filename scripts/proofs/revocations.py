@@ -33,6 +33,7 @@ from scripts.proofs.in_process import running
 from scripts.proofs.revocation_rows import BURST, expire_half, fill, revoke_more, superuser
 from scripts.proofs.stalls import Ticker
 from service.app import create_app, open_database
+from service.database.listener import Listener
 from service.migrations.runner import upgrade
 from service.security.audit import SecurityLog
 from service.security.key_watch import KeyWatch
@@ -144,7 +145,7 @@ async def _stalls(place: Place) -> dict[str, Any]:
     security = SecurityLog(settings.secret)
     watch = KeyWatch(
         database,
-        settings.listening_url,
+        Listener(settings.listening_url, database, heartbeat_seconds=settings.heartbeat_seconds),
         StaticKeySet(()),
         policy=policy,
         security=security,

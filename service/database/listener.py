@@ -6,6 +6,8 @@
    is sent through DATABASE_URL. So it also shows whether the two URLs lead to the same database,
    and whether DIRECT_DATABASE_URL leads through a transaction pooler.
 3. `listening` is true only after a heartbeat has arrived, and only until the next one is overdue.
+
+A process has one such connection for all channels, because each one keeps a database awake.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
@@ -37,33 +40,32 @@ class ConnectionLostError(Exception):
     """The connection was closed, or notifications do not arrive on it."""
 
 
-class Listener:
-    """Calls `heard` with the channel of each notification.
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What to call about the notifications on `channels`.
 
-    `database` sends the heartbeats. After each connection attempt that succeeds, `heard` is also
-    called once for each channel, because notifications may have been missed. When the connection is
-    lost, `lost` is called.
+    `heard` gets the channel and the payload of each notification. `resumed` is called when
+    notifications arrive, at the start and after each loss: earlier ones may have been missed.
+    `lost` is called when they stop.
     """
 
-    def __init__(  # noqa: PLR0913 - all but the first two are passed by name
-        self,
-        url: DatabaseUrl,
-        database: Database,
-        *,
-        channels: tuple[str, ...],
-        heard: Callable[[str], None],
-        lost: Callable[[], None] = lambda: None,
-        heartbeat_seconds: float,
-    ) -> None:
+    channels: tuple[str, ...]
+    heard: Callable[[str, str], None]
+    resumed: Callable[[], None]
+    lost: Callable[[], None] = lambda: None
+
+
+class Listener:
+    """Passes notifications to its subscriptions. `database` sends the heartbeats."""
+
+    def __init__(self, url: DatabaseUrl, database: Database, *, heartbeat_seconds: float) -> None:
         self._opener = Opener(
             url,
             application="better-auth-resource-server listening",
             prepared_statements=False,
             command_seconds=_CONNECT_SECONDS,
         )
-        self._channels = channels
-        self._heard = heard
-        self._lost = lost
+        self._subscriptions: list[Subscription] = []
         self._database = database
         self._heartbeat_seconds = heartbeat_seconds
         self._heartbeat = f"heartbeat_{secrets.token_hex(8)}"
@@ -73,6 +75,10 @@ class Listener:
     def listening(self) -> bool:
         """Whether notifications arrive."""
         return time.monotonic() < self._good_until
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Add a subscription, before `run` is called."""
+        self._subscriptions.append(subscription)
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -114,12 +120,13 @@ class Listener:
             closed, arrived = asyncio.Event(), asyncio.Event()
             connection.add_termination_listener(lambda _: closed.set())
             await connection.add_listener(self._heartbeat, lambda *_: arrived.set())
-            for channel in self._channels:
-                await connection.add_listener(channel, self._hear)
+            for each in self._subscriptions:
+                hear = _calling(each.heard)
+                for channel in each.channels:
+                    await connection.add_listener(channel, hear)
             await self._beat(arrived)
-            for channel in self._channels:
-                # Earlier notifications were missed.
-                self._heard(channel)
+            for each in self._subscriptions:
+                each.resumed()
             while not await _is_set_within(closed, self._heartbeat_seconds):
                 await self._beat(arrived)
             raise ConnectionLostError("the connection was closed")
@@ -141,11 +148,14 @@ class Listener:
         listened = self._good_until > float("-inf")
         self._good_until = float("-inf")
         if listened:
-            self._lost()
+            for each in self._subscriptions:
+                each.lost()
         return listened
 
-    def _hear(self, _connection: object, _pid: int, channel: str, _payload: object) -> None:
-        self._heard(channel)
+
+def _calling(heard: Callable[[str, str], None]) -> Callable[..., None]:
+    """Return a listener in asyncpg's form."""
+    return lambda _connection, _pid, channel, payload: heard(channel, payload)
 
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:

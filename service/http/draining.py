@@ -6,7 +6,7 @@ every response closes its connection, so that no client reuses one that is about
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -17,6 +17,11 @@ class Draining:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.begun = False
+        self._follow_up: Callable[[], None] = lambda: None
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Set what is called, once, when the shutdown begins."""
+        self._follow_up = call
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:
@@ -32,6 +37,7 @@ class Draining:
                 stop(number, frame)
                 return
             self.begun = True
+            loop.call_soon_threadsafe(self._follow_up)
             # Scheduled from the loop, because a signal handler can interrupt the loop's own code.
             loop.call_soon_threadsafe(loop.call_later, self._seconds, stop, number, None)
 

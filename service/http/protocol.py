@@ -21,11 +21,12 @@ the middle keeps its connection for ever. This protocol adds these rules:
 8. If a connection is reset, the request that is being answered on it is cancelled, and so is its
    query in the database. An ordinary close looks like a half-close: it is noticed only when the
    response cannot be delivered.
+9. A response without an end, such as a stream of events, takes the connection over
+   (`streaming.py`). Requests that were pipelined behind it are dropped.
 """
 
 import asyncio
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
 from uvicorn._types import ASGI3Application
@@ -35,7 +36,16 @@ from service.http.admission import Admission
 from service.http.answer_headers import request_id_of
 from service.http.body_limit import MAX_BODY_BYTES
 from service.http.joined_writes import JoinedWrites
-from service.http.refusal import Refusal, flaw_of, malformed
+from service.http.refusal import (
+    BODY_TOO_LARGE,
+    HEAD_TOO_LARGE,
+    TOO_MANY_REQUESTS,
+    URI_TOO_LONG,
+    Refusal,
+    flaw_of,
+    malformed,
+)
+from service.http.streaming import HAND_OVER, StreamConnection, StreamOwner
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 100
@@ -52,23 +62,6 @@ LINGER_SECONDS: Final = 1.0
 
 ABANDONED: Final = "abandoned"
 """Set in the scope of a request whose client has left, before its task is cancelled."""
-
-_HEAD_TOO_LARGE: Final = Refusal(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "headers_too_large",
-    "The headers are larger than 64 KiB, or there are more than 100.",
-)
-_URI_TOO_LONG: Final = Refusal(
-    HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is longer than 8 KiB."
-)
-_TOO_MANY_REQUESTS: Final = Refusal(
-    HTTPStatus.TOO_MANY_REQUESTS,
-    "too_many_requests",
-    "Too many pipelined requests. Wait for the responses.",
-)
-_BODY_TOO_LARGE: Final = Refusal(
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content_too_large", "The body is larger than 256 KiB."
-)
 
 
 class _RefusedError(Exception):
@@ -111,6 +104,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Cancel the time limit, and the request that is being answered."""
         self._expect_within(None)
         super().connection_lost(exc)
+        if self._current is not None:
+            self._current.scope.pop(HAND_OVER, None)  # type: ignore[typeddict-item] # our own
         if self._task is not None and not self._task.done() and self._current is not None:
             self._current.scope[ABANDONED] = True  # type: ignore[typeddict-unknown-key] # our own
             # Not at once: a task that has not begun yet would end without its clean-up.
@@ -131,7 +126,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if stretch is not None and stretch is self._stretch and self._refusal is None:
             stretch.received += len(data)
             if stretch.received > MAX_HEAD_BYTES:
-                self._refusal = _HEAD_TOO_LARGE
+                self._refusal = HEAD_TOO_LARGE
                 self.send_400_response(self._refusal.detail)
         self._start()
 
@@ -151,7 +146,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin the head of a request."""
         if len(self.pipeline) >= MAX_WAITING_REQUESTS:
-            self._refuse(_TOO_MANY_REQUESTS)
+            self._refuse(TOO_MANY_REQUESTS)
         super().on_message_begin()
         self._in_head, self._head_size = True, 0
         self._stretch = _Stretch()
@@ -161,7 +156,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Add a part of the URL."""
         super().on_url(url)
         if len(self.url) > MAX_URL_BYTES:
-            self._refuse(_URI_TOO_LONG)
+            self._refuse(URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header, or drop it if it is a trailer."""
@@ -170,7 +165,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
         self._head_size += len(name) + len(value)
         if len(self.headers) > MAX_HEADERS or self._head_size > MAX_HEAD_BYTES:
-            self._refuse(_HEAD_TOO_LARGE)
+            self._refuse(HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """Pass the request on, and start the time limit of its body."""
@@ -195,7 +190,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
         if len(self.cycle.body) > _MAX_UNREAD:
             # The request waits for its turn, and nothing reads its body yet.
-            self._refuse(_BODY_TOO_LARGE)
+            self._refuse(BODY_TOO_LARGE)
 
     def on_message_complete(self) -> None:
         """End the request, and start the time limit of the response."""
@@ -292,9 +287,30 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Create the task of a request as uvicorn does, and keep it to cancel it later."""
+        cycle.scope[HAND_OVER] = self._hand_over  # type: ignore[typeddict-unknown-key] # our own
         self._task = task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+
+    def _hand_over(self, owner: StreamOwner) -> StreamConnection | None:
+        """Hand the connection over to a stream, whose response has begun (`HandOver`)."""
+        cycle = self._current
+        if cycle is None or cycle.scope["method"] == "HEAD" or self.transport.is_closing():
+            return None
+        if self._ended or self._refused:
+            self._hang_up()
+            return None
+        self._expect_within(None)
+        self.pipeline.clear()
+        self.flow.resume_reading()
+        # uvicorn must neither complete the response nor keep what belongs to it in memory.
+        cycle.disconnected = True
+        cycle.scope.pop(HAND_OVER)  # type: ignore[typeddict-item] # our own
+        self.parser = None  # type: ignore[assignment] # as uvicorn does when it is done
+        self._current = self._task = None
+        self.connections.discard(self)
+        chunked = bool(cycle.chunked_encoding)
+        return StreamConnection(self.transport, owner, self.connections, is_chunked=chunked)
 
     def _turn_away(self, cycle: RequestResponseCycle, admission: Admission) -> None:
         """Refuse a request that was not admitted. Its body is ignored, as uvicorn does then."""

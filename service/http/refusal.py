@@ -51,6 +51,24 @@ class Refusal:
         logger.info("refused: %d %s (request %s)", self.status, self.code, request_id)
 
 
+HEAD_TOO_LARGE: Final = Refusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "headers_too_large",
+    "The headers are larger than 64 KiB, or there are more than 100.",
+)
+URI_TOO_LONG: Final = Refusal(
+    HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is longer than 8 KiB."
+)
+TOO_MANY_REQUESTS: Final = Refusal(
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_requests",
+    "Too many pipelined requests. Wait for the responses.",
+)
+BODY_TOO_LARGE: Final = Refusal(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "content_too_large", "The body is larger than 256 KiB."
+)
+
+
 @lru_cache(64)
 def _template(refusal: Refusal, id_length: int) -> tuple[bytes, bytes, bytes, bytes, bytes]:
     """Return the parts of a response: its status line, then its head and its body around the id."""

@@ -32,7 +32,7 @@ from service.http.problem_document import (
 )
 from service.security.owner import Owner
 from service.security.rate_limits import IPV6_PREFIX, Allowance
-from service.services import services_of
+from service.services import Services, services_of
 from service.system.metrics import VERIFICATIONS
 
 _SCHEME: Final = "bearer"
@@ -145,6 +145,16 @@ class AuthenticatedRoute(APIRoute):
 
         self.operation = operation
         return operation
+
+
+def require_access(services: Services, user: User, scope: str) -> None:
+    """Raise an error unless the user may call operations that need this scope.
+
+    Raises `InsufficientScopeError` or `EmailNotVerifiedError`.
+    """
+    require_scope(user, scope)
+    if services.require_verified_email:
+        require_verified_email(user)
 
 
 def require_scope(user: User, scope: str) -> None:

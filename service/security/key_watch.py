@@ -19,7 +19,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -30,9 +30,8 @@ from better_auth_keys import (
     VerificationPolicy,
 )
 from service.database.execution import Database, DatabaseUnavailableError, DriverError
-from service.database.listener import Listener
+from service.database.listener import Listener, Subscription
 from service.database.statements import Statement
-from service.database.url import DatabaseUrl
 from service.security import revocations
 from service.security.audit import Event, SecurityLog
 from service.security.revocation_feed import RevocationFeed, TooManyRevocationsError
@@ -70,7 +69,7 @@ class KeyWatch:
     def __init__(  # noqa: PLR0913 - it keeps these up to date
         self,
         database: Database,
-        direct_url: DatabaseUrl,
+        listener: Listener,
         key_set: KeySet,
         *,
         policy: VerificationPolicy,
@@ -90,13 +89,9 @@ class KeyWatch:
         self._said, self._keys_changed = asyncio.Event(), asyncio.Event()
         self._lost = asyncio.Event()
         self._channels: set[str] = set()
-        self._listener = Listener(
-            direct_url,
-            database,
-            channels=(KEYS, TOKENS),
-            heard=self._hear,
-            lost=self._lose,
-            heartbeat_seconds=heartbeat_seconds,
+        self._listener = listener
+        listener.subscribe(
+            Subscription((KEYS, TOKENS), heard=self._hear, resumed=self._resume, lost=self._lose)
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._failing = False
@@ -111,6 +106,10 @@ class KeyWatch:
     def age(self) -> float | None:
         """Seconds since the revocations were loaded; None if never."""
         return self._feed.age
+
+    def when_revoked(self, call: Callable[[], None]) -> None:
+        """Set what is called when tokens that were accepted before may be refused now."""
+        self._feed.changed = call
 
     async def start(self, *, reachable: bool) -> None:
         """Load the revocations if the database is `reachable`, and start the background work."""
@@ -189,8 +188,12 @@ class KeyWatch:
         self._said.set()
         self._lost.set()
 
-    def _hear(self, channel: str) -> None:
+    def _hear(self, channel: str, _payload: str) -> None:
         self._channels.add(channel)
+        self._said.set()
+
+    def _resume(self) -> None:
+        self._channels |= {KEYS, TOKENS}
         self._said.set()
 
     async def _fetch_keys(self) -> None:

@@ -10,6 +10,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -47,6 +48,8 @@ class RevocationFeed:
         self.revocations = RevocationList()
         self.too_many = False
         """Whether the last load of the whole list found too many."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called when tokens that were accepted before may be refused now."""
 
     @property
     def age(self) -> float | None:
@@ -68,11 +71,13 @@ class RevocationFeed:
                     if number > self._most:
                         self.revocations.unload()
                         self.too_many = True
+                        self.changed()
                         raise TooManyRevocationsError(self._most)
                     await asyncio.sleep(pause)
             for _ in self.revocations.finish_reload(kids=await self._stored.keys()):
                 await asyncio.sleep(0)
             self._loaded_at = time.monotonic()
+            self.changed()
 
     async def load_news(self) -> None:
         """Load the revocations that were added since the last load.
@@ -82,6 +87,7 @@ class RevocationFeed:
         async with aclosing(self._stored.news()) as parts:
             async for part in parts:
                 self._add(part)
+                self.changed()
                 await asyncio.sleep(0)
         if len(self.revocations) > self._most:
             # Some of them may be forgotten.
@@ -96,6 +102,8 @@ class RevocationFeed:
             await self.load_all()
         before = len(self.revocations)
         self.revocations.add((), kids=await self._stored.keys())
+        if len(self.revocations) > before:
+            self.changed()
         self._report(before)
         await self.load_news()
         self._loaded_at = time.monotonic()

@@ -114,8 +114,9 @@ class Settings(SettingsModel):
     """Worker processes."""
 
     service_secret: SecretStr | None = None
-    """Signs page cursors: at least 32 characters, the same on every replica. Never used for tokens.
-    Required in production (`openssl rand -base64 32`)."""
+    """Signs page cursors, and hides the owners in notifications of changed tasks: at least 32
+    characters, the same on every replica. Never used for tokens. Required in production
+    (`openssl rand -base64 32`)."""
 
     host: str = "127.0.0.1"
     """The address to listen on."""
@@ -168,6 +169,18 @@ class Settings(SettingsModel):
 
     max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """Tasks of one user, without deleted ones. Beyond it, creating one is answered with 409."""
+
+    task_events: bool = True
+    """Notify all processes of each changed task, for `GET /api/tasks/events`. With `false`, that
+    operation answers 501."""
+
+    max_event_streams_per_user: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Streams of events that one user may have open at each process. Beyond it, opening one is
+    answered with 429."""
+
+    max_event_streams: Annotated[int, Field(ge=1, le=100_000)] = 5000
+    """Streams of events that each process holds open; further ones are answered with 503. One
+    address gets at most two thirds."""
 
     require_verified_email: bool = False
     """Refuse tokens, with 403, whose claim `emailVerified` is not true."""
@@ -262,7 +275,7 @@ class Settings(SettingsModel):
 
     @property
     def secret(self) -> bytes:
-        """The key that signs page cursors. Never used for tokens."""
+        """The service's own secret, from which keys are derived. Never used for tokens."""
         if self.service_secret is None:
             raise SettingsError(["SERVICE_SECRET: not set"])
         return self.service_secret.get_secret_value().encode()

@@ -88,6 +88,11 @@ _NOT_SHARED: Final = Counter(
 _POOL: Final = Gauge(
     "database_pool_connections_in_use", "Database connections in use", multiprocess_mode="livesum"
 )
+EVENT_STREAMS: Final = Gauge("event_streams", "Open streams of events", multiprocess_mode="livesum")
+EVENT_STREAMS_ENDED: Final = Counter(
+    "event_streams_ended", "Streams of events that ended, by reason", ["reason"]
+)
+EVENTS_SENT: Final = Counter("events_sent", "Events about tasks that were sent to streams")
 
 
 def count_request(method: str, route: str, status: int, seconds: float) -> None:

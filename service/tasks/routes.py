@@ -20,8 +20,7 @@ from service.security.authentication import (
     AuthenticatedRoute,
     CurrentUser,
     User,
-    require_scope,
-    require_verified_email,
+    require_access,
 )
 from service.services import Services, services_of
 from service.tasks.cursor import BadCursorError, CursorSigner
@@ -52,18 +51,20 @@ router: Final = APIRouter(
 
 
 async def _readable(request: Request, user: CurrentUser) -> TaskRepository:
-    return _tasks_of(services_of(request), user, READ)
+    services = services_of(request)
+    require_access(services, user, READ)
+    return _tasks_of(services, user, tag=None)
 
 
 async def _writable(request: Request, user: CurrentUser) -> TaskRepository:
-    return _tasks_of(services_of(request), user, WRITE)
+    services = services_of(request)
+    require_access(services, user, WRITE)
+    events = services.events
+    return _tasks_of(services, user, tag=None if events is None else events.tags.of(user.owner))
 
 
-def _tasks_of(services: Services, user: User, scope: str) -> TaskRepository:
-    require_scope(user, scope)
-    if services.require_verified_email:
-        require_verified_email(user)
-    return TaskRepository(services.database, user.owner, max_tasks=services.max_tasks)
+def _tasks_of(services: Services, user: User, *, tag: str | None) -> TaskRepository:
+    return TaskRepository(services.database, user.owner, max_tasks=services.max_tasks, tag=tag)
 
 
 async def _cursors(request: Request) -> CursorSigner:

@@ -216,6 +216,41 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/tasks/events": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Stream changes of your tasks
+         * @description Return a stream of server-sent events about your tasks, until the access token expires.
+         *
+         *     Read it with `fetch`, because `EventSource` cannot send the `Authorization` header.
+         *
+         *     - `live`: all changes from now on are sent. Fetch your tasks now; the stream repeats nothing
+         *       from before.
+         *     - `task`: the task `id` was created, changed, deleted or restored, and has this `version`. Fetch
+         *       it; 404 means that it was deleted. Events about the same task may be combined.
+         *     - `paused`: changes cannot be sent at the moment. Fetch your tasks from time to time until the
+         *       next `live`.
+         *     - `end`: the last event. With `token_expired`, connect again with a new token. With
+         *       `token_revoked`, sign in again if you cannot get one. With `undecided` or `restarting`,
+         *       connect again after `retry` milliseconds.
+         *
+         *     A comment (`:`) is sent every 15 seconds. If nothing arrives for longer, or the stream ends
+         *     without `end`, connect again.
+         */
+        readonly get: operations["streamTaskEvents"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/livez": {
         readonly parameters: {
             readonly query?: never;
@@ -1968,6 +2003,101 @@ export interface operations {
             };
             /** @description Task limit reached. */
             readonly 409: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
+            readonly 503: {
+                headers: {
+                    /** @description Seconds to wait before trying again. */
+                    readonly "Retry-After"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly streamTaskEvents: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The stream. It ends when the access token expires or is revoked. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example event: live
+                     *     data: {}
+                     *
+                     *     event: task
+                     *     data: {"id":"0199c2f0-5d1c-7c3e-9a52-0f6f2b1f7a10","version":3}
+                     *
+                     *     :
+                     *
+                     *     retry: 2345
+                     *     event: end
+                     *     data: {"reason":"token_expired"}
+                     */
+                    readonly "text/event-stream": string;
+                };
+            };
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
+            readonly 400: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            readonly 401: {
+                headers: {
+                    /** @description The challenge (RFC 6750 section 3). */
+                    readonly "WWW-Authenticate"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
+            readonly 403: {
+                headers: {
+                    /** @description The challenge with the required scope, if a scope is missing. */
+                    readonly "WWW-Authenticate"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Rate limit exceeded, or you have too many open streams. */
+            readonly 429: {
+                headers: {
+                    /** @description Seconds to wait before trying again. */
+                    readonly "Retry-After"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This service sends no events. */
+            readonly 501: {
                 headers: {
                     readonly [name: string]: unknown;
                 };

@@ -23,13 +23,12 @@ from scripts.operations.check_config.issuer import (
 )
 from service.app import open_database, open_key_set
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
-from service.database.listener import Listener
+from service.database.listener import Listener, Subscription
 from service.security.audit import claimed
 from service.security.breaker import StoreError
 from service.security.shared_counters import SharedCounters
 from service.settings.model import Settings
 
-_CHANNEL: Final = "check_config"
 _SECONDS: Final = 5.0
 
 
@@ -90,14 +89,11 @@ async def _listening(settings: Settings) -> Finding:
     try:
         async with asyncio.timeout(_SECONDS), _connected(settings) as database:
             listener = Listener(
-                settings.listening_url,
-                database,
-                channels=(_CHANNEL,),
-                heard=lambda _channel: heard.set(),
-                heartbeat_seconds=settings.heartbeat_seconds,
+                settings.listening_url, database, heartbeat_seconds=settings.heartbeat_seconds
             )
+            # Called when the listener's first heartbeat has arrived.
+            listener.subscribe(Subscription((), lambda *_: None, resumed=heard.set))
             async with _running(listener.run()):
-                # The listener reports once when its first heartbeat has arrived.
                 await heard.wait()
     except (TimeoutError, DatabaseUnavailableError):
         return Finding(

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
 from service.database import pool
 from service.database.execution import Database, DatabaseUnavailableError
-from service.database.listener import Listener
+from service.database.listener import Listener, Subscription
 from service.database.opening import Opener
 from service.database.statements import Statement
 from service.database.url import DatabaseUrl, parse_database_url
@@ -153,15 +153,18 @@ async def test_fault76_listening_and_commands_find_the_host_that_accepts_writes(
     url = hosts(old.urls.owner, old.port, new.port)
     assert await upgrade(url) == []
     heard = asyncio.Queue[str]()
+
+    def hear(channel: str, payload: str) -> None:
+        heard.put_nowait(f"{channel} {payload}")
+
     database = Database(hosts(new.urls.app, new.port), pool_size=1)
-    listener = Listener(
-        url, database, channels=("moved",), heard=heard.put_nowait, heartbeat_seconds=60
-    )
+    listener = Listener(url, database, heartbeat_seconds=60)
+    listener.subscribe(Subscription(("moved",), hear, resumed=lambda: heard.put_nowait("resumed")))
     task = asyncio.create_task(listener.run())
     async with asyncio.timeout(10):
-        await heard.get()
-        await database.execute(Statement("SELECT pg_notify('moved', '')"), {})
-        assert await heard.get() == "moved"
+        assert await heard.get() == "resumed"
+        await database.execute(Statement("SELECT pg_notify('moved', 'here')"), {})
+        assert await heard.get() == "moved here"
     await database.close()
     task.cancel()
 

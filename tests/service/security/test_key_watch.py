@@ -21,6 +21,7 @@ from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys, R
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.database.execution import Database
+from service.database.listener import Listener
 from service.database.url import parse_database_url
 from service.security.audit import SecurityLog
 from service.security.key_watch import KeyWatch
@@ -216,7 +217,7 @@ async def watching(
     pool = Database(parse_database_url(database.app), pool_size=1)
     watch = KeyWatch(
         pool,
-        parse_database_url(direct_url),
+        Listener(parse_database_url(direct_url), pool, heartbeat_seconds=heartbeat_seconds),
         StaticKeySet(()),
         policy=VerificationPolicy(ORIGIN, ORIGIN),
         security=SecurityLog(b"k" * 32),

@@ -1,0 +1,1 @@
+"""Server-sent events: a user's streams hear of the user's changed tasks."""
