@@ -12,7 +12,7 @@ from scripts.proofs.drills.system.connection import Answer, Connection
 from scripts.proofs.drills.system.service import Service
 from scripts.proofs.events.journal import Journal
 
-_MOST_TASKS: Final = 20
+_MOST_TASKS: Final = 5
 _WEIGHTS: Final = (1, 18, 1)
 """Of create, change and delete. A writer without tasks creates one."""
 _PAUSE_SECONDS: Final = 0.1
@@ -105,7 +105,7 @@ async def writing(
     services: Sequence[Service],
     *,
     per_second: float,
-    writers: int = 16,
+    writers: int = 48,
 ) -> AsyncIterator[None]:
     """Let writers make so many changes a second together, until the block ends."""
     number = max(writers, len(journals))
