@@ -309,8 +309,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment] # as uvicorn does when it is done
         self._current = self._task = None
         self.connections.discard(self)
-        chunked = bool(cycle.chunked_encoding)
-        return StreamConnection(self.transport, owner, self.connections, is_chunked=chunked)
+        return StreamConnection(self.transport, owner, self.connections)
 
     def _turn_away(self, cycle: RequestResponseCycle, admission: Admission) -> None:
         """Refuse a request that was not admitted. Its body is ignored, as uvicorn does then."""

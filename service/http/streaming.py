@@ -47,20 +47,14 @@ class StreamOwner(Protocol):
 class StreamConnection(asyncio.Protocol):
     """A connection with a stream on it. `connections` are those that the server knows."""
 
-    __slots__ = ("_connections", "_is_chunked", "_is_closed", "_owner", "_transport", "is_full")
+    __slots__ = ("_connections", "_is_closed", "_owner", "_transport", "is_full")
 
     def __init__(
-        self,
-        transport: asyncio.Transport,
-        owner: StreamOwner,
-        connections: set[Any],
-        *,
-        is_chunked: bool,
+        self, transport: asyncio.Transport, owner: StreamOwner, connections: set[Any]
     ) -> None:
         self._transport = transport
         self._owner = owner
         self._connections = connections
-        self._is_chunked = is_chunked
         self._is_closed = False
         self.is_full = False
         connections.add(self)
@@ -70,12 +64,12 @@ class StreamConnection(asyncio.Protocol):
 
     def write(self, part: bytes) -> None:
         """Send a part of the stream."""
-        self._transport.write(self._framed(part))
+        self._transport.write(_chunk(part))
 
     def close(self, part: bytes) -> None:
         """Send the last part, and close the connection."""
         self._forget()
-        self._transport.write(self._framed(part) + (b"0\r\n\r\n" if self._is_chunked else b""))
+        self._transport.write(_chunk(part) + b"0\r\n\r\n")
         self._transport.close()
         asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.abort)
 
@@ -110,9 +104,6 @@ class StreamConnection(asyncio.Protocol):
         """Stop the stream (uvicorn calls this on all connections)."""
         self._owner.stop()
 
-    def _framed(self, part: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(part), part) if self._is_chunked else part
-
     def _forget(self) -> None:
         self._is_closed = True
         self._connections.discard(self)
@@ -120,6 +111,10 @@ class StreamConnection(asyncio.Protocol):
 
 HandOver = Callable[[StreamOwner], StreamConnection | None]
 """Takes the connection of a response that has begun. Returns None for HEAD, and if it is lost."""
+
+
+def _chunk(part: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(part), part)
 
 
 def _limit(connection: Any) -> None:
