@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
@@ -11,6 +12,7 @@ from scripts.proofs.drills.system.stream import open_stream
 _FOR_EACH_USER: Final = 10
 """The default of MAX_EVENT_STREAMS_PER_USER."""
 _PAUSE_SECONDS: Final = 2.0
+_OPEN_SECONDS: Final = 20.0
 
 
 class OpenStreams:
@@ -27,6 +29,13 @@ class OpenStreams:
         """Open streams on a service, unless it was started again on its port."""
         if self._number and port not in self._services:
             self._services[port] = _Clients(port, self._number, self._token)
+
+    async def until_open(self, port: int) -> None:
+        """Wait until all streams of a service are open, but not for ever."""
+        if port in self._services:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_OPEN_SECONDS):
+                    await self._services[port].all_open.wait()
 
     async def close(self, port: int) -> None:
         """Close the streams of a service."""
@@ -47,7 +56,9 @@ class _Clients:
 
     def __init__(self, port: int, number: int, token: Callable[[str], str]) -> None:
         self._port, self._token = port, token
+        self._number = number
         self._open = self.most = self.opened = 0
+        self.all_open = asyncio.Event()
         self._lives = [asyncio.create_task(self._live(each)) for each in range(number)]
 
     async def close(self) -> None:
@@ -69,6 +80,8 @@ class _Clients:
                     self.opened += 1
                     self._open += 1
                     self.most = max(self.most, self._open)
+                    if self._open == self._number:
+                        self.all_open.set()
                     await stream.ended
                     self._open -= 1
             finally:

@@ -79,6 +79,7 @@ class Stage:
         try:
             if ready:
                 await service.until_ready()
+                await self.streams.until_open(service.port)
             yield service
         finally:
             await self._stop(service.program)
