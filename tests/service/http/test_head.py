@@ -19,7 +19,8 @@ CHANGING = {"/metrics", "/readyz"}
 PATHS = [
     path
     for path, operations in json.loads(DOCUMENT.read_text())["paths"].items()
-    if "get" in operations
+    # The response to GET has no end. tests/service/events/ compares it with that to HEAD.
+    if "get" in operations and path != "/api/tasks/events"
 ]
 PAGES = ["/docs", "/docs/assets/start.js", "/docs/assets/swagger-ui.css", "/openapi.json"]
 

@@ -22,6 +22,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 async def test_every_operation_has_an_id_and_a_summary(document: dict[str, Any]) -> None:
     found = dict(operations(document))
     assert {operation["operationId"] for operation in found.values()} == {
+        "streamTaskEvents",
         "listTasks",
         "restoreTask",
         "createTask",

@@ -118,9 +118,12 @@ def base_url(settings: Settings) -> Iterator[str]:
     issuer.server_close()
 
 
+# Its response has no end. tests/service/events/ reads it.
+STREAM = "GET /api/tasks/events"
 OPERATIONS = {
     found.ok().label: found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)
 }
+del OPERATIONS[STREAM]
 # An operation without parameters has no invalid requests.
 CASES = [(name, GenerationMode.POSITIVE) for name in OPERATIONS]
 CASES += [(name, GenerationMode.NEGATIVE) for name in OPERATIONS if "/api/tasks" in name]

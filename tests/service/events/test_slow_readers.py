@@ -1,0 +1,181 @@
+"""A client that does not read costs a bounded amount of memory, and is cut off."""
+
+import asyncio
+import socket
+
+import httpx
+import pytest
+
+from better_auth_keys import AccessToken, RevocationList
+from service.events.format import LIVE, PAUSED, task_event
+from service.events.hub import TaskEvents, TooManyStreamsError
+from service.events.stream import HEARTBEAT_SECONDS, MAX_WAITING, UNREAD_SECONDS, EventStream
+from service.events.tags import OwnerTags
+from service.http.admission import OverloadedError
+from service.http.streaming import StreamOwner
+from service.security.audit import SecurityLog
+from service.security.owner import Owner
+from service.settings.model import Settings
+from tests.service.conftest import Person
+from tests.service.events.reading import PATH
+from tests.service.events.test_ends import served, until
+
+TOKEN = AccessToken("i", "alice", frozenset(), 0, 0, 9e9, "k", None, {})
+
+
+class Pipe:
+    """A connection that its client reads, until it is `full`."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self.sent: list[bytes] = []
+        self.ends: list[str] = []
+
+    def hand_over(self, owner: StreamOwner) -> "Pipe":
+        self.owner = owner
+        return self
+
+    def write(self, part: bytes) -> None:
+        assert not self.is_full
+        self.sent.append(part)
+
+    def close(self, part: bytes) -> None:
+        self.sent.append(part)
+        self.ends.append("closed")
+
+    def abort(self) -> None:
+        self.ends.append("aborted")
+
+    def read(self) -> None:
+        self.is_full = False
+        self.owner.resume()
+
+
+@pytest.fixture
+def events() -> TaskEvents:
+    revocations = RevocationList()
+    revocations.replace(kids=())
+    hub = TaskEvents(
+        OwnerTags(b"k" * 32), revocations, SecurityLog(b"k" * 32), most=90, most_per_user=90
+    )
+    hub.resume()
+    return hub
+
+
+def opened(events: TaskEvents, *, tag: str = "alice", address: str = "a") -> Pipe:
+    pipe = Pipe()
+    stream = EventStream(TOKEN, tag=tag, address=address, request_id="r")
+    assert events.open(stream, pipe.hand_over)  # type: ignore[arg-type] # it stands in for one
+    return pipe
+
+
+async def test_fault95_events_of_one_task_are_combined_while_the_client_does_not_read(
+    events: TaskEvents,
+) -> None:
+    pipe = opened(events)
+    pipe.is_full = True
+    for version in range(1, 1000):
+        events.hear("", f"alice task-1 {version}")
+        events.hear("", f"alice task-2 {version}")
+    assert pipe.sent == [LIVE]
+    pipe.read()
+    assert pipe.sent[1:] == [task_event("task-1", "999") + task_event("task-2", "999")]
+    events.hear("", "alice task-1 1000")
+    assert pipe.sent[2:] == [task_event("task-1", "1000")]
+
+
+async def test_fault95_client_with_too_many_unread_tasks_is_cut_off(events: TaskEvents) -> None:
+    slow, quick = opened(events), opened(events)
+    slow.is_full = True
+    for number in range(MAX_WAITING):
+        events.hear("", f"alice task-{number} 1")
+    assert slow.ends == []
+    events.hear("", "alice one-more 1")
+    assert slow.ends == ["aborted"]
+    assert quick.sent[-1] == task_event("one-more", "1")
+    assert events.streams == 1
+
+
+async def test_fault95_client_that_reads_nothing_for_long_is_cut_off(events: TaskEvents) -> None:
+    pipe = opened(events)
+    stream = pipe.owner
+    assert isinstance(stream, EventStream)
+    stream.look(1e9)
+    pipe.is_full = True
+    stream.look(1e9 + 1)
+    stream.look(1e9 + UNREAD_SECONDS)
+    pipe.read()
+    pipe.is_full = True
+    stream.look(1e9 + UNREAD_SECONDS + 1)
+    stream.look(1e9 + 2 * UNREAD_SECONDS)
+    assert pipe.ends == []
+    stream.look(1e9 + 2 * UNREAD_SECONDS + 1)
+    assert pipe.ends == ["aborted"]
+    assert events.streams == 0
+
+
+async def test_pause_that_a_client_has_not_read_replaces_what_waited(events: TaskEvents) -> None:
+    pipe = opened(events)
+    pipe.is_full = True
+    events.hear("", "alice task-1 1")
+    events.lose()
+    events.resume()
+    events.hear("", "alice task-2 1")
+    pipe.read()
+    assert pipe.sent[1:] == [LIVE + task_event("task-2", "1")]
+    events.lose()
+    assert pipe.sent[2:] == [PAUSED]
+
+
+async def test_heartbeat_is_sent_when_it_is_due(events: TaskEvents) -> None:
+    pipe = opened(events)
+    assert isinstance(pipe.owner, EventStream)
+    for seconds in (0.0, 1.0, HEARTBEAT_SECONDS, HEARTBEAT_SECONDS + 1):
+        pipe.owner.look(1e9 + seconds)
+    assert pipe.sent[1:] == [b":\n\n"] * 2
+
+
+async def test_one_address_leaves_a_third_of_the_places(events: TaskEvents) -> None:
+    for _ in range(60):
+        events.require_place("alice", "a")
+        opened(events)
+    with pytest.raises(OverloadedError):
+        events.require_place("alice", "a")
+    events.require_place("alice", "b")
+
+
+async def test_stream_whose_place_was_taken_meanwhile_is_cut_off(events: TaskEvents) -> None:
+    for _ in range(90):
+        opened(events, tag="bob", address=str(_))
+    assert opened(events).ends == ["aborted"]
+    with pytest.raises(TooManyStreamsError):
+        events.require_place("bob", "another")
+
+
+def test_tag_depends_on_owner_and_secret() -> None:
+    tags = {OwnerTags(secret * 32).of(Owner(name)) for secret in (b"a", b"b") for name in "xy"}
+    assert len(tags) == 4
+
+
+async def test_fault95_client_on_a_real_connection_that_never_reads_is_cut_off(
+    settings: Settings, headers_of: Person
+) -> None:
+    alice = httpx.Headers(headers_of("alice-who-never-reads"))
+    async with served(settings) as (port, services):
+        events = services.events
+        assert events is not None
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
+            token = alice["Authorization"]
+            head = f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n"
+            client.sendall(head.encode())
+            await until(lambda: events.streams == 1)
+            tag = events.tags.of(Owner("alice-who-never-reads"))
+            sent = 0
+            while events.streams:
+                sent += 1
+                events.hear("", f"{tag} 0199c2f0-5d1c-7c3e-9a52-{sent:012} 1")
+                await asyncio.sleep(0)
+            # The buffers took some; without limits they would take over 4 MB, or 40,000 events.
+            assert MAX_WAITING < sent < 10_000
