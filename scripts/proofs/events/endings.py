@@ -18,7 +18,7 @@ from scripts.proofs.events.journal import Journal
 _PROMISED_SECONDS: Final = 1.0
 _AFTERWARDS_SECONDS: Final = 2.0
 _MARKED: Final = 20
-_LIFETIME_SECONDS: Final = 30
+_LIFETIME_SECONDS: Final = 15
 _REVOKED: Final = "a session that is revoked"
 
 
