@@ -134,7 +134,13 @@ def contenders(
         SERVICE: lambda name: _service(name, CHECKOUT, site),
         WORKERS: lambda name: _service(name, CHECKOUT, site, WEB_CONCURRENCY="2"),
         STREAMS: lambda name: replace(
-            _service(name, CHECKOUT, site, MAX_EVENT_STREAMS_PER_USER=str(streams)),
+            _service(
+                name,
+                CHECKOUT,
+                site,
+                TASK_EVENTS="true",
+                MAX_EVENT_STREAMS_PER_USER=str(streams),
+            ),
             streams=streams,
         ),
         BEFORE: lambda name: _service(name, against or CHECKOUT, site),

@@ -3,9 +3,11 @@
 import json
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import asyncpg
@@ -109,6 +111,14 @@ class Postgres:
                 await connection.close()
         self._state = "" if will_change else wanted
 
+    async def alter(self, settings: Mapping[str, str]) -> None:
+        """Change settings of the server that need no restart."""
+        connection = await asyncpg.connect(self._url)
+        for name, value in settings.items():
+            await connection.execute(f"ALTER SYSTEM SET {name} = {value}")
+        await connection.execute("SELECT pg_reload_conf()")
+        await connection.close()
+
     async def announce_keys(self) -> None:
         """Notify the services that the issuer's keys have changed."""
         connection = await asyncpg.connect(self._url)
@@ -129,6 +139,15 @@ def postgres() -> Iterator[Postgres]:
     """Start PostgreSQL."""
     with EmbeddedPostgres.ephemeral() as server:
         yield Postgres(server, RolePasswords())
+
+
+@contextmanager
+def durable_postgres() -> Iterator[Postgres]:
+    """Start a PostgreSQL that waits for its disk, as in production."""
+    with TemporaryDirectory() as folder:
+        home = Path(folder) / "postgres"
+        with EmbeddedPostgres.persistent(home, log=Path(folder) / "postgres.log") as server:
+            yield Postgres(server, RolePasswords())
 
 
 @contextmanager

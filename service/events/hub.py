@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -26,6 +27,7 @@ from service.security.audit import Event, SecurityLog
 from service.system.metrics import EVENT_STREAMS, EVENT_STREAMS_ENDED, EVENTS_SENT
 
 LOOK_SECONDS: Final = 0.5
+_PAYLOAD: Final = re.compile(r"\S+ ([0-9a-z-]{1,40}) ([0-9]{1,10})")
 
 
 class TooManyStreamsError(ProblemError):
@@ -102,9 +104,10 @@ class TaskEvents:
 
     def hear(self, _channel: str, payload: str) -> None:
         """Send the event of a notification to the streams of its owner."""
-        tag, _, rest = payload.partition(" ")
-        if tag in self._streams:
-            task_id, _, version = rest.partition(" ")
+        tag = payload.partition(" ")[0]
+        # Other roles of the database can notify as well, and must not write an event's lines.
+        if tag in self._streams and (found := _PAYLOAD.fullmatch(payload)):
+            task_id, version = found.groups()
             self._combining.add(tag, (task_id, version))
 
     def resume(self) -> None:

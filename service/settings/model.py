@@ -170,9 +170,11 @@ class Settings(SettingsModel):
     max_tasks_per_user: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """Tasks of one user, without deleted ones. Beyond it, creating one is answered with 409."""
 
-    task_events: bool = True
-    """Notify all processes of each changed task, for `GET /api/tasks/events`. With `false`, that
-    operation answers 501."""
+    task_events: bool = False
+    """Notify all processes of each changed task, for `GET /api/tasks/events`, which otherwise
+    answers 501. Each change then takes about a quarter more CPU time, and PostgreSQL commits
+    changes one after another. Measured: 160 to 700 changes a second instead of 1,000 to 2,300 on
+    a local disk, and 100 where a commit takes 5 ms (`python -m benchmarks.notifying`)."""
 
     max_event_streams_per_user: Annotated[int, Field(ge=1, le=1000)] = 10
     """Streams of events that one user may have open at each process. Beyond it, opening one is

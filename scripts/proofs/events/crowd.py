@@ -15,7 +15,10 @@ from scripts.proofs.drills.system.waiting import StageError, until
 from scripts.proofs.events.follower import Follower
 from scripts.proofs.events.journal import Journal
 
-SETTINGS: Final[Mapping[str, str]] = {"MAX_EVENT_STREAMS_PER_USER": "1000"}
+SETTINGS: Final[Mapping[str, str]] = {
+    "TASK_EVENTS": "true",
+    "MAX_EVENT_STREAMS_PER_USER": "1000",
+}
 """Two users have all the streams; the limit has tests of its own."""
 _AT_ONCE: Final = 50
 _SETTLE_SECONDS: Final = 20.0

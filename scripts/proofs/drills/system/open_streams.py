@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
@@ -23,6 +23,8 @@ class OpenStreams:
 
     def __init__(self, number: int, token: Callable[[str], str]) -> None:
         self._number, self._token = number, token
+        self.settings: Mapping[str, str] = {"TASK_EVENTS": "true"} if number else {}
+        """What a service needs for them."""
         self._services: dict[int, _Clients] = {}
 
     def open(self, port: int) -> None:

@@ -98,6 +98,7 @@ class Stage:
             "SERVICE_SECRET": "a secret of the drills, and of nothing else",
             "RATE_LIMITS": OUT_OF_REACH,
             "PORT": str(port),
+            **self.streams.settings,
             **settings,
         }
         command = [sys.executable, "-m", "service"]
