@@ -25,6 +25,7 @@ MAX_MEGABYTES: Final = 100
 _REACHED: Final = 0.9
 """The part of the rate that must be reached: else nothing was shown."""
 _WARM_UP_SECONDS: Final = 3.0
+_NOT_DURABLE: Final = ("ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Load:
     streams: int
     per_second: float
     seconds: float
+    durable: bool = False
+    """Whether commits wait for the disk. Transactions that notify then wait for each other."""
 
 
 async def delivered(stage: Stage, load: Load, users: int) -> Seen:
@@ -42,6 +45,8 @@ async def delivered(stage: Stage, load: Load, users: int) -> Seen:
     journals = journals_of(f"user-{users}-{number}" for number in range(users))
     tokens = {journal.user: stage.issuer.token(journal.user) for journal in journals}
     hosts = addresses()
+    if not load.durable:
+        await stage.database.execute(*_NOT_DURABLE)
     async with Replicas(stage, SETTINGS) as replicas:
         services = replicas.all
         followers = []
