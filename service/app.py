@@ -17,6 +17,7 @@ from better_auth_keys import (
     origin_of,
 )
 from service import __version__
+from service.accounts import me_routes
 from service.accounts import routes as account_routes
 from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
@@ -64,7 +65,7 @@ ROUTERS: Final = (
     event_routes.router,  # before `/api/tasks/{task_id}`
     task_routes.router,
     account_routes.router,
-    account_routes.own,
+    me_routes.router,
     metadata.router,
     health.router,
 )
@@ -139,6 +140,7 @@ def open_services(settings: Settings) -> Services:
         database=database,
         watch_database=watch_database,
         policy=policy,
+        current_audiences=settings.current_audiences,
         key_set=key_set,
         verifier=verifier,
         key_watch=key_watch,

@@ -31,6 +31,8 @@ class Services:
     watch_database: Database
     """A pool of one connection for `key_watch`, so that a busy pool cannot delay a revocation."""
     policy: VerificationPolicy
+    current_audiences: frozenset[str]
+    """The audiences of `policy` without the previous one, whose tokens are counted."""
     key_set: KeySet
     verifier: AccessTokenVerifier
     key_watch: KeyWatch

@@ -63,6 +63,7 @@ def caddy(upstream: int, folder: Path, load_balancers: str | None) -> Iterator[i
         "HTTPS_PORT": str(https_port),
         "APP_ADDRESSES": f"http://app.localhost:{port}",
         "API_ADDRESSES": f"http://api.localhost:{port}",
+        "INSIDE_ADDRESSES": f"http://caddy:{port}",
         "WEB_UPSTREAM": f"127.0.0.1:{upstream}",
         "SERVICE_UPSTREAMS": f"127.0.0.1:{upstream}",
         **({} if load_balancers is None else {"LOAD_BALANCERS": load_balancers}),
@@ -109,3 +110,9 @@ def test_load_balancer_is_believed_and_one_address_is_passed_on(
         # The client invented the first one; the second load balancer added the last one.
         found = passed_on(port, host, forwarded_for=f"10.9.8.7, {CLIENT}, 198.51.100.2")
     assert found == ([CLIENT], ["https"])
+
+
+def test_request_of_web_itself_counts_as_received_over_https(upstream: int, tmp_path: Path) -> None:
+    with caddy(upstream, tmp_path, None) as port:
+        found = passed_on(port, "caddy", forwarded_for=CLIENT)
+    assert found == (["127.0.0.1"], ["https"])

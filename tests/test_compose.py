@@ -18,6 +18,7 @@ from service.settings.renamed import refusal
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKER = ROOT / "docker"
+REPLICAS = ("service-1", "service-2")
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +92,18 @@ def test_secrets_are_files_and_each_is_given_to_those_who_need_it(compose: Any) 
         assert named <= held[name] if name == "postgres" else named == held[name], name
 
 
+def test_web_signs_for_the_url_that_the_service_accepts(compose: Any) -> None:
+    web, *replicas = (compose["services"][name]["environment"] for name in ("web", *REPLICAS))
+    for name in ("BETTER_AUTH_URL", "SERVICE_URL"):
+        assert {replica[name] for replica in replicas} == {web[name]}
+        # Neither is empty, whatever is set outside.
+        assert re.fullmatch(rf"\$\{{{name}:-https://.+\}}", web[name])
+    # The service's own setting would replace what web/ signs for.
+    assert all(replica["JWT_AUDIENCE"] is None for replica in replicas)
+
+
 SECTIONS = {
-    "The service": ("service-1", "service-2"),
+    "The service": REPLICAS,
     "Operators' commands": ("ops", "rotation", "purge"),
     "web/": ("web",),
 }

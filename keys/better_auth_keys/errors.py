@@ -58,6 +58,8 @@ class InvalidTokenError(KeysError):
         """The token's `kid`, if it could be read. NOT verified."""
         self.unverified_issuer: object = None
         """The token's `iss`, if it could be read. NOT verified."""
+        self.unverified_audience: object = None
+        """The token's `aud`, if it could be read. NOT verified."""
 
 
 class KeySetUnavailableError(KeysError):

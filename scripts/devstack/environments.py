@@ -48,6 +48,7 @@ def _service_settings(settings: DevSettings, home: DevHome, urls: DatabaseUrls) 
         "HOST": "127.0.0.1",
         "PORT": str(settings.port),
         "BETTER_AUTH_URL": settings.web_origin,
+        "SERVICE_URL": settings.service_origin,
         **_behind_https(settings),
         "DATABASE_URL": urls.app.setting,
         "DIRECT_DATABASE_URL": wanted.get("DIRECT_DATABASE_URL", "") if settings.external else "",
@@ -69,6 +70,8 @@ def web_environment(settings: DevSettings, home: DevHome, urls: DatabaseUrls) ->
         **_issuer_secrets(settings, home),
         **settings.issuer_settings,
         "SERVICE_URL": settings.service_origin,
+        # Not through the proxy: Node does not resolve its names below `localhost` everywhere.
+        "SERVICE_INTERNAL_URL": f"http://127.0.0.1:{settings.port}",
         "NEXT_TELEMETRY_DISABLED": "1",
     }
     if settings.front is not None:
@@ -103,7 +106,6 @@ def _behind_https(settings: DevSettings) -> dict[str, str]:
     return {
         "BETTER_AUTH_INTERNAL_URL": settings.front.internal_origin,
         "CA_FILE": str(settings.front.authority),
-        "SERVICE_URL": settings.service_origin,
         "TRUSTED_PROXIES": "127.0.0.1",
     }
 

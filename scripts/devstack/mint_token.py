@@ -5,8 +5,9 @@
     mint-token --subject ada --out token.txt     write it to a new private file
 
 Signs with the active key of SIGNING_KEYS_URL (or --file), which `./scripts/dev --api` creates and
-`rotate-keys` rotates. Issuer and audience are the origin of BETTER_AUTH_URL. ./scripts/ops sets all
-of these. Refuses to run unless ENVIRONMENT is development.
+`rotate-keys` rotates. The issuer is the origin of BETTER_AUTH_URL; the audience is SERVICE_URL, or
+the same origin without it. ./scripts/ops sets all of these. Refuses to run unless ENVIRONMENT is
+development.
 Exit codes: 0 done, 1 failed, 2 usage.
 """
 
@@ -29,7 +30,7 @@ from scripts.operations.private_files import create_private
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
 from scripts.operations.rotate_keys.settings import SigningAlgorithms
 from service.settings.base import SettingsModel
-from service.settings.types import KeyFile
+from service.settings.types import KeyFile, Origin
 
 KEY_FILE: Final = "signing-keys.json"
 LIFETIME: Final = timedelta(hours=1)
@@ -38,12 +39,13 @@ _MAX_SUBJECT: Final = 255
 
 
 class MintSettings(SettingsModel):
-    """Where the key is, and the issuer of its tokens."""
+    """Where the key is, and the issuer and audience of its tokens."""
 
     environment: str = "production"
     signing_keys_url: KeyFile | None = None
     signing_algorithm: SigningAlgorithms = ("EdDSA",)
     better_auth_url: Annotated[str, AfterValidator(origin_of)] = "http://localhost:3000"
+    service_url: Origin | None = None
 
 
 async def provide_signer(folder: Path) -> Signer:
@@ -106,7 +108,7 @@ def _mint(options: argparse.Namespace) -> str:
         raise UsageError(f"--lifetime must be positive and at most {longest:.0f}s")
     origin = settings.better_auth_url
     claims = {"sub": options.subject, "iss": options.issuer or origin}
-    claims["aud"] = options.audience or origin
+    claims["aud"] = options.audience or settings.service_url or origin
     if options.scope is not None:
         claims["scope"] = options.scope
     signer = FileSigningKeys(path, algorithm=settings.signing_algorithm[0]).contents.signer()
@@ -131,7 +133,7 @@ def _parser() -> Parser:
         "--lifetime", type=duration, default="15m", help="such as 15m (the default) or 1h"
     )
     parser.add_argument("--issuer", help="instead of BETTER_AUTH_URL's origin")
-    parser.add_argument("--audience", help="instead of BETTER_AUTH_URL's origin")
+    parser.add_argument("--audience", help="instead of SERVICE_URL")
     parser.add_argument("--file", type=Path, metavar="PATH", help="instead of SIGNING_KEYS_URL")
     parser.add_argument("--out", type=Path, metavar="PATH", help="write to a new file")
     parser.add_argument("--json", action="store_true", help="write JSON for machines")

@@ -115,8 +115,8 @@ class DevRun:
         await self._ready("service", f"{settings.service_address}/readyz", is_ok)
         self._say_ready()
         if signer is not None:
-            origin = settings.web_origin
-            token = mint(signer, {**USER, "iss": origin, "aud": origin})
+            names = {"iss": settings.web_origin, "aud": settings.service_origin}
+            token = mint(signer, {**USER, **names})
             for line in _instructions(token, settings.service_address):
                 show(line)
 

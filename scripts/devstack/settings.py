@@ -12,7 +12,7 @@ from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
 from service.settings.model import Settings
 from service.settings.reader import SettingsError, read
-from service.settings.types import Port, ServiceDatabaseUrl
+from service.settings.types import HttpKeyUrl, Port, ServiceDatabaseUrl
 
 DEFAULT_HOME: Final = CHECKOUT / ".dev"
 # Settings that web/ and the operators' commands must share, with web/'s defaults.
@@ -48,6 +48,10 @@ class StackSettings(SettingsModel):
 
     https_port: Port = 8443
     """The port of the proxy: 8443 with `./scripts/dev --https`, 443 in containers."""
+
+    service_internal_url: HttpKeyUrl | None = None
+    """Where web/ reaches the service inside a private network, to delete a user's data before it
+    deletes the account. Default: `SERVICE_URL`. `./scripts/dev` sets it for web/."""
 
     database_url: ServiceDatabaseUrl | None = None
     migration_database_url: DatabaseUrl | None = None
@@ -100,12 +104,12 @@ class DevSettings:
 
     @property
     def web_origin(self) -> str:
-        """The web app's origin, which is the issuer and audience of tokens."""
+        """The web app's origin, which is the issuer of tokens."""
         return self.web_address if self.front is None else self.front.app_origin
 
     @property
     def service_origin(self) -> str:
-        """The service's origin."""
+        """The service's origin, which is the audience of tokens."""
         return self.service_address if self.front is None else self.front.api_origin
 
     @property

@@ -6,8 +6,8 @@
 Deletes tasks that were deleted over 30 days ago (they can no longer be restored), replies stored
 under an Idempotency-Key over 24 hours ago, and revocations after the lifetime of a session plus two
 days, counted from the last token that each refused.
-If AUTH_DATABASE_URL is set, Better Auth's expired sessions are deleted, too. Connects as
-PURGE_DATABASE_URL (a role that can see these rows only), from the environment or .env.
+If AUTH_DATABASE_URL is set, Better Auth's sessions that expired over two days ago are deleted, too.
+Connects as PURGE_DATABASE_URL (a role that can see these rows only), from the environment or .env.
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do.
 """
 
@@ -75,7 +75,8 @@ _OURS: Final[_Due] = {
     ),
 }
 _BETTER_AUTHS: Final[_Due] = {
-    "sessions": (_sessions, _sessions.c.expiresAt < func.now()),
+    # A session that expired later may have a valid token: web/'s trigger would revoke it.
+    "sessions": (_sessions, _sessions.c.expiresAt < func.now() - timedelta(days=2)),
 }
 
 

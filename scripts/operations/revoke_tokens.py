@@ -115,7 +115,6 @@ async def _revoke(
     sessions = None
     if kind in _DELETE:
         sessions = await connection.scalar(_SESSIONS[kind], {"value": value})
-        await connection.execute(_DELETE[kind], {"value": value})
     parameters = {
         "kind": kind,
         "value": value,
@@ -124,6 +123,9 @@ async def _revoke(
         "lifetime": session_lifetime,
     }
     await connection.execute(_INSERT, parameters)
+    if kind in _DELETE:
+        # Afterwards: web/'s trigger adds each deleted session that is not in the table yet.
+        await connection.execute(_DELETE[kind], {"value": value})
     await connection.execute(_NOTIFY)
     return Revocation(kind, value, sessions)
 

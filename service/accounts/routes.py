@@ -1,11 +1,8 @@
-"""The account API: sessions at Better Auth, for clients that do not use its web app.
-
-`me` is answered from the verified token, without a call to Better Auth or the database.
-"""
+"""The account API: sessions at Better Auth, for clients that do not use its web app."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeGuard
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -15,7 +12,6 @@ from service.accounts.schemas import (
     AccessTokenAnswer,
     Login,
     Logout,
-    Me,
     Refresh,
     Registered,
     Registration,
@@ -26,7 +22,7 @@ from service.http.json_body import JsonRoute
 from service.http.openapi import described_problem, problems
 from service.http.problem_document import AccountsUnsupportedError, CredentialsMissingError
 from service.security.audit import Event
-from service.security.authentication import AuthenticatedRoute, CurrentUser, authenticate
+from service.security.authentication import authenticate
 from service.services import services_of
 
 
@@ -53,7 +49,6 @@ _OPERATIONS: Final[Mapping[str, Operation]] = {
     "/api/auth/refresh": "refresh",
     "/api/auth/logout": "logout",
 }
-own: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=AuthenticatedRoute)
 router: Final = APIRouter(prefix="/api/auth", tags=["accounts"], route_class=AccountRoute)
 
 _ANY: Final = problems(
@@ -222,36 +217,3 @@ async def logout(
     if refresh_token is not None:
         subject = await sessions.end(refresh_token, caller, revoked=revoked) or subject
     services_of(request).security_log.write(Event.LOGGED_OUT, request, subject=subject)
-
-
-@own.get(
-    "/me",
-    operation_id="getMe",
-    summary="Get the current user",
-    response_model=Me,
-    responses=problems(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    ),
-)
-async def me(user: CurrentUser) -> Response:
-    """Return the user of the access token, as described by its claims."""
-    claims = user.token.claims
-    name, email, verified = claims.get("name"), claims.get("email"), claims.get("emailVerified")
-    found = Me(
-        id=user.owner.id,
-        issuer=user.token.issuer,
-        name=name if _is_text(name) else None,
-        email=email if _is_text(email) else None,
-        email_verified=verified if isinstance(verified, bool) else None,
-        expires_at=int(user.token.expires_at),
-    )
-    headers = {"Cache-Control": "no-store"}
-    return Response(found.model_dump_json(), headers=headers, media_type="application/json")
-
-
-def _is_text(value: object) -> TypeGuard[str]:
-    """Return whether a claim is text that JSON can hold; a lone surrogate cannot be encoded."""
-    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)

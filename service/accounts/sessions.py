@@ -16,7 +16,9 @@ from better_auth_keys import (
 from service.accounts.errors import IssuerAnswerError, SessionEndedError
 from service.accounts.issuer_client import BetterAuth, Caller, SignedIn
 from service.accounts.schemas import AccessTokenAnswer, Account, Session
-from service.security.revocations import Revocations
+from service.security.owner import Owner
+from service.security.revocations import Revocations, added
+from service.tasks.repository import TaskRepository
 
 _NEXT_SECOND: Final = 1.05
 
@@ -92,6 +94,18 @@ class Sessions:
             revocation = await self._stored.add("subject", token.subject, reason)
         # In effect here at once; the other replicas are notified.
         self._revocations.add([revocation])
+
+    async def delete_user(self, owner: Owner, tasks: TaskRepository) -> None:
+        """Delete the user's tasks and revoke all of the user's tokens: both, or neither.
+
+        Raises `DatabaseUnavailableError`. Then the request can be repeated, with a new token if
+        this one is refused by now.
+        """
+        step = self._stored.step("subject", owner.id, "account_deleted")
+        (rows,) = await tasks.delete_all(step)
+        self._revocations.add([added("subject", owner.id, rows)])
+        # Requests that were authenticated before may have waited for the locks, and added tasks.
+        await tasks.delete_all()
 
     async def _verified(self, session: str, caller: Caller) -> tuple[str, AccessToken]:
         token = await self._better_auth.access_token(session, caller)

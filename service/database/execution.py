@@ -6,15 +6,16 @@ says when a statement that failed with its connection is executed again.
 Row-level security is the second wall. Its policies compare `owner_id` with the setting
 `app.user_id`. Every statement sets it for itself only, in the form that `identity.py` builds or by
 calling a function that begins with it. Work of several statements is a function in the database,
-so that it takes one round trip as well.
+so that it takes one round trip as well. Rare work can be a transaction (`run_together`), which sets
+the identity for itself only.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
 import asyncpg
 
@@ -22,12 +23,13 @@ from service.database.identity import IDENTITY_PARAMETER
 from service.database.pool import Pool
 from service.database.repeating import is_read_only, lost_conflict, may_repeat, was_not_sent
 from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_role
-from service.database.statements import Statement
+from service.database.statements import Statement, Step
 from service.database.turns import Turns
 from service.database.url import DatabaseUrl
 from service.security.owner import Owner
 
 AnyRow = asyncpg.Record
+Rows = TypeVar("Rows")
 DriverError: Final = asyncpg.PostgresError
 """A statement failed for a reason that does not pass by itself: a bug or a missing privilege."""
 
@@ -39,6 +41,11 @@ POOL_WAIT_SECONDS: Final = 1.0
 MAX_AGE_SECONDS: Final = 1800.0
 _EXPENSIVE_PART: Final = 4
 """Expensive statements use at most one connection in so many (but at least one)."""
+_BECOME: Final = Statement(
+    f"SELECT set_config('app.user_id', :{IDENTITY_PARAMETER}, true),"
+    f" set_config('lock_timeout', '{LOCK_SECONDS:.0f}s', true)"
+)
+"""The first statement of a transaction: set the identity, and the time to wait for locks."""
 
 # Temporary: connection exceptions, insufficient resources, operator intervention, system errors,
 # read-only server, serialization failure, deadlock, lock not available.
@@ -125,7 +132,8 @@ class Database:
                 await self._connections.fill()
 
     async def _role(self) -> AnyRow:
-        (row,) = await self._fetch(ROLE_QUERY, [], reads_only=True, first=True)
+        fetch = partial(self._connections.fetch, ROLE_QUERY, [], first=True)
+        (row,) = await self._fetch(fetch, reads_only=True)
         return row
 
     @property
@@ -157,6 +165,23 @@ class Database:
             async with asyncio.timeout(self._budget), self._turns.turn(owner.id):
                 return await self.run(owner, statement, parameters)
 
+    async def run_together(self, owner: Owner, steps: Sequence[Step]) -> list[Sequence[AnyRow]]:
+        """Execute statements as an owner, all or none of them. Return the rows of each.
+
+        This is one transaction of several round trips. Each statement sees what was committed
+        before it began, so a lock that one takes holds for those that follow.
+
+        Raises `DatabaseUnavailableError`.
+        """
+        identity = {IDENTITY_PARAMETER: owner.id}
+        statements = [
+            (statement.sql, statement.arguments({**parameters, **identity}))
+            for statement, parameters in ((_BECOME, {}), *steps)
+        ]
+        fetch = partial(self._connections.fetch_together, statements)
+        _, *rows = await self._fetch(fetch, reads_only=False)
+        return rows
+
     async def execute(
         self, statement: Statement, parameters: Mapping[str, object]
     ) -> Sequence[AnyRow]:
@@ -164,14 +189,10 @@ class Database:
 
         Raises `DatabaseUnavailableError`.
         """
-        return await self._fetch(
-            statement.sql, statement.arguments(parameters), reads_only=statement.reads_only
-        )
+        fetch = partial(self._connections.fetch, statement.sql, statement.arguments(parameters))
+        return await self._fetch(fetch, reads_only=statement.reads_only)
 
-    async def _fetch(
-        self, sql: str, arguments: Sequence[object], *, reads_only: bool, first: bool = False
-    ) -> Sequence[AnyRow]:
-        fetch = partial(self._connections.fetch, sql, arguments, first=first)
+    async def _fetch(self, fetch: Callable[..., Awaitable[Rows]], *, reads_only: bool) -> Rows:
         with _PASSING_TROUBLE:
             asked = time.perf_counter()
             try:

@@ -76,6 +76,34 @@ class Pool(Connections[Connection]):
         self.give_back(connection)
         return rows
 
+    async def fetch_together(
+        self, statements: Sequence[tuple[str, Sequence[object]]], *, seconds: float
+    ) -> list[Sequence[asyncpg.Record]]:
+        """Execute statements in one transaction and return the rows of each.
+
+        Each statement sees what was committed before it began. If one fails, the connection is
+        discarded, and the server rolls the transaction back.
+
+        Raises what `fetch` raises.
+        """
+        deadline = time.perf_counter() + seconds
+        connection = await self.take()
+        self._waited(seconds - (deadline - time.perf_counter()))
+        try:
+            left = deadline - time.perf_counter()
+            # Stated, because a role or a database can have another default.
+            await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED", timeout=left)
+            rows: list[Sequence[asyncpg.Record]] = []
+            for sql, arguments in statements:
+                left = deadline - time.perf_counter()
+                rows.append(await connection.fetch(sql, *arguments, timeout=left))
+            await connection.execute("COMMIT", timeout=deadline - time.perf_counter())
+        except BaseException as error:
+            self._put_away(connection, error, in_transaction=True)
+            raise
+        self.give_back(connection)
+        return rows
+
     async def fill(self) -> None:
         """Open missing connections, so that requests need not wait for them.
 
@@ -109,12 +137,14 @@ class Pool(Connections[Connection]):
             self._moving.cancel()
         await super().close()
 
-    def _put_away(self, connection: Connection, error: BaseException) -> None:
+    def _put_away(
+        self, connection: Connection, error: BaseException, *, in_transaction: bool = False
+    ) -> None:
         """Keep a connection if it can be used after the error, or discard it."""
         answered = isinstance(error, asyncpg.PostgresError) and not lost_session(error)
-        if answered:
+        if answered and not in_transaction:
             self.give_back(connection)
-        else:  # lost, or interrupted, perhaps in the middle of a result
+        else:  # lost, in a transaction, or interrupted, perhaps in the middle of a result
             self.discard(connection)
         if was_ended(error) or was_not_sent(error):
             # The server ends one session after the other. A new session is not affected.

@@ -9,7 +9,8 @@ A read may always be repeated. A write may be repeated only if it has certainly 
    session was idle (57P05). It does that in `ProcessInterrupts`, while it waits for a statement or
    executes one. A transaction that is open then is rolled back. While it commits, interrupts are
    held back until the answer is sent, so a statement that is committed is answered first.
-   Each statement here is its own transaction, so no earlier part of it is committed.
+   A statement here is its own transaction, or part of one that is repeated as a whole, so no
+   earlier part of it is committed.
 4. The server rolled it back because of another transaction: a deadlock (40P01), or a snapshot that
    had become too old (40001). It is executed again after a pause, so that the other one can end.
 

@@ -30,3 +30,7 @@ class Statement:
     def arguments(self, parameters: Mapping[str, object]) -> list[object]:
         """Return the arguments in the order of their numbers. Raises `KeyError`."""
         return [parameters[name] for name in self.names]
+
+
+Step = tuple[Statement, Mapping[str, object]]
+"""A statement of a transaction, and its parameters except the identity."""

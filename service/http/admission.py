@@ -14,9 +14,11 @@ verified, no rate limit is counted, and no database connection is waited for.
 4. Probes have places of their own, so that they are answered in an overload. Beyond these, they
    are counted like other requests, so that they cannot fill all places.
 5. A refusal is cheap but not free, and a client that ignores `Retry-After` causes the next one at
-   once. So after a refusal, its connection is not read for a while. Each request that ends lets
-   `READ_FOR_EACH_END` such connections be read again, so refusals take a bounded part of the work,
-   however fast the machine is. A client that obeys `Retry-After` does not notice this.
+   once. So after a refusal, its connection is not read for a while. Each request that ends lets one
+   such connection be read again, so refusals take a bounded part of the work, however fast the
+   machine is. A client that obeys `Retry-After` does not notice this.
+6. The more requests are refused, the longer is their `Retry-After`. Otherwise 2,000 clients that
+   obey it would cause 2,000 refusals each second.
 
 `BoundedHttpProtocol` asks for admission when it has received a request, and `Front` ends it. A
 request that does not come through that protocol is not counted by address.
@@ -27,7 +29,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from itertools import islice
 from typing import Final
 
 from starlette.types import Scope
@@ -47,8 +48,10 @@ PLACES_FOR_PROBES: Final = 32
 """Enough for a few load balancers, and too few to keep the service busy."""
 RETRY_SECONDS: Final = 1
 """A place becomes free within milliseconds, but a shorter time would cause more refusals."""
-READ_FOR_EACH_END: Final = 2
-"""A refusal takes about 40 us, a list 300 us."""
+LONGEST_RETRY_SECONDS: Final = 3
+"""Shorter than an idle connection is kept (5 s), so that clients need not open another."""
+REFUSALS_A_SECOND: Final = 200
+"""For each so many, `Retry-After` is a second longer: up to 3 % of a core for refusals."""
 _LINE_SECONDS: Final = 1.0
 _HELD: Final = "admitted_address"
 _AS_PROBE: Final = "admitted_as_probe"
@@ -64,9 +67,12 @@ class OverloadedError(Exception):
 
 
 DETAIL: Final = "The service is handling too many requests at the moment. Try again shortly."
-_REFUSAL: Final = Refusal(
-    HTTPStatus.SERVICE_UNAVAILABLE, OverloadedError.code, DETAIL, retry_after=RETRY_SECONDS
-)
+_REFUSALS: Final = {
+    seconds: Refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE, OverloadedError.code, DETAIL, retry_after=seconds
+    )
+    for seconds in range(RETRY_SECONDS, LONGEST_RETRY_SECONDS + 1)
+}
 
 
 class Admission:
@@ -92,7 +98,8 @@ class Admission:
         self._users: dict[str, int] = {}
         self._unread: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._refused = 0
-        self._next_line = float("-inf")
+        self._last_line = float("-inf")
+        self._retry_seconds = RETRY_SECONDS
 
     @property
     def in_flight(self) -> int:
@@ -129,8 +136,7 @@ class Admission:
                 self._probes -= 1
             _release(self._addresses, address)
             if self._unread:
-                for read in list(islice(self._unread, READ_FOR_EACH_END)):
-                    self._read(read)
+                self._read(next(iter(self._unread)))
 
     def admit_user(self, user: str) -> None:
         """Count an admitted request for its user. `leave_user` must follow.
@@ -154,9 +160,10 @@ class Admission:
         A flood of refusals must cost little, so the log gets at most one line each second.
         """
         self._note()
-        count_request(scope["method"], "none", _REFUSAL.status, 0.0)
+        refusal = _REFUSALS[self._retry_seconds]
+        count_request(scope["method"], "none", refusal.status, 0.0)
         fields = dict(scope["headers"])
-        return _REFUSAL.answer(
+        return refusal.answer(
             request_id_of(fields.get(b"x-request-id")),
             (*more_headers, *self._cors.headers(fields.get(b"origin"))),
             with_body=scope["method"] != "HEAD",
@@ -176,14 +183,17 @@ class Admission:
     def _note(self) -> None:
         self._refused += 1
         now = self._clock()
-        if now >= self._next_line:
+        passed = now - self._last_line
+        if passed >= _LINE_SECONDS:
             logger.warning(
                 "overloaded: refused %d requests since the last such line, with %d in flight;"
                 " add replicas, or raise MAX_REQUESTS_IN_FLIGHT if the database is not busy",
                 self._refused,
                 self._in_flight,
             )
-            self._refused, self._next_line = 0, now + _LINE_SECONDS
+            longer = int(self._refused / passed) // REFUSALS_A_SECOND
+            self._retry_seconds = min(RETRY_SECONDS + longer, LONGEST_RETRY_SECONDS)
+            self._refused, self._last_line = 0, now
 
 
 def _release(counts: dict[str, int], name: str) -> None:

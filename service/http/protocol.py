@@ -32,19 +32,12 @@ from typing import Any, Final, NoReturn
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.http import refusal as refusals
 from service.http.admission import Admission
 from service.http.answer_headers import request_id_of
 from service.http.body_limit import MAX_BODY_BYTES
 from service.http.joined_writes import JoinedWrites
-from service.http.refusal import (
-    BODY_TOO_LARGE,
-    HEAD_TOO_LARGE,
-    TOO_MANY_REQUESTS,
-    URI_TOO_LONG,
-    Refusal,
-    flaw_of,
-    malformed,
-)
+from service.http.refusal import Refusal
 from service.http.streaming import HAND_OVER, StreamConnection, StreamOwner
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -126,7 +119,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if stretch is not None and stretch is self._stretch and self._refusal is None:
             stretch.received += len(data)
             if stretch.received > MAX_HEAD_BYTES:
-                self._refusal = HEAD_TOO_LARGE
+                self._refusal = refusals.HEAD_TOO_LARGE
                 self.send_400_response(self._refusal.detail)
         self._start()
 
@@ -146,7 +139,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin the head of a request."""
         if len(self.pipeline) >= MAX_WAITING_REQUESTS:
-            self._refuse(TOO_MANY_REQUESTS)
+            self._refuse(refusals.TOO_MANY_REQUESTS)
         super().on_message_begin()
         self._in_head, self._head_size = True, 0
         self._stretch = _Stretch()
@@ -156,7 +149,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Add a part of the URL."""
         super().on_url(url)
         if len(self.url) > MAX_URL_BYTES:
-            self._refuse(URI_TOO_LONG)
+            self._refuse(refusals.URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header, or drop it if it is a trailer."""
@@ -165,12 +158,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
         self._head_size += len(name) + len(value)
         if len(self.headers) > MAX_HEADERS or self._head_size > MAX_HEAD_BYTES:
-            self._refuse(HEAD_TOO_LARGE)
+            self._refuse(refusals.HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """Pass the request on, and start the time limit of its body."""
         upgrade: bool = self.parser.should_upgrade()
-        flaw = flaw_of(self.parser.get_http_version(), self.headers, upgrade=upgrade)
+        flaw = refusals.flaw_of(self.parser.get_http_version(), self.headers, upgrade=upgrade)
         if flaw is not None:
             self._refuse(flaw)
         super().on_headers_complete()
@@ -190,7 +183,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
         if len(self.cycle.body) > _MAX_UNREAD:
             # The request waits for its turn, and nothing reads its body yet.
-            self._refuse(BODY_TOO_LARGE)
+            self._refuse(refusals.BODY_TOO_LARGE)
 
     def on_message_complete(self) -> None:
         """End the request, and start the time limit of the response."""
@@ -216,7 +209,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Refuse the message that is being received (uvicorn's hook), and stop reading."""
         self._refused = True
         if self._refusal is None:
-            self._refusal = malformed(msg)
+            self._refusal = refusals.malformed(msg)
         self._expect_within(ANSWER_SECONDS)
         if self._in_body and not self._withdraw():
             return

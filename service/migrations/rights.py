@@ -159,12 +159,16 @@ _FUNCTIONS: Final = text(
 # another role may be the provider's own.
 _MISPLACED: Final = text(
     """
-    SELECT NULL FROM pg_catalog.pg_namespace
+    SELECT 'SCHEMA', 'auth' FROM pg_catalog.pg_namespace
     WHERE nspname = 'auth' AND nspowner = current_user::regrole
     UNION ALL
-    SELECT c.oid::regclass::text FROM pg_catalog.pg_class AS c
+    SELECT 'TABLE', c.oid::regclass::text FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = 'auth'
     WHERE c.relowner = current_user::regrole AND c.relkind IN ('r', 'p', 'v', 'm')
+    UNION ALL
+    SELECT 'FUNCTION', p.oid::regprocedure::text FROM pg_catalog.pg_proc AS p
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname = 'auth'
+    WHERE p.proowner = current_user::regrole AND p.prokind = 'f'
     """
 )
 
@@ -228,19 +232,17 @@ def _functions(connection: Connection) -> Iterator[Repair]:
 
 
 def _auth_schema(connection: Connection) -> Iterator[Repair]:
-    """Hand Better Auth's schema and tables over to its role."""
-    found = connection.scalars(_MISPLACED).all()
-    if not found:
+    """Hand Better Auth's schema, its tables and web/'s function over to its role."""
+    if not (found := connection.execute(_MISPLACED).all()):
         return
-    tables = [name for name in found if name is not None]
     yield Repair(
         "owner of schema auth",
         (
-            # Tables first: afterwards the connected role cannot look into the schema. Their new
-            # owner must be allowed to create tables there.
+            # The schema last: the connected role cannot look into it afterwards. The new owner
+            # must be allowed to create what it shall own.
             "GRANT auth TO CURRENT_USER",
             "GRANT USAGE, CREATE ON SCHEMA auth TO auth",
-            *(f"ALTER TABLE {name} OWNER TO auth" for name in tables),
+            *(f"ALTER {kind} {name} OWNER TO auth" for kind, name in found if kind != "SCHEMA"),
             "ALTER SCHEMA auth OWNER TO auth",
             "REVOKE auth FROM CURRENT_USER",
         ),

@@ -37,6 +37,7 @@ class Event(StrEnum):
     LOGIN = "authn_login_success"
     LOGIN_FAILED = "authn_login_fail"
     REGISTERED = "user_created"
+    DELETED = "user_deleted"
     REFRESHED = "authn_token_created"
     LOGGED_OUT = "session_logout"
     REVOKED = "authn_token_revoked"

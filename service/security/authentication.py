@@ -40,6 +40,8 @@ _FOUND: Final = "current_user"
 _CLIENTS_KEPT: Final = 4_096
 
 _ACCEPTED: Final = VERIFICATIONS.labels("accepted", "")
+# Shows operators whether tokens are still signed for the audience that the next release refuses.
+_PREVIOUS_AUDIENCE: Final = VERIFICATIONS.labels("accepted", "previous_audience")
 
 READ: Final = "tasks:read"
 WRITE: Final = "tasks:write"
@@ -81,16 +83,18 @@ async def authenticate(request: Request) -> User:
     verifier raises.
     """
     bearer = _bearer_token(request)
+    services = services_of(request)
     try:
         client = None if request.client is None else _counted_as(request.client.host)
-        token = await services_of(request).verifier.verify(bearer, client=client)
+        token = await services.verifier.verify(bearer, client=client)
     except InvalidTokenError as error:
         VERIFICATIONS.labels("refused", error.reason.value).inc()
         raise
     except (KeySetUnavailableError, TooManyInvalidTokensError) as error:
         VERIFICATIONS.labels("undecided", error.code).inc()
         raise
-    _ACCEPTED.inc()
+    is_current = not services.current_audiences.isdisjoint(token.audiences)
+    (_ACCEPTED if is_current else _PREVIOUS_AUDIENCE).inc()
     if token.claims.get("banned"):
         # A claim of Better Auth's admin plugin. The plugin ends a banned user's sessions; this
         # ends their access tokens too.

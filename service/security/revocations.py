@@ -11,7 +11,7 @@ from typing import Final
 
 from better_auth_keys import Revocation, RevocationKind, VerificationPolicy
 from service.database.execution import AnyRow, Database
-from service.database.statements import Statement
+from service.database.statements import Statement, Step
 from service.security.unseen_ids import SETTLE_SECONDS, UnseenIds
 
 CHANNEL: Final = "token_revocations"
@@ -153,6 +153,11 @@ class Revocations:
 
     async def add(self, kind: RevocationKind, value: str, reason: str) -> Revocation:
         """Revoke the tokens issued until now, and notify every replica."""
+        rows = await self._database.execute(*self.step(kind, value, reason))
+        return added(kind, value, rows)
+
+    def step(self, kind: RevocationKind, value: str, reason: str) -> Step:
+        """Return the statement of `add` for a transaction. `added` reads its rows."""
         parameters = {
             "kind": kind,
             "value": value,
@@ -160,8 +165,7 @@ class Revocations:
             "reason": reason,
             "lifetime": self._session_lifetime.total_seconds(),
         }
-        rows = await self._database.execute(_ADD, parameters)
-        return Revocation(kind, value, float(rows[0][0]))
+        return _ADD, parameters
 
     async def keep(self, sessions: Collection[str]) -> None:
         """Prolong the entries of sessions whose tokens were just refused."""
@@ -169,6 +173,11 @@ class Revocations:
 
     async def _after(self, last: int) -> Sequence[AnyRow]:
         return await self._database.execute(_AFTER, {**self._parameters, "after": last})
+
+
+def added(kind: RevocationKind, value: str, rows: Sequence[AnyRow]) -> Revocation:
+    """Return the revocation that `Revocations.step` added, from the rows of its statement."""
+    return Revocation(kind, value, float(rows[0][0]))
 
 
 def _part(rows: Sequence[AnyRow]) -> Part:

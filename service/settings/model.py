@@ -13,6 +13,7 @@ from better_auth_keys import JWKS_PATH, check_key_url, origin_of
 from service.database.url import DatabaseUrl
 from service.security.revocations import SESSION_LIFETIME
 from service.settings.base import SettingsModel
+from service.settings.previous_audience import accepted_for_one_release
 from service.settings.reader import SettingsError
 from service.settings.types import (
     DEFAULT_LIMITS,
@@ -72,7 +73,7 @@ class Settings(SettingsModel):
     comma-separated."""
 
     better_auth_url: str
-    """The URL of the app that runs Better Auth. Its origin is the issuer and audience of tokens."""
+    """The URL of the app that runs Better Auth. Its origin is the issuer of tokens."""
 
     better_auth_internal_url: HttpKeyUrl | None = None
     """Where the service and `rotate-keys` reach Better Auth inside a private network. Default:
@@ -86,8 +87,9 @@ class Settings(SettingsModel):
     """The names of the one issuer, comma-separated. Default: the origin of `BETTER_AUTH_URL`."""
 
     jwt_audience: CommaSeparated = ()
-    """Audiences, of which a token must carry one; comma-separated. Default: the origin of
-    `BETTER_AUTH_URL`."""
+    """Audiences, of which a token must carry one; comma-separated. Set it only if another app than
+    web/ signs the tokens. Default: `SERVICE_URL`, and in this release also the origin of
+    `BETTER_AUTH_URL`. Without `SERVICE_URL`: that origin."""
 
     jwt_algorithms: Algorithms = ("EdDSA", "RS256")
     """Accepted signature algorithms, among EdDSA (also called Ed25519), RS256, PS256, ES256 and
@@ -107,8 +109,9 @@ class Settings(SettingsModel):
     `BETTER_AUTH_URL`."""
 
     service_url: Origin | None = None
-    """The origin of the service as its clients reach it. Challenges name it (RFC 9728), and web/
-    calls it. Default: in development `http://localhost:<PORT>`."""
+    """The origin of the service as its clients reach it; the same for the service and web/, which
+    calls it. Tokens are signed for it: it is their audience. Challenges name it (RFC 9728).
+    Default: in development `http://localhost:<PORT>`, which is not an audience."""
 
     web_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     """Worker processes."""
@@ -238,9 +241,17 @@ class Settings(SettingsModel):
         return frozenset(self.jwt_issuer or (origin_of(self.better_auth_url),))
 
     @property
+    def current_audiences(self) -> frozenset[str]:
+        """The audiences that tokens are signed for. web/ follows the same rule."""
+        issuer_origin = origin_of(self.better_auth_url)
+        return frozenset(self.jwt_audience or (self.service_url or issuer_origin,))
+
+    @property
     def audiences(self) -> frozenset[str]:
         """The accepted audiences; a token must name one of them."""
-        return frozenset(self.jwt_audience or (origin_of(self.better_auth_url),))
+        if self.jwt_audience:
+            return self.current_audiences
+        return accepted_for_one_release(self.current_audiences, origin_of(self.better_auth_url))
 
     @property
     def key_url(self) -> str:

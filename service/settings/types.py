@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -86,11 +86,28 @@ def require_tls(url: str, info: ValidationInfo) -> str:
     """Return the origin of a URL. Raises `ValueError` for plain HTTP where TLS is required."""
     origin = origin_of(url)
     host = host_of(url)
+    _check_address(host)
     plain = host in info.data.get("plain_http_hosts", ()) or is_loopback(host)
     production = info.data.get("environment") == "production"
     if production and not plain and not origin.startswith("https://"):
         raise ValueError("must be https in production")
     return origin
+
+
+def _check_address(host: str) -> None:
+    """Raise `ValueError` for an IP address that web/ and browsers would write in another way.
+
+    Origins are compared as text, and URL parsers there rewrite `127.1` and `[0:0:0:0:0:0:0:1]`.
+    """
+    last_label = host.rstrip(".").rpartition(".")[2]
+    if ":" not in host and not last_label.isdigit() and not last_label.startswith("0x"):
+        return
+    try:
+        written = str(ip_address(host))
+    except ValueError:
+        written = ""
+    if written != host or (":" in host and "." in host):
+        raise ValueError("must have an IP address in its usual form, such as 127.0.0.1 or [::1]")
 
 
 def _issuer_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:

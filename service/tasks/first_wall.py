@@ -13,6 +13,6 @@ COLUMNS: Final = ", ".join(f"tasks.{field.name}" for field in fields(Task))
 LIVE: Final = "tasks.deleted_at IS NULL"
 
 
-def owned() -> str:
+def owned(table: str = "tasks", owner: str = "identity.id") -> str:
     """Return the first wall: the condition on the owner that every query must have."""
-    return "tasks.owner_id = identity.id"
+    return f"{table}.owner_id = {owner}"

@@ -1,14 +1,14 @@
 """`TaskRepository`: the tasks of one owner. Every task query starts from its owner.
 
-Each operation is one statement and one round trip. Lists and gets are queries, changes call the
-functions in `functions.py` and `creation.py`. The result is None for another user's task, a deleted
-task and a task that does not exist.
+Each operation is one statement and one round trip, except `delete_all`, a transaction. Lists and
+gets are queries, changes call the functions in `functions.py` and `creation.py`. The result is None
+for another user's task, a deleted task and a task that does not exist.
 
 The statements of lists are in `listing.py`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -16,9 +16,9 @@ from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
 
-from service.database.execution import Database
-from service.database.identity import as_owner
-from service.database.statements import Statement
+from service.database.execution import AnyRow, Database
+from service.database.identity import IDENTITY_PARAMETER, as_owner
+from service.database.statements import Statement, Step
 from service.database.turns import OwnerBusyError
 from service.security.owner import Owner
 from service.tasks import calls
@@ -50,6 +50,16 @@ _CREATE_ONCE: Final = calls.CREATE_ONCE.statement()
 _CHANGE: Final = calls.CHANGE.statement()
 _DELETE: Final = calls.DELETE.statement()
 _RESTORE: Final = calls.RESTORE.statement()
+_ME: Final = f":{IDENTITY_PARAMETER}::text"
+_DELETE_ALL: Final = Statement(
+    "UPDATE public.tasks SET deleted_at = now(), version = tasks.version + 1"  # noqa: S608 - constants
+    f" WHERE {owned(owner=_ME)} AND {LIVE}"
+)
+# An INSERT even if there are no tasks yet: it waits for a first task that is being created.
+_COUNT_NONE: Final = Statement(
+    f"INSERT INTO public.task_counts (owner_id, live) VALUES ({_ME}, 0)"  # noqa: S608 - constants
+    f" ON CONFLICT (owner_id) DO UPDATE SET live = 0 WHERE {owned('task_counts', _ME)}"
+)
 
 _REFUSALS: Final[Mapping[str, type[TaskError]]] = {
     "stale": StaleVersionError,
@@ -161,6 +171,18 @@ class TaskRepository:
         """Mark one task as deleted; return whether there was one. Raises `StaleVersionError`."""
         outcome, _ = await self._call(_DELETE, _wanted(task_id, versions))
         return outcome == "deleted"
+
+    async def delete_all(self, *further: Step) -> list[Sequence[AnyRow]]:
+        """Mark all tasks as deleted, and execute further statements, in one transaction.
+
+        Return the rows of the further statements. A task that is created or restored at the same
+        time is deleted too, unless its transaction waits for this one and commits after it.
+        """
+        # Locks are taken in the order of the functions: tasks, then the count. While the count is
+        # locked no task can be added, so the second time finds all that were added since the first.
+        steps: list[Step] = [(_DELETE_ALL, {}), (_COUNT_NONE, {}), (_DELETE_ALL, {})]
+        rows = await self._database.run_together(self._owner, [*steps, *further])
+        return rows[len(steps) :]
 
     async def restore(self, task_id: UUID) -> Task | None:
         """Restore a deleted task while that is possible. A live task stays as it is.

@@ -1,5 +1,6 @@
 """The whole system, started as a user would start it, with its own folder and ports."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -7,19 +8,23 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
+from dotenv import dotenv_values
 
 from scripts.devstack.network import free_ports
 from scripts.devstack.postgres.files import short_hash
+from service.database.url import parse_database_url
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 180
+Sql = Callable[..., list[asyncpg.Record]]
 LIMITED = ("register", "login", "refresh", "logout", "account")
 
 
@@ -117,3 +122,23 @@ def stack(home: Path) -> Iterator[Stack]:
         RATE_LIMITS=",".join(f"{kind}=1000/minute" for kind in LIMITED),
     ) as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def sql(stack: Stack, home: Path) -> Sql:
+    """Return a function that executes a statement as role `auth` or `owner`."""
+    assert stack.process.poll() is None
+    named = dotenv_values(home / "operators.env")
+    urls = {"auth": named["AUTH_DATABASE_URL"], "owner": named["MIGRATION_DATABASE_URL"]}
+
+    def run(role: str, statement: str, *values: object) -> list[asyncpg.Record]:
+        async def connect_and_run() -> list[asyncpg.Record]:
+            connection = await asyncpg.connect(parse_database_url(str(urls[role])).dsn)
+            try:
+                return await connection.fetch(statement, *values)
+            finally:
+                await connection.close()
+
+        return asyncio.run(connect_and_run())
+
+    return run

@@ -1,5 +1,6 @@
 """./scripts/dev --https: two host names, a new certificate authority, and cross-origin requests."""
 
+import json
 import os
 import stat
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from joserfc import jws
 
 from scripts.devstack.network import free_ports
 from scripts.proofs.compose.visitors import client as visitor
@@ -68,6 +70,9 @@ async def test_story_across_origins_with_no_other_trust_than_that_authority(
         client.cookies.clear()
         token = (await client.get(f"{https.web}/api/auth/token", headers=session)).json()["token"]
 
+        claims = json.loads(jws.extract_compact(token.encode()).payload)
+        assert (claims["iss"], claims["aud"]) == (https.web, https.api)
+
         across = {"Origin": https.web}
         asked = {
             "Access-Control-Request-Method": "POST",
@@ -97,6 +102,11 @@ async def test_story_across_origins_with_no_other_trust_than_that_authority(
         )
         assert login.status_code == 200
         assert (await client.get(f"{https.api}/metrics")).status_code == 404
+
+        # Through web/, which calls the service.
+        gone = await client.post(f"{https.web}/api/auth/delete-user", headers=session, json={})
+        assert gone.status_code == 200, gone.text
+        assert (await client.get(f"{https.web}/api/auth/token", headers=session)).status_code == 401
 
 
 async def test_authority_is_not_one_that_anybody_trusts_by_itself(https: Stack) -> None:

@@ -3,108 +3,27 @@
 The tests move time by changing the times of rows in the database.
 """
 
-import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from uuid import uuid4
 
-import asyncpg
-import httpx
 import pytest
-from dotenv import dotenv_values
 from joserfc import jws
 
-from service.database.url import parse_database_url
-from tests.end_to_end.conftest import Stack
+from tests.end_to_end.accounts import PASSWORD, WAYS, Someone
+from tests.end_to_end.conftest import Sql, Stack
 from tests.scripts.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-PASSWORD = "correct horse battery"
-WAYS = ("service", "get-session", "cookie", "list-sessions", "token")
 REVOKE = """
 INSERT INTO public.token_revocations (kind, value, operator, reason) VALUES ($1, $2, 'x', 'x')
 """
 OLD_LIST = "UPDATE public.token_revocations SET at = at - interval '6 days' WHERE value = $1"
-Sql = Callable[..., list[asyncpg.Record]]
-
-
-class Someone:
-    """A person with an account and one session."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.web, self.api = f"{stack.web}/api/auth", f"{stack.api}/api/auth"
-        self.email = f"{uuid4()}@example.com"
-        self.sign("up", name="Someone")
-
-    def sign(self, way: str, **further: str) -> None:
-        """Sign up or in."""
-        body = {"email": self.email, "password": PASSWORD, **further}
-        answer = self.send("POST", f"{self.web}/sign-{way}/email", json=body)
-        assert answer.status_code == 200, answer.text
-        self.user_id: str = answer.json()["user"]["id"]
-        self.bare: str = answer.json()["token"]
-        self.signed: str = answer.headers["set-auth-token"]
-        self.cookie: str = answer.headers["set-cookie"].partition(";")[0]
-
-    @staticmethod
-    def send(
-        method: str,
-        url: str,
-        bearer: str | None = None,
-        *,
-        json: object = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """Send a request as a client that keeps no cookies."""
-        sent = {**(headers or {}), **({"Authorization": f"Bearer {bearer}"} if bearer else {})}
-        with httpx.Client(timeout=30, trust_env=False) as client:
-            return client.request(method, url, headers=sent, json=json)
-
-    def fetch_jwt(self, bearer: str | None = None) -> httpx.Response:
-        return self.send("GET", f"{self.web}/token", bearer or self.signed)
-
-    def uses(self, *ways: str) -> dict[str, bool]:
-        """Use the session in these ways, or all. Return for each whether the session was found."""
-        return {way: self._finds(way) for way in ways or WAYS}
-
-    def _finds(self, way: str) -> bool:
-        get_session = f"{self.web}/get-session"
-        if way == "service":
-            body = {"refresh_token": self.signed}
-            return self.send("POST", f"{self.api}/refresh", json=body).is_success
-        if way == "cookie":
-            answer = self.send("GET", get_session, headers={"Cookie": self.cookie})
-            return answer.json() is not None
-        answer = self.send("GET", f"{self.web}/{way}", self.signed)
-        return answer.is_success and answer.json() is not None
 
 
 @pytest.fixture
 def someone(stack: Stack) -> Someone:
     return Someone(stack)
-
-
-@pytest.fixture(scope="module")
-def sql(stack: Stack, home: Path) -> Sql:
-    """Execute a statement as one of the roles; `superuser` may do anything."""
-    assert stack.process.poll() is None
-    named = dotenv_values(home / "operators.env")
-    urls = {"auth": named["AUTH_DATABASE_URL"], "owner": named["MIGRATION_DATABASE_URL"]}
-
-    def run(role: str, statement: str, *values: object) -> list[asyncpg.Record]:
-        async def connect_and_run() -> list[asyncpg.Record]:
-            connection = await asyncpg.connect(parse_database_url(str(urls[role])).dsn)
-            try:
-                return await connection.fetch(statement, *values)
-            finally:
-                await connection.close()
-
-        return asyncio.run(connect_and_run())
-
-    return run
 
 
 def sessions_of(sql: Sql, someone: Someone) -> list[str]:

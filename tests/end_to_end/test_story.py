@@ -63,8 +63,10 @@ def test_token_is_signed_with_ed25519_and_speaks_for_the_user(
     people: tuple[Person, Person], stack: Stack
 ) -> None:
     alice, _ = people
-    header = jws.extract_compact(alice.token.encode()).headers()
-    assert header["alg"] == "EdDSA"
+    token = jws.extract_compact(alice.token.encode())
+    assert token.headers()["alg"] == "EdDSA"
+    claims = json.loads(token.payload)
+    assert (claims["iss"], claims["aud"]) == (stack.web, stack.api)
     me = alice.call("GET", "/api/auth/me").json()
     assert (me["id"], me["name"], me["email"]) == (alice.id, "alice", "alice@example.com")
     assert me["issuer"] == stack.web
@@ -155,7 +157,7 @@ def test_client_without_a_browser_registers_logs_in_refreshes_and_logs_out(stack
         assert http.post(f"{accounts}/refresh", json=refresh).status_code == 401
         assert http.post(f"{accounts}/logout", json=refresh).status_code == 204
 
-        # With the access token alone, like the web app.
+        # With the access token alone.
         bearer = {"Authorization": f"Bearer {other}"}
         assert http.post(f"{accounts}/logout", headers=bearer).status_code == 204
         ended = {"refresh_token": made.json()["refresh_token"]}
@@ -232,7 +234,7 @@ def test_tokens_go_on_working_when_better_auth_is_killed(
         assert (refused.status_code, refused.json()["code"]) == (503, "issuer_unavailable")
         assert int(refused.headers["Retry-After"]) >= 1
     # The issuer cannot be asked about this key, so it is unknown, not invalid.
-    claims = {"iss": stack.web, "aud": stack.web, "sub": alice.id}
+    claims = {"iss": stack.web, "aud": stack.api, "sub": alice.id}
     alice.token = Signer.generate().mint({**claims, **_times(alice.token)})
     answer = alice.call("GET", PATH)
     assert (answer.status_code, answer.json()["code"]) == (503, "key_set_unavailable")

@@ -40,7 +40,7 @@ export default async function HomePage() {
         <span className="who" title={session.user.email}>
           {session.user.name}
         </span>
-        <SignOutButton serviceOrigin={environment().serviceOrigin} />
+        <SignOutButton />
       </header>
       <main>
         <TaskList serviceOrigin={environment().serviceOrigin} />

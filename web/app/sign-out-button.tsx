@@ -4,13 +4,13 @@ import { useState } from "react";
 
 import { signOut } from "@/lib/sign-out";
 
-export function SignOutButton({ serviceOrigin }: { readonly serviceOrigin: string }) {
+export function SignOutButton() {
   const [state, setState] = useState<"ready" | "busy" | "failed">("ready");
 
   async function leave() {
     setState("busy");
     try {
-      await signOut(serviceOrigin);
+      await signOut();
     } catch {
       return setState("failed");
     }

@@ -9,8 +9,10 @@ import { readSetting, SettingError, type Source } from "./setting-reader";
 export interface Environment {
   /** PostgreSQL, as the role whose search_path is the schema `auth`. */
   readonly authDatabase: DatabaseUrl;
-  /** This application's origin, which is the issuer and audience of its tokens. */
+  /** This application's origin, which is the issuer of its tokens. */
   readonly origin: string;
+  /** The audience of its tokens: SERVICE_URL, or this application's origin without it. The task service has the same rule. */
+  readonly audience: string;
   /** The secret. With versioned secrets it decrypts data from before there were versions. */
   readonly secret: string | undefined;
   /** Versioned secrets, the current one first. Undefined if there is one secret without a version. */
@@ -25,6 +27,8 @@ export interface Environment {
   readonly sessionLifetime: number;
   /** The task service's origin as the browser reaches it. */
   readonly serviceOrigin: string;
+  /** The task service's origin as this application reaches it. Undefined if that is the same. */
+  readonly serviceInternalOrigin: string | undefined;
 }
 
 export interface DatabaseUrl {
@@ -84,16 +88,21 @@ export function readEnvironment(source: Source): Environment {
 
   const secrets = setting("BETTER_AUTH_SECRETS", versionedSecrets);
   const versioned = secrets !== undefined || problems.has("BETTER_AUTH_SECRETS");
+  const authDatabase = required("AUTH_DATABASE_URL", databaseUrl);
+  const ownOrigin = required("BETTER_AUTH_URL", origin);
+  const serviceOrigin = setting("SERVICE_URL", origin);
   const environment: Environment = {
-    authDatabase: required("AUTH_DATABASE_URL", databaseUrl),
-    origin: required("BETTER_AUTH_URL", origin),
+    authDatabase,
+    origin: ownOrigin,
+    audience: serviceOrigin ?? ownOrigin,
     secret: versioned ? setting("BETTER_AUTH_SECRET", strongSecret) : required("BETTER_AUTH_SECRET", strongSecret),
     secrets,
     signingAlgorithms: setting("SIGNING_ALGORITHM", signingAlgorithms) ?? ["EdDSA"],
     gracePeriod: setting("JWKS_GRACE_PERIOD", seconds) ?? 30 * 86_400,
+    serviceInternalOrigin: setting("SERVICE_INTERNAL_URL", origin),
     accessTokenLifetime: setting("ACCESS_TOKEN_LIFETIME", seconds) ?? 15 * 60,
     sessionLifetime: setting("SESSION_LIFETIME", sessionSeconds) ?? 7 * 86_400,
-    serviceOrigin: setting("SERVICE_URL", origin) ?? "http://localhost:8000",
+    serviceOrigin: serviceOrigin ?? "http://localhost:8000",
   };
   if (problems.size > 0) throw new EnvironmentError([...problems.values()]);
   return environment;

@@ -1,5 +1,5 @@
 /**
- * Better Auth plugin that ends sessions which were revoked at the task service.
+ * Better Auth plugin that ends sessions which were revoked at the task service, and reports if one could not be ended.
  *
  * Every session that Better Auth reads from its table is looked up in `public.token_revocations`, in one query. A
  * revoked session is deleted and not returned, so its caller (`/token`, `/get-session`, any plugin) finds no signed-in
@@ -8,6 +8,9 @@
  *
  * If the lookup fails, the read fails: no session is used unchecked. NOT run for a session that is deleted here: the
  * hooks that a plugin may have for deleted sessions.
+ *
+ * Where a session is deleted, the trigger of `ended-sessions.ts` revokes its tokens. If that fails, the session is kept
+ * and the caller gets 503. Better Auth's own sign-out would answer 200.
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -15,7 +18,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { AuthContext, BetterAuthPlugin } from "better-auth";
 import type { Pool } from "pg";
 
-type Reader = Pick<AuthContext["adapter"], "findOne" | "findMany" | "deleteMany">;
+type Adapter = Pick<AuthContext["adapter"], "findOne" | "findMany" | "delete" | "deleteMany">;
 
 interface SessionRow {
   readonly id: string;
@@ -24,20 +27,25 @@ interface SessionRow {
 }
 
 const SESSION = "session";
+// The database deletes a user's sessions together with the user.
+const DELETES_SESSIONS = [SESSION, "user"];
 const REVOKED = `
   SELECT found.id FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS found (id, user_id, created_at)
   WHERE EXISTS (SELECT FROM public.token_revocations WHERE kind = 'session' AND value = found.id)
      OR EXISTS (SELECT FROM public.token_revocations
                 WHERE kind = 'subject' AND value = found.user_id AND at >= found.created_at)`;
 
-const UNDECIDED = { message: "Sessions cannot be checked at the moment. Try again shortly.", code: "UNAVAILABLE" };
+const UNDECIDED = {
+  message: "Sessions cannot be checked or ended at the moment. Try again shortly.",
+  code: "UNAVAILABLE",
+};
 
 const attempts = new AsyncLocalStorage<{ failed: boolean }>();
 
 /**
- * Return the response of `handle`, or 503 if a session could not be read meanwhile.
+ * Return the response of `handle`, or 503 if a session could not be read or deleted meanwhile.
  *
- * On most paths Better Auth itself would answer "not signed in", and clients would discard their session.
+ * On most paths Better Auth itself would answer "not signed in" or "signed out", and clients would discard their session.
  */
 export async function refuseWhenUndecided(handle: () => Promise<Response>): Promise<Response> {
   const attempt = { failed: false };
@@ -65,13 +73,16 @@ export function revokedSessions(database: Pool): BetterAuthPlugin {
   };
 }
 
-const guarded = new WeakSet<Reader>();
+const guarded = new WeakSet<Adapter>();
 
-/** Change `adapter` so that it returns no revoked session. In place: Better Auth keeps references to it. */
-function guard(adapter: Reader, database: Pool): void {
+/**
+ * Change `adapter` so that it returns no revoked session, and so that a failed deletion is known to
+ * `refuseWhenUndecided`. In place: Better Auth keeps references to it.
+ */
+function guard(adapter: Adapter, database: Pool): void {
   if (guarded.has(adapter)) return;
   guarded.add(adapter);
-  const { findOne, findMany } = adapter;
+  const { findOne, findMany, delete: deleteOne, deleteMany } = adapter;
 
   adapter.findOne = async <T>(query: Parameters<typeof findOne>[0]) => {
     if (query.model !== SESSION) return findOne<T>(query);
@@ -86,6 +97,16 @@ function guard(adapter: Reader, database: Pool): void {
     return checked(async () => withoutRevoked(await findMany<T>(query)));
   };
 
+  adapter.delete = async (query) => {
+    if (!DELETES_SESSIONS.includes(query.model)) return deleteOne(query);
+    return checked(() => deleteOne(query));
+  };
+
+  adapter.deleteMany = async (query) => {
+    if (!DELETES_SESSIONS.includes(query.model)) return deleteMany(query);
+    return checked(() => deleteMany(query));
+  };
+
   async function withoutRevoked<T>(found: T[]): Promise<T[]> {
     if (found.length === 0) return found;
     const sessions = found.map(asSession);
@@ -96,7 +117,7 @@ function guard(adapter: Reader, database: Pool): void {
     ]);
     if (rows.length === 0) return found;
     const revoked = new Set(rows.map(({ id }) => id));
-    await adapter.deleteMany({ model: SESSION, where: [{ field: "id", operator: "in", value: [...revoked] }] });
+    await deleteMany({ model: SESSION, where: [{ field: "id", operator: "in", value: [...revoked] }] });
     return found.filter((_, index) => !revoked.has(sessions[index]?.id ?? ""));
   }
 }
@@ -110,9 +131,10 @@ function asSession(row: unknown): SessionRow {
   throw new Error("revoked-sessions: a session was read without its id, user or time of creation");
 }
 
-async function checked<T>(read: () => Promise<T>): Promise<T> {
+/** Return the result of `work`. If it fails, note this for `refuseWhenUndecided`. */
+async function checked<T>(work: () => Promise<T>): Promise<T> {
   try {
-    return await read();
+    return await work();
   } catch (error) {
     const attempt = attempts.getStore();
     if (attempt !== undefined) attempt.failed = true;

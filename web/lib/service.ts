@@ -86,7 +86,19 @@ export interface paths {
         readonly get: operations["getMe"];
         readonly put?: never;
         readonly post?: never;
-        readonly delete?: never;
+        /**
+         * Delete the current user's data
+         * @description Delete all of your tasks, and refuse all of your access tokens from now on.
+         *
+         *     Your sessions end as well. The account itself is at Better Auth. To delete both, use
+         *     `POST /api/auth/delete-user` of the web app, which also sends this request. To keep a copy of
+         *     your tasks, request all pages of `GET /api/tasks` first: deleted tasks cannot be listed, and are
+         *     erased after 30 days.
+         *
+         *     If you get no response, sign in again and repeat the request. With the same token, a repeated
+         *     request gets 401 if the first one was carried out.
+         */
+        readonly delete: operations["deleteMe"];
         readonly options?: never;
         readonly head?: never;
         readonly patch?: never;
@@ -1075,6 +1087,77 @@ export interface operations {
                 headers: {
                     /** @description The challenge with the required scope, if a scope is missing. */
                     readonly "WWW-Authenticate"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service is temporarily unavailable. Try again after the seconds in `Retry-After`. */
+            readonly 503: {
+                headers: {
+                    /** @description Seconds to wait before trying again. */
+                    readonly "Retry-After"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly deleteMe: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Successful Response */
+            readonly 204: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed, for example its JSON, a header or a cursor. */
+            readonly 400: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            readonly 401: {
+                headers: {
+                    /** @description The challenge (RFC 6750 section 3). */
+                    readonly "WWW-Authenticate"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token lacks a required scope, or the account is not allowed to use the service. */
+            readonly 403: {
+                headers: {
+                    /** @description The challenge with the required scope, if a scope is missing. */
+                    readonly "WWW-Authenticate"?: string;
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Rate limit exceeded. */
+            readonly 429: {
+                headers: {
+                    /** @description Seconds to wait before trying again. */
+                    readonly "Retry-After"?: string;
                     readonly [name: string]: unknown;
                 };
                 content: {

@@ -3,6 +3,7 @@ import type { PoolClient } from "pg";
 
 import { auth } from "./auth";
 import { database } from "./database";
+import { revokeEndedSessions } from "./ended-sessions";
 import { EnvironmentError, environment } from "./environment";
 
 const DATABASE_PATIENCE_SECONDS = 30;
@@ -16,7 +17,8 @@ class StartUpError extends Error {
 }
 
 /**
- * Check the settings, migrate Better Auth's tables, and make sure that a signing key exists.
+ * Check the settings, migrate Better Auth's tables, create the trigger that revokes ended sessions, and make sure that a
+ * signing key exists.
  *
  * On failure, end the process with status 1: a server that stayed up would answer every request with an error.
  */
@@ -52,6 +54,7 @@ async function prepareDatabase(): Promise<void> {
     await runMigrations();
     // Creates the first key if there is none. Without the lock, instances that start together would create one each.
     await auth().api.getJwks();
+    await revokeEndedSessions(connection);
     await connection.query("COMMIT");
   } finally {
     // true: close the connection instead of reusing it, so that a failed transaction cannot stay in the pool.
@@ -92,14 +95,19 @@ async function checkSchema(connection: PoolClient): Promise<void> {
   ]);
 }
 
-/** Check that revoked sessions can be looked up. Otherwise Better Auth would refuse every session. */
+/** Check that revoked sessions can be looked up and added. Otherwise Better Auth could neither use nor end a session. */
 async function checkRevocations(connection: PoolClient): Promise<void> {
-  const { rows } = await connection.query<{ readable: boolean | null }>(
-    "SELECT has_table_privilege(to_regclass('public.token_revocations'), 'SELECT') AS readable",
+  const { rows } = await connection.query<{ usable: boolean | null }>(
+    `SELECT has_table_privilege(revocations, 'SELECT') AND bool_and(has_column_privilege(revocations, written, 'INSERT'))
+              AS usable
+     FROM to_regclass('public.token_revocations') AS revocations,
+          unnest(ARRAY['kind', 'value', 'operator', 'reason', 'session_lifetime']) AS written
+     WHERE revocations IS NOT NULL GROUP BY revocations`,
   );
-  if (rows[0]?.readable === true) return;
+  if (rows[0]?.usable === true) return;
   throw new StartUpError([
-    "the table public.token_revocations is missing or cannot be read: run migrate --execute on this database",
+    `role auth cannot read and add rows of the table public.token_revocations, or it is missing: ` +
+      `run migrate --execute on this database`,
   ]);
 }
 

@@ -117,6 +117,7 @@ class AccessTokenVerifier:
         except InvalidTokenError as error:
             error.unverified_key_id = unverified.unverified_header.get("kid")
             error.unverified_issuer = unverified.unverified_claims.get("iss")
+            error.unverified_audience = unverified.unverified_claims.get("aud")
             raise
         self._cache.put(cache_key, verified)
         return verified.token

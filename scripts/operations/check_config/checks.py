@@ -1,8 +1,9 @@
 """Check settings against the systems they name: the database, the rate-limit store, the issuer."""
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ from better_auth_keys import (
     AccessTokenVerifier,
     InvalidTokenError,
     KeySetUnavailableError,
+    Reason,
     VerificationPolicy,
 )
 from scripts.operations.check_config.finding import Finding
@@ -21,6 +23,7 @@ from scripts.operations.check_config.issuer import (
     check_key_file,
     check_keys,
 )
+from scripts.operations.check_config.sessions import check_sessions
 from service.app import open_database, open_key_set
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database.listener import Listener, Subscription
@@ -30,6 +33,7 @@ from service.security.shared_counters import SharedCounters
 from service.settings.model import Settings
 
 _SECONDS: Final = 5.0
+_MAX_SHOWN: Final = 200
 
 
 async def findings(settings: Settings, token: str | None) -> list[Finding]:
@@ -41,7 +45,8 @@ async def findings(settings: Settings, token: str | None) -> list[Finding]:
         checks.append(partial(check_key_file, settings.jwks_file))
     found = [*await asyncio.gather(*(check(settings) for check in checks))]
     if found[0].good:
-        found.insert(1, await _listening(settings))
+        async with _connected(settings) as database:
+            found[1:1] = [await _listening(settings), *await check_sessions(database)]
     if token is not None:
         found.append(await _token(settings, token))
     return found
@@ -56,7 +61,15 @@ def notes(settings: Settings) -> list[str]:
                 "TRUSTED_PROXIES is not set: behind a proxy, all clients share one rate limit"
             )
         if settings.own_url is None:
-            said.append("SERVICE_URL is not set: challenges do not name the metadata's URL")
+            said.append(
+                "SERVICE_URL is not set: challenges do not name the metadata's URL, and tokens are"
+                " accepted only if they are for the origin of BETTER_AUTH_URL or for JWT_AUDIENCE"
+            )
+        elif settings.own_url not in settings.audiences:
+            said.append(
+                "JWT_AUDIENCE does not contain SERVICE_URL: tokens of a web/ that has the same"
+                " SERVICE_URL are refused"
+            )
     return said
 
 
@@ -143,6 +156,8 @@ async def _token(settings: Settings, token: str) -> Finding:
         try:
             verified = await verifier.verify(token)
         except InvalidTokenError as error:
+            if error.reason is Reason.WRONG_AUDIENCE:
+                return _for_another_audience(settings, error.unverified_audience)
             issuer, kid = claimed(error.unverified_issuer), claimed(error.unverified_key_id)
             said = f"refused ({error.reason}); it claims issuer {issuer} and key {kid}"
             cure = "compare with JWT_ISSUER, JWT_AUDIENCE and the keys above"
@@ -150,7 +165,30 @@ async def _token(settings: Settings, token: str) -> Finding:
         except KeySetUnavailableError as error:
             return Finding("token", good=False, said=str(error), cure="see the keys above")
     left = verified.expires_at - time.time()
-    return Finding("token", good=True, said=f"accepted; it is valid for {left:.0f} s more")
+    said = f"accepted; it is valid for {left:.0f} s more"
+    if settings.current_audiences.isdisjoint(verified.audiences):
+        said += (
+            f", but it is for {_listed(verified.audiences)}, which the next release refuses: set"
+            " SERVICE_URL of web/ as here, or JWT_AUDIENCE here if another app signs the tokens"
+        )
+    return Finding("token", good=True, said=said)
+
+
+def _for_another_audience(settings: Settings, audience: object) -> Finding:
+    # As JSON, which shows a slash at the end, and no control character of an unverified claim.
+    claimed_audience = json.dumps(audience)[:_MAX_SHOWN]
+    accepted = _listed(settings.audiences)
+    said = (
+        f"refused ({Reason.WRONG_AUDIENCE}); it claims audience {claimed_audience},"
+        f" and this service accepts {accepted}"
+    )
+    cure = "set the same SERVICE_URL for web/ and the service, without JWT_AUDIENCE"
+    cure += "; if another app signs the tokens, set JWT_AUDIENCE to their audience"
+    return Finding("token", good=False, said=said, cure=cure)
+
+
+def _listed(audiences: Collection[str]) -> str:
+    return ", ".join(sorted(audiences))
 
 
 @asynccontextmanager

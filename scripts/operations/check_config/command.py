@@ -6,7 +6,8 @@
 
 Settings come from the environment or .env, or from files that NAME_FILE names there; see
 docs/settings.md. The checks cover the database, its role and policies; whether changes arrive at
-once; the issuer's keys, origin and clock; and the rate-limit store. Nothing is changed.
+once; whether sessions that end at Better Auth are revoked; the issuer's keys, origin and clock; and
+the rate-limit store. Nothing is changed.
 Exit codes: 0 everything is right, 1 something is wrong (with what to do about it), 2 usage.
 """
 

@@ -41,19 +41,19 @@ def parts(load: Load) -> dict[str, Drill]:
             lambda stage: endings.token_expired(stage, fewer.streams),
         ),
         "drain": Drill(
-            (93,),
+            (94,),
             "SIGTERM to one of 2 replicas",
             "its streams end at once with a retry hint; nothing is missed on the other one",
             lambda stage: draining.drained(stage, fewer.streams, fewer.per_second),
         ),
         "cut": Drill(
-            (94,),
+            (95,),
             "the LISTEN connection is cut silently",
             "streams send `paused`, then `live`; nothing is missed after the list was fetched",
             lambda stage: listening.listening_is_cut(stage, fewer.streams, fewer.per_second),
         ),
         "slow": Drill(
-            (95,),
+            (96,),
             "clients that do not read",
             "they are cut off; memory is bounded, and others miss nothing",
             lambda stage: slow_readers.cut_off(stage, fewer),

@@ -211,8 +211,9 @@ class Drills:
         return Signer.from_jwk({**opened, "kid": kid, "alg": row["alg"]})
 
     def _claims(self) -> dict[str, object]:
-        origin, now = self.system.web_origin, int(time.time())
-        return {"iss": origin, "aud": origin, "sub": "mallory", "iat": now, "exp": now + 900}
+        names = {"iss": self.system.web_origin, "aud": self.system.service_origin}
+        now = int(time.time())
+        return {**names, "sub": "mallory", "iat": now, "exp": now + 900}
 
     async def _statuses(self, token: str) -> list[int]:
         headers = {"Authorization": f"Bearer {token}"}

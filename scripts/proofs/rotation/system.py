@@ -49,6 +49,8 @@ class System:
     """Better Auth's current secrets and algorithm."""
     urls: DatabaseUrls = field(init=False)
     web_origin: str = field(init=False)
+    service_origin: str = field(init=False)
+    """The service's SERVICE_URL, the same for every process in `services`."""
     services: list[str] = field(default_factory=list)
     _settings: DevSettings = field(init=False)
     _web: ProgramPart | None = None
@@ -78,6 +80,7 @@ class System:
             external=None,
         )
         self.web_origin = self._settings.web_origin
+        self.service_origin = self._settings.service_origin
         self.issuer = {"BETTER_AUTH_SECRET": self.home.secret("better-auth-secret")}
         await self.start_web()
         for port in ports:

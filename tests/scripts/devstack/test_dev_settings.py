@@ -90,13 +90,15 @@ def test_service_environment_is_one_the_service_takes(
     monkeypatch.chdir(tmp_path)  # away from a .env of the checkout
     loaded = Settings.load()
     assert loaded.key_url == "http://localhost:3000/api/auth/jwks"
-    assert loaded.issuers == loaded.audiences == {"http://localhost:3000"}
+    assert loaded.issuers == {"http://localhost:3000"}
+    web = web_environment(settings, home_of(settings), URLS)
+    assert loaded.current_audiences == {web["SERVICE_URL"]} == {"http://localhost:8000"}
 
 
 def test_settings_of_another_issuer_do_not_reach_into_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "BETTER_AUTH_URL"):
+    for name in ("JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "BETTER_AUTH_URL", "SERVICE_URL"):
         monkeypatch.setenv(name, "https://elsewhere.example.com")
     monkeypatch.setenv("CORS_ORIGINS", "http://localhost:5173")
     settings = read(tmp_path)
@@ -238,6 +240,7 @@ def test_behind_the_proxy_everybody_knows_the_other_by_its_public_name(tmp_path:
     web = web_environment(settings, home, URLS)
     assert (web["BETTER_AUTH_URL"], web["SERVICE_URL"]) == (front.app_origin, front.api_origin)
     assert web["NODE_EXTRA_CA_CERTS"] == str(front.authority)
+    assert web["SERVICE_INTERNAL_URL"] == f"http://127.0.0.1:{settings.port}"
     plain = service_environment(read(tmp_path), home, URLS)
     assert plain["BETTER_AUTH_URL"] == "http://localhost:3000"
     assert plain["BETTER_AUTH_INTERNAL_URL"] == ""

@@ -32,6 +32,17 @@ async def test_token_speaks_for_its_subject_within_its_scope(
     assert token.expires_at - token.issued_at == 3600
 
 
+async def test_audience_is_the_service_where_its_url_is_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SERVICE_URL", "http://LOCALHOST:8000/")
+    assert main(["--subject", "ada"]) == 0
+    policy = VerificationPolicy(issuers=ORIGIN, audiences="http://localhost:8000")
+    verifier = AccessTokenVerifier(StaticKeySet.from_file(folder / "jwks.json"), policy)
+    token = await verifier.verify(capsys.readouterr().out.strip())
+    assert (token.issuer, token.audiences) == (ORIGIN, frozenset({"http://localhost:8000"}))
+
+
 @pytest.mark.usefixtures("folder")
 async def test_issuer_and_audience_may_be_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--subject", "ada", "--issuer", "https://a", "--audience", "b", "--json"]) == 0

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from better_auth_keys import Signer
 from scripts.operations.check_config import checks
-from scripts.operations.check_config.checks import findings
+from scripts.operations.check_config.checks import findings, notes
 from scripts.operations.check_config.command import main
 from scripts.operations.check_config.finding import Finding
 from service.settings.model import Settings
@@ -166,6 +166,45 @@ async def test_token_is_checked(make: Make, headers_of: Person, issuer: IssuerSe
     assert not finding.good
     assert "wrong_issuer" in finding.said
     assert "https://other.example.com" in finding.said
+
+
+async def test_token_for_another_audience_is_explained(
+    make: Make, headers_of: Person, issuer: IssuerServer
+) -> None:
+    settings = make(service_url="https://api.example.com")
+    user = headers_of("ada", iss=issuer.url, aud="https://api.example.com/")
+    finding = (await found(settings, user["Authorization"].removeprefix("Bearer ")))["token"]
+    assert not finding.good
+    assert finding.said == (
+        'refused (wrong_audience); it claims audience "https://api.example.com/",'
+        f" and this service accepts {issuer.url}, https://api.example.com"
+    )
+    assert "set the same SERVICE_URL for web/ and the service" in finding.cure
+
+
+async def test_token_for_the_previous_audience_is_accepted_with_a_warning(
+    make: Make, headers_of: Person, issuer: IssuerServer
+) -> None:
+    settings = make(service_url="https://api.example.com")
+    user = headers_of("ada", iss=issuer.url, aud=issuer.url)
+    finding = (await found(settings, user["Authorization"].removeprefix("Bearer ")))["token"]
+    assert finding.good
+    assert f"but it is for {issuer.url}, which the next release refuses: set" in finding.said
+    user = headers_of("ada", iss=issuer.url, aud="https://api.example.com")
+    finding = (await found(settings, user["Authorization"].removeprefix("Bearer ")))["token"]
+    assert finding.good
+    assert "next release" not in finding.said
+
+
+def test_audience_that_differs_from_the_services_url_is_noted(make: Make) -> None:
+    url = "https://api.example.com"
+    production = {"environment": "production", "service_url": url}
+    other = notes(make(**production, jwt_audience=("https://app.example.com",)))
+    assert any(note.startswith("JWT_AUDIENCE does not contain SERVICE_URL") for note in other)
+    assert not any("JWT_AUDIENCE" in note for note in notes(make(**production)))
+    assert not any(
+        "JWT_AUDIENCE" in note for note in notes(make(**production, jwt_audience=(url,)))
+    )
 
 
 @pytest.fixture

@@ -10,8 +10,11 @@ import pytest
 
 from scripts.devstack.postgres.roles import drop_database
 from scripts.operations.purge import main
+from service.database.execution import Database
 from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
+from service.security.owner import Owner
+from service.tasks.repository import TaskRepository
 from tests.conftest import DatabaseUrls, PostgresServer
 
 FILL = """
@@ -128,12 +131,35 @@ def test_better_auths_expired_sessions_go_where_its_database_is_named(
         filled.auth,
         """
         CREATE TABLE session (id text PRIMARY KEY, "expiresAt" timestamptz NOT NULL);
-        INSERT INTO session VALUES ('old', now() - interval '1 s'), ('new', now() + interval '1 h');
+        INSERT INTO session VALUES
+            ('old', now() - interval '49 h'), ('late', now() - interval '47 h'),
+            ('new', now() + interval '1 h');
         """,
     )
     assert main(["--execute"]) == 0
     assert "removed  1 sessions" in capsys.readouterr().out
-    assert [row["id"] for row in run(filled.auth, "SELECT id FROM session")] == ["new"]
+    kept = run(filled.auth, "SELECT id FROM session ORDER BY id")
+    assert [row["id"] for row in kept] == ["late", "new"]
+
+
+def test_tasks_of_a_deleted_account_are_removed_after_thirty_days(
+    postgres: PostgresServer, filled: DatabaseUrls
+) -> None:
+    async def delete_account() -> None:
+        pool = Database(parse_database_url(filled.app), pool_size=1)
+        await TaskRepository(pool, Owner("alice")).delete_all()
+        await pool.close()
+
+    asyncio.run(delete_account())
+    url = postgres.superuser_url.rpartition("/")[0] + "/" + filled.app.rpartition("/")[2]
+    number = "SELECT count(*) FROM tasks WHERE owner_id = 'alice'"
+    assert main(["--execute"]) == 0
+    assert run(url, number)[0][0] == 2
+    run(url, "UPDATE tasks SET deleted_at = deleted_at - interval '31 days'")
+    assert main(["--execute"]) == 0
+    assert run(url, number)[0][0] == 0
+    (left_over,) = run(url, "SELECT owner_id, deleted_at FROM tasks")
+    assert tuple(left_over) == ("bob", None)
 
 
 FAILURES = {

@@ -36,6 +36,14 @@ SIGNED_OUT = """
 INSERT INTO public.token_revocations (kind, value, operator, reason)
 VALUES ('session', 's-1', 'test', 'signed out') RETURNING NULL
 """
+# Like the function and trigger of web/.
+TRIGGER = """
+CREATE TABLE session (id text PRIMARY KEY);
+CREATE FUNCTION auth.ended() RETURNS trigger LANGUAGE plpgsql SET search_path = ''
+AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER ended AFTER DELETE ON session
+REFERENCING OLD TABLE AS ended FOR EACH STATEMENT EXECUTE FUNCTION auth.ended();
+"""
 GRANTS = """
 SELECT c.relname AS on, g.rolname, a.privilege_type, NULL AS column
 FROM pg_class AS c, aclexplode(c.relacl) AS a JOIN pg_roles AS g ON g.oid = a.grantee
@@ -57,6 +65,9 @@ UNION ALL
 SELECT c.oid::regclass::text, c.relowner::regrole::text, 'owns', NULL
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = 'auth' AND c.relkind = 'r'
+UNION ALL
+SELECT p.oid::regprocedure::text, p.proowner::regrole::text, 'owns', NULL
+FROM pg_proc AS p WHERE p.pronamespace = 'auth'::regnamespace
 UNION ALL
 SELECT 'schema auth', nspowner::regrole::text, 'owns', NULL FROM pg_namespace
 WHERE nspname = 'auth'
@@ -95,6 +106,7 @@ def original(postgres: PostgresServer) -> Iterator[DatabaseUrls]:
 
     urls = asyncio.run(make())
     run(urls.auth, SIGNED_OUT)
+    run(urls.auth, TRIGGER, "SELECT 1")
     database = urlsplit(urls.owner).path[1:]
     block = SQL_BLOCK.search((CHECKOUT / "docs" / "running.md").read_text())
     assert block is not None
@@ -180,6 +192,9 @@ def test_fault91_migrate_repairs_a_dump_that_was_restored_without_the_roles(
     assert asyncio.run(titles(urls["DATABASE_URL"], "bob")) == []
     (row,) = run(urls["AUTH_DATABASE_URL"], "SELECT count(*) FROM public.token_revocations")
     assert row["count"] == 1
+    # web/ replaces its function when it starts, which only the owner of a function may do.
+    again = TRIGGER.partition(";")[2].replace("CREATE", "CREATE OR REPLACE")
+    run(urls["AUTH_DATABASE_URL"], again, "SELECT 1")
     # Better Auth adds a column when it is updated, which only the owner of a table may do.
     run(urls["AUTH_DATABASE_URL"], "ALTER TABLE jwks ADD COLUMN later text", "SELECT * FROM jwks")
     (row,) = run(urls["PURGE_DATABASE_URL"], "SELECT count(owner_id) FROM public.tasks")

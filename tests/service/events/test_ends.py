@@ -54,7 +54,7 @@ def streams_of(services: Services) -> int:
     return services.events.streams
 
 
-async def test_row53_stream_of_an_expired_token_ends(
+async def test_row54_stream_of_an_expired_token_ends(
     settings: Settings, headers_of: Person
 ) -> None:
     # A request with this token is still accepted, because clocks differ.
@@ -67,7 +67,7 @@ async def test_row53_stream_of_an_expired_token_ends(
 
 
 @pytest.mark.parametrize("kind", ["session", "subject"])
-async def test_row53_revocation_ends_its_streams_within_a_second_and_no_others(
+async def test_row54_revocation_ends_its_streams_within_a_second_and_no_others(
     settings: Settings,
     database: DatabaseUrls,
     headers_of: Person,
@@ -97,9 +97,10 @@ async def test_row53_revocation_ends_its_streams_within_a_second_and_no_others(
         assert await other.next() == ("task", {"id": made.json()["id"], "version": 1})
         assert (await api.get(PATH, headers=revoked)).status_code == 401
     assert caplog.text.count('"reason": "revoked"') >= 2
+    assert caplog.text.count("stream of events ended: token_revoked after") == 2
 
 
-async def test_row53_revoked_key_ends_all_its_streams(
+async def test_row54_revoked_key_ends_all_its_streams(
     settings: Settings, issuer_database: DatabaseUrls, headers_of: Person
 ) -> None:
     url = parse_database_url(issuer_database.app)
@@ -115,7 +116,7 @@ async def test_row53_revoked_key_ends_all_its_streams(
                     assert await stream.next() == ("end", {"reason": "token_revoked"})
 
 
-async def test_row53_streams_end_if_revocations_become_incomplete(
+async def test_row54_streams_end_if_revocations_become_incomplete(
     settings: Settings, alice: httpx.Headers
 ) -> None:
     async with served(settings) as (port, services), live(port, alice) as stream:
@@ -125,7 +126,7 @@ async def test_row53_streams_end_if_revocations_become_incomplete(
 
 
 @pytest.mark.parametrize("by", ["close", "half-close", "reset"])
-async def test_fault92_client_that_has_left_ends_the_stream(
+async def test_fault93_client_that_has_left_ends_the_stream(
     settings: Settings, alice: httpx.Headers, by: str
 ) -> None:
     async with served(settings) as (port, services), live(port, alice) as stream:
@@ -139,7 +140,19 @@ async def test_fault92_client_that_has_left_ends_the_stream(
         await until(lambda: streams_of(services) == 0)
 
 
-async def test_row54_streams_are_bounded_for_each_user_and_in_all(
+async def test_fault93_client_that_has_pipelined_requests_and_left_ends_the_stream(
+    settings: Settings, alice: httpx.Headers
+) -> None:
+    # uvicorn does not read while requests wait.
+    following = f"x\r\n\r\nGET {PATH} HTTP/1.1\r\nHost: x\r\nX-Last: y"
+    pipelined = httpx.Headers({**alice, "X-Last": following})
+    async with served(settings) as (port, services), live(port, pipelined) as stream:
+        assert streams_of(services) == 1
+        stream.writer.close()
+        await until(lambda: streams_of(services) == 0)
+
+
+async def test_row55_streams_are_bounded_for_each_user_and_in_all(
     settings: Settings, alice: httpx.Headers, bob: httpx.Headers
 ) -> None:
     bounds = {"max_event_streams": 3, "max_event_streams_per_user": 2}
@@ -160,7 +173,7 @@ async def test_row54_streams_are_bounded_for_each_user_and_in_all(
             assert streams_of(services) == 2
 
 
-async def test_row54_open_stream_is_not_a_request_in_flight(
+async def test_row55_open_stream_is_not_a_request_in_flight(
     settings: Settings, alice: httpx.Headers
 ) -> None:
     async with served(settings) as (port, services), live(port, alice):
@@ -176,7 +189,7 @@ async def test_heartbeats_arrive_after_the_time_limit_of_other_responses(
         assert [await stream.next() for _ in range(2)] == [("", None)] * 2
 
 
-async def test_fault93_shutdown_ends_streams_with_a_pause_and_does_not_wait_for_them(
+async def test_fault94_shutdown_ends_streams_with_a_pause_and_does_not_wait_for_them(
     settings: Settings, alice: httpx.Headers
 ) -> None:
     async with asyncio.timeout(10):
@@ -190,7 +203,7 @@ async def test_fault93_shutdown_ends_streams_with_a_pause_and_does_not_wait_for_
         await reader.__aexit__(None, None, None)
 
 
-async def test_fault93_streams_end_as_soon_as_draining_begins(
+async def test_fault94_streams_end_as_soon_as_draining_begins(
     settings: Settings, alice: httpx.Headers
 ) -> None:
     async with served(settings) as (port, services), live(port, alice) as stream:
@@ -202,7 +215,7 @@ async def test_fault93_streams_end_as_soon_as_draining_begins(
             assert await late.next() == ("end", {"reason": "restarting"})
 
 
-async def test_fault94_lost_listener_pauses_streams_until_notifications_arrive_again(
+async def test_fault95_lost_listener_pauses_streams_until_notifications_arrive_again(
     settings: Settings,
     issuer_database: DatabaseUrls,
     alice: httpx.Headers,
@@ -225,7 +238,7 @@ async def test_fault94_lost_listener_pauses_streams_until_notifications_arrive_a
         assert await stream.next() == ("task", {"id": made.json()["id"], "version": 1})
 
 
-async def test_fault94_stream_says_that_notifications_do_not_arrive(
+async def test_fault95_stream_says_that_notifications_do_not_arrive(
     settings: Settings, issuer_database: DatabaseUrls, alice: httpx.Headers
 ) -> None:
     # What is sent through DATABASE_URL does not arrive there, as through a transaction pooler.

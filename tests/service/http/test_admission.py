@@ -10,7 +10,14 @@ from ipaddress import ip_network
 import pytest
 from starlette.types import Scope
 
-from service.http.admission import PLACES_FOR_PROBES, RETRY_SECONDS, Admission, OverloadedError
+from service.http.admission import (
+    LONGEST_RETRY_SECONDS,
+    PLACES_FOR_PROBES,
+    REFUSALS_A_SECOND,
+    RETRY_SECONDS,
+    Admission,
+    OverloadedError,
+)
 from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
@@ -184,6 +191,23 @@ def test_fault74_user_with_many_addresses_gets_no_more_than_their_share() -> Non
     bounded.leave_user("bob")
 
 
+def retry_after(of: Admission) -> int:
+    answer = of.refusal(scope("192.0.2.1"), []).decode()
+    return int(answer.partition("retry-after: ")[2].partition("\r\n")[0])
+
+
+async def test_fault74_retry_after_grows_with_the_number_of_refusals() -> None:
+    clock = FakeClock()
+    flooded = admission(clock)
+    seen = []
+    for refusals_each_second in (0, 1, 2, 20, 2, 0):
+        for _ in range(refusals_each_second * REFUSALS_A_SECOND):
+            retry_after(flooded)
+        clock.now += 1
+        seen.append(retry_after(flooded))
+    assert seen == [RETRY_SECONDS, 2, 3, LONGEST_RETRY_SECONDS, 3, RETRY_SECONDS]
+
+
 async def test_refusal_is_a_problem_document_with_retry_after_and_cors_headers() -> None:
     asked = scope("192.0.2.1", x_request_id="given-by-a-proxy", origin=ORIGIN)
     answer = admission().refusal(asked, [(b"date", b"today")])
@@ -222,7 +246,7 @@ def test_overload_is_logged_once_a_second(caplog: pytest.LogCaptureFixture) -> N
     assert "refused 100 requests" in second
 
 
-def test_each_request_that_ends_lets_two_refused_connections_be_read(
+def test_each_request_that_ends_lets_a_refused_connection_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loop = FakeLoop()
@@ -230,18 +254,18 @@ def test_each_request_that_ends_lets_two_refused_connections_be_read(
     bounded = admission()
     mine = admitted(bounded, "192.0.2.1", tries=2)
     read: list[int] = []
-    for number in range(5):
+    for number in range(3):
         bounded.read_later(lambda number=number: read.append(number))  # type: ignore[misc] # bound here
     assert read == []
     bounded.leave(mine[0])
-    assert read == [0, 1]
+    assert read == [0]
     bounded.leave(mine[1])
-    assert read == [0, 1, 2, 3]
-    assert [timer.cancelled for timer in loop.timers] == [True] * 4 + [False]
+    assert read == [0, 1]
+    assert [timer.cancelled for timer in loop.timers] == [True, True, False]
     # Nothing ends any more: it is read when a client that obeys Retry-After may come back.
-    assert loop.timers[4].seconds == RETRY_SECONDS
-    loop.timers[4].call()
-    assert read == [0, 1, 2, 3, 4]
+    assert loop.timers[2].seconds == RETRY_SECONDS
+    loop.timers[2].call()
+    assert read == [0, 1, 2]
 
 
 def test_connection_that_is_refused_twice_in_one_turn_is_read_once(

@@ -153,7 +153,7 @@ async def test_unknown_path_and_method_are_problems_too(
     [
         (PATH, "GET, HEAD, POST"),
         (f"{PATH}/{NOBODYS}", "GET, HEAD, PUT, PATCH, DELETE"),
-        ("/api/auth/me", "GET, HEAD"),
+        ("/api/auth/me", "GET, HEAD, DELETE"),
         ("/api/auth/login", "POST"),
         ("/livez", "GET, HEAD"),
     ],

@@ -15,6 +15,7 @@ import pytest
 
 from better_auth_keys import Signer
 from tests.conftest import DatabaseUrls
+from tests.service.conftest import ORIGIN, Person
 from tests.service.system.test_main import ask, environment, free_port
 
 pytestmark = pytest.mark.slow
@@ -82,6 +83,25 @@ def check_draining(
         assert (status, closing) == (200, "close")
         assert process.wait(15) in {0, -signal.SIGTERM}
         assert time.monotonic() - began >= 2
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_fault94_open_stream_ends_when_draining_begins(
+    database: DatabaseUrls, tmp_path: Path, signer: Signer, headers_of: Person, workers: str
+) -> None:
+    port = free_port()
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [signer.public_jwk()]}))
+    changes = {"DRAIN_SECONDS": "60", "WEB_CONCURRENCY": workers, "TASK_EVENTS": "true"}
+    issuer = {"JWT_ISSUER": ORIGIN, "JWT_AUDIENCE": ORIGIN}
+    with service(database, tmp_path, port, **changes, **issuer) as process:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/api/tasks/events", headers=dict(headers_of("alice")))
+        stream = connection.getresponse()
+        assert stream.status == 200
+        process.terminate()
+        # The stream ends, and the process still serves for a minute.
+        assert b'event: end\ndata: {"reason":"restarting"}\n\n' in stream.read()
+        assert process.poll() is None
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

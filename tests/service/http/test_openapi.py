@@ -31,6 +31,7 @@ async def test_every_operation_has_an_id_and_a_summary(document: dict[str, Any])
         "changeTask",
         "deleteTask",
         "getMe",
+        "deleteMe",
         "register",
         "login",
         "refresh",

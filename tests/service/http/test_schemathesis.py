@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+from uuid import uuid4
 
 import pytest
 import schemathesis
@@ -133,7 +134,8 @@ CASES += [(name, GenerationMode.NEGATIVE) for name in OPERATIONS if "/api/tasks"
 def test_no_answer_is_undocumented_and_none_is_a_5xx(
     name: str, mode: GenerationMode, base_url: str, headers_of: Person
 ) -> None:
-    user = {"Authorization": headers_of("schemathesis")["Authorization"]}
+    # A user for each operation: one of them refuses its user's tokens from then on.
+    user = {"Authorization": headers_of(f"schemathesis-{uuid4()}")["Authorization"]}
 
     @given(case=OPERATIONS[name].as_strategy(generation_mode=mode))
     @hypothesis_settings(

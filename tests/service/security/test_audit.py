@@ -156,6 +156,16 @@ async def test_refusals_are_told_with_what_was_claimed(
     assert found[-1]["limit"] == "account"
 
 
+async def test_deletion_of_a_users_data_is_told(
+    client: httpx.AsyncClient, lines: Lines, token_of: Callable[..., str]
+) -> None:
+    bearer = {"Authorization": f"Bearer {token_of(sub=f'leaver-{uuid4()}')}"}
+    assert (await client.delete("/api/auth/me", headers=bearer)).status_code == 204
+    (line,) = of_requests(lines())
+    assert (line["event"], line["request_method"]) == ("user_deleted", "DELETE")
+    assert (line["source_ip"], len(line["userid"])) == ("127.0.0.1", 24)
+
+
 async def test_many_404s_of_one_user_are_told_and_not_each(
     client: httpx.AsyncClient, lines: Lines, token_of: Callable[..., str]
 ) -> None:
@@ -215,9 +225,14 @@ async def test_nothing_secret_is_in_any_log_line_or_refusal(
                 if token:
                     headers["Authorization"] = f"Bearer {token}"
                 for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+                    if (method, path, token) == ("DELETE", "/api/auth/me", good):
+                        continue  # the good token would be refused from then on
                     body = sent[len(refusals) % len(sent)]
                     answer = await client.request(method, path, headers=headers, json=body)
                     refusals.append(answer.text if answer.status_code >= 400 else "")
+    headers = {"Authorization": f"Bearer {good}", "Cookie": f"session={SESSION}"}
+    answer = await client.request("DELETE", "/api/auth/me", headers=headers, json=sent[0])
+    assert answer.status_code == 204
     for record in caplog.records:
         # The service silences httpx; these lines are about the test's own requests.
         if record.name.startswith(("httpx", "httpcore", "asyncio")):

@@ -24,7 +24,7 @@ async def without_filter(owner_url: str) -> ModuleType:
     kept = {name: importlib.import_module(name) for name in names}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "owned", _anyone)
-        patch.setattr(first_wall, "owned", lambda: "true")
+        patch.setattr(first_wall, "owned", lambda *_, **__: "true")
         for name in names:
             patch.delitem(sys.modules, name)
         made = [importlib.import_module(name) for name in names]

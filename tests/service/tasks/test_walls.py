@@ -96,6 +96,10 @@ async def leaks(  # noqa: C901 - a sequence of attempts
         found.append("her tasks are not as they were")
     if (await count_of(pool, "alice"), await count_of(pool, "bob")) != (2, 3):
         found.append("counts")
+    await bob.delete_all()
+    hers_now = (await alice.list_page(TaskQuery(), limit=9)).tasks
+    if (len(hers_now), await count_of(pool, "alice")) != (2, 2):
+        found.append("delete of all")
     return found
 
 
@@ -139,7 +143,7 @@ async def test_fault19_without_both_this_proof_finds_leaks_everywhere(
     found = await leaks(pool, await without_filter(urls.owner))
     for what in ("list", "search", "due_at", "-due_at", "further page", "get", "change", "delete"):
         assert what in found
-    for what in ("restore", "counts", "her tasks are not as they were"):
+    for what in ("restore", "counts", "her tasks are not as they were", "delete of all"):
         assert what in found
 
 

@@ -3,6 +3,10 @@
 The flood shares a core with the database, so it cannot send ten times what a service answers.
 Instead, 25 times as many clients as saturate the service send requests, without a pause while they
 are served.
+
+The goodput is judged by good answers per second of the service's CPU, before, in and after a flood.
+Good answers per second of the clock are reported beside it: a flood takes more of the core that it
+shares with the database, and the same service answered 3,047 and 5,788 per second within a minute.
 """
 
 import asyncio
@@ -10,11 +14,12 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Final
 
 from scripts.proofs.drills.drill import Drill, Seen
-from scripts.proofs.drills.system.flood import flooding
-from scripts.proofs.drills.system.measure import Usage, usage_of
+from scripts.proofs.drills.system.flood import Flood, flooding
+from scripts.proofs.drills.system.measure import Usage, cpu_seconds_of, usage_of
 from scripts.proofs.drills.system.service import Service
 from scripts.proofs.drills.system.stage import Stage
 from scripts.proofs.drills.system.traffic import Traffic, milliseconds, percentile
@@ -25,8 +30,8 @@ _FEW: Final = 32
 _BEST_SECONDS: Final = 5.0
 _MANY: Final = 800
 _FLOOD_SECONDS: Final = 60.0
+"""Verifying 2,000 new tokens on new connections takes the service more than a second of it."""
 _CROWD: Final = 2_000
-_CROWD_SECONDS: Final = 15.0
 _PATIENT: Final = 8
 _RETRY_SECONDS: Final = 1.0
 _GOODPUT: Final = 0.8
@@ -59,7 +64,7 @@ async def flooded(stage: Stage) -> Seen:
 async def two_thousand(stage: Stage) -> Seen:
     """Open 2,000 connections with requests, and watch the probes, the refusals and the goodput."""
     seen = Seen()
-    probes = await _overload(stage, seen, _CROWD, _CROWD_SECONDS)
+    probes = await _overload(stage, seen, _CROWD, _FLOOD_SECONDS)
     slowest = percentile(probes.good_seconds, 99)
     seen.require(slowest < _PROBE_SECONDS, f"p99 of the probes {milliseconds(slowest)}")
     return seen
@@ -80,18 +85,47 @@ class _Size:
     seconds: float
 
 
+@dataclass(frozen=True)
+class _Served:
+    """What a flood saw, and the CPU seconds that the service used for it."""
+
+    flood: Flood
+    cpu_seconds: float
+
+    @property
+    def per_cpu_second(self) -> float:
+        """Good answers per second of the service's CPU."""
+        return self.flood.good_per_second * self.flood.seconds / self.cpu_seconds
+
+    @property
+    def share_of_core(self) -> float:
+        """The part of its core that the service used."""
+        return self.cpu_seconds / self.flood.seconds
+
+
+async def _served(service: Service, tokens: Sequence[str], seconds: float) -> _Served:
+    before = cpu_seconds_of(service.program.processes())
+    flood = await flooding(service.port, tokens, seconds)
+    return _Served(flood, cpu_seconds_of(service.program.processes()) - before)
+
+
 async def _flood(stage: Stage, service: Service, seen: Seen, size: _Size) -> Traffic:
-    best = (await flooding(service.port, _tokens(stage, _FEW), _BEST_SECONDS)).good_per_second
+    before = await _served(service, _tokens(stage, _FEW), _BEST_SECONDS)
     probes = Traffic()
     async with stage.clients(_PATIENT, service, per_second=_PATIENT * 2) as crowd:
         await crowd.until_all_are_served()
         for client in crowd.clients:
             client.pause = _RETRY_SECONDS  # as Retry-After says
         async with _probing(service, probes):
-            flood = await flooding(service.port, _tokens(stage, size.connections), size.seconds)
+            served = await _served(service, _tokens(stage, size.connections), size.seconds)
         recovered = await crowd.until_all_are_served()
+    after = await _served(service, _tokens(stage, _FEW), _BEST_SECONDS)
+    flood = served.flood
     refused = percentile(crowd.ledger.traffic.refused_seconds, 99)
-    goodput = flood.good_per_second / best
+    goodput = served.per_cpu_second / fmean((before.per_cpu_second, after.per_cpu_second))
+    by_the_clock = flood.good_per_second / fmean(
+        (before.flood.good_per_second, after.flood.good_per_second)
+    )
     unexpected = {name for name in flood.statuses if name not in {"200", "429", "503"}}
     seen.require(not unexpected, f"statuses {', '.join(sorted(unexpected))}")
     seen.require(not flood.without_retry_after, "503 without Retry-After")
@@ -99,7 +133,12 @@ async def _flood(stage: Stage, service: Service, seen: Seen, size: _Size) -> Tra
     seen.require(refused < _REFUSED_SECONDS, f"p99 of refusals {milliseconds(refused)}")
     seen.require(goodput > _GOODPUT, f"goodput {goodput:.0%} of the best")
     seen.require(recovered < _RECOVERED_SECONDS, f"recovered in {milliseconds(recovered)}")
-    seen.fact(f"statuses {flood.statuses}; goodput {goodput:.0%} of {best:.0f}/s")
+    seen.fact(f"statuses {flood.statuses}")
+    seen.fact(
+        f"goodput {goodput:.0%} by the service's CPU (used {served.share_of_core:.0%} of a core),"
+        f" {by_the_clock:.0%} by the clock: {before.flood.good_per_second:.0f}/s before,"
+        f" {flood.good_per_second:.0f}/s in the flood, {after.flood.good_per_second:.0f}/s after"
+    )
     seen.fact(f"p99 admitted {milliseconds(flood.good_p99)}, refused {milliseconds(refused)}")
     slowest = percentile(probes.good_seconds, 99), max(probes.good_seconds, default=0.0)
     seen.fact(f"probes: p99 {milliseconds(slowest[0])}, slowest {milliseconds(slowest[1])}")
@@ -193,8 +232,9 @@ DRILLS: Final = (
     ),
     Drill(
         (74,),
-        f"{_CROWD:,} connections",
+        f"{_CROWD:,} connections, for {_FLOOD_SECONDS:.0f} s",
         "excess requests get 503 in under 100 ms; probes answer in under 100 ms",
         two_thousand,
+        seconds=_FLOOD_SECONDS + 120,
     ),
 )

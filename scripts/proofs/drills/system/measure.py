@@ -1,4 +1,4 @@
-"""The memory, descriptors and connections of a program's processes."""
+"""The memory, descriptors and CPU time of a program's processes."""
 
 import contextlib
 from collections.abc import Iterable
@@ -26,3 +26,13 @@ def usage_of(processes: Iterable[psutil.Process]) -> Usage:
             megabytes += process.memory_info().rss / 1e6
             descriptors += process.num_fds()
     return Usage(megabytes, descriptors)
+
+
+def cpu_seconds_of(processes: Iterable[psutil.Process]) -> float:
+    """Return the CPU seconds that the processes have used since they started."""
+    used = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            used += times.user + times.system
+    return used

@@ -1,4 +1,4 @@
-"""A client that does not read costs a bounded amount of memory, and is cut off."""
+"""The hub of events: what streams wait for, when they end, and how many there may be."""
 
 import asyncio
 import socket
@@ -64,11 +64,21 @@ async def combined() -> None:
 
 
 @pytest.fixture
-def events() -> TaskEvents:
+def time() -> list[float]:
+    return [1e9]
+
+
+@pytest.fixture
+def events(time: list[float]) -> TaskEvents:
     revocations = RevocationList()
     revocations.replace(kids=())
     hub = TaskEvents(
-        OwnerTags(b"k" * 32), revocations, SecurityLog(b"k" * 32), most=90, most_per_user=90
+        OwnerTags(b"k" * 32),
+        revocations,
+        SecurityLog(b"k" * 32),
+        most=90,
+        most_per_user=90,
+        now=lambda: time[0],
     )
     hub.resume()
     return hub
@@ -81,7 +91,7 @@ def opened(events: TaskEvents, *, tag: str = "alice", address: str = "a") -> Pip
     return pipe
 
 
-async def test_fault95_events_of_one_task_are_combined_while_the_client_does_not_read(
+async def test_fault96_events_of_one_task_are_combined_while_the_client_does_not_read(
     events: TaskEvents,
 ) -> None:
     pipe = opened(events)
@@ -97,7 +107,7 @@ async def test_fault95_events_of_one_task_are_combined_while_the_client_does_not
     assert pipe.sent[2:] == [task_event("task-1", "1000")]
 
 
-async def test_fault95_client_with_too_many_unread_tasks_is_cut_off(events: TaskEvents) -> None:
+async def test_fault96_client_with_too_many_unread_tasks_is_cut_off(events: TaskEvents) -> None:
     slow, quick = opened(events), opened(events)
     slow.is_full = True
     for number in range(MAX_WAITING):
@@ -111,7 +121,7 @@ async def test_fault95_client_with_too_many_unread_tasks_is_cut_off(events: Task
     assert events.streams == 1
 
 
-async def test_fault95_client_that_reads_nothing_for_long_is_cut_off(events: TaskEvents) -> None:
+async def test_fault96_client_that_reads_nothing_for_long_is_cut_off(events: TaskEvents) -> None:
     pipe = opened(events)
     stream = pipe.owner
     assert isinstance(stream, EventStream)
@@ -151,6 +161,19 @@ async def test_payload_of_another_form_is_ignored(events: TaskEvents) -> None:
     assert pipe.sent == [LIVE]
 
 
+async def test_row54_stream_ends_when_its_token_expires(
+    events: TaskEvents, time: list[float]
+) -> None:
+    pipe = opened(events)
+    time[0] = TOKEN.expires_at - 0.1
+    events._look()
+    assert pipe.ends == []
+    time[0] += 0.1
+    events._look()
+    assert pipe.ends == ["closed"]
+    assert b'"token_expired"' in pipe.sent[-1]
+
+
 async def test_heartbeat_is_sent_when_it_is_due(events: TaskEvents) -> None:
     pipe = opened(events)
     assert isinstance(pipe.owner, EventStream)
@@ -181,7 +204,7 @@ def test_tag_depends_on_owner_and_secret() -> None:
     assert len(tags) == 4
 
 
-async def test_fault95_client_on_a_real_connection_that_never_reads_is_cut_off(
+async def test_fault96_client_on_a_real_connection_that_never_reads_is_cut_off(
     settings: Settings, headers_of: Person
 ) -> None:
     alice = httpx.Headers(headers_of("alice-who-never-reads"))
