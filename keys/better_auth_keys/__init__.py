@@ -10,17 +10,27 @@ For a Better Auth at `https://app.example.com`::
 if the keys cannot be fetched (answer 503 with `Retry-After`). README.md has a whole FastAPI app.
 """
 
+from better_auth_keys.better_auth import (
+    BASE_PATH,
+    JWKS_PATH,
+    better_auth_jwks_url,
+    better_auth_oauth_issuer,
+    neon_jwks_url,
+)
 from better_auth_keys.clock import (
     Clock,
     SystemClock,
 )
 from better_auth_keys.errors import (
+    DpopNonceRequiredError,
+    InvalidDpopProofError,
     InvalidTokenError,
     KeysError,
     KeySetUnavailableError,
     Reason,
     RevocationsUnavailableError,
     SigningKeyError,
+    TooManyDpopProofsError,
     TooManyInvalidTokensError,
 )
 from better_auth_keys.key_sets.fetch import (
@@ -59,6 +69,12 @@ from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
     AccessToken,
 )
+from better_auth_keys.tokens.dpop import (
+    DpopProof,
+    DpopVerifier,
+)
+from better_auth_keys.tokens.dpop_nonces import DpopNonces
+from better_auth_keys.tokens.issuer_set import IssuerSet
 from better_auth_keys.tokens.jwk import (
     ALGORITHMS,
     Algorithm,
@@ -70,22 +86,24 @@ from better_auth_keys.tokens.jwk import (
 )
 from better_auth_keys.tokens.policy import (
     Profile,
+    TokenKind,
     VerificationPolicy,
 )
 from better_auth_keys.tokens.signer import (
     Signer,
 )
+from better_auth_keys.tokens.used_proofs import ProofMemory, UsedProofs
 from better_auth_keys.tokens.verified_cache import (
     CacheCounters,
     VerifiedTokenCache,
 )
 from better_auth_keys.tokens.verifier import (
-    JWKS_PATH,
     AccessTokenVerifier,
 )
 
 __all__ = [
     "ALGORITHMS",
+    "BASE_PATH",
     "JWKS_PATH",
     "SESSION_CLAIM",
     "AccessToken",
@@ -93,10 +111,16 @@ __all__ = [
     "Algorithm",
     "CacheCounters",
     "Clock",
+    "DpopNonceRequiredError",
+    "DpopNonces",
+    "DpopProof",
+    "DpopVerifier",
     "FetchError",
     "FetchLimits",
     "FetchedKeys",
+    "InvalidDpopProofError",
     "InvalidTokenError",
+    "IssuerSet",
     "JwksFetcher",
     "KeyCache",
     "KeySet",
@@ -108,6 +132,7 @@ __all__ = [
     "LeftOutKey",
     "MalformedKeySetError",
     "Profile",
+    "ProofMemory",
     "Reason",
     "RefreshPolicy",
     "RemoteKeySet",
@@ -120,16 +145,22 @@ __all__ = [
     "StaticKeySet",
     "StrictDecoder",
     "SystemClock",
+    "TokenKind",
+    "TooManyDpopProofsError",
     "TooManyInvalidTokensError",
     "UnusableKey",
     "UnusableKeyError",
+    "UsedProofs",
     "VerificationKey",
     "VerificationPolicy",
     "VerifiedTokenCache",
+    "better_auth_jwks_url",
+    "better_auth_oauth_issuer",
     "canonical_algorithm",
     "check_key_url",
     "host_of",
     "is_loopback",
+    "neon_jwks_url",
     "origin_of",
     "parse_jwk",
     "parse_jwks",

@@ -2,9 +2,12 @@
 
 KeysError
 ├── InvalidTokenError        the token is invalid         (answer 401)
+│   └── InvalidDpopProofError           its DPoP proof is (401)
+│       └── DpopNonceRequiredError      the proof needs a nonce (401 with DPoP-Nonce)
 ├── TooManyInvalidTokensError not decided: the client sent too many (answer 429 with Retry-After)
 ├── KeySetUnavailableError   not decided: try again later (answer 503 with Retry-After)
-│   └── RevocationsUnavailableError
+│   ├── RevocationsUnavailableError
+│   └── TooManyDpopProofsError
 └── SigningKeyError          a private key cannot be created, read or used
 """
 
@@ -35,6 +38,23 @@ class Reason(StrEnum):
     MISSING_CLAIM = "missing_claim"
     BAD_SCOPE = "bad_scope"
     KEY_BOUND = "key_bound"
+    NOT_KEY_BOUND = "not_key_bound"
+    PROOF_COUNT = "proof_count"
+    PROOF_MALFORMED = "proof_malformed"
+    PROOF_TYPE = "proof_type"
+    PROOF_ALGORITHM = "proof_algorithm"
+    PROOF_KEY = "proof_key"
+    PROOF_KEY_MISMATCH = "proof_key_mismatch"
+    PROOF_METHOD = "proof_method"
+    PROOF_URL = "proof_url"
+    PROOF_TIME = "proof_time"
+    PROOF_HASH = "proof_hash"
+    PROOF_SIGNATURE = "proof_signature"
+    PROOF_NONCE = "proof_nonce"
+    PROOF_REPLAYED = "proof_replayed"
+    MIXED_KIND = "mixed_kind"
+    SEVERAL_AUDIENCES = "several_audiences"
+    BANNED = "banned"
 
 
 class KeysError(Exception):
@@ -60,6 +80,25 @@ class InvalidTokenError(KeysError):
         """The token's `iss`, if it could be read. NOT verified."""
         self.unverified_audience: object = None
         """The token's `aud`, if it could be read. NOT verified."""
+
+
+class InvalidDpopProofError(InvalidTokenError):
+    """The DPoP proof that was sent with a token is invalid (RFC 9449 section 4.3)."""
+
+    code = "invalid_dpop_proof"
+
+
+class DpopNonceRequiredError(InvalidDpopProofError):
+    """The DPoP proof has no nonce of this server, or one that is too old.
+
+    Send `nonce` in the header `DPoP-Nonce`, so that the client can try again (RFC 9449 section 9).
+    """
+
+    code = "use_dpop_nonce"
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__(Reason.PROOF_NONCE)
+        self.nonce = nonce
 
 
 class KeySetUnavailableError(KeysError):
@@ -95,6 +134,18 @@ class RevocationsUnavailableError(KeySetUnavailableError):
 
     def __init__(self) -> None:
         super().__init__("the revocations are not loaded yet", retry_after=1)
+
+
+class TooManyDpopProofsError(KeySetUnavailableError):
+    """The DPoP proof could not be remembered, so it was neither accepted nor refused.
+
+    It may have been used before, and could be used again if it were accepted.
+    """
+
+    code = "too_many_dpop_proofs"
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__("too many DPoP proofs were used recently", retry_after=retry_after)
 
 
 class SigningKeyError(KeysError):

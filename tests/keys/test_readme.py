@@ -7,12 +7,20 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 import better_auth_keys
-from better_auth_keys import AccessTokenVerifier, Signer
+from better_auth_keys import (
+    AccessTokenVerifier,
+    InvalidDpopProofError,
+    InvalidTokenError,
+    IssuerSet,
+    Signer,
+)
 from better_auth_keys.origins import origin_of
 from scripts.proofs.in_process import running
+from tests.keys.dpop_proofs import signed_proof, thumbprint
+from tests.keys.oauth_tokens import ACCESS, oauth_claims
 from tests.simulators.jwks_server import jwks_server
 
 README = Path(better_auth_keys.__file__).parents[1] / "README.md"
@@ -50,9 +58,35 @@ async def test_fastapi_example_works(signer: Signer) -> None:
             assert int(undecided.headers["Retry-After"]) >= 1
 
 
+async def test_dpop_example_works(signer: Signer) -> None:
+    example = next(text for text in EXAMPLES if "DpopProof" in text)
+    client = Signer.generate("ES256")
+    async with jwks_server(signer) as server:
+        origin = origin_of(server.url)
+        names = run(example, origin)
+        now = int(time.time())
+        changes = {"iss": f"{origin}/api/auth", "iat": now, "exp": now + 60}
+        bound = oauth_claims(**changes, cnf={"jkt": thumbprint(client)})
+        token = signer.mint(bound, header=ACCESS)
+        path = {"htu": "https://api.example.com/a%2Fb?c=d", "iat": now}
+        proof = signed_proof(client, token, changes=path)
+        scope = {"type": "http", "method": "GET", "path": "/a/b", "raw_path": b"/a%2Fb"}
+        sent = [(b"authorization", f"DPoP {token}".encode()), (b"dpop", proof.encode())]
+        async with names["verifier"]:
+            accepted = await names["token_of"](Request({**scope, "headers": sent}))
+            assert accepted.bound_key == thumbprint(client)
+            with pytest.raises(InvalidDpopProofError, match="proof_replayed"):
+                await names["token_of"](Request({**scope, "headers": sent}))
+            with pytest.raises(InvalidDpopProofError, match="proof_count"):
+                await names["token_of"](Request({**scope, "headers": sent[:1]}))
+            as_bearer = [(b"authorization", f"Bearer {token}".encode()), sent[1]]
+            with pytest.raises(InvalidTokenError, match="key_bound"):
+                await names["token_of"](Request({**scope, "headers": as_bearer}))
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example_creates_a_verifier(example: str) -> None:
-    assert isinstance(run(example)["verifier"], AccessTokenVerifier)
+    assert isinstance(run(example)["verifier"], AccessTokenVerifier | IssuerSet)
 
 
 def test_public_names_in_the_readme_exist() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from better_auth_keys import AccessTokenVerifier, InvalidTokenError, Signer
 from better_auth_keys.key_sets.key_set import KeySnapshot, MalformedKeySetError, parse_jwks
+from tests.keys.dpop_proofs import bound_token, public_key, request, signed_proof
 from tests.keys.signed_tokens import NOW, POLICY, b64, claims, key_set_of
 from tests.keys.tokens.test_jwk import UNUSABLE
 
@@ -97,6 +98,30 @@ async def test_any_signed_claims_are_taken_or_refused_without_another_error(
     # Hypothesis does not find our iss, aud, exp and iat, but it may find a valid subject.
     refused = await is_refused(SIGNERS[0].mint(claims(**changes)))
     assert refused or not {"iss", "aud", "exp", "iat", "cnf"} & changes.keys()
+
+
+BOUND = bound_token(SIGNERS[0], SIGNERS[1])
+
+
+@repeatable
+@given(
+    st.dictionaries(st.sampled_from(["typ", "alg", "jwk", "crit", "kid"]), JSON),
+    st.dictionaries(st.sampled_from(["jti", "htm", "htu", "iat", "ath", "nonce"]), JSON),
+    st.dictionaries(st.sampled_from(["kty", "n", "e", "crv", "x", "y", "use", "alg"]), JSON),
+)
+async def test_any_dpop_proof_is_taken_or_refused_without_another_error(
+    header: dict[str, Any], changes: dict[str, Any], members: dict[str, Any]
+) -> None:
+    jwk = {**public_key(SIGNERS[1]), **members}
+    payload = signed_proof(SIGNERS[1], BOUND, changes=changes).split(".")[1]
+    first = b64({"typ": "dpop+jwt", "alg": "RS256", "jwk": jwk, **header})
+    try:
+        # The signature is that of another proof.
+        proof = request(f"{first}.{payload}.{signed_proof(SIGNERS[1], BOUND).rpartition('.')[2]}")
+        await VERIFIER.verify(BOUND, proof=proof)
+    except InvalidTokenError:
+        return
+    raise AssertionError("the proof was accepted")
 
 
 GOOD_JWKS = [Signer.generate("EdDSA", kid=f"good-{number}").public_jwk() for number in range(4)]

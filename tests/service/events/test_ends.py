@@ -54,7 +54,7 @@ def streams_of(services: Services) -> int:
     return services.events.streams
 
 
-async def test_row54_stream_of_an_expired_token_ends(
+async def test_row68_stream_of_an_expired_token_ends(
     settings: Settings, headers_of: Person
 ) -> None:
     # A request with this token is still accepted, because clocks differ.
@@ -67,7 +67,7 @@ async def test_row54_stream_of_an_expired_token_ends(
 
 
 @pytest.mark.parametrize("kind", ["session", "subject"])
-async def test_row54_revocation_ends_its_streams_within_a_second_and_no_others(
+async def test_row68_revocation_ends_its_streams_within_a_second_and_no_others(
     settings: Settings,
     database: DatabaseUrls,
     headers_of: Person,
@@ -100,7 +100,7 @@ async def test_row54_revocation_ends_its_streams_within_a_second_and_no_others(
     assert caplog.text.count("stream of events ended: token_revoked after") == 2
 
 
-async def test_row54_revoked_key_ends_all_its_streams(
+async def test_row68_revoked_key_ends_all_its_streams(
     settings: Settings, issuer_database: DatabaseUrls, headers_of: Person
 ) -> None:
     url = parse_database_url(issuer_database.app)
@@ -116,7 +116,7 @@ async def test_row54_revoked_key_ends_all_its_streams(
                     assert await stream.next() == ("end", {"reason": "token_revoked"})
 
 
-async def test_row54_streams_end_if_revocations_become_incomplete(
+async def test_row68_streams_end_if_revocations_become_incomplete(
     settings: Settings, alice: httpx.Headers
 ) -> None:
     async with served(settings) as (port, services), live(port, alice) as stream:
@@ -152,7 +152,7 @@ async def test_fault93_client_that_has_pipelined_requests_and_left_ends_the_stre
         await until(lambda: streams_of(services) == 0)
 
 
-async def test_row55_streams_are_bounded_for_each_user_and_in_all(
+async def test_row69_streams_are_bounded_for_each_user_and_in_all(
     settings: Settings, alice: httpx.Headers, bob: httpx.Headers
 ) -> None:
     bounds = {"max_event_streams": 3, "max_event_streams_per_user": 2}
@@ -173,7 +173,7 @@ async def test_row55_streams_are_bounded_for_each_user_and_in_all(
             assert streams_of(services) == 2
 
 
-async def test_row55_open_stream_is_not_a_request_in_flight(
+async def test_row69_open_stream_is_not_a_request_in_flight(
     settings: Settings, alice: httpx.Headers
 ) -> None:
     async with served(settings) as (port, services), live(port, alice):

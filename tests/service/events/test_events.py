@@ -40,7 +40,7 @@ async def created(api: httpx.AsyncClient, headers: httpx.Headers) -> str:
     return task_id
 
 
-async def test_row51_every_kind_of_change_is_an_event_at_every_process(
+async def test_row65_every_kind_of_change_is_an_event_at_every_process(
     port: int, other_port: int, api: httpx.AsyncClient, alice: httpx.Headers
 ) -> None:
     async with live(port, alice) as here, live(other_port, alice) as there:
@@ -58,7 +58,7 @@ async def test_row51_every_kind_of_change_is_an_event_at_every_process(
             assert heard == [("task", {"id": i, "version": v}) for i, v in expected]
 
 
-async def test_row51_request_that_changes_nothing_is_no_event(
+async def test_row65_request_that_changes_nothing_is_no_event(
     port: int, api: httpx.AsyncClient, alice: httpx.Headers
 ) -> None:
     once = {**alice, "Idempotency-Key": "k"}
@@ -79,7 +79,7 @@ async def test_row51_request_that_changes_nothing_is_no_event(
         assert await stream.next() == ("task", {"id": following, "version": 1})
 
 
-async def test_row51_other_users_events_are_never_seen_and_none_is_missed(
+async def test_row65_other_users_events_are_never_seen_and_none_is_missed(
     port: int, api: httpx.AsyncClient, alice: httpx.Headers, bob: httpx.Headers
 ) -> None:
     async with live(port, alice) as hers, live(port, bob) as his:
@@ -103,7 +103,7 @@ async def test_row51_other_users_events_are_never_seen_and_none_is_missed(
             assert await stream.next() == ("task", {"id": following, "version": 1})
 
 
-async def test_row52_notification_names_neither_the_owner_nor_the_title(
+async def test_row66_notification_names_neither_the_owner_nor_the_title(
     database: DatabaseUrls, api: httpx.AsyncClient, headers_of: Person
 ) -> None:
     heard = asyncio.Queue[str]()
@@ -120,7 +120,7 @@ async def test_row52_notification_names_neither_the_owner_nor_the_title(
     await connection.close()
 
 
-async def test_row53_stream_is_neither_stored_nor_collected_and_scripts_may_read_it(
+async def test_row67_stream_is_neither_stored_nor_collected_and_scripts_may_read_it(
     port: int, alice: httpx.Headers
 ) -> None:
     async with opened(port, httpx.Headers({**alice, "Origin": ORIGIN})) as stream:
@@ -149,7 +149,7 @@ async def test_head_has_the_same_headers_and_opens_no_stream(
         assert await stream.rest() == b""
 
 
-async def test_row53_token_is_read_from_the_header_only_and_needs_the_scope(
+async def test_row67_token_is_read_from_the_header_only_and_needs_the_scope(
     api: httpx.AsyncClient, alice: httpx.Headers, headers_of: Person
 ) -> None:
     token = alice["Authorization"].partition(" ")[2]

@@ -161,7 +161,7 @@ async def test_payload_of_another_form_is_ignored(events: TaskEvents) -> None:
     assert pipe.sent == [LIVE]
 
 
-async def test_row54_stream_ends_when_its_token_expires(
+async def test_row68_stream_ends_when_its_token_expires(
     events: TaskEvents, time: list[float]
 ) -> None:
     pipe = opened(events)
