@@ -32,18 +32,25 @@ class Issuer:
         """The issuer's origin."""
         return f"http://127.0.0.1:{self.port}"
 
-    def token(self, user: str, *, signer: Signer | None = None) -> str:
-        """Sign an access token for a user, of the session `session_of(user)`."""
+    def token(
+        self,
+        user: str,
+        *,
+        session: str | None = None,
+        expires_at: int | None = None,
+        signer: Signer | None = None,
+    ) -> str:
+        """Sign an access token for a user; without `session`, of the session `session_of(user)`."""
         now = int(time.time())
         claims: dict[str, object] = {
             "iss": self.url,
             "aud": self.url,
             "sub": user,
-            "sid": session_of(user),
+            "sid": session or session_of(user),
             "email": f"{user}@example.com",
             "emailVerified": True,
             "iat": now,
-            "exp": now + _LIFETIME_SECONDS,
+            "exp": now + _LIFETIME_SECONDS if expires_at is None else expires_at,
         }
         return (signer or self.signers[-1]).mint(claims)
 
