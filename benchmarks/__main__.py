@@ -4,6 +4,7 @@
     ./scripts/benchmark --quick                  list, get, create and PATCH; about two minutes
     ./scripts/benchmark --only list,get --peers service,fastify --rounds 3 --seconds 2
     ./scripts/benchmark --against ../before      another checkout's service beside this one
+    ./scripts/benchmark --streams 1000           also with so many streams of events open
     ./scripts/benchmark --check                  compare with the budgets
     ./scripts/benchmark --write                  write the results into docs/performance.md
 
@@ -29,6 +30,7 @@ from benchmarks.contenders import (
     FASTIFY,
     PEERS,
     SERVICE,
+    STREAMS,
     WORKERS,
     ContenderError,
     Site,
@@ -47,6 +49,7 @@ from benchmarks.stage import key_server, postgres
 from benchmarks.world import World
 from better_auth_keys import Signer
 from scripts.devstack.postgres.embedded import PostgresError
+from scripts.proofs.drills.system.descriptors import allow_many_descriptors
 from scripts.setup.steps import SetUpError
 
 _QUICK: Final = ("list", "get", "create", "patch")
@@ -103,12 +106,15 @@ async def _run(options: argparse.Namespace, results: Results) -> None:
         _say(f"prepare {options.users} users")
         await database.fill(world, heavy=any(KINDS[name].heavy for name in options.only))
         site = Site.of(database, issuer, server_core)
-        servers = contenders(options.peers, site, Packages(), options.against)
+        servers = contenders(
+            options.peers, site, Packages(), options.against, streams=options.streams
+        )
         cold = int(options.seconds * _COLD_PER_SECOND)
         rounds = Rounds(database, Visitors(world, cold=cold), results, _say)
         if options.start:
             measure_hits(results)
-            await rounds.start(servers, cold_tokens=not options.quick)
+            by_themselves = [server for server in servers if not server.streams]
+            await rounds.start(by_themselves, cold_tokens=not options.quick)
         await rounds.measure(servers, options.only, rounds=options.rounds, seconds=options.seconds)
 
 
@@ -123,6 +129,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     if options.against is not None:
         options.against = options.against.resolve()
         options.peers.append(BEFORE)
+    if options.streams:
+        options.peers.append(STREAMS)
+        allow_many_descriptors()
     if "list-open" in options.only and "list" not in options.only:
         parser.error("list-open needs list, whose rate it halves")
     options.rounds = options.rounds or (3 if options.quick else 7)
@@ -152,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", help=f"kinds of requests, of: {','.join(kinds)}")
     parser.add_argument("--peers", help=f"servers to measure, of: {','.join(servers)}")
     parser.add_argument("--against", type=Path, help="a checkout whose service is measured too")
+    parser.add_argument("--streams", type=int, default=0, help="streams of all users, in turn")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="for each kind, server and round")
     parser.add_argument("--users", type=int, default=200)

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,12 +19,14 @@ from scripts.setup.checkout import CHECKOUT
 
 SERVICE: Final = "service"
 WORKERS: Final = "workers"
+STREAMS: Final = "streams"
 BEFORE: Final = "before"
 FASTIFY: Final = "fastify"
 PEERS: Final = ("fastify", "express", "tutorial", "thin")
 TITLES: Final = {
     SERVICE: "this service",
     WORKERS: "two workers",
+    STREAMS: "with streams",
     BEFORE: "other checkout",
     FASTIFY: "Fastify",
     "express": "Express",
@@ -75,6 +77,8 @@ class Contender:
     core: int
     kinds: frozenset[str] | None = None
     """What it is measured with, where that is not everything."""
+    streams: int = 0
+    """How many streams of events are open while it is measured."""
 
     def start(self, question: bytes) -> "Running":
         """Start the server and wait for the first good answer to a request.
@@ -123,12 +127,22 @@ class Running:
 
 
 def contenders(
-    names: list[str], site: Site, packages: Packages, against: Path | None
+    names: list[str], site: Site, packages: Packages, against: Path | None, *, streams: int = 0
 ) -> list[Contender]:
     """Return the servers of these names, in their order. Raises `SetUpError`."""
     make: dict[str, Callable[[str], Contender]] = {
         SERVICE: lambda name: _service(name, CHECKOUT, site),
         WORKERS: lambda name: _service(name, CHECKOUT, site, WEB_CONCURRENCY="2"),
+        STREAMS: lambda name: replace(
+            _service(
+                name,
+                CHECKOUT,
+                site,
+                TASK_EVENTS="true",
+                MAX_EVENT_STREAMS_PER_USER=str(streams),
+            ),
+            streams=streams,
+        ),
         BEFORE: lambda name: _service(name, against or CHECKOUT, site),
         "fastify": lambda name: _node(name, site, packages),
         "express": lambda name: _node(name, site, packages),
@@ -145,7 +159,8 @@ def _service(name: str, checkout: Path, site: Site, **changes: str) -> Contender
         "DATABASE_URL": site.app_url,
         "BETTER_AUTH_URL": site.issuer,
         "JWT_ALGORITHMS": "EdDSA",
-        "SERVICE_SECRET": "a secret of the benchmark, and of nothing else",
+        # Each its own, so that the others do not send a server's events while it is measured.
+        "SERVICE_SECRET": f"a secret of the benchmark's {name}, and of nothing else",
         **_limit(checkout),
         **changes,
     }

@@ -13,6 +13,7 @@ from benchmarks.load import MANY_HOSTS, Load
 from benchmarks.processes import spent
 from benchmarks.samples import Results, Sample
 from benchmarks.stage import Postgres
+from benchmarks.streams import streams
 
 _Say = Callable[[str], None]
 _STARTS: Final = 3
@@ -52,6 +53,10 @@ class Rounds:
             for contender in contenders:
                 servers.append(contender.start(question))
                 stack.enter_context(servers[-1].program)
+                if contender.streams:
+                    self._say(f"open {contender.streams} streams")
+                    users = self._visitors.tokens
+                    stack.enter_context(streams(servers[-1].port, users, contender.streams))
             # A first round that is thrown away: by its end V8 has compiled what it runs often.
             warm_up = min(_WARM_UP_SECONDS, seconds)
             for kind in kinds:

@@ -11,11 +11,12 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
 from better_auth_keys import InvalidTokenError, RevocationList, RevocationsUnavailableError
+from service.events.combining import Change, Combining
 from service.events.format import End, task_event
 from service.events.stream import EventStream
 from service.events.tags import OwnerTags
@@ -64,6 +65,7 @@ class TaskEvents:
         # Dictionaries keep the order; their values are not used.
         self._streams: dict[str, dict[EventStream, None]] = {}
         self._addresses: dict[str, int] = {}
+        self._combining = Combining(self._send)
         self._number = 0
         self._is_live = self._is_ending = False
         self._looking: asyncio.TimerHandle | None = None
@@ -102,13 +104,11 @@ class TaskEvents:
 
     def hear(self, _channel: str, payload: str) -> None:
         """Send the event of a notification to the streams of its owner."""
-        streams = self._streams.get(payload.partition(" ")[0])
+        tag = payload.partition(" ")[0]
         # Other roles of the database can notify as well, and must not write an event's lines.
-        if streams and (found := _PAYLOAD.fullmatch(payload)):
+        if tag in self._streams and (found := _PAYLOAD.fullmatch(payload)):
             task_id, version = found.groups()
-            event = task_event(task_id, version)
-            # A list, because a stream that cannot take the event ends.
-            EVENTS_SENT.inc(sum([stream.send(task_id, version, event) for stream in [*streams]]))
+            self._combining.add(tag, (task_id, version))
 
     def resume(self) -> None:
         """Announce that notifications arrive, and that earlier ones may have been missed."""
@@ -128,6 +128,12 @@ class TaskEvents:
         self._is_ending = True
         for stream in self._all():
             stream.end(End.RESTARTING)
+
+    def _send(self, tag: str, changes: Sequence[Change]) -> None:
+        events = b"".join([task_event(*change) for change in changes])
+        # A list, because a stream that cannot take the events ends.
+        streams = [*self._streams.get(tag, ())]
+        EVENTS_SENT.inc(sum([stream.send(changes, events) for stream in streams]))
 
     def _announce(self, *, live: bool) -> None:
         self._is_live = live

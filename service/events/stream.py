@@ -6,10 +6,11 @@ matters. A client that leaves more than `MAX_WAITING` unread, or reads nothing f
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from better_auth_keys import AccessToken
+from service.events.combining import Change
 from service.events.format import HEARTBEAT, LIVE, PAUSED, End, end_event, task_event
 from service.http.streaming import HandOver, StreamConnection
 from service.system.buffered_log import LineLogger
@@ -69,16 +70,16 @@ class EventStream:
         else:
             self._write(event)
 
-    def send(self, task_id: str, version: str, event: bytes) -> int:
-        """Send the event of a task, or let it wait. Return the number of events that were sent."""
+    def send(self, changes: Sequence[Change], events: bytes) -> int:
+        """Send the events of changes, or let them wait. Return the number that were sent."""
         if self._must_wait():
-            self._waiting[task_id] = version
+            self._waiting.update(changes)
             if len(self._waiting) > MAX_WAITING:
                 self.cut(End.TOO_SLOW)
             return 0
-        self._write(event)
-        self._sent += 1
-        return 1
+        self._write(events)
+        self._sent += len(changes)
+        return len(changes)
 
     def look(self, now: float) -> None:
         """Send the heartbeat if it is due, and cut off a client that does not read."""

@@ -31,6 +31,21 @@ def test_service_and_the_floor_are_measured(
             assert measured["p50_ms"] <= measured["p99_ms"]
 
 
+def test_service_is_measured_with_streams_beside_the_one_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "results.json"
+    run = ["--only", "get,patch", "--peers", "service", "--rounds", "1", "--seconds", "0.1"]
+    code = main([*run, "--users", "5", "--streams", "20", "--no-start", "--json", str(file)])
+    written, progress = capsys.readouterr()
+    assert code == 0, progress
+    assert "with streams" in written
+    for kind, servers in json.loads(file.read_text())["samples"].items():
+        assert set(servers) == {"service", "streams"}
+        assert servers["streams"][0]["unexpected"] == {}, kind
+        assert servers["streams"][0]["answers"] > 0, kind
+
+
 @pytest.mark.parametrize(
     "wrong", [["--only", "lists"], ["--peers", "rails"], ["--only", "list-open"]]
 )

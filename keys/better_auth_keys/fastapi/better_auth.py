@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Any, Generic, Self, cast, overload
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from fastapi import APIRouter
 
@@ -21,6 +21,8 @@ from better_auth_keys.metadata import ResourceMetadata, metadata_for, metadata_p
 from better_auth_keys.origins import origin_of
 from better_auth_keys.string_sets import string_set
 from better_auth_keys.tokens.verifier import AccessTokenVerifier
+
+V = TypeVar("V")
 
 
 class BetterAuth(Generic[U]):
@@ -100,6 +102,38 @@ class BetterAuth(Generic[U]):
         self._entered = 0
         # A verifier of your own may have been started by itself.
         self._authenticator.started = not isinstance(issuer, str)
+
+    @overload
+    @classmethod
+    def neon(
+        cls, url: str, *, realm: str = "api", scheme_name: str = "BetterAuth"
+    ) -> "BetterAuth[User]": ...
+
+    @overload
+    @classmethod
+    def neon(
+        cls, url: str, *, user: type[V], realm: str = "api", scheme_name: str = "BetterAuth"
+    ) -> "BetterAuth[V]": ...
+
+    @classmethod
+    def neon(
+        cls,
+        url: str,
+        *,
+        user: type[Any] = User,
+        realm: str = "api",
+        scheme_name: str = "BetterAuth",
+    ) -> "BetterAuth[Any]":
+        """Create an object for Neon's managed Better Auth at `url`, which Neon's console shows.
+
+        Raises `ValueError` for a URL without https.
+        """
+        verifier = AccessTokenVerifier.for_neon(url)
+        created: BetterAuth[Any] = BetterAuth(
+            verifier, user=user, realm=realm, scheme_name=scheme_name
+        )
+        created._authenticator.started = False
+        return created
 
     def require(self, *scopes: str) -> Requirement[U]:
         """Return a dependency: the current user, if their token has all of these scopes.

@@ -17,6 +17,7 @@ from better_auth_keys.errors import (
     InvalidTokenError,
     KeysError,
     KeySetUnavailableError,
+    Reason,
     TooManyInvalidTokensError,
 )
 
@@ -60,6 +61,8 @@ def refusal(error: KeysError, realm: str, metadata_url: str | None) -> AuthError
             return challenged(HTTPStatus.UNAUTHORIZED, str(error), MISSING)
         case CredentialsUnclearError():
             return challenged(HTTPStatus.BAD_REQUEST, str(error), INVALID_REQUEST)
+        case InvalidTokenError(reason=Reason.BANNED):
+            return AuthError(HTTPStatus.FORBIDDEN, "banned", "This account is banned.")
         case InvalidTokenError():
             # The reason would help to forge tokens.
             detail = INVALID_TOKEN.description or ""

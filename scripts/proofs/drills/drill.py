@@ -50,7 +50,7 @@ Run: TypeAlias = Callable[[Stage], Awaitable[Seen]]
 
 @dataclass(frozen=True)
 class Drill:
-    """A drill, for one or more rows of docs/faults.md."""
+    """A drill, for rows of docs/faults.md. A part of a proof may have none."""
 
     rows: tuple[int, ...]
     title: str
@@ -63,6 +63,11 @@ class Drill:
     def numbers(self) -> str:
         """The rows, for people."""
         return ", ".join(map(str, self.rows))
+
+    @property
+    def name(self) -> str:
+        """The rows and the title."""
+        return f"{self.numbers} {self.title}".lstrip()
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def as_json(results: Sequence[Result]) -> list[Mapping[str, Any]]:
 def line(result: Result) -> str:
     """Return one line about a drill that has ended."""
     seen = "; ".join([*result.seen.broken, *result.seen.facts])
-    return f"{result.drill.numbers} {result.drill.title}: {result.verdict} ({seen})"
+    return f"{result.drill.name}: {result.verdict} ({seen})"
 
 
 def _row(result: Result) -> list[str]:

@@ -24,7 +24,7 @@ async def run(
         open_folder(folder)  # as root, the database server's account must be able to enter it
         async with set_stage(folder, options, say) as stage:
             for drill in drills:
-                say(f"{drill.numbers} {drill.title} ...")
+                say(f"{drill.name} ...")
                 result = await _run_one(drill, stage)
                 results.append(result)
                 say(f"{report.line(result)}, {result.seconds:.0f} s")
@@ -48,5 +48,6 @@ async def _run_one(drill: Drill, stage: Stage) -> Result:
         seen.broken.append(f"{type(error).__name__}: {error}")
         stage.say(traceback.format_exc())
     finally:
+        seen.facts += await stage.streams.end()
         await stage.clean_up()
     return Result(drill, seen, verdict, time.monotonic() - began)

@@ -130,3 +130,19 @@ async def test_oauth_tokens_are_accepted_only_if_asked_for_and_name_the_same_use
         assert (await client.get("/write", headers=session)).status_code == 200
         metadata = (await client.get("/.well-known/oauth-protected-resource")).json()
     assert metadata["authorization_servers"] == [f"{origin}/api/auth"]
+
+
+async def test_neon_has_its_own_lifespan_and_refuses_a_banned_user_with_403(
+    server: HttpIssuer, headers_of: Mint
+) -> None:
+    origin = server.origin
+    server.elsewhere["/neondb/auth/.well-known/jwks.json"] = server.reply
+    ours = {"iss": origin, "aud": origin}
+    auth = BetterAuth.neon(f"{origin}/neondb/auth")
+    async with asking(app_of(auth), raising=True) as client:
+        with pytest.raises(RuntimeError, match="has not been started"):
+            await client.get("/me", headers=headers_of(**ours))
+    async with running(app_of(auth)) as client:
+        assert (await client.get("/me", headers=headers_of(**ours))).json() == "alice"
+        refused = await client.get("/me", headers=headers_of(banned=True, **ours))
+        assert (refused.status_code, refused.json()["detail"]) == (403, "This account is banned.")

@@ -30,6 +30,7 @@ class Mine(BaseModel):
 
 auth = BetterAuth("https://app.example.com")
 own = BetterAuth("https://app.example.com", user=Mine, audience="https://api.example.com")
+neon = BetterAuth.neon("https://ep-1.neonauth.example.com/neondb/auth", user=Mine)
 app = FastAPI(lifespan=auth.lifespan)
 app.include_router(auth.metadata_router("https://api.example.com"))
 app.dependency_overrides[auth.user] = lambda: User("alice", claims={"role": "admin"})
@@ -48,6 +49,7 @@ async def mine(user: Mine = Depends(own.require_role("admin"))) -> str:
 
 reveal_type(auth)
 reveal_type(own)
+reveal_type(neon)
 reveal_type(own.user)
 reveal_type(own.optional_user)
 
@@ -62,6 +64,7 @@ User("alice").role
 REVEALED = [
     "better_auth_keys.rights.Organization | None",
     "better_auth_keys.fastapi.better_auth.BetterAuth[better_auth_keys.fastapi.user.User]",
+    "better_auth_keys.fastapi.better_auth.BetterAuth[sample.Mine]",
     "better_auth_keys.fastapi.better_auth.BetterAuth[sample.Mine]",
     "better_auth_keys.fastapi.dependencies.CurrentUser[sample.Mine]",
     "better_auth_keys.fastapi.dependencies.OptionalUser[sample.Mine]",

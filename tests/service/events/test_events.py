@@ -109,7 +109,7 @@ async def test_row66_notification_names_neither_the_owner_nor_the_title(
     heard = asyncio.Queue[str]()
     connection = await asyncpg.connect(database.app)
     await connection.add_listener("task_events", lambda *said: heard.put_nowait(str(said[3])))
-    made = await created(api, headers_of("carol-of-row-52"))
+    made = await created(api, headers_of("carol-of-row-66"))
     async with asyncio.timeout(10):
         while made not in (payload := await heard.get()):
             pass  # of another test

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from better_auth_keys import AccessToken, RevocationList
+from service.events import combining
 from service.events.format import LIVE, PAUSED, task_event
 from service.events.hub import TaskEvents, TooManyStreamsError
 from service.events.stream import HEARTBEAT_SECONDS, MAX_WAITING, UNREAD_SECONDS, EventStream
@@ -51,6 +52,17 @@ class Pipe:
         self.owner.resume()
 
 
+@pytest.fixture(autouse=True)
+def _wait_for_one_turn_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(combining, "COMBINE_SECONDS", 0)
+
+
+async def combined() -> None:
+    """Let the hub send the changes that waited for each other."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def time() -> list[float]:
     return [1e9]
@@ -87,6 +99,7 @@ async def test_fault96_events_of_one_task_are_combined_while_the_client_does_not
     for version in range(1, 1000):
         events.hear("", f"alice task-1 {version}")
         events.hear("", f"alice task-2 {version}")
+    await combined()
     assert pipe.sent == [LIVE]
     pipe.read()
     assert pipe.sent[1:] == [task_event("task-1", "999") + task_event("task-2", "999")]
@@ -99,8 +112,10 @@ async def test_fault96_client_with_too_many_unread_tasks_is_cut_off(events: Task
     slow.is_full = True
     for number in range(MAX_WAITING):
         events.hear("", f"alice task-{number} 1")
+    await combined()
     assert slow.ends == []
     events.hear("", "alice one-more 1")
+    await combined()
     assert slow.ends == ["aborted"]
     assert quick.sent[-1] == task_event("one-more", "1")
     assert events.streams == 1
@@ -131,6 +146,7 @@ async def test_pause_that_a_client_has_not_read_replaces_what_waited(events: Tas
     events.lose()
     events.resume()
     events.hear("", "alice task-2 1")
+    await combined()
     pipe.read()
     assert pipe.sent[1:] == [LIVE + task_event("task-2", "1")]
     events.lose()

@@ -56,6 +56,7 @@ class Replicas:
         for _ in range(_REPLICAS):
             service = await self._stage.start_service(self._settings)
             await service.until_ready()
+            await self._stage.streams.until_open(service.port)
             self.all.append(service)
         return self
 

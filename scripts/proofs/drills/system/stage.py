@@ -17,6 +17,7 @@ from scripts.proofs.drills.system.clients import Client
 from scripts.proofs.drills.system.database import Database
 from scripts.proofs.drills.system.issuer import Issuer
 from scripts.proofs.drills.system.ledger import Book, Ledger
+from scripts.proofs.drills.system.open_streams import OpenStreams
 from scripts.proofs.drills.system.program import Program
 from scripts.proofs.drills.system.service import Service
 from scripts.proofs.drills.system.waiting import POLL_SECONDS, StageError
@@ -31,10 +32,14 @@ OUT_OF_REACH: Final = "tasks=1000000000/minute"
 
 @dataclass(frozen=True)
 class Options:
-    """Where logs are kept, if at all, and the checkout whose service is tried."""
+    """What all drills of a run share."""
 
     logs: Path | None = None
+    """Where logs are kept, if at all."""
     checkout: Path = CHECKOUT
+    """The checkout whose service is tried."""
+    streams: int = 0
+    """How many streams of events are open on each service."""
 
 
 @dataclass
@@ -46,6 +51,7 @@ class Stage:
     server: EmbeddedPostgres
     passwords: RolePasswords
     issuer: Issuer
+    streams: OpenStreams
     checkout: Path
     say: Callable[[str], None]
     _started: list[Program] = field(default_factory=list)
@@ -73,9 +79,11 @@ class Stage:
         try:
             if ready:
                 await service.until_ready()
+                await self.streams.until_open(service.port)
             yield service
         finally:
             await self._stop(service.program)
+            await self.streams.close(service.port)
 
     async def start_service(self, settings: Mapping[str, str], port: int = 0) -> Service:
         """Start a service. It is stopped with the drill."""
@@ -90,10 +98,13 @@ class Stage:
             "SERVICE_SECRET": "a secret of the drills, and of nothing else",
             "RATE_LIMITS": OUT_OF_REACH,
             "PORT": str(port),
+            **self.streams.settings,
             **settings,
         }
         command = [sys.executable, "-m", "service"]
-        return Service(port, await self.start(command, environment))
+        service = Service(port, await self.start(command, environment))
+        self.streams.open(port)
+        return service
 
     @staticmethod
     def surroundings() -> dict[str, str]:
@@ -218,7 +229,8 @@ async def set_stage(
     # Durable, unlike `EmbeddedPostgres.ephemeral`: it is killed while it writes.
     server = EmbeddedPostgres.persistent(folder / "postgres", log=logs / "postgres.log")
     await asyncio.to_thread(server.start)
-    stage = Stage(folder, logs, server, RolePasswords(), issuer, options.checkout, say)
+    streams = OpenStreams(options.streams, issuer.token)
+    stage = Stage(folder, logs, server, RolePasswords(), issuer, streams, options.checkout, say)
     try:
         await provide(server.url(), stage.passwords)
         await upgrade(stage.passwords.urls(server.url())["owner"])

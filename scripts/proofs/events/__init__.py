@@ -1,0 +1,1 @@
+"""The proof of the events: nothing is missed, and each user receives only their own."""
