@@ -27,6 +27,7 @@ from better_auth_keys.key_sets.fetch import (
     FetchedKeys,
     FetchError,
     FetchLimits,
+    HttpTransport,
     JwksFetcher,
     check_key_url,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "FetchError",
     "FetchLimits",
     "FetchedKeys",
+    "HttpTransport",
     "InvalidTokenError",
     "JwksFetcher",
     "KeyCache",

@@ -1,10 +1,13 @@
-"""Fetch a JWKS document once, with limits on time and size. `remote` decides when."""
+"""Fetch a JWKS document once, with limits on time and size. `remote` decides when.
+
+This is the only module that knows the HTTP client.
+"""
 
 import asyncio
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio.lowlevel
 import httpx
@@ -23,6 +26,10 @@ from better_auth_keys.tokens.jwk import algorithm_set
 _MAX_PORT: Final = 65_535
 _MAX_ETAG: Final = 256
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+
+
+HttpTransport: TypeAlias = httpx.AsyncBaseTransport
+"""What sends the requests. A key set can be given another one than httpx's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ class JwksFetcher:
         plain_http_hosts: str | Collection[str],
         ca_file: str | None,
         limits: FetchLimits,
-        transport: httpx.AsyncBaseTransport | None,
+        transport: HttpTransport | None,
     ) -> None:
         check_key_url(url, plain_http_hosts)
         self.url = url
