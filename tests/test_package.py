@@ -87,6 +87,19 @@ def test_library_requires_few_packages(library: Path) -> None:
     ]
 
 
+def test_library_brings_a_command_and_a_pytest_plugin(library: Path) -> None:
+    archive = zipfile.ZipFile(library)
+    name = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
+    assert archive.read(name).decode().split("\n") == [
+        "[console_scripts]",
+        "check-resource-server = better_auth_keys.testing.check.command:run",
+        "",
+        "[pytest11]",
+        "better_auth_keys.testing.plugin = better_auth_keys.testing.plugin",
+        "",
+    ]
+
+
 def test_library_is_imported_beside_a_users_own_keys_module(library: Path, tmp_path: Path) -> None:
     install(tmp_path / "site", library)
     (tmp_path / "keys.py").write_text("raise SystemExit('the wrong module')\n")

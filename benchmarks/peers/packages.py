@@ -48,6 +48,14 @@ class Packages:
         """
         return self._install("Python peers", "peers-python", _HERE / "requirements.lock")
 
+    def conformance(self) -> Path:
+        """Install the libraries of `benchmarks.conformance`, and return their folder.
+
+        Raises `SetUpError`.
+        """
+        lock = _HERE.parent / "conformance" / "requirements.lock"
+        return self._install("Compared libraries", "peers-conformance", lock)
+
     @staticmethod
     def _install(title: str, name: str, lock: Path) -> Path:
         """Install a lock file into a folder of its own, beside the environment of the project."""

@@ -10,11 +10,18 @@ For a Better Auth at `https://app.example.com`::
 if the keys cannot be fetched (answer 503 with `Retry-After`). README.md has a whole FastAPI app.
 """
 
+from better_auth_keys.bearer import bearer_token
+from better_auth_keys.client_address import (
+    counted_address,
+    normalized_address,
+)
 from better_auth_keys.clock import (
     Clock,
     SystemClock,
 )
 from better_auth_keys.errors import (
+    CredentialsMissingError,
+    CredentialsUnclearError,
     InvalidTokenError,
     KeysError,
     KeySetUnavailableError,
@@ -56,6 +63,13 @@ from better_auth_keys.revocation import (
     RevocationKind,
     RevocationList,
 )
+from better_auth_keys.rights import (
+    Organization,
+    allows_scope,
+    is_banned,
+    organization_of,
+    roles_of,
+)
 from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
     AccessToken,
@@ -94,6 +108,8 @@ __all__ = [
     "Algorithm",
     "CacheCounters",
     "Clock",
+    "CredentialsMissingError",
+    "CredentialsUnclearError",
     "FetchError",
     "FetchLimits",
     "FetchedKeys",
@@ -109,6 +125,7 @@ __all__ = [
     "KeysError",
     "LeftOutKey",
     "MalformedKeySetError",
+    "Organization",
     "Profile",
     "Reason",
     "RefreshPolicy",
@@ -128,12 +145,19 @@ __all__ = [
     "VerificationKey",
     "VerificationPolicy",
     "VerifiedTokenCache",
+    "allows_scope",
+    "bearer_token",
     "canonical_algorithm",
     "check_key_url",
+    "counted_address",
     "host_of",
+    "is_banned",
     "is_loopback",
+    "normalized_address",
+    "organization_of",
     "origin_of",
     "parse_jwk",
     "parse_jwks",
     "parse_retry_after",
+    "roles_of",
 ]

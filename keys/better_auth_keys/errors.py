@@ -1,6 +1,8 @@
 """The errors of this library, each with a stable `code`.
 
 KeysError
+├── CredentialsMissingError  the request has no token     (answer 401)
+├── CredentialsUnclearError  it is not clear which token  (answer 400)
 ├── InvalidTokenError        the token is invalid         (answer 401)
 ├── TooManyInvalidTokensError not decided: the client sent too many (answer 429 with Retry-After)
 ├── KeySetUnavailableError   not decided: try again later (answer 503 with Retry-After)
@@ -41,6 +43,21 @@ class KeysError(Exception):
     """Base class of the errors of this library."""
 
     code = "keys_error"
+
+
+class CredentialsMissingError(KeysError):
+    """The request has no access token. The message may be sent to the client."""
+
+    code = "credentials_missing"
+
+    def __init__(self) -> None:
+        super().__init__("Send an access token: Authorization: Bearer <token>.")
+
+
+class CredentialsUnclearError(KeysError):
+    """The token is sent in a way that RFC 6750 forbids. The message may be sent to the client."""
+
+    code = "invalid_request"
 
 
 class InvalidTokenError(KeysError):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from better_auth_keys import InvalidTokenError
+from better_auth_keys import CredentialsMissingError, InvalidTokenError
 from service.accounts.issuer_client import BetterAuth, Caller, Operation
 from service.accounts.schemas import (
     AccessTokenAnswer,
@@ -20,7 +20,7 @@ from service.accounts.schemas import (
 from service.accounts.sessions import Sessions, account_of
 from service.http.json_body import JsonRoute
 from service.http.openapi import described_problem, problems
-from service.http.problem_document import AccountsUnsupportedError, CredentialsMissingError
+from service.http.problem_document import AccountsUnsupportedError
 from service.security.audit import Event
 from service.security.authentication import authenticate
 from service.services import services_of

@@ -33,8 +33,8 @@ from typing import Final
 
 from starlette.types import Scope
 
+from better_auth_keys import counted_address
 from service.http.answer_headers import request_id_of
-from service.http.client_address import counted_as
 from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
@@ -115,7 +115,7 @@ class Admission:
         """Admit a request if there is a place for it. `leave` must follow for an admitted one."""
         address = self._proxies.client_of(scope)
         if ":" in address:
-            address = counted_as(address, IPV6_PREFIX)
+            address = counted_address(address, IPV6_PREFIX)
         held = self._addresses.get(address, 0)
         if held >= SHARE * (self._most - self._in_flight):
             if scope["path"] not in PROBES or self._probes >= PLACES_FOR_PROBES:

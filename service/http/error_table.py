@@ -20,7 +20,15 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from better_auth_keys import InvalidTokenError, KeySetUnavailableError, TooManyInvalidTokensError
+from better_auth_keys import (
+    CredentialsMissingError,
+    CredentialsUnclearError,
+    InvalidTokenError,
+    KeySetUnavailableError,
+    TooManyInvalidTokensError,
+)
+from better_auth_keys.challenges import INVALID_REQUEST, INVALID_TOKEN, MISSING, Challenge
+from better_auth_keys.metadata import METADATA_PATH
 from service.accounts.errors import (
     AccountExistsError,
     EmailUnverifiedError,
@@ -32,10 +40,8 @@ from service.accounts.errors import (
     WrongCredentialsError,
 )
 from service.database.execution import DatabaseRefusedError, DatabaseUnavailableError
-from service.http import challenges
 from service.http.admission import DETAIL as OVERLOADED
 from service.http.admission import OverloadedError
-from service.http.challenges import Challenge
 from service.http.problem_document import (
     ContentTooLargeError,
     FieldProblem,
@@ -49,7 +55,6 @@ from service.security.audit import Event, claimed
 from service.security.authentication import found_user
 from service.security.rate_limits import RateLimitedError
 from service.services import Services, services_of
-from service.system.metadata import PATH as METADATA_PATH
 from service.system.metrics import RATE_LIMITED
 from service.tasks.errors import (
     IdempotencyInFlightError,
@@ -67,6 +72,7 @@ MAX_ERRORS: Final = 20
 LOGGED: Final = "logged"
 """Set in the scope of a request that the security log has a line for; `Front` logs no other."""
 
+_REALM: Final = "tasks"
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _READING: Final = ("GET", "HEAD")  # front.py handles HEAD as GET
 
@@ -76,7 +82,8 @@ class Row:
     """The response to one kind of error."""
 
     status: HTTPStatus
-    detail: str
+    detail: str | None
+    """What happened. None if the error's own message is written for clients."""
     challenge: Challenge | None = None
     event: Event | None = None
     """The event that is written to the security log."""
@@ -116,14 +123,14 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     WrongCredentialsError: Row(
         HTTPStatus.UNAUTHORIZED,
         "The e-mail address or password is wrong.",
-        challenges.MISSING,
+        MISSING,
         Event.LOGIN_FAILED,
         logging.INFO,
     ),
     SessionEndedError: Row(
         HTTPStatus.UNAUTHORIZED,
         "The session has ended. Sign in again.",
-        challenges.MISSING,
+        MISSING,
         Event.TOKEN_REFUSED,
         logging.INFO,
     ),
@@ -150,10 +157,12 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
         level=logging.WARNING,
     ),
     # Authentication and rate limits
+    CredentialsMissingError: Row(HTTPStatus.UNAUTHORIZED, None, MISSING),
+    CredentialsUnclearError: Row(HTTPStatus.BAD_REQUEST, None, INVALID_REQUEST),
     InvalidTokenError: Row(
         HTTPStatus.UNAUTHORIZED,
-        challenges.INVALID_TOKEN.description or "",
-        challenges.INVALID_TOKEN,
+        INVALID_TOKEN.description,
+        INVALID_TOKEN,
         Event.TOKEN_REFUSED,
     ),
     RateLimitedError: Row(
@@ -196,7 +205,7 @@ def answer(request: Request, error: Exception) -> Response | None:
         request_id_of(request.scope),
         row.status,
         getattr(error, "code"),  # noqa: B009 - every error in the table has one
-        row.detail,
+        str(error) if row.detail is None else row.detail,
         headers=_headers(services, error, row),
         errors=_field_problems(error),
     )
@@ -260,7 +269,7 @@ def _headers(services: Services, error: Exception, row: Row) -> Mapping[str, str
     headers = {}
     if row.challenge is not None:
         metadata_url = services.own_url and services.own_url + METADATA_PATH
-        headers["WWW-Authenticate"] = row.challenge.header(metadata_url)
+        headers["WWW-Authenticate"] = row.challenge.header(_REALM, metadata_url)
     if isinstance(error, RateLimitedError):
         headers |= {"Retry-After": str(error.allowance.reset), **error.allowance.headers()}
     elif (seconds := getattr(error, "retry_after", None)) is not None:

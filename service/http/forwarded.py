@@ -5,6 +5,7 @@ cases the scope has the client's normalized address afterwards.
 """
 
 from http import HTTPStatus
+from ipaddress import IPv4Network
 from typing import Final
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from service.http.client_address import normalized, with_mapped_forms
+from better_auth_keys import normalized_address
 from service.http.problem_document import problem_response
 from service.settings.types import Networks
 
@@ -26,7 +27,7 @@ class TrustedProxies:
 
     def __init__(self, trusted: Networks) -> None:
         # A proxy that listens on IPv6 and IPv4 at once reports IPv4 addresses in the mapped form.
-        hosts = with_mapped_forms(trusted)
+        hosts = _with_mapped_forms(trusted)
         self._trusted = ProxyHeadersMiddleware(_nothing, hosts)  # type: ignore[arg-type] # uvicorn's own names for the ASGI types
         self._any = bool(hosts)
 
@@ -37,7 +38,7 @@ class TrustedProxies:
             return False
         if self._any and client[0] in self._trusted.trusted_hosts:
             return True
-        scope["client"] = (normalized(client[0]), client[1])
+        scope["client"] = (normalized_address(client[0]), client[1])
         return False
 
     def client_of(self, scope: Scope) -> str:
@@ -50,13 +51,13 @@ class TrustedProxies:
             if fields:
                 text = b", ".join(fields).decode("latin-1")
                 host = self._trusted.trusted_hosts.get_trusted_client_address(text)[0] or host
-        return normalized(host)
+        return normalized_address(host)
 
     async def apply(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Set the client's address and scheme to those that the trusted proxy sent."""
         await self._trusted(scope, receive, send)  # type: ignore[arg-type] # as above
         client = scope["client"]
-        scope["client"] = (normalized(client[0]), client[1])
+        scope["client"] = (normalized_address(client[0]), client[1])
 
 
 async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -81,3 +82,13 @@ def https_required(scope: Scope, own_url: str | None) -> Response:
         "This API is available over HTTPS only. Your request was sent unencrypted, so replace the"
         " token or password that it contained.",
     )
+
+
+def _with_mapped_forms(networks: Networks) -> list[str]:
+    """Return `networks` as text, and after them the IPv4 ones as IPv4-mapped IPv6 networks."""
+    mapped = [
+        f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+        for network in networks
+        if isinstance(network, IPv4Network)
+    ]
+    return [*map(str, networks), *mapped]

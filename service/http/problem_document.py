@@ -9,8 +9,7 @@ import orjson
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from service.http import challenges
-from service.http.challenges import Challenge
+from better_auth_keys.challenges import Challenge, insufficient_scope
 from service.http.json_response import JsonResponse
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -68,18 +67,6 @@ class ProblemError(Exception):
     challenge: Challenge | None = None
 
 
-class CredentialsMissingError(ProblemError):
-    """The request has no credentials: 401."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            HTTPStatus.UNAUTHORIZED,
-            "credentials_missing",
-            "Send an access token: Authorization: Bearer <token>.",
-            challenges.MISSING,
-        )
-
-
 class AccountsUnsupportedError(ProblemError):
     """The service runs without accounts: 501."""
 
@@ -92,15 +79,6 @@ class AccountsUnsupportedError(ProblemError):
         )
 
 
-class CredentialsUnclearError(ProblemError):
-    """The credentials are sent in a way that RFC 6750 forbids: 400."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(
-            HTTPStatus.BAD_REQUEST, "invalid_request", detail, challenges.INVALID_REQUEST
-        )
-
-
 class InsufficientScopeError(ProblemError):
     """The token is valid but lacks the scope of the operation: 403."""
 
@@ -109,7 +87,7 @@ class InsufficientScopeError(ProblemError):
             HTTPStatus.FORBIDDEN,
             "insufficient_scope",
             f"The access token needs the scope {scope}.",
-            challenges.insufficient_scope(scope),
+            insufficient_scope(scope),
         )
 
 

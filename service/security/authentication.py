@@ -19,14 +19,15 @@ from better_auth_keys import (
     InvalidTokenError,
     KeySetUnavailableError,
     TooManyInvalidTokensError,
+    allows_scope,
+    bearer_token,
+    counted_address,
+    is_banned,
 )
 from service.http.binding import MISSING, Binding, Call
-from service.http.client_address import counted_as
 from service.http.json_body import read_json
 from service.http.problem_document import (
     BannedError,
-    CredentialsMissingError,
-    CredentialsUnclearError,
     EmailNotVerifiedError,
     InsufficientScopeError,
 )
@@ -35,7 +36,6 @@ from service.security.rate_limits import IPV6_PREFIX, Allowance
 from service.services import services_of
 from service.system.metrics import VERIFICATIONS
 
-_SCHEME: Final = "bearer"
 _FOUND: Final = "current_user"
 _CLIENTS_KEPT: Final = 4_096
 
@@ -82,7 +82,7 @@ async def authenticate(request: Request) -> User:
     Raises `CredentialsMissingError`, `CredentialsUnclearError`, `BannedError`, and what the
     verifier raises.
     """
-    bearer = _bearer_token(request)
+    bearer = bearer_token(request.scope["headers"], request.scope["query_string"])
     services = services_of(request)
     try:
         client = None if request.client is None else _counted_as(request.client.host)
@@ -95,9 +95,7 @@ async def authenticate(request: Request) -> User:
         raise
     is_current = not services.current_audiences.isdisjoint(token.audiences)
     (_ACCEPTED if is_current else _PREVIOUS_AUDIENCE).inc()
-    if token.claims.get("banned"):
-        # A claim of Better Auth's admin plugin. The plugin ends a banned user's sessions; this
-        # ends their access tokens too.
+    if is_banned(token.claims):
         raise BannedError
     return User(token, Owner.of(token))
 
@@ -152,11 +150,8 @@ class AuthenticatedRoute(APIRoute):
 
 
 def require_scope(user: User, scope: str) -> None:
-    """Raise `InsufficientScopeError` if the token is limited to scopes that do not include this.
-
-    Better Auth's session tokens have no `scope` and are not limited.
-    """
-    if user.token.scopes is not None and scope not in user.token.scopes:
+    """Raise `InsufficientScopeError` if the token is limited to scopes that do not include this."""
+    if not allows_scope(user.token.scopes, scope):
         raise InsufficientScopeError(scope)
 
 
@@ -168,21 +163,4 @@ def require_verified_email(user: User) -> None:
 
 @lru_cache(_CLIENTS_KEPT)
 def _counted_as(address: str) -> str:
-    return counted_as(address, IPV6_PREFIX)
-
-
-def _bearer_token(request: Request) -> str:
-    query = request.scope["query_string"]
-    # Parse the query only if it may contain the name, which percent-encoding can hide.
-    is_suspect = b"access_token" in query or b"%" in query
-    if is_suspect and "access_token" in request.query_params:
-        # Servers and proxies log URLs (RFC 9700 section 4.3.2).
-        raise CredentialsUnclearError("Send the token in the Authorization header, not in the URL.")
-    values = [value for name, value in request.scope["headers"] if name == b"authorization"]
-    if len(values) > 1:
-        raise CredentialsUnclearError("Send one Authorization header.")
-    scheme, _, token = values[0].decode("latin-1").partition(" ") if values else ("", "", "")
-    if scheme.lower() != _SCHEME:
-        raise CredentialsMissingError
-    # Several spaces may separate the scheme from the token (RFC 9110 section 11.4).
-    return token.strip(" ")
+    return counted_address(address, IPV6_PREFIX)

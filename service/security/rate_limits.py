@@ -9,8 +9,8 @@ unavailable, and each process still enforces the limits.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from better_auth_keys import counted_address
 from service.http.answer_headers import RawHeaders
-from service.http.client_address import counted_as
 from service.security.breaker import Breaker, StoreError
 from service.security.limit import Limit
 from service.security.local_counters import Count, LocalCounters
@@ -98,7 +98,7 @@ class RateLimits:
 
         Raises `RateLimitedError`.
         """
-        await self.hit(kind, counted_as(address, IPV6_PREFIX))
+        await self.hit(kind, counted_address(address, IPV6_PREFIX))
 
     async def close(self) -> None:
         """Close the connections to the store."""

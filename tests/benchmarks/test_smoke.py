@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.three_lines.__main__ import measure
 
 pytestmark = pytest.mark.slow
 
@@ -37,3 +38,11 @@ def test_unknown_names_are_usage_errors(wrong: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(wrong)
     assert ended.value.code == 2
+
+
+def test_three_lines_are_measured_beside_the_same_route_without_them() -> None:
+    samples = measure(rounds=2, seconds=0.1)
+    assert set(samples) == {"open", "empty", "user"}
+    for times in samples.values():
+        assert len(times) == 2
+        assert min(times) > 0

@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 
+from better_auth_keys.testing import HttpIssuer, Reply, Request
 from scripts.proofs.in_process import running
 from service.app import create_app
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.service.conftest import settings_for
-from tests.simulators.jwks_server import JwksServer, Reply
 from tests.simulators.jwks_table import SECRET, Issuer, connected
 
 pytestmark = pytest.mark.slow
@@ -42,14 +42,14 @@ CHANGING = {
 }
 
 
-class LiveIssuer(JwksServer):
+class LiveIssuer(HttpIssuer):
     """Serves the key set from the table."""
 
     def __init__(self, issuer: Issuer) -> None:
         super().__init__()
         self._issuer = issuer
 
-    async def reply_to(self, _path: str) -> Reply:
+    async def answer(self, _request: Request) -> Reply:
         return Reply(body=json.dumps({"keys": await self._issuer.jwks()}).encode())
 
 
@@ -154,15 +154,13 @@ def system(urls: DatabaseUrls, issuer: Issuer) -> Iterator[str]:
 
     async def serve() -> None:
         async with AsyncExitStack() as stack:
-            server = LiveIssuer(issuer)
-            await server.start()
-            stack.push_async_callback(server.stop)
+            server = await stack.enter_async_context(LiveIssuer(issuer))
             settings = settings_for(
-                urls.app, jwks_url=server.url, jwt_algorithms=("EdDSA", "RS256", "ES256")
+                urls.app, jwks_url=server.jwks_url, jwt_algorithms=("EdDSA", "RS256", "ES256")
             )
             client = await stack.enter_async_context(running(create_app(settings)))
             assert (await client.get("/livez")).status_code == 200
-            found.append(server.url)
+            found.append(server.jwks_url)
             started.set()
             await stop.wait()
 

@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from better_auth_keys import RemoteKeySet, Signer
+from better_auth_keys.testing import HttpIssuer
 from tests.simulators.clock import ManualClock, advancing
-from tests.simulators.jwks_server import JwksServer, jwks_server
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +23,15 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def server(signer: Signer) -> AsyncIterator[JwksServer]:
-    async with jwks_server(signer) as running:
+async def server(signer: Signer) -> AsyncIterator[HttpIssuer]:
+    async with HttpIssuer(signer) as running:
         yield running
 
 
 @pytest.fixture
-async def key_set(server: JwksServer, clock: ManualClock) -> AsyncIterator[RemoteKeySet]:
+async def key_set(server: HttpIssuer, clock: ManualClock) -> AsyncIterator[RemoteKeySet]:
     """A started key set that has its keys."""
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     await advancing(clock, lambda: remote.status().state == "fresh")
     yield remote

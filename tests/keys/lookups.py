@@ -3,9 +3,9 @@
 import asyncio
 
 from better_auth_keys import RefreshPolicy, RemoteKeySet
+from better_auth_keys.testing import HttpIssuer, Reply
 from better_auth_keys.tokens.jwk import VerificationKey
 from tests.simulators.clock import ManualClock, advancing
-from tests.simulators.jwks_server import JwksServer, Reply
 
 POLICY = RefreshPolicy()
 
@@ -20,5 +20,5 @@ def look_up(key_set: RemoteKeySet, kid: str) -> asyncio.Task[VerificationKey | N
     return asyncio.create_task(key_set.find(kid))
 
 
-def fail(server: JwksServer) -> None:
+def fail(server: HttpIssuer) -> None:
     server.reply = Reply(status=500)

@@ -13,6 +13,7 @@ from better_auth_keys import (
     StaticKeySet,
     VerificationPolicy,
 )
+from better_auth_keys.testing.claims import changed, session_claims
 from better_auth_keys.tokens.jwk import parse_jwk
 
 NOW: Final = 1_900_000_000
@@ -22,19 +23,8 @@ POLICY: Final = VerificationPolicy(issuers=ORIGIN, audiences=ORIGIN)
 
 def claims(**changes: object) -> dict[str, object]:
     """Return the claims of a good token with changes; `...` removes a claim."""
-    good: dict[str, object] = {
-        "id": "alice",
-        "name": "Alice",
-        "email": "alice@example.com",
-        "emailVerified": False,
-        "iat": NOW - 10,
-        "exp": NOW + 890,
-        "iss": ORIGIN,
-        "aud": ORIGIN,
-        "sub": "alice",
-    }
-    merged = {**good, **changes}
-    return {name: value for name, value in merged.items() if value is not ...}
+    good = session_claims(ORIGIN, ORIGIN, "alice", NOW - 10)
+    return changed(good, {"emailVerified": False, **changes})
 
 
 def b64(data: bytes | dict[str, object]) -> str:

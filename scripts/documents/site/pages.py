@@ -10,7 +10,13 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Library": ("keys/README", "docs/reference", "keys/CHANGELOG"),
     "Service": ("docs/api", "docs/settings", "docs/faq", "CHANGELOG"),
     "Operation": ("docs/running", "docs/runbooks/README", "SECURITY"),
-    "Evidence": ("docs/conformance", "docs/faults", "docs/measurements", "docs/performance"),
+    "Evidence": (
+        "docs/conformance",
+        "docs/comparison",
+        "docs/faults",
+        "docs/measurements",
+        "docs/performance",
+    ),
     "Development": ("docs/architecture", "CONTRIBUTING", "docs/decisions/README"),
 }
 # The pages of a folder stand below the page that lists them.

@@ -20,11 +20,11 @@ from better_auth_keys import (
     VerificationKey,
 )
 from better_auth_keys.key_sets.private_file import replace_private
+from better_auth_keys.testing import HttpIssuer, Reply
 from tests.keys.lookups import POLICY, fail, found, look_up
 from tests.keys.signed_tokens import NOW, claims
 from tests.keys.signed_tokens import POLICY as CLAIMS
 from tests.simulators.clock import ManualClock, advancing, eventually
-from tests.simulators.jwks_server import JwksServer, Reply
 
 ISSUER = "https://app.example.com"
 DAY = 24 * 3600
@@ -33,7 +33,7 @@ DAY = 24 * 3600
 class Machine:
     """A machine with a folder for keys and two clocks. Each key set is a process of its own."""
 
-    def __init__(self, folder: Path, server: JwksServer, clock: ManualClock) -> None:
+    def __init__(self, folder: Path, server: HttpIssuer, clock: ManualClock) -> None:
         self.folder, self.server, self.clock = folder, server, clock
         self.set_back = 0.0
 
@@ -42,7 +42,7 @@ class Machine:
 
     def process(self, url: str | None = None, issuers: str = ISSUER) -> RemoteKeySet:
         cache = KeyCache(self.folder, issuers=issuers, now=self.wall, uptime=lambda: self.clock.now)
-        return RemoteKeySet(url or self.server.url, clock=self.clock, cache=cache)
+        return RemoteKeySet(url or self.server.jwks_url, clock=self.clock, cache=cache)
 
     async def run_once(self) -> None:
         """Start a process that fetches the keys, and stop it."""
@@ -64,7 +64,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, server: JwksServer, clock: ManualClock) -> Machine:
+def machine(tmp_path: Path, server: HttpIssuer, clock: ManualClock) -> Machine:
     return Machine(tmp_path, server, clock)
 
 

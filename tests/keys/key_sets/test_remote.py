@@ -7,15 +7,15 @@ import pytest
 
 from better_auth_keys import KeySetUnavailableError, RemoteKeySet, Signer
 from better_auth_keys.key_sets.fetch import FetchLimits
+from better_auth_keys.testing import Gate, HttpIssuer, Reply, jwks_of
 from better_auth_keys.tokens.jwk import VerificationKey
 from tests.keys.lookups import POLICY, fail, found, look_up
 from tests.simulators.clock import ManualClock, advancing, eventually
-from tests.simulators.jwks_server import JwksServer, Reply, jwks_of
 from tests.simulators.tls import make_authority
 
 
 async def test_row42_stale_keys_are_served_up_to_the_bound_and_then_unavailable(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
     await server.stop()
     clock.advance(POLICY.default_lifetime)
@@ -30,7 +30,7 @@ async def test_row42_stale_keys_are_served_up_to_the_bound_and_then_unavailable(
 
 
 async def test_row41_removed_key_stops_verifying_at_the_next_refresh(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
     server.publish(Signer.generate())
     await advancing(clock, lambda: signer.kid not in key_set.status().kids, step=10)
@@ -52,7 +52,7 @@ BAD_ANSWERS = {
 
 @pytest.mark.parametrize("reply", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 async def test_bad_answer_never_replaces_a_good_set(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer, reply: Reply
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer, reply: Reply
 ) -> None:
     server.reply = reply
     server.elsewhere["/elsewhere"] = Reply(body=jwks_of([OTHER]))
@@ -60,15 +60,15 @@ async def test_bad_answer_never_replaces_a_good_set(
     await advancing(clock, lambda: key_set.status().failures > 0)
     assert key_set.status().kids == (signer.kid,)
     assert key_set.status().last_error
-    assert "/elsewhere" not in [request[":path"] for request in server.requests]
+    assert "/elsewhere" not in [request.path for request in server.requests]
 
 
 @pytest.mark.parametrize("reply", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 async def test_row46_cold_set_is_unavailable_and_recovers_by_itself(
-    server: JwksServer, clock: ManualClock, signer: Signer, reply: Reply
+    server: HttpIssuer, clock: ManualClock, signer: Signer, reply: Reply
 ) -> None:
     server.reply = reply
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     with pytest.raises(KeySetUnavailableError):
         await found(look_up(remote, signer.kid), clock)
@@ -79,10 +79,10 @@ async def test_row46_cold_set_is_unavailable_and_recovers_by_itself(
 
 
 async def test_row39_trickling_body_is_cut_off_and_the_good_set_stays(
-    server: JwksServer, clock: ManualClock, signer: Signer
+    server: HttpIssuer, clock: ManualClock, signer: Signer
 ) -> None:
     brief = FetchLimits(connect=1, read=0.2, total=0.3)
-    remote = RemoteKeySet(server.url, clock=clock, limits=brief)
+    remote = RemoteKeySet(server.jwks_url, clock=clock, limits=brief)
     await remote.start()
     await advancing(clock, lambda: remote.status().state == "fresh")
     server.reply = Reply(headers={"Content-Length": "9999"}, trickle=True)
@@ -94,23 +94,22 @@ async def test_row39_trickling_body_is_cut_off_and_the_good_set_stays(
 
 
 async def test_row46_server_that_is_not_there_yet_is_found_when_it_comes(
-    server: JwksServer, clock: ManualClock
+    server: HttpIssuer, clock: ManualClock
 ) -> None:
-    port = int(server.url.rsplit(":", 1)[1].split("/")[0])
     await server.stop()
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     await eventually(lambda: remote.status().failures == 1)
     assert remote.status().state == "unavailable"
-    await server.start(port)
+    await server.start()
     await advancing(clock, lambda: remote.status().state == "fresh")
     await remote.stop()
 
 
 async def test_row47_no_request_waits_while_a_usable_key_exists(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
-    server.reply = Reply(released=asyncio.Event())
+    server.reply = Reply(gate=Gate())
     await advancing(clock, lambda: len(server.requests) == 2, step=10)
     lookup = key_set.find(signer.kid)
     with pytest.raises(StopIteration) as ended:
@@ -119,7 +118,7 @@ async def test_row47_no_request_waits_while_a_usable_key_exists(
 
 
 async def test_row49_keys_are_renewed_before_they_expire(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet
 ) -> None:
     clock.advance(POLICY.default_lifetime * 0.7 - 1)
     await asyncio.sleep(0.01)
@@ -140,10 +139,10 @@ async def test_row49_keys_are_renewed_before_they_expire(
     ],
 )
 async def test_max_age_is_honoured_within_bounds(
-    server: JwksServer, clock: ManualClock, signer: Signer, cache_control: str, lifetime: float
+    server: HttpIssuer, clock: ManualClock, signer: Signer, cache_control: str, lifetime: float
 ) -> None:
     server.publish(signer, Cache_Control=cache_control)
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     await eventually(lambda: remote.status().state == "fresh")
     assert remote.status().next_refresh_in == pytest.approx(lifetime * 0.8)
@@ -151,16 +150,16 @@ async def test_max_age_is_honoured_within_bounds(
 
 
 async def test_entity_tag_is_sent_back_and_304_renews_the_set(
-    server: JwksServer, clock: ManualClock, signer: Signer
+    server: HttpIssuer, clock: ManualClock, signer: Signer
 ) -> None:
     server.publish(signer, ETag='"v1"')
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     await eventually(lambda: remote.status().state == "fresh")
     server.reply = Reply(status=304)
     await advancing(clock, lambda: len(server.requests) == 2, step=10)
     await eventually(lambda: remote.status().fetches == 2 and remote.status().age == 0)
-    assert server.requests[1]["if-none-match"] == '"v1"'
+    assert server.requests[1].headers["if-none-match"] == '"v1"'
     assert remote.status().failures == 0
     assert await remote.find(signer.kid) is not None
     await remote.stop()
@@ -168,45 +167,46 @@ async def test_entity_tag_is_sent_back_and_304_renews_the_set(
 
 @pytest.mark.parametrize("tag", ['"v\xe9"', '"' + "v" * 300 + '"'], ids=["not ASCII", "too long"])
 async def test_odd_entity_tag_does_not_end_the_refresh(
-    server: JwksServer, clock: ManualClock, signer: Signer, tag: str
+    server: HttpIssuer, clock: ManualClock, signer: Signer, tag: str
 ) -> None:
     server.publish(signer, ETag=tag)
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     await advancing(clock, lambda: remote.status().state == "fresh")
     await advancing(clock, lambda: len(server.requests) == 2, step=10)
     await advancing(clock, lambda: remote.status().fetches == 2 and remote.status().age == 0)
-    assert "if-none-match" not in server.requests[1]
+    assert "if-none-match" not in server.requests[1].headers
     assert remote.status().failures == 0
     await remote.stop()
 
 
 async def test_failed_conditional_fetch_is_tried_again_without_the_tag(
-    server: JwksServer, clock: ManualClock, signer: Signer
+    server: HttpIssuer, clock: ManualClock, signer: Signer
 ) -> None:
     server.publish(signer, ETag='"v1"')
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     await advancing(clock, lambda: remote.status().state == "fresh")
     server.reply = Reply(status=431)
     await advancing(clock, lambda: remote.status().failures == 1, step=10)
     server.publish(signer)
     await advancing(clock, lambda: len(server.requests) == 3)
-    assert ["if-none-match" in request for request in server.requests] == [False, True, False]
+    tagged = ["if-none-match" in request.headers for request in server.requests]
+    assert tagged == [False, True, False]
     await remote.stop()
 
 
 async def test_row37_proxy_of_the_environment_never_carries_plain_http_keys(
-    server: JwksServer, clock: ManualClock, signer: Signer, monkeypatch: pytest.MonkeyPatch
+    server: HttpIssuer, clock: ManualClock, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy = JwksServer()
+    proxy = HttpIssuer()
     proxy.publish(Signer.generate())
     await proxy.start()
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, proxy.url.removesuffix("/api/auth/jwks"))
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     await advancing(clock, lambda: remote.status().state == "fresh")
     assert remote.status().kids == (signer.kid,)
@@ -216,9 +216,9 @@ async def test_row37_proxy_of_the_environment_never_carries_plain_http_keys(
 
 
 async def test_two_starts_at_once_make_one_task_and_stop_ends_it(
-    server: JwksServer, clock: ManualClock
+    server: HttpIssuer, clock: ManualClock
 ) -> None:
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await asyncio.gather(remote.start(), remote.start())
     await remote.stop()
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "jwks-refresh"]
@@ -226,10 +226,10 @@ async def test_two_starts_at_once_make_one_task_and_stop_ends_it(
 
 @pytest.mark.parametrize("header", ["Retry-After", "X-Retry-After"])
 async def test_retry_after_is_obeyed_by_every_fetch(
-    server: JwksServer, clock: ManualClock, signer: Signer, header: str
+    server: HttpIssuer, clock: ManualClock, signer: Signer, header: str
 ) -> None:
     server.reply = Reply(status=429, headers={header: "30"})
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     await eventually(lambda: remote.status().failures == 1)
     with pytest.raises(KeySetUnavailableError) as caught:
@@ -244,10 +244,10 @@ async def test_retry_after_is_obeyed_by_every_fetch(
 
 
 async def test_endless_retry_after_is_obeyed_for_five_minutes(
-    server: JwksServer, clock: ManualClock, signer: Signer
+    server: HttpIssuer, clock: ManualClock, signer: Signer
 ) -> None:
     server.reply = Reply(status=503, headers={"Retry-After": "86400"})
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     await eventually(lambda: remote.status().failures == 1)
     with pytest.raises(KeySetUnavailableError) as caught:
@@ -257,20 +257,20 @@ async def test_endless_retry_after_is_obeyed_for_five_minutes(
 
 
 async def test_failure_is_logged_once_with_the_url(
-    server: JwksServer, clock: ManualClock, caplog: pytest.LogCaptureFixture
+    server: HttpIssuer, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.reply = Reply(status=500)
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     await advancing(clock, lambda: remote.status().failures > 1, step=1)
     await remote.stop()
     (line,) = [message for message in caplog.messages if "failed" in message]
-    assert line.startswith(f"fetching the key set from {server.url} failed: ")
+    assert line.startswith(f"fetching the key set from {server.jwks_url} failed: ")
 
 
-async def test_failures_back_off(server: JwksServer, clock: ManualClock) -> None:
+async def test_failures_back_off(server: HttpIssuer, clock: ManualClock) -> None:
     fail(server)
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     delays: list[float] = []
     while len(delays) < 8:
@@ -285,11 +285,11 @@ async def test_row37_certificate_that_nobody_vouches_for_is_refused(
     tmp_path: Path, clock: ManualClock, signer: Signer
 ) -> None:
     authority = make_authority(tmp_path)
-    server = JwksServer()
+    server = HttpIssuer()
     server.publish(signer)
     await server.start(tls=authority.context)
-    trusting = RemoteKeySet(server.url, clock=clock, ca_file=str(authority.file))
-    strict = RemoteKeySet(server.url, clock=clock)
+    trusting = RemoteKeySet(server.jwks_url, clock=clock, ca_file=str(authority.file))
+    strict = RemoteKeySet(server.jwks_url, clock=clock)
     for remote in (trusting, strict):
         await remote.start()
     await eventually(lambda: trusting.status().fetches == 1 and strict.status().failures == 1)

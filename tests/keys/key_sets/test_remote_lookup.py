@@ -5,22 +5,22 @@ import asyncio
 import pytest
 
 from better_auth_keys import KeySetUnavailableError, RefreshPolicy, RemoteKeySet, Signer
+from better_auth_keys.testing import Gate, HttpIssuer, Reply, jwks_of
 from better_auth_keys.tokens.jwk import VerificationKey
 from tests.keys.lookups import POLICY, fail, found, look_up
 from tests.simulators.clock import ManualClock, advancing, eventually
-from tests.simulators.jwks_server import JwksServer, Reply, jwks_of
 
 
 async def test_row39_fifty_requests_on_a_cold_set_make_one_fetch(
-    server: JwksServer, clock: ManualClock, signer: Signer
+    server: HttpIssuer, clock: ManualClock, signer: Signer
 ) -> None:
-    release = asyncio.Event()
-    server.reply = Reply(body=jwks_of([signer]), released=release)
-    remote = RemoteKeySet(server.url, clock=clock)
+    release = Gate()
+    server.reply = Reply(body=jwks_of([signer]), gate=release)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     tasks = [look_up(remote, signer.kid) for _ in range(50)]
     await eventually(lambda: len(server.requests) == 1)
-    release.set()
+    release.open()
     keys = await asyncio.gather(*tasks)
     assert [key.kid for key in keys if key] == [signer.kid] * 50
     for _ in range(5):
@@ -31,7 +31,7 @@ async def test_row39_fifty_requests_on_a_cold_set_make_one_fetch(
 
 
 async def test_row40_fifty_unknown_kids_at_once_make_one_fetch(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet
 ) -> None:
     tasks = [look_up(key_set, f"invented-{number}") for number in range(50)]
     await advancing(clock, lambda: all(task.done() for task in tasks))
@@ -40,7 +40,7 @@ async def test_row40_fifty_unknown_kids_at_once_make_one_fetch(
 
 
 async def test_row40_unknown_kids_in_sequence_make_one_fetch_a_cool_down(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet
 ) -> None:
     began = clock.now
     for number in range(5):
@@ -49,7 +49,7 @@ async def test_row40_unknown_kids_in_sequence_make_one_fetch_a_cool_down(
 
 
 async def test_row40_unknown_kid_is_remembered_and_then_asked_for_again(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet
 ) -> None:
     assert await found(look_up(key_set, "invented"), clock) is None
     fetches = len(server.requests)
@@ -62,7 +62,7 @@ async def test_row40_unknown_kid_is_remembered_and_then_asked_for_again(
 
 
 async def test_row40_fault60_key_rotated_in_natively_is_found_within_the_wait(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
     successor = Signer.generate()
     server.publish(signer, successor)
@@ -73,24 +73,24 @@ async def test_row40_fault60_key_rotated_in_natively_is_found_within_the_wait(
 
 
 async def test_row40_fetch_begun_before_the_request_cannot_decide_that_a_kid_is_unknown(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
     # A scheduled refresh is under way, with the old keys in its answer ...
-    release = asyncio.Event()
-    server.reply = Reply(body=jwks_of([signer]), released=release)
+    release = Gate()
+    server.reply = Reply(body=jwks_of([signer]), gate=release)
     await advancing(clock, lambda: len(server.requests) == 2, step=10)
     # ... when a key is rotated in and a token signed with it arrives.
     successor = Signer.generate()
     task = look_up(key_set, successor.kid)
     await asyncio.sleep(0)
     server.publish(signer, successor)
-    release.set()
+    release.open()
     assert isinstance(await found(task, clock), VerificationKey)
     assert len(server.requests) == 3
 
 
 async def test_row40_failed_fetch_leaves_an_unknown_kid_undecided(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet
 ) -> None:
     fail(server)
     with pytest.raises(KeySetUnavailableError) as caught:
@@ -99,22 +99,22 @@ async def test_row40_failed_fetch_leaves_an_unknown_kid_undecided(
 
 
 async def test_row40_unanswered_fetch_leaves_an_unknown_kid_undecided_after_the_wait(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet
 ) -> None:
-    release = asyncio.Event()
-    server.reply = Reply(released=release)
+    release = Gate()
+    server.reply = Reply(gate=release)
     began = clock.now
     with pytest.raises(KeySetUnavailableError):
         await found(look_up(key_set, "invented"), clock)
     assert clock.now - began <= POLICY.max_wait + 0.11
-    release.set()
+    release.open()
 
 
 async def test_row40_waiters_are_bounded(
-    server: JwksServer, clock: ManualClock, signer: Signer
+    server: HttpIssuer, clock: ManualClock, signer: Signer
 ) -> None:
-    remote = RemoteKeySet(server.url, clock=clock, policy=RefreshPolicy(max_waiters=3))
-    server.reply = Reply(body=jwks_of([signer]), released=asyncio.Event())
+    remote = RemoteKeySet(server.jwks_url, clock=clock, policy=RefreshPolicy(max_waiters=3))
+    server.reply = Reply(body=jwks_of([signer]), gate=Gate())
     await remote.start()
     tasks = [look_up(remote, f"invented-{number}") for number in range(3)]
     await eventually(lambda: len(server.requests) == 1)
@@ -128,10 +128,10 @@ async def test_row40_waiters_are_bounded(
 
 
 async def test_row39_failures_count_in_the_cool_down(
-    server: JwksServer, clock: ManualClock
+    server: HttpIssuer, clock: ManualClock
 ) -> None:
     fail(server)
-    remote = RemoteKeySet(server.url, clock=clock)
+    remote = RemoteKeySet(server.jwks_url, clock=clock)
     await remote.start()
     began = clock.now
     for _ in range(5):
@@ -142,7 +142,7 @@ async def test_row39_failures_count_in_the_cool_down(
 
 
 async def test_fault59_flood_of_invented_kids_costs_good_tokens_nothing(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
     flood = [look_up(key_set, f"invented-{number}") for number in range(900)]
     await asyncio.sleep(0)
@@ -152,9 +152,9 @@ async def test_fault59_flood_of_invented_kids_costs_good_tokens_nothing(
 
 
 async def test_stopped_set_decides_nothing(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
-    server.reply = Reply(released=asyncio.Event())
+    server.reply = Reply(gate=Gate())
     task = look_up(key_set, "invented")
     await advancing(clock, lambda: len(server.requests) == 2)
     await key_set.stop()
@@ -164,7 +164,7 @@ async def test_stopped_set_decides_nothing(
 
 
 async def test_refresh_asks_the_issuer_although_the_keys_are_fresh(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet
 ) -> None:
     new = Signer.generate()
     server.publish(new)
@@ -176,18 +176,18 @@ async def test_refresh_asks_the_issuer_although_the_keys_are_fresh(
 
 
 async def test_refresh_waits_for_a_fetch_that_begins_after_it(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
-    new, released = Signer.generate(), asyncio.Event()
+    new, released = Signer.generate(), Gate()
     old = jwks_of([signer])
-    server.reply = Reply(body=old, released=released)
+    server.reply = Reply(body=old, gate=released)
     first = asyncio.ensure_future(key_set.refresh())
     await advancing(clock, lambda: len(server.requests) == 2)
     # The answer to the fetch under way may be older than the change.
     second = asyncio.ensure_future(key_set.refresh())
     await asyncio.sleep(0)
     server.publish(new)
-    released.set()
+    released.open()
     await advancing(clock, second.done)
     await first
     await second
@@ -195,7 +195,7 @@ async def test_refresh_waits_for_a_fetch_that_begins_after_it(
 
 
 async def test_refresh_that_fails_says_so_and_leaves_the_keys(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
     server.reply = Reply(status=500)
     refreshing = asyncio.ensure_future(key_set.refresh())

@@ -14,10 +14,10 @@ from better_auth_keys import (
     Signer,
     VerificationKey,
 )
+from better_auth_keys.testing import Gate, HttpIssuer, Reply
 from tests.keys.lookups import POLICY, fail, look_up
 from tests.keys.signed_tokens import claims, refusal, verifier_of
 from tests.simulators.clock import ManualClock, advancing, eventually
-from tests.simulators.jwks_server import JwksServer, Reply
 
 
 def forged(signer: Signer, number: int = 0) -> str:
@@ -42,7 +42,7 @@ async def judged(task: "asyncio.Task[Reason | str]", clock: ManualClock) -> Reas
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "RS256"])
 async def test_fault90_token_of_a_new_key_under_a_known_kid_is_accepted_after_one_fetch(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer, algorithm: str
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer, algorithm: str
 ) -> None:
     verifier = verifier_of(key_set)
     old_token = signer.mint(claims())
@@ -61,7 +61,7 @@ async def test_fault90_token_of_a_new_key_under_a_known_kid_is_accepted_after_on
 
 
 async def test_fault90_flood_of_bad_signatures_makes_one_fetch_and_good_tokens_do_not_wait(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
     verifier = verifier_of(key_set)
     flood = [verify(verifier, forged(signer, number)) for number in range(20)]
@@ -74,24 +74,24 @@ async def test_fault90_flood_of_bad_signatures_makes_one_fetch_and_good_tokens_d
 
 
 async def test_fault90_bad_signatures_during_the_fetch_wait_for_no_other(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
     answer = server.reply
-    server.reply = replace(answer, released=asyncio.Event())
+    server.reply = replace(answer, gate=Gate())
     verifier = verifier_of(key_set)
     flood = [verify(verifier, forged(signer))]
     await advancing(clock, lambda: len(server.requests) == 2)
     flood += [verify(verifier, forged(signer, number)) for number in range(10)]
     await asyncio.sleep(0)
-    assert server.reply.released is not None
-    server.reply.released.set()
+    assert server.reply.gate is not None
+    server.reply.gate.open()
     await eventually(lambda: all(task.done() for task in flood))
     assert {task.result() for task in flood} == {Reason.BAD_SIGNATURE}
     assert len(server.requests) == 2
 
 
 async def test_fault90_after_the_fetch_bad_signatures_of_the_key_are_refused_at_once(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
     verifier = verifier_of(key_set)
     assert await judged(verify(verifier, forged(signer)), clock) is Reason.BAD_SIGNATURE
@@ -106,7 +106,7 @@ async def test_fault90_after_the_fetch_bad_signatures_of_the_key_are_refused_at_
 
 
 async def test_fault90_bad_signature_is_refused_although_the_issuer_cannot_be_asked(
-    server: JwksServer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
 ) -> None:
     fail(server)
     verifier = verifier_of(key_set)
@@ -118,13 +118,13 @@ async def test_fault90_bad_signature_is_refused_although_the_issuer_cannot_be_as
 
 
 async def test_fault90_bad_signatures_leave_places_to_tokens_with_unknown_kids(
-    server: JwksServer, clock: ManualClock, signer: Signer
+    server: HttpIssuer, clock: ManualClock, signer: Signer
 ) -> None:
     policy = RefreshPolicy(max_waiters=32)
-    remote = RemoteKeySet(server.url, clock=clock, policy=policy)
+    remote = RemoteKeySet(server.jwks_url, clock=clock, policy=policy)
     await remote.start()
     await advancing(clock, lambda: remote.status().state == "fresh")
-    server.reply = Reply(released=asyncio.Event())
+    server.reply = Reply(gate=Gate())
     verifier = verifier_of(remote)
     waiting = [verify(verifier, forged(signer, number)) for number in range(2)]
     await advancing(clock, lambda: len(server.requests) == 2)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from better_auth_keys import KeySetUnavailableError, Signer, StaticKeySet
+from better_auth_keys.testing import jwks_of
 from tests.simulators.clock import ManualClock
-from tests.simulators.jwks_server import jwks_of
 
 
 def replace(path: Path, content: bytes) -> None:

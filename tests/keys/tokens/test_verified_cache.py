@@ -20,10 +20,10 @@ from better_auth_keys import (
     StaticKeySet,
     VerifiedTokenCache,
 )
+from better_auth_keys.testing import HttpIssuer
 from better_auth_keys.tokens.jwk import VerificationKey, parse_jwk
 from tests.keys.signed_tokens import NOW, ORIGIN, POLICY, claims, key_set_of, refusal
 from tests.simulators.clock import ManualClock, advancing, eventually
-from tests.simulators.jwks_server import JwksServer
 
 
 class CountingKey(VerificationKey):
@@ -229,8 +229,8 @@ async def size_of(token: str, keys: StaticKeySet) -> int:
 
 
 @pytest.fixture
-async def remote(server: JwksServer, clock: ManualClock) -> AsyncIterator[RemoteKeySet]:
-    key_set = RemoteKeySet(server.url, clock=clock)
+async def remote(server: HttpIssuer, clock: ManualClock) -> AsyncIterator[RemoteKeySet]:
+    key_set = RemoteKeySet(server.jwks_url, clock=clock)
     await key_set.start()
     await eventually(lambda: key_set.status().state == "fresh")
     yield key_set
@@ -238,7 +238,7 @@ async def remote(server: JwksServer, clock: ManualClock) -> AsyncIterator[Remote
 
 
 async def test_row41_cached_token_stops_with_its_key_at_the_next_refresh(
-    remote: RemoteKeySet, server: JwksServer, clock: ManualClock, signer: Signer
+    remote: RemoteKeySet, server: HttpIssuer, clock: ManualClock, signer: Signer
 ) -> None:
     policy = dataclasses.replace(POLICY, max_lifetime=10**6)
     verifier = AccessTokenVerifier(remote, policy, now=lambda: NOW)
@@ -263,7 +263,7 @@ async def test_row41_cached_token_stops_with_its_key_at_the_next_refresh(
 
 
 async def test_row42_cached_token_is_undecided_past_the_stale_window(
-    remote: RemoteKeySet, server: JwksServer, clock: ManualClock, signer: Signer
+    remote: RemoteKeySet, server: HttpIssuer, clock: ManualClock, signer: Signer
 ) -> None:
     verifier = AccessTokenVerifier(remote, POLICY, now=lambda: NOW)
     token = signer.mint(claims())

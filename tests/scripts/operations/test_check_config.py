@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from better_auth_keys import Signer
+from better_auth_keys.testing import HttpIssuer, Reply
 from scripts.operations.check_config import checks
 from scripts.operations.check_config.checks import findings, notes
 from scripts.operations.check_config.command import main
@@ -18,7 +19,6 @@ from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, headers_of, settings_for, signer
 from tests.simulators.issuer_server import Answer, IssuerServer, issuer_server
-from tests.simulators.jwks_server import JwksServer, Reply, jwks_server
 from tests.simulators.pooler import needs_pgbouncer, pooled
 
 __all__ = ["headers_of", "signer"]
@@ -27,8 +27,8 @@ Make = Callable[..., Settings]
 
 
 @pytest.fixture
-async def keys(signer: Signer) -> AsyncIterator[JwksServer]:
-    async with jwks_server(signer) as server:
+async def keys(signer: Signer) -> AsyncIterator[HttpIssuer]:
+    async with HttpIssuer(signer) as server:
         yield server
 
 
@@ -40,10 +40,10 @@ async def issuer() -> AsyncIterator[IssuerServer]:
 
 
 @pytest.fixture
-def make(database: DatabaseUrls, keys: JwksServer, issuer: IssuerServer) -> Make:
+def make(database: DatabaseUrls, keys: HttpIssuer, issuer: IssuerServer) -> Make:
     def settings(**changes: object) -> Settings:
         url = str(changes.pop("database_url", database.app))
-        values = {"jwks_url": keys.url, "better_auth_url": issuer.url, **changes}
+        values = {"jwks_url": keys.jwks_url, "better_auth_url": issuer.url, **changes}
         return settings_for(url, **values)
 
     return settings
@@ -61,7 +61,7 @@ async def test_everything_that_works_is_a_good_finding(make: Make) -> None:
 
 @pytest.mark.parametrize("from_file", [False, True], ids=["https", "file"])
 async def test_key_that_is_left_out_is_named_with_the_reason(
-    make: Make, keys: JwksServer, signer: Signer, tmp_path: Path, *, from_file: bool
+    make: Make, keys: HttpIssuer, signer: Signer, tmp_path: Path, *, from_file: bool
 ) -> None:
     weak = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "kid": "zero", "alg": "EdDSA"}
     document = json.dumps({"keys": [signer.public_jwk(), weak]}).encode()
@@ -149,7 +149,7 @@ async def test_issuer_name_that_no_token_will_carry_is_noticed(
 
 @pytest.mark.parametrize(("seconds", "good"), [(0, True), (60, False), (-60, False)])
 async def test_clock_is_compared_with_the_issuers(
-    make: Make, keys: JwksServer, signer: Signer, seconds: int, *, good: bool
+    make: Make, keys: HttpIssuer, signer: Signer, seconds: int, *, good: bool
 ) -> None:
     keys.publish(signer, Date=formatdate(time.time() + seconds, usegmt=True))
     finding = (await found(make()))["clock"]

@@ -14,10 +14,10 @@ import pytest
 
 from better_auth_keys import Signer
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
+from better_auth_keys.testing import HttpIssuer, Reply
 from scripts.operations.rotate_keys.command import main
 from scripts.operations.rotate_keys.target import Served
 from tests.conftest import DatabaseUrls, PostgresServer
-from tests.simulators.jwks_server import Reply, jwks_server
 from tests.simulators.jwks_table import SECRET, Issuer, connected
 
 FORCE = ["--force", "--reason", "a test"]
@@ -528,9 +528,9 @@ async def test_served_key_that_no_verifier_takes_is_in_the_status(
 ) -> None:
     usual = await issuer.mint_key()
     weak = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "kid": "weak", "alg": "EdDSA"}
-    async with jwks_server() as server:
+    async with HttpIssuer() as server:
         server.reply = Reply(body=json.dumps({"keys": [weak, *await issuer.jwks()]}).encode())
-        monkeypatch.setenv("JWKS_URL", server.url)
+        monkeypatch.setenv("JWKS_URL", server.jwks_url)
         said = await asyncio.to_thread(rotate, "status", "--json")
     assert [(key["kid"], key["served"]) for key in said.json["keys"]] == [(usual, True)]
     assert "the issuer serves an unusable key: weak (weak)" in said.json["warnings"]

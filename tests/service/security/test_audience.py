@@ -6,10 +6,10 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
+from better_auth_keys.metadata import METADATA_PATH
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.settings.model import Settings
-from service.system.metadata import PATH as METADATA_PATH
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
 

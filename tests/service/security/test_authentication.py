@@ -11,16 +11,16 @@ import pytest
 from fastapi import APIRouter
 
 from better_auth_keys import Signer, VerificationPolicy
+from better_auth_keys.challenges import Challenge
+from better_auth_keys.testing import HttpIssuer
 from scripts.proofs.in_process import running
 from service.app import create_app
-from service.http.challenges import Challenge
 from service.security.authentication import CurrentUser
 from service.security.limit import parse_limit
 from service.settings.model import Settings
-from service.system.metadata import metadata_for
+from service.system.metadata import metadata_of
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
-from tests.simulators.jwks_server import jwks_server
 
 PATH = "/api/tasks"
 NOBODYS = UUID("0198f3a2-7c11-7d42-b6a0-5e3c1f2d4b60")
@@ -169,7 +169,7 @@ async def test_row36_metadata_of_session_tokens_names_no_authorization_server(
 def test_row36_metadata_of_oauth_tokens_names_authorization_server_and_scopes() -> None:
     issuer = f"{ORIGIN}/api/auth"
     policy = VerificationPolicy(issuer, ORIGIN, profile="rfc9068")
-    assert metadata_for("https://api.example.com", policy).model_dump() == {
+    assert metadata_of("https://api.example.com", policy).model_dump() == {
         "resource": "https://api.example.com",
         "authorization_servers": [issuer],
         "scopes_supported": ["tasks:read", "tasks:write"],
@@ -178,7 +178,7 @@ def test_row36_metadata_of_oauth_tokens_names_authorization_server_and_scopes() 
 
 
 def test_row35_quoted_strings_are_escaped() -> None:
-    written = Challenge("e", 'a "b" \\ c').header(None)
+    written = Challenge("e", 'a "b" \\ c').header("tasks")
     assert written == r'Bearer realm="tasks", error="e", error_description="a \"b\" \\ c"'
 
 
@@ -217,10 +217,9 @@ async def test_token_never_reaches_the_log(
 async def test_row46_issuer_never_up_means_503_and_it_recovers_by_itself(
     database: DatabaseUrls, signer: Signer, headers_of: Person
 ) -> None:
-    async with jwks_server(signer) as server:
-        port = int(server.url.rsplit(":", 1)[1].partition("/")[0])
+    async with HttpIssuer(signer) as server:
         await server.stop()
-        settings = settings_for(database.app, jwks_url=server.url)
+        settings = settings_for(database.app, jwks_url=server.jwks_url)
         async with running(create_app(settings)) as client:
             answer = await client.get(PATH, headers=headers_of("alice"))
             assert answer.status_code == 503
@@ -229,7 +228,7 @@ async def test_row46_issuer_never_up_means_503_and_it_recovers_by_itself(
             assert (await client.get("/livez")).status_code == 200
             ready = await client.get("/readyz")
             assert (ready.status_code, ready.json()["key_set"]) == (503, "unavailable")
-            await server.start(port)
+            await server.start()
             # A request waits up to two seconds for the next fetch, so the second attempt succeeds.
             codes = [
                 (await client.get(PATH, headers=headers_of("alice"))).status_code for _ in range(2)
@@ -241,8 +240,8 @@ async def test_row46_issuer_never_up_means_503_and_it_recovers_by_itself(
 async def test_row42_issuer_gone_after_the_first_request_changes_nothing(
     database: DatabaseUrls, signer: Signer, headers_of: Person
 ) -> None:
-    async with jwks_server(signer) as server:
-        settings = settings_for(database.app, jwks_url=server.url)
+    async with HttpIssuer(signer) as server:
+        settings = settings_for(database.app, jwks_url=server.jwks_url)
         async with running(create_app(settings)) as client:
             assert (await client.get(PATH, headers=headers_of("alice"))).status_code == 200
             await server.stop()

@@ -18,6 +18,7 @@ from better_auth_keys import (
 )
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
 from better_auth_keys.rotation.better_auth.store import BetterAuthSigningKeys, Replica
+from better_auth_keys.testing import Gate, HttpIssuer, Reply
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.database.execution import Database
@@ -26,7 +27,6 @@ from service.security.audit import SecurityLog
 from service.security.key_watch import KeyWatch
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person, settings_for
-from tests.simulators.jwks_server import JwksServer, Reply, jwks_server
 from tests.simulators.jwks_table import SECRET, connected, reach
 from tests.simulators.pooler import needs_pgbouncer, pooled
 from tests.simulators.postgres_proxy import postgres_proxy
@@ -39,8 +39,8 @@ VALUES ('session', $1, 'tests', 'a test')
 
 
 @pytest.fixture
-async def server(signer: Signer) -> AsyncIterator[JwksServer]:
-    async with jwks_server(signer) as running_server:
+async def server(signer: Signer) -> AsyncIterator[HttpIssuer]:
+    async with HttpIssuer(signer) as running_server:
         yield running_server
 
 
@@ -82,12 +82,12 @@ async def until_true(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def services(
-    database: DatabaseUrls, server: JwksServer, count: int
+    database: DatabaseUrls, server: HttpIssuer, count: int
 ) -> AsyncIterator[list[httpx.AsyncClient]]:
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(count):
-            app = create_app(settings_for(database.app, jwks_url=server.url))
+            app = create_app(settings_for(database.app, jwks_url=server.jwks_url))
             clients.append(await stack.enter_async_context(running(app)))
         for client in clients:
             await until_listening(client)
@@ -97,7 +97,7 @@ async def services(
 @pytest.mark.parametrize("reply", ["served", "unreachable"])
 async def test_row41_fault61_tokens_of_a_revoked_key_are_refused_everywhere_within_a_second(
     issuer_database: DatabaseUrls,
-    server: JwksServer,
+    server: HttpIssuer,
     signer: Signer,
     headers_of: Person,
     reply: str,
@@ -118,13 +118,13 @@ async def test_row41_fault61_tokens_of_a_revoked_key_are_refused_everywhere_with
 
 @needs_pgbouncer
 async def test_fault17_behind_a_transaction_pooler_changes_are_heard_over_the_direct_connection(
-    issuer_database: DatabaseUrls, server: JwksServer, signer: Signer, headers_of: Person
+    issuer_database: DatabaseUrls, server: HttpIssuer, signer: Signer, headers_of: Person
 ) -> None:
     with pooled(issuer_database.app, connections=2) as through:
         settings = settings_for(
             f"{through}?prepared_statement_cache_size=0",
             direct_database_url=issuer_database.app,
-            jwks_url=server.url,
+            jwks_url=server.jwks_url,
         )
         async with running(create_app(settings)) as client:
             await until_listening(client)
@@ -137,12 +137,12 @@ async def test_fault17_behind_a_transaction_pooler_changes_are_heard_over_the_di
 
 
 async def test_row41_fetch_that_hangs_keeps_nobody_from_hearing_of_a_revoked_key(
-    issuer_database: DatabaseUrls, server: JwksServer, signer: Signer, headers_of: Person
+    issuer_database: DatabaseUrls, server: HttpIssuer, signer: Signer, headers_of: Person
 ) -> None:
     async with services(issuer_database, server, 1) as (client,):
         stolen = headers_of("alice")
         assert await answer(client, stolen) == 200
-        server.reply = Reply(released=asyncio.Event())
+        server.reply = Reply(gate=Gate())
         asked = len(server.requests)
         async with store_of(issuer_database).changing("a test") as transaction:
             await transaction.publish(Signer.generate())
@@ -153,7 +153,7 @@ async def test_row41_fetch_that_hangs_keeps_nobody_from_hearing_of_a_revoked_key
 
 
 async def test_change_of_the_keys_is_fetched_at_once_and_reported(
-    issuer_database: DatabaseUrls, server: JwksServer, signer: Signer, headers_of: Person
+    issuer_database: DatabaseUrls, server: HttpIssuer, signer: Signer, headers_of: Person
 ) -> None:
     async with services(issuer_database, server, 2) as clients:
         taken, fresh = headers_of("alice"), Signer.generate()
@@ -189,7 +189,7 @@ async def listening_pids(database: DatabaseUrls, superuser_url: str) -> list[int
 
 async def test_lost_connection_comes_back_and_misses_nothing(
     issuer_database: DatabaseUrls,
-    server: JwksServer,
+    server: HttpIssuer,
     signer: Signer,
     headers_of: Person,
     request: pytest.FixtureRequest,

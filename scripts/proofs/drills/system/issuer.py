@@ -3,12 +3,9 @@
 It answers every sign-in with 401.
 """
 
-import asyncio
-import json
-import time
 from typing import Final
 
-from better_auth_keys import JWKS_PATH, Signer
+from better_auth_keys.testing import HttpIssuer, Reply, Request, TokenKind
 
 _LIFETIME_SECONDS: Final = 7_200
 
@@ -18,65 +15,22 @@ def session_of(user: str) -> str:
     return f"session of {user}"
 
 
-class Issuer:
+class Issuer(HttpIssuer):
     """Signs tokens with the newest key, and publishes the keys of `signers`."""
 
-    def __init__(self) -> None:
-        self.signers = [Signer.generate("EdDSA")]
-        self.fetches = 0
-        self.port = 0
-        self._server: asyncio.Server | None = None
-
     @property
-    def url(self) -> str:
-        """The issuer's origin."""
-        return f"http://127.0.0.1:{self.port}"
+    def fetches(self) -> int:
+        """How often the keys were fetched."""
+        return sum(request.method == "GET" for request in self.requests)
 
-    def token(self, user: str, *, signer: Signer | None = None) -> str:
-        """Sign an access token for a user, of the session `session_of(user)`."""
-        now = int(time.time())
-        claims: dict[str, object] = {
-            "iss": self.url,
-            "aud": self.url,
-            "sub": user,
-            "sid": session_of(user),
-            "email": f"{user}@example.com",
-            "emailVerified": True,
-            "iat": now,
-            "exp": now + _LIFETIME_SECONDS,
-        }
-        return (signer or self.signers[-1]).mint(claims)
+    def claims_of(self, sub: str, kind: TokenKind, now: float) -> dict[str, object]:
+        """Return the claims of a token of the session `session_of(sub)`, valid for two hours."""
+        claims = super().claims_of(sub, kind, now)
+        return {**claims, "sid": session_of(sub), "exp": int(now) + _LIFETIME_SECONDS}
 
-    async def start(self) -> None:
-        """Listen. After `stop`, the port is the same as before."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """Stop listening."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-    def _answer(self, method: str, path: str) -> tuple[bytes, bytes]:
-        if method == "POST":  # a sign-in
-            return b"401 Unauthorized", b'{"code": "INVALID_EMAIL_OR_PASSWORD"}'
-        if path != JWKS_PATH:
-            return b"404 Not Found", b"{}"
-        self.fetches += 1
-        keys = [signer.public_jwk() for signer in self.signers]
-        return b"200 OK", json.dumps({"keys": keys}).encode()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            status, body = self._answer(*head.decode("latin-1").split(" ", 2)[:2])
-            writer.write(
-                b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                b"Content-Length: %d\r\n\r\n%s" % (status, len(body), body)
-            )
-            await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+    async def answer(self, request: Request) -> Reply:
+        """Refuse each sign-in; answer all else as any issuer does."""
+        if request.method == "POST":
+            self.requests.append(request)
+            return Reply(401, b'{"code": "INVALID_EMAIL_OR_PASSWORD"}')
+        return await super().answer(request)

@@ -1,14 +1,13 @@
 """The `WWW-Authenticate: Bearer ...` header of a 401, 400 or 403 (RFC 6750, RFC 9728).
 
-Error codes and descriptions are those of the RFC, taken from Authlib.
+Error codes and descriptions are those of the RFC, taken from Authlib, which the extra `fastapi`
+installs. Nothing here needs a web framework.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError
-
-REALM: Final = "tasks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +18,10 @@ class Challenge:
     description: str | None = None
     scope: str | None = None
 
-    def header(self, metadata_url: str | None) -> str:
+    def header(self, realm: str, metadata_url: str | None = None) -> str:
         """Return the header's value, with every parameter as a quoted string."""
         parameters = {
-            "realm": REALM,
+            "realm": realm,
             "error": self.error,
             "error_description": self.description,
             "scope": self.scope,
@@ -46,5 +45,5 @@ INVALID_TOKEN: Final = Challenge(InvalidTokenError.error, InvalidTokenError.desc
 
 
 def insufficient_scope(scope: str) -> Challenge:
-    """Return the challenge for a token that lacks `scope`."""
+    """Return the challenge for a token that lacks `scope`, one or more separated by spaces."""
     return Challenge(InsufficientScopeError.error, InsufficientScopeError.description, scope)

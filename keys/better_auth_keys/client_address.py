@@ -1,9 +1,9 @@
-"""Client addresses: normalize them, and find the network that a rate limit counts."""
+"""Client addresses: normalize them, and find the network that a limit counts."""
 
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 
-def normalized(host: str) -> str:
+def normalized_address(host: str) -> str:
     """Return an address in its canonical form, and anything else unchanged.
 
     An IPv4-mapped IPv6 address becomes the IPv4 address. The zone id of a link-local address is
@@ -18,8 +18,8 @@ def normalized(host: str) -> str:
     return str(address.ipv4_mapped or address)
 
 
-def counted_as(address: str, ipv6_prefix: int) -> str:
-    """Return what a rate limit counts a normalized address as.
+def counted_address(address: str, ipv6_prefix: int = 64) -> str:
+    """Return what a limit counts a normalized address as.
 
     An IPv6 client usually has a whole /64 and can send each request from another address in it.
     IPv6 addresses are therefore counted by their network of `ipv6_prefix` bits.
@@ -30,13 +30,3 @@ def counted_as(address: str, ipv6_prefix: int) -> str:
         return str(IPv6Network((address, ipv6_prefix), strict=False))
     except ValueError:
         return address
-
-
-def with_mapped_forms(networks: tuple[IPv4Network | IPv6Network, ...]) -> list[str]:
-    """Return `networks` as text, and after them the IPv4 ones as IPv4-mapped IPv6 networks."""
-    mapped = [
-        f"::ffff:{network.network_address}/{96 + network.prefixlen}"
-        for network in networks
-        if isinstance(network, IPv4Network)
-    ]
-    return [*map(str, networks), *mapped]

@@ -1,0 +1,1 @@
+"""The score of `check-resource-server` for this library and for others."""

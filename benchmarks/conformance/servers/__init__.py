@@ -1,0 +1,1 @@
+"""One small server for each library, written as the library's own documentation does."""

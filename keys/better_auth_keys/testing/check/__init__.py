@@ -1,0 +1,1 @@
+"""Check a resource server from outside, as `check-resource-server` does."""

@@ -1,0 +1,1 @@
+"""The rows of the check, in modules by subject."""

@@ -1,0 +1,284 @@
+"""`auth.user` and `auth.optional_user`: each status, each challenge, and each kind of lifespan."""
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import httpx
+import pytest
+from fastapi import Depends, FastAPI, HTTPException, Request
+from starlette.responses import Response
+
+from better_auth_keys import (
+    AccessToken,
+    AccessTokenVerifier,
+    InvalidTokenError,
+    KeysError,
+    KeySetUnavailableError,
+    RevocationsUnavailableError,
+    Signer,
+    TooManyInvalidTokensError,
+)
+from better_auth_keys.fastapi import AuthError, BetterAuth, User
+from better_auth_keys.testing import HttpIssuer
+from scripts.proofs.in_process import running
+from tests.keys.fastapi.conftest import Mint, asking, bearer
+from tests.keys.signed_tokens import ORIGIN, claims
+
+GENERIC = "The access token provided is expired, revoked, malformed, or invalid for other reasons."
+INVALID = f'Bearer realm="api", error="invalid_token", error_description="{GENERIC}"'
+
+
+def app_of(auth: BetterAuth[User]) -> FastAPI:
+    app = FastAPI(lifespan=auth.lifespan)
+
+    @app.get("/me")
+    async def me(user: Annotated[User, Depends(auth.user)]) -> str:
+        return user.id
+
+    @app.get("/optional")
+    async def optional(user: Annotated[User | None, Depends(auth.optional_user)]) -> str | None:
+        return None if user is None else user.id
+
+    return app
+
+
+class Failing:
+    """A verifier that cannot decide."""
+
+    def __init__(self, error: KeysError) -> None:
+        self.error = error
+        self.client: str | None = None
+
+    async def verify(self, _token: str, *, client: str | None = None) -> AccessToken:
+        self.client = client
+        raise self.error
+
+    async def __aenter__(self) -> object:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def test_user_of_a_valid_token_is_returned(
+    verifier: AccessTokenVerifier, headers_of: Mint
+) -> None:
+    auth = BetterAuth(verifier)
+    app = FastAPI()
+
+    @app.get("/me")
+    async def me(user: Annotated[User, Depends(auth.user)]) -> dict[str, object]:
+        assert user.claims["createdAt"] == "2026-01-01"
+        return {
+            "id": user.id,
+            "issuer": user.issuer,
+            "name": user.name,
+            "email": user.email,
+            "verified": user.email_verified,
+            "scopes": user.scopes,
+            "roles": user.roles,
+            "organization": user.organization,
+        }
+
+    async with asking(app) as client:
+        answer = await client.get("/me", headers=headers_of(createdAt="2026-01-01", name=7))
+    assert answer.json() == {
+        "id": "alice",
+        "issuer": ORIGIN,
+        "name": None,
+        "email": "alice@example.com",
+        "verified": False,
+        "scopes": None,
+        "roles": [],
+        "organization": None,
+    }
+
+
+@pytest.mark.parametrize("path", ["/me", "/optional"])
+async def test_row35_invalid_token_is_refused_and_only_the_log_says_why(
+    verifier: AccessTokenVerifier, headers_of: Mint, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "keys")
+    async with asking(app_of(BetterAuth(verifier))) as client:
+        answer = await client.get(path, headers=headers_of(exp=1, iat=0))
+        assert (answer.status_code, answer.json()) == (401, {"detail": GENERIC})
+        assert answer.headers["WWW-Authenticate"] == INVALID
+        assert (await client.get(path, headers=bearer(""))).status_code == 401
+    assert "a token was refused: expired" in caplog.messages
+
+
+@pytest.mark.parametrize("header", [None, "Basic YTpi"])
+async def test_row34_missing_token_is_401_without_an_error_code_and_none_where_it_is_optional(
+    verifier: AccessTokenVerifier, header: str | None
+) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    async with asking(app_of(BetterAuth(verifier, realm='a "b"'))) as client:
+        answer = await client.get("/me", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == r'Bearer realm="a \"b\""'
+        answer = await client.get("/optional", headers=headers)
+        assert (answer.status_code, answer.json()) == (200, None)
+
+
+@pytest.mark.parametrize("path", ["/me", "/optional"])
+async def test_row33_row35_token_that_is_sent_wrongly_is_400(
+    verifier: AccessTokenVerifier, headers_of: Mint, path: str
+) -> None:
+    value = headers_of()["Authorization"]
+    async with asking(app_of(BetterAuth(verifier))) as client:
+        in_url = await client.get(path, params={"access_token": value[7:]})
+        twice = await client.get(path, headers=[("Authorization", value)] * 2)
+    for answer in (in_url, twice):
+        assert answer.status_code == 400
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_request"'
+
+
+@pytest.mark.parametrize("path", ["/me", "/optional"])
+async def test_banned_user_is_403(
+    verifier: AccessTokenVerifier, headers_of: Mint, path: str
+) -> None:
+    async with asking(app_of(BetterAuth(verifier))) as client:
+        assert (await client.get(path, headers=headers_of(banned=False))).status_code == 200
+        answer = await client.get(path, headers=headers_of(banned=True))
+    assert (answer.status_code, answer.json()) == (403, {"detail": "This account is banned."})
+    assert "WWW-Authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/me", "/optional"])
+@pytest.mark.parametrize(
+    ("error", "status", "seconds"),
+    [
+        (KeySetUnavailableError("down", retry_after=4.2), 503, "5"),
+        (RevocationsUnavailableError(), 503, "1"),
+        (TooManyInvalidTokensError(retry_after=0.1), 429, "1"),
+    ],
+    ids=["keys", "revocations", "too many"],
+)
+async def test_token_that_was_not_judged_is_never_401(
+    error: KeysError, status: int, seconds: str, path: str
+) -> None:
+    async with running(app_of(BetterAuth(Failing(error)))) as client:
+        answer = await client.get(path, headers=bearer("a.b.c"))
+    assert answer.status_code == status
+    assert answer.headers["Retry-After"] == seconds
+    assert "WWW-Authenticate" not in answer.headers
+
+
+async def test_client_is_counted_by_its_network() -> None:
+    verifier = Failing(TooManyInvalidTokensError(retry_after=1))
+    app = app_of(BetterAuth(verifier))
+    for host, counted in [("2001:db8::7", "2001:db8::/64"), ("::ffff:192.0.2.1", "192.0.2.1")]:
+        transport = httpx.ASGITransport(app, client=(host, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+            await client.get("/me", headers=bearer("a.b.c"))
+        assert verifier.client == counted
+
+
+async def test_handler_for_http_exceptions_gets_the_error_and_its_code(
+    verifier: AccessTokenVerifier, headers_of: Mint
+) -> None:
+    app = app_of(BetterAuth(verifier))
+    seen: list[AuthError] = []
+
+    @app.exception_handler(HTTPException)
+    async def handle(_request: Request, error: AuthError) -> Response:
+        seen.append(error)
+        return Response(status_code=error.status_code, headers=error.headers)
+
+    async with asking(app) as client:
+        await client.get("/me")
+        await client.get("/me", headers=headers_of(aud="another"))
+    assert [repr(error.status_code) for error in seen] == ["401", "401"]
+    assert [error.code for error in seen] == ["credentials_missing", "invalid_token"]
+    assert isinstance(seen[1].__cause__, InvalidTokenError)
+    assert seen[1].__cause__.reason == "wrong_audience"
+
+
+async def test_unknown_error_of_a_verifier_is_raised_as_it_is() -> None:
+    async with asking(app_of(BetterAuth(Failing(KeysError("new"))))) as client:
+        assert (await client.get("/me", headers=bearer("a.b.c"))).status_code == 500
+
+
+async def test_row42_three_lines_fetch_the_keys_and_survive_an_outage(
+    server: HttpIssuer, headers_of: Mint
+) -> None:
+    origin = server.origin
+    ours = {"iss": origin, "aud": origin}
+    async with running(app_of(BetterAuth(origin))) as client:
+        good = headers_of(**ours)
+        assert (await client.get("/me", headers=good)).json() == "alice"
+        await server.stop()
+        assert (await client.get("/me", headers=headers_of(sub="bob", **ours))).json() == "bob"
+        unknown = Signer.generate().mint(claims(iat=0, exp=1, **ours))
+        assert (await client.get("/me", headers=bearer(unknown))).status_code == 401, "expired"
+        now = int(time.time())
+        unknown = Signer.generate().mint(claims(iat=now, exp=now + 60, **ours))
+        answer = await client.get("/me", headers=bearer(unknown))
+        assert answer.status_code == 503, "unknown is not invalid"
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("base_path", ["/auth", "auth/", ""])
+async def test_keys_are_fetched_below_the_base_path(
+    server: HttpIssuer, headers_of: Mint, base_path: str
+) -> None:
+    origin = server.origin
+    server.base_path = "/auth" if base_path else ""
+    async with running(app_of(BetterAuth(f"{origin}/", base_path=base_path))) as client:
+        headers = headers_of(iss=origin, aud=origin)
+        assert (await client.get("/me", headers=headers)).status_code == 200
+    expected = "/auth/jwks" if base_path else "/jwks"
+    assert {request.path for request in server.requests} == {expected}
+
+
+async def test_lifespan_of_your_own_starts_it(server: HttpIssuer, headers_of: Mint) -> None:
+    origin = server.origin
+    auth = BetterAuth(origin)
+    started: list[BetterAuth[User]] = []
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with auth as entered:
+            async with auth:  # another app that shares it, and stops first
+                pass
+            started.append(entered)
+            yield
+
+    app = app_of(auth)
+    app.router.lifespan_context = lifespan
+    headers = headers_of(iss=origin, aud=origin)
+    async with running(app) as client:
+        assert started == [auth]
+        assert (await client.get("/me", headers=headers)).json() == "alice"
+    async with asking(app) as client:
+        assert (await client.get("/me", headers=headers)).status_code == 500
+
+
+async def test_app_whose_lifespan_did_not_run_gets_an_error_that_says_so() -> None:
+    async with asking(app_of(BetterAuth(ORIGIN)), raising=True) as client:
+        with pytest.raises(RuntimeError, match=r"FastAPI\(lifespan=auth\.lifespan\)"):
+            await client.get("/me", headers=bearer("a.b.c"))
+
+
+@pytest.mark.parametrize("audience", ["https://api.example.com", ["x", "https://api.example.com"]])
+async def test_audience_of_your_own_replaces_the_origin(
+    server: HttpIssuer, headers_of: Mint, audience: str | list[str]
+) -> None:
+    origin = server.origin
+    async with running(app_of(BetterAuth(origin, audience=audience))) as app:
+        good = headers_of(iss=origin, aud="https://api.example.com")
+        assert (await app.get("/me", headers=good)).status_code == 200
+        bad = headers_of(iss=origin, aud=origin)
+        assert (await app.get("/me", headers=bad)).status_code == 401
+
+
+def test_settings_that_cannot_work_are_refused(verifier: AccessTokenVerifier) -> None:
+    with pytest.raises(ValueError, match="https"):
+        BetterAuth("http://app.example.com")
+    with pytest.raises(TypeError, match="belong to a URL"):
+        BetterAuth(verifier, audience="x")
+    with pytest.raises(TypeError, match="belong to a URL"):
+        BetterAuth(verifier, base_path="/auth")

@@ -1,0 +1,136 @@
+"""The rows of `check-resource-server`: a strict server passes, and a weak one fails for it."""
+
+import socket
+
+import pytest
+
+from better_auth_keys.testing.check.catalogue import ROWS
+from better_auth_keys.testing.check.command import main
+from better_auth_keys.testing.check.row import Result, Verdict
+from better_auth_keys.testing.check.rows import claims, encodings, requests, signatures
+from better_auth_keys.testing.check.runner import run_rows
+from tests.keys.testing import weak_servers
+from tests.keys.testing.weak_servers import Server, check, stand_of
+
+OF_ONE_TOKEN = [
+    row.name for module in (requests, signatures, encodings, claims) for row in module.ROWS
+]
+OUTAGE = ["outage-known", "outage-unknown", "failing-unknown", "hanging-unknown"]
+
+
+def named(results: list[Result], verdict: Verdict) -> set[str]:
+    return {result.row.name for result in results if result.outcome.verdict is verdict}
+
+
+def seen(results: list[Result], name: str) -> str:
+    return next(result.outcome.seen for result in results if result.row.name == name)
+
+
+async def test_strict_server_passes_every_row_that_applies() -> None:
+    # The strict server of these tests fetches more often than once a second, to be prompt.
+    results = await check(Server, [row.name for row in ROWS if row.name != "flood"])
+    assert named(results, Verdict.FAIL) == set(), [
+        (result.row.name, result.outcome.seen) for result in results
+    ]
+    assert named(results, Verdict.NOT_APPLICABLE) == {"challenge-scope", "alg-per-key", "rfc9068"}
+
+
+async def test_strict_server_for_oauth_tokens_and_rsa_passes_the_rows_of_one_token() -> None:
+    rows = [row for row in ROWS if row.name in {"good-token", *OF_ONE_TOKEN}]
+    async with stand_of(weak_servers.TakesOAuthTokensOfRsa, ("RS256",), "oauth") as stand:
+        results = await run_rows(stand, rows)
+    assert named(results, Verdict.FAIL) == set()
+    assert named(results, Verdict.NOT_APPLICABLE) == {"challenge-scope"}
+
+
+async def test_server_for_session_tokens_accepts_no_oauth_tokens() -> None:
+    async with stand_of(Server, ("RS256",), "oauth") as stand:
+        results = await run_rows(stand, [row for row in ROWS if row.name == "good-token"])
+    assert seen(results, "good-token") == "401"
+
+
+@pytest.mark.parametrize(
+    ("server", "names", "failures"),
+    [
+        (weak_servers.TakesAlgNone, OF_ONE_TOKEN, {"alg-none"}),
+        (weak_servers.IgnoresAudience, OF_ONE_TOKEN, {"audience", "challenge-invalid"}),
+        (weak_servers.IgnoresTime, OF_ONE_TOKEN, {"expired", "issued-at", "not-before"}),
+        (weak_servers.ReadsCookies, OF_ONE_TOKEN, {"cookie"}),
+        (weak_servers.TakesTheFirstOfTwoHeaders, OF_ONE_TOKEN, {"two-headers"}),
+        (weak_servers.WantsTheSchemeAsWritten, OF_ONE_TOKEN, {"scheme-case"}),
+        (
+            weak_servers.SendsNoChallenge,
+            OF_ONE_TOKEN,
+            {"challenge-missing", "challenge-invalid"},
+        ),
+        (weak_servers.NamesTheErrorAlways, OF_ONE_TOKEN, {"challenge-missing"}),
+        (
+            weak_servers.Answers401InAnOutage,
+            OUTAGE,
+            {"outage-unknown", "failing-unknown", "hanging-unknown"},
+        ),
+        (
+            weak_servers.NamesNoRetryAfter,
+            OUTAGE,
+            {"outage-unknown", "failing-unknown", "hanging-unknown"},
+        ),
+        (weak_servers.KeepsRemovedKeys, ["new-key", "removed-key"], {"removed-key"}),
+        (weak_servers.NeverFetchesAgain, ["new-key", "removed-key"], {"new-key"}),
+        (weak_servers.RefusesAllAfterABadToken, ["audience"], {"audience"}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else None,
+)
+async def test_weak_server_fails_the_rows_of_its_weakness(
+    server: type[Server], names: list[str], failures: set[str]
+) -> None:
+    assert named(await check(server, names), Verdict.FAIL) == failures
+
+
+async def test_row_names_the_case_that_was_accepted() -> None:
+    results = await check(weak_servers.TakesAlgNone, ["alg-none"])
+    assert seen(results, "alg-none") == "alg none: 200"
+
+
+async def test_without_a_good_token_no_other_row_is_run() -> None:
+    async with stand_of(Server) as stand:
+        stand.options = type(stand.options)("https://other.example.com", "x")
+        results = await run_rows(stand, ROWS)
+        assert stand.target.requests == 1
+    assert named(results, Verdict.FAIL) == {row.name for row in ROWS}
+    assert seen(results, "flood") == "not run: the server accepts no good token"
+
+
+async def test_rows_beyond_the_limit_of_requests_are_not_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("better_auth_keys.testing.check.target.MAX_REQUESTS", 3)
+    results = await check(Server, ["alg-none", "scheme-case"])
+    assert [str(result.outcome.verdict) for result in results] == ["pass", "pass", "fail"]
+    assert seen(results, "alg-none").startswith("not run: the limit of ")
+
+
+def test_rows_have_distinct_names() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+def test_unknown_algorithm_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["http://127.0.0.1:1/me", "--issuer-port", "0", "--algorithms", "HS256"])
+    assert ended.value.code == 2
+    assert "unknown algorithm 'HS256'; known: EdDSA, " in capsys.readouterr().err
+
+
+def test_port_in_use_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as ended:
+        main(["http://127.0.0.1:1/me", "--issuer-port", str(taken.getsockname()[1])])
+    assert ended.value.code == 2
+    assert "cannot listen on port" in capsys.readouterr().err
+
+
+def test_server_that_does_not_answer_fails_with_the_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["http://127.0.0.1:1/me", "--issuer-port", "0"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("seen: no answer (ConnectError)")
+    assert lines[-1] == f"0 of {len(ROWS)} rows passed; 0 not applicable"
