@@ -7,7 +7,12 @@ from typing import Final
 HOME: Final = "README"
 """The page that the site starts with."""
 SECTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "Library": ("keys/README", "docs/reference", "keys/CHANGELOG"),
+    "Library": (
+        "keys/README",
+        "docs/reference",
+        "docs/skills/better-auth-python/SKILL",
+        "keys/CHANGELOG",
+    ),
     "Service": ("docs/api", "docs/settings", "docs/faq", "CHANGELOG"),
     "Operation": ("docs/running", "docs/runbooks/README", "SECURITY"),
     "Evidence": (
@@ -24,7 +29,14 @@ FOLDERS: Final = {
     "docs/runbooks/README": "docs/runbooks",
     "docs/decisions/README": "docs/decisions",
 }
-PATTERNS: Final = ("*.md", "keys/*.md", "docs/*.md", "docs/decisions/*.md", "docs/runbooks/*.md")
+PATTERNS: Final = (
+    "*.md",
+    "keys/*.md",
+    "docs/*.md",
+    "docs/decisions/*.md",
+    "docs/runbooks/*.md",
+    "docs/skills/*/*.md",
+)
 
 
 def documents(checkout: Path) -> Iterator[str]:
