@@ -15,6 +15,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_heading_anchors = 4
 # Docstrings write `name` for code, as Markdown does.
 default_role = "literal"
+# The names are public ones of the package; the module that defines them is not part of the API.
+add_module_names = False
 autodoc_member_order = "groupwise"
 autodoc_typehints_format = "short"
 html_theme = "furo"
