@@ -13,7 +13,6 @@ from better_auth_keys import (
     KeySet,
     RemoteKeySet,
     StaticKeySet,
-    VerificationPolicy,
     origin_of,
 )
 from service import __version__
@@ -104,11 +103,7 @@ def open_services(settings: Settings) -> Services:
     database = open_database(settings, pool_size=settings.database_pool_size)
     watch_database = open_database(settings, pool_size=1)
     key_set = open_key_set(settings, cache=open_key_cache(settings))
-    policy = VerificationPolicy(
-        issuers=settings.issuers,
-        audiences=settings.audiences,
-        algorithms=settings.jwt_algorithms,
-    )
+    policy = settings.policy
     security_log = SecurityLog(settings.secret)
     draining = Draining(settings.drain_seconds)
     key_watch = KeyWatch(
@@ -121,7 +116,7 @@ def open_services(settings: Settings) -> Services:
     )
     verifier = AccessTokenVerifier(key_set, policy, revocations=key_watch.revocations)
     better_auth = BetterAuth(
-        settings.issuer_url,
+        settings.issuer_api_url,
         origin=origin_of(settings.better_auth_url),
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
         budget=settings.request_seconds,
@@ -208,7 +203,7 @@ def open_key_cache(settings: Settings) -> KeyCache | None:
     """Create the cache of the issuer's keys, if there is a folder for it."""
     if settings.key_cache is None:
         return None
-    return KeyCache(settings.key_cache, issuers=settings.issuers)
+    return KeyCache(settings.key_cache, issuers=settings.policy.all_issuers)
 
 
 def open_key_set(settings: Settings, *, cache: KeyCache | None = None) -> KeySet:

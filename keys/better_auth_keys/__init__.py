@@ -11,6 +11,13 @@ if the keys cannot be fetched (answer 503 with `Retry-After`). README.md has a w
 """
 
 from better_auth_keys.bearer import bearer_token
+from better_auth_keys.better_auth import (
+    BASE_PATH,
+    JWKS_PATH,
+    better_auth_jwks_url,
+    better_auth_oauth_issuer,
+    neon_jwks_url,
+)
 from better_auth_keys.client_address import (
     counted_address,
     normalized_address,
@@ -74,6 +81,7 @@ from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
     AccessToken,
 )
+from better_auth_keys.tokens.issuer_set import IssuerSet
 from better_auth_keys.tokens.jwk import (
     ALGORITHMS,
     Algorithm,
@@ -85,6 +93,7 @@ from better_auth_keys.tokens.jwk import (
 )
 from better_auth_keys.tokens.policy import (
     Profile,
+    TokenKind,
     VerificationPolicy,
 )
 from better_auth_keys.tokens.signer import (
@@ -95,12 +104,12 @@ from better_auth_keys.tokens.verified_cache import (
     VerifiedTokenCache,
 )
 from better_auth_keys.tokens.verifier import (
-    JWKS_PATH,
     AccessTokenVerifier,
 )
 
 __all__ = [
     "ALGORITHMS",
+    "BASE_PATH",
     "JWKS_PATH",
     "SESSION_CLAIM",
     "AccessToken",
@@ -115,6 +124,7 @@ __all__ = [
     "FetchedKeys",
     "HttpTransport",
     "InvalidTokenError",
+    "IssuerSet",
     "JwksFetcher",
     "KeyCache",
     "KeySet",
@@ -139,6 +149,7 @@ __all__ = [
     "StaticKeySet",
     "StrictDecoder",
     "SystemClock",
+    "TokenKind",
     "TooManyInvalidTokensError",
     "UnusableKey",
     "UnusableKeyError",
@@ -147,12 +158,15 @@ __all__ = [
     "VerifiedTokenCache",
     "allows_scope",
     "bearer_token",
+    "better_auth_jwks_url",
+    "better_auth_oauth_issuer",
     "canonical_algorithm",
     "check_key_url",
     "counted_address",
     "host_of",
     "is_banned",
     "is_loopback",
+    "neon_jwks_url",
     "normalized_address",
     "organization_of",
     "origin_of",

@@ -37,6 +37,9 @@ class Reason(StrEnum):
     MISSING_CLAIM = "missing_claim"
     BAD_SCOPE = "bad_scope"
     KEY_BOUND = "key_bound"
+    MIXED_KIND = "mixed_kind"
+    SEVERAL_AUDIENCES = "several_audiences"
+    BANNED = "banned"
 
 
 class KeysError(Exception):

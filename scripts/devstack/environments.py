@@ -55,6 +55,8 @@ def _service_settings(settings: DevSettings, home: DevHome, urls: DatabaseUrls) 
         "JWKS_URL": (home.folder / "jwks.json").as_uri() if settings.api_only else "",
         # Without web/ there is no Better Auth.
         "ACCOUNT_API": "false" if settings.api_only else wanted.get("ACCOUNT_API", ""),
+        "BETTER_AUTH_BASE_PATH": "",
+        "NEON_AUTH": "",
         "JWT_ISSUER": "",
         "JWT_AUDIENCE": "",
         "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),

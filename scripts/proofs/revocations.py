@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from better_auth_keys import Signer, StaticKeySet, VerificationPolicy
+from better_auth_keys import Signer, StaticKeySet
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
 from scripts.devstack.postgres.roles import DATABASE, RolePasswords, provide
 from scripts.operations.commands import Parser
@@ -140,7 +140,7 @@ async def _stalls(place: Place) -> dict[str, Any]:
     """Measure the stalls of a first load, a burst and a reload."""
     settings = place.settings()
     database = open_database(settings, pool_size=1)
-    policy = VerificationPolicy(settings.issuers, settings.audiences)
+    policy = settings.policy
     security = SecurityLog(settings.secret)
     watch = KeyWatch(
         database,

@@ -105,7 +105,7 @@ class _Token(BaseModel):
 
 
 class BetterAuth:
-    """A client of Better Auth, which is reached at `url` and has the public origin `origin`.
+    """A client of Better Auth, which has its API at `url` and the public origin `origin`.
 
     `budget` bounds each call in seconds, waiting for a slot included.
     """
@@ -119,7 +119,7 @@ class BetterAuth:
         budget: float,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._base = f"{url.rstrip('/')}/api/auth"
+        self._base = url
         self._origin = origin
         self._budget = budget
         tls = httpx.create_ssl_context()

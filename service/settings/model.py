@@ -9,7 +9,15 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from better_auth_keys import JWKS_PATH, check_key_url, origin_of
+from better_auth_keys import (
+    BASE_PATH,
+    VerificationPolicy,
+    better_auth_jwks_url,
+    better_auth_oauth_issuer,
+    check_key_url,
+    neon_jwks_url,
+    origin_of,
+)
 from service.database.url import DatabaseUrl
 from service.security.revocations import SESSION_LIFETIME
 from service.settings.base import SettingsModel
@@ -18,6 +26,7 @@ from service.settings.reader import SettingsError
 from service.settings.types import (
     DEFAULT_LIMITS,
     Algorithms,
+    BasePath,
     CertificatesFile,
     CommaSeparated,
     Hosts,
@@ -31,6 +40,7 @@ from service.settings.types import (
     RateLimitStorage,
     ServiceDatabaseUrl,
     SessionLifetime,
+    TokenKinds,
     WritableFolder,
     file_path,
     require_tls,
@@ -79,17 +89,33 @@ class Settings(SettingsModel):
     """Where the service and `rotate-keys` reach Better Auth inside a private network. Default:
     `BETTER_AUTH_URL`."""
 
+    better_auth_base_path: BasePath = BASE_PATH
+    """The path at which Better Auth answers (its option `basePath`)."""
+
+    neon_auth: bool = False
+    """Whether `BETTER_AUTH_URL` is that of Neon's managed Better Auth. Its keys are at
+    `/.well-known/jwks.json` below that URL, and it has no base path."""
+
     jwks_url: KeyUrl | None = None
     """Where the issuer's public keys are. `file:///path/to/jwks.json` reads them from a file, and
-    again when it changes. Default: `/api/auth/jwks` at `BETTER_AUTH_INTERNAL_URL`."""
+    again when it changes. Default: `/jwks` below `BETTER_AUTH_BASE_PATH` at
+    `BETTER_AUTH_INTERNAL_URL`."""
+
+    jwt_kinds: TokenKinds = ("session",)
+    """The kinds of tokens to accept, comma-separated: `session` for tokens of Better Auth's jwt
+    plugin, and `oauth` for OAuth access tokens of its oauth-provider plugin, which are limited to
+    their scopes (`tasks:read`, `tasks:write`)."""
 
     jwt_issuer: IssuerNames = ()
-    """The names of the one issuer, comma-separated. Default: the origin of `BETTER_AUTH_URL`."""
+    """The names of the one issuer, comma-separated, for all kinds of tokens. Default: for session
+    tokens the origin of `BETTER_AUTH_URL`, and for OAuth access tokens `BETTER_AUTH_URL` with
+    `BETTER_AUTH_BASE_PATH`. Set it if the jwt plugin's option `issuer` is set."""
 
     jwt_audience: CommaSeparated = ()
     """Audiences, of which a token must carry one; comma-separated. Set it only if another app than
     web/ signs the tokens. Default: `SERVICE_URL`, and in this release also the origin of
-    `BETTER_AUTH_URL`. Without `SERVICE_URL`: that origin."""
+    `BETTER_AUTH_URL`. Without `SERVICE_URL`: that origin. OAuth access tokens name the `resource`
+    that their client asked for."""
 
     jwt_algorithms: Algorithms = ("EdDSA", "RS256")
     """Accepted signature algorithms, among EdDSA (also called Ed25519), RS256, PS256, ES256 and
@@ -173,7 +199,8 @@ class Settings(SettingsModel):
     """Tasks of one user, without deleted ones. Beyond it, creating one is answered with 409."""
 
     require_verified_email: bool = False
-    """Refuse tokens, with 403, whose claim `emailVerified` is not true."""
+    """Refuse tokens, with 403, whose claim `emailVerified` is not true. OAuth access tokens have no
+    such claim unless Better Auth is configured to add it."""
 
     @field_validator("better_auth_url")
     @classmethod
@@ -222,8 +249,14 @@ class Settings(SettingsModel):
 
     @property
     def issuers(self) -> frozenset[str]:
-        """The names of the one issuer."""
+        """The names of the one issuer in session tokens."""
         return frozenset(self.jwt_issuer or (origin_of(self.better_auth_url),))
+
+    @property
+    def oauth_issuers(self) -> frozenset[str]:
+        """The names of the one issuer in OAuth access tokens."""
+        base = better_auth_oauth_issuer(self.better_auth_url, self.base_path)
+        return frozenset(self.jwt_issuer or (base,))
 
     @property
     def current_audiences(self) -> frozenset[str]:
@@ -239,9 +272,38 @@ class Settings(SettingsModel):
         return accepted_for_one_release(self.current_audiences, origin_of(self.better_auth_url))
 
     @property
+    def policy(self) -> VerificationPolicy:
+        """Which tokens are accepted."""
+        algorithms, oauth = self.jwt_algorithms, "oauth" in self.jwt_kinds
+        if "session" not in self.jwt_kinds:
+            return VerificationPolicy(
+                self.oauth_issuers, self.audiences, algorithms=algorithms, profile="rfc9068"
+            )
+        return VerificationPolicy(
+            self.issuers,
+            self.audiences,
+            algorithms=algorithms,
+            oauth_issuers=self.oauth_issuers if oauth else (),
+        )
+
+    @property
+    def base_path(self) -> str:
+        """The path at which Better Auth answers."""
+        return "" if self.neon_auth else self.better_auth_base_path
+
+    @property
+    def issuer_api_url(self) -> str:
+        """Where this process reaches the API of Better Auth."""
+        return f"{self.issuer_url}{self.base_path}"
+
+    @property
     def key_url(self) -> str:
         """Where the issuer's keys are: an http(s) or a `file:` URL."""
-        return self.jwks_url or f"{self.issuer_url}{JWKS_PATH}"
+        if self.jwks_url is not None:
+            return self.jwks_url
+        if self.neon_auth:
+            return neon_jwks_url(self.issuer_url)
+        return better_auth_jwks_url(self.issuer_url, self.base_path)
 
     @property
     def jwks_file(self) -> Path | None:

@@ -8,13 +8,15 @@ from datetime import timedelta
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, TypeVar, get_args
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
 
 from better_auth_keys import (
     ALGORITHMS,
+    TokenKind,
+    better_auth_jwks_url,
     canonical_algorithm,
     check_key_url,
     host_of,
@@ -113,6 +115,21 @@ def _check_address(host: str) -> None:
 def _issuer_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     for name in names:
         require_tls(name, info)
+    return names
+
+
+def _base_path(value: str) -> str:
+    try:
+        better_auth_jwks_url("https://host", value)
+    except ValueError:
+        raise ValueError("must be a path that begins with a slash, such as /api/auth") from None
+    return value.rstrip("/")
+
+
+def _token_kinds(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = get_args(TokenKind)
+    if not names or set(names) - set(known):
+        raise ValueError(f"lists kinds of tokens, among {' and '.join(known)}")
     return names
 
 
@@ -230,6 +247,8 @@ Algorithms = Annotated[CommaSeparated, AfterValidator(_known_algorithms)]
 Hosts = Annotated[CommaSeparated, AfterValidator(_hosts)]
 Origin = Annotated[str, AfterValidator(require_tls)]
 IssuerNames = Annotated[CommaSeparated, AfterValidator(_issuer_names)]
+BasePath = Annotated[str, AfterValidator(_base_path)]
+TokenKinds = Annotated[CommaSeparated, AfterValidator(_token_kinds)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
 HttpKeyUrl = Annotated[str, AfterValidator(_http_key_url)]
 KeyUrl = Annotated[str, AfterValidator(_key_url)]

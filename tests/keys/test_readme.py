@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 import better_auth_keys.fastapi
-from better_auth_keys import AccessTokenVerifier, Signer
+from better_auth_keys import AccessTokenVerifier, IssuerSet, Signer
 from better_auth_keys.testing import HttpIssuer
 from scripts.proofs.in_process import running
 
@@ -90,7 +90,7 @@ def test_example_of_a_test_passes() -> None:
 
 @pytest.mark.parametrize("example", [text for text in EXAMPLES if "verifier = " in text])
 def test_example_creates_a_verifier(example: str) -> None:
-    assert isinstance(run(example)["verifier"], AccessTokenVerifier)
+    assert isinstance(run(example)["verifier"], AccessTokenVerifier | IssuerSet)
 
 
 def test_public_names_in_the_readme_exist() -> None:

@@ -1,17 +1,18 @@
 """Fetch a JWKS document once, with limits on time and size. `remote` decides when.
 
-This is the only module that knows the HTTP client.
+This is the only module of the library that sends requests, or knows the HTTP client.
 """
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import anyio.lowlevel
 import httpx
 
+from better_auth_keys.key_sets.discovery import MetadataError, jwks_url_in, metadata_urls
 from better_auth_keys.key_sets.key_set import (
     MAX_DOCUMENT_BYTES,
     KeySnapshot,
@@ -25,6 +26,9 @@ from better_auth_keys.tokens.jwk import algorithm_set
 
 _MAX_PORT: Final = 65_535
 _MAX_ETAG: Final = 256
+# No compression: the documents are small, and a compression bomb would be unpacked before its size
+# could be checked.
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
 
@@ -85,7 +89,11 @@ def check_key_url(url: str, plain_http_hosts: str | Collection[str]) -> None:
 
 
 class JwksFetcher:
-    """Fetches one URL repeatedly, with the entity tag of the last good answer."""
+    """Fetches one URL repeatedly, with the entity tag of the last good answer.
+
+    With `discover`, `url` is an issuer. Its metadata names the URL of the keys, and is read at the
+    first fetch and after each failed one.
+    """
 
     def __init__(  # noqa: PLR0913 - RemoteKeySet's knobs, passed on
         self,
@@ -96,9 +104,13 @@ class JwksFetcher:
         ca_file: str | None,
         limits: FetchLimits,
         transport: HttpTransport | None,
+        discover: bool = False,
     ) -> None:
         check_key_url(url, plain_http_hosts)
         self.url = url
+        self._plain_http_hosts = plain_http_hosts
+        self._metadata_urls = metadata_urls(url) if discover else ()
+        self._jwks_url = None if discover else url
         self._algorithms = algorithm_set(algorithms)
         self._limits = limits
         self._tls = httpx.create_ssl_context()
@@ -115,8 +127,10 @@ class JwksFetcher:
         try:
             return await self._bounded(has_keys=has_keys)
         except BaseException:
-            # The tag may be the cause, so the next fetch is made without one.
+            # The tag may be the cause, so the next fetch is made without one. So may the URL.
             self._etag = None
+            if self._metadata_urls:
+                self._jwks_url = None
             raise
 
     async def _bounded(self, *, has_keys: bool) -> FetchedKeys:
@@ -131,6 +145,8 @@ class JwksFetcher:
             raise FetchError(f"request failed ({type(error).__name__})") from None
         except MalformedKeySetError as error:
             raise FetchError(f"refused the answer: {error}") from None
+        except MetadataError as error:
+            raise FetchError(f"refused the metadata: {error}") from None
 
     @staticmethod
     async def warm_up() -> None:
@@ -144,26 +160,49 @@ class JwksFetcher:
             self._client = None
 
     async def _get(self, *, has_keys: bool) -> FetchedKeys:
-        # No compression: the document is small, and a compression bomb would be unpacked before
-        # its size could be checked.
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if self._jwks_url is None:
+            self._jwks_url = await self._discover()
+        condition = {}
         if has_keys and self._etag is not None:
-            headers["If-None-Match"] = self._etag
-        async with self._open().stream("GET", self.url, headers=headers) as response:
-            max_age = _max_age(response.headers)
-            if response.status_code == httpx.codes.NOT_MODIFIED and "If-None-Match" in headers:
-                return FetchedKeys(None, max_age)
-            if response.status_code != httpx.codes.OK:
+            condition = {"If-None-Match": self._etag}
+        status, headers, document = await self._read(self._jwks_url, condition)
+        max_age = _max_age(headers)
+        if status == httpx.codes.NOT_MODIFIED and condition:
+            return FetchedKeys(None, max_age)
+        if status != httpx.codes.OK:
+            raise FetchError(f"status {status}", retry_after=parse_retry_after(headers))
+        snapshot = parse_jwks(document, self._algorithms)
+        self._etag = _entity_tag(headers)
+        return FetchedKeys(snapshot, max_age, document)
+
+    async def _discover(self) -> str:
+        """Return the JWKS URL that the issuer's metadata names."""
+        for place in self._metadata_urls:
+            status, headers, document = await self._read(place, {})
+            if status == httpx.codes.OK:
+                url = jwks_url_in(document, self.url)
+                if url is not None:
+                    try:
+                        check_key_url(url, self._plain_http_hosts)
+                    except ValueError as error:
+                        raise MetadataError(f"jwks_uri: {error}") from None
+                    return url
+            elif status >= httpx.codes.INTERNAL_SERVER_ERROR or parse_retry_after(headers):
                 raise FetchError(
-                    f"status {response.status_code}",
-                    retry_after=parse_retry_after(response.headers),
+                    f"metadata: status {status}", retry_after=parse_retry_after(headers)
                 )
+        raise FetchError("the issuer serves no metadata")
+
+    async def _read(
+        self, url: str, condition: Mapping[str, str]
+    ) -> tuple[int, httpx.Headers, bytes]:
+        """Return the status, the headers and, with status 200, the body."""
+        async with self._open().stream("GET", url, headers={**_HEADERS, **condition}) as response:
+            if response.status_code != httpx.codes.OK:
+                return response.status_code, response.headers, b""
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise FetchError("refused the answer: compressed")
-            document = await self._body(response)
-            snapshot = parse_jwks(document, self._algorithms)
-            self._etag = _entity_tag(response.headers)
-            return FetchedKeys(snapshot, max_age, document)
+            return response.status_code, response.headers, await self._body(response)
 
     async def _body(self, response: httpx.Response) -> bytes:
         body = bytearray()

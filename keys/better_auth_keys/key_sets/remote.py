@@ -55,6 +55,10 @@ class RemoteKeySet:
     `ValueError` is raised. TLS certificates are always verified; `ca_file` adds authorities to the
     default ones. `transport` replaces httpx's network transport. `cache` keeps the last good keys
     for the next start.
+
+    With `discover`, `url` is an issuer, whose metadata names the URL of its keys (RFC 8414 or
+    OpenID Connect). While the metadata cannot be read, or is another issuer's, the keys are
+    unavailable.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own, all but one with a default
@@ -69,6 +73,7 @@ class RemoteKeySet:
         clock: Clock | None = None,
         transport: HttpTransport | None = None,
         cache: KeyCache | None = None,
+        discover: bool = False,
     ) -> None:
         self._fetcher = JwksFetcher(
             url,
@@ -77,6 +82,7 @@ class RemoteKeySet:
             ca_file=ca_file,
             limits=limits or FetchLimits(),
             transport=transport,
+            discover=discover,
         )
         self._file = None if cache is None else cache.file_of(url, algorithms)
         self._policy = policy or RefreshPolicy()

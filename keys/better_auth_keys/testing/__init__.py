@@ -11,7 +11,7 @@ FastAPI app. `plugin` has fixtures of these for pytest. `python -m better_auth_k
 tests any server from outside.
 """
 
-from better_auth_keys.testing.claims import LIFETIME, TokenKind
+from better_auth_keys.testing.claims import LIFETIME
 from better_auth_keys.testing.http_issuer import HttpIssuer
 from better_auth_keys.testing.issuer import Issuer, jwks_of
 from better_auth_keys.testing.loopback import LoopbackServer
@@ -26,7 +26,6 @@ __all__ = [
     "LoopbackServer",
     "Reply",
     "Request",
-    "TokenKind",
     "as_user",
     "jwks_of",
 ]

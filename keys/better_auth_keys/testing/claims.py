@@ -1,8 +1,7 @@
 """The claims of Better Auth's tokens, as its plugins write them."""
 
-from typing import Final, Literal
+from typing import Final
 
-TokenKind = Literal["session", "oauth"]
 LIFETIME: Final = 900
 """Seconds for which Better Auth's tokens are valid by default."""
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from anyio.from_thread import start_blocking_portal
 
-from better_auth_keys import Signer
-from better_auth_keys.testing.issuer import BASE_PATH, Issuer
+from better_auth_keys import BASE_PATH, Signer
+from better_auth_keys.testing.issuer import Issuer
 from better_auth_keys.testing.loopback import LoopbackServer
 
 

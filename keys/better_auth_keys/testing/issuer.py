@@ -9,15 +9,18 @@ from typing import Final
 import httpx
 
 from better_auth_keys import (
+    BASE_PATH,
     AccessTokenVerifier,
     RemoteKeySet,
     Signer,
+    TokenKind,
     VerificationPolicy,
+    better_auth_jwks_url,
+    better_auth_oauth_issuer,
     origin_of,
 )
 from better_auth_keys.testing.claims import (
     LIFETIME,
-    TokenKind,
     changed,
     oauth_claims,
     session_claims,
@@ -25,8 +28,6 @@ from better_auth_keys.testing.claims import (
 from better_auth_keys.testing.replies import Gate, Reply, Request
 from better_auth_keys.testing.transport import IssuerTransport
 
-BASE_PATH: Final = "/api/auth"
-"""Where Better Auth answers by default."""
 _EXPIRED_SECONDS: Final = 3600
 """More than any leeway that a policy allows."""
 
@@ -71,6 +72,11 @@ class Issuer:
         return origin_of(self.url)
 
     @property
+    def oauth_issuer(self) -> str:
+        """The issuer of OAuth access tokens."""
+        return better_auth_oauth_issuer(self.url, self.base_path)
+
+    @property
     def audience(self) -> str:
         """The audience of the tokens: the origin, unless another one was given."""
         return self._audience or self.origin
@@ -78,7 +84,7 @@ class Issuer:
     @property
     def jwks_url(self) -> str:
         """Where the keys are published."""
-        return f"{self.url}{self.base_path}/jwks"
+        return better_auth_jwks_url(self.url, self.base_path)
 
     @property
     def signer(self) -> Signer:
@@ -113,7 +119,7 @@ class Issuer:
     def claims_of(self, sub: str, kind: TokenKind, now: float) -> dict[str, object]:
         """Return the claims of a user's token that is issued at `now`, in Unix seconds."""
         if kind == "oauth":
-            return oauth_claims(f"{self.origin}{self.base_path}", self.audience, sub, now)
+            return oauth_claims(self.oauth_issuer, self.audience, sub, now)
         return session_claims(self.origin, self.audience, sub, now)
 
     def publish(self, *signers: Signer, **headers: str) -> None:

@@ -10,19 +10,23 @@ from types import MappingProxyType
 from typing import Final
 
 from better_auth_keys.errors import InvalidTokenError, Reason
-from better_auth_keys.tokens.policy import VerificationPolicy
+from better_auth_keys.tokens.policy import TokenKind, VerificationPolicy
 
 MAX_SUBJECT_LENGTH: Final = 255
-_PROFILE_CLAIMS: Final = {"better-auth": (), "rfc9068": ("client_id", "jti")}
+_OAUTH_CLAIMS: Final = ("client_id", "jti")
+_NEVER_IN_SESSION_TOKENS: Final = frozenset({"client_id", "azp", "at_hash", "c_hash", "nonce"})
+"""Claims of OAuth access tokens and of OpenID Connect's ID tokens. Better Auth's ID tokens have no
+`typ`, and neither have its session tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     """A verified token. Only `AccessTokenVerifier` creates one.
 
-    A user is identified by issuer and subject together. Times are in Unix seconds. `scopes` is None
-    if the token has no `scope` claim, which differs from an empty one. `not_before` is `issued_at`
-    if the token has no `nbf` claim.
+    A user is identified by issuer and subject together (`identity`). Times are in Unix seconds.
+    `scopes` is None for a session token without a `scope` claim, which is not limited to scopes.
+    An OAuth access token without one has no scope at all. `not_before` is `issued_at` if the token
+    has no `nbf` claim.
     """
 
     issuer: str
@@ -34,22 +38,44 @@ class AccessToken:
     key_id: str
     scopes: frozenset[str] | None
     claims: Mapping[str, object]
+    kind: TokenKind = "session"
+    authority: str = ""
+    """The name of the issuer in `identity`. Empty if it is `issuer`."""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The user: the issuer's one name, and the subject.
+
+        It is the same in session and OAuth access tokens of one Better Auth, although they name
+        different issuers. A token of OAuth client credentials has the client as its subject.
+        """
+        return self.authority or self.issuer, self.subject
+
+    @property
+    def client_id(self) -> str | None:
+        """The OAuth client that has the token. None for a session token."""
+        found = self.claims.get("client_id") if self.kind == "oauth" else None
+        return found if isinstance(found, str) else None
 
 
 def read_claims(
-    unverified_claims: dict[str, object], key_id: str, policy: VerificationPolicy, now: float
+    unverified_claims: dict[str, object],
+    key_id: str,
+    kind: TokenKind,
+    policy: VerificationPolicy,
+    now: float,
 ) -> AccessToken:
     """Check the claims, and return them as a token whose signature is still to be verified.
 
-    `now` is in Unix seconds. Raises `InvalidTokenError`.
+    `kind` is what the header says. `now` is in Unix seconds. Raises `InvalidTokenError`.
     """
     claims = unverified_claims
-    issuer = claims.get("iss")
-    if not isinstance(issuer, str) or issuer not in policy.issuers:
-        raise InvalidTokenError(Reason.WRONG_ISSUER)
+    issuer = _issuer(claims, kind, policy)
     audiences = _audiences(claims.get("aud"))
     if policy.audiences.isdisjoint(audiences):
         raise InvalidTokenError(Reason.WRONG_AUDIENCE)
+    if policy.single_audience and len(audiences) > 1:
+        raise InvalidTokenError(Reason.SEVERAL_AUDIENCES)
     issued_at = _numeric_date(claims.get("iat"))
     token = AccessToken(
         issuer=issuer,
@@ -59,15 +85,17 @@ def read_claims(
         not_before=_numeric_date(claims["nbf"]) if "nbf" in claims else issued_at,
         expires_at=_numeric_date(claims.get("exp")),
         key_id=key_id,
-        scopes=_scopes(claims),
+        scopes=_scopes(claims, kind),
         claims=MappingProxyType(claims),
+        kind=kind,
+        authority=policy.authority_of(issuer),
     )
     check_times(token, policy, now)
     if not 0 <= token.expires_at - token.issued_at <= policy.max_lifetime:
         raise InvalidTokenError(Reason.LIFETIME_TOO_LONG)
-    for name in _PROFILE_CLAIMS[policy.profile]:
-        if not isinstance(claims.get(name), str):
-            raise InvalidTokenError(Reason.MISSING_CLAIM)
+    _check_kind(claims, kind, policy)
+    if policy.refuse_banned and claims.get("banned") not in (None, False):
+        raise InvalidTokenError(Reason.BANNED)
     if "cnf" in claims:
         # Bound to a key, and a Bearer request has no proof of that key (RFC 9449 section 7.2).
         raise InvalidTokenError(Reason.KEY_BOUND)
@@ -80,6 +108,26 @@ def check_times(token: AccessToken, policy: VerificationPolicy, now: float) -> N
         raise InvalidTokenError(Reason.EXPIRED)
     if token.issued_at > now + policy.leeway or token.not_before > now + policy.leeway:
         raise InvalidTokenError(Reason.NOT_YET_VALID)
+
+
+def _issuer(claims: Mapping[str, object], kind: TokenKind, policy: VerificationPolicy) -> str:
+    issuer = claims.get("iss")
+    if not isinstance(issuer, str) or issuer not in policy.all_issuers:
+        raise InvalidTokenError(Reason.WRONG_ISSUER)
+    if issuer not in policy.issuers_of(kind):
+        raise InvalidTokenError(Reason.MIXED_KIND)
+    return issuer
+
+
+def _check_kind(claims: Mapping[str, object], kind: TokenKind, policy: VerificationPolicy) -> None:
+    """Raise `InvalidTokenError` unless the claims are those of this kind of token."""
+    if kind == "oauth":
+        for name in _OAUTH_CLAIMS:
+            if not isinstance(claims.get(name), str):
+                raise InvalidTokenError(Reason.MISSING_CLAIM)
+    elif policy.oauth_issuers and not _NEVER_IN_SESSION_TOKENS.isdisjoint(claims):
+        # Only where both kinds are accepted: other issuers put such claims in tokens without `typ`.
+        raise InvalidTokenError(Reason.MIXED_KIND)
 
 
 def _audiences(value: object) -> frozenset[str]:
@@ -113,9 +161,10 @@ def _subject(value: object) -> str:
     return value
 
 
-def _scopes(claims: Mapping[str, object]) -> frozenset[str] | None:
+def _scopes(claims: Mapping[str, object], kind: TokenKind) -> frozenset[str] | None:
     if "scope" not in claims:
-        return None
+        # Without scopes an OAuth access token permits nothing, rather than everything.
+        return frozenset() if kind == "oauth" else None
     scope = claims["scope"]
     if not isinstance(scope, str):
         raise InvalidTokenError(Reason.BAD_SCOPE)

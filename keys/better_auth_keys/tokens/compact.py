@@ -49,6 +49,12 @@ class UnverifiedToken:
     signing_input: bytes
     signature: bytes
 
+    def describe(self, error: InvalidTokenError) -> None:
+        """Add to an error what the token claims to be, for the operator's log."""
+        error.unverified_key_id = self.unverified_header.get("kid")
+        error.unverified_issuer = self.unverified_claims.get("iss")
+        error.unverified_audience = self.unverified_claims.get("aud")
+
 
 def parse_compact(token: str) -> UnverifiedToken:
     """Parse a compact JWS: two JSON objects and a signature, all in canonical base64url.

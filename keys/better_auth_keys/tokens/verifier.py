@@ -7,11 +7,17 @@ signature has been verified, and the claims are read from the bytes that were si
 NOT checked: scopes, which belong to an operation, and the state of the user's account.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from time import time
-from typing import Final, Self
+from typing import Self
 
+from better_auth_keys.better_auth import (
+    BASE_PATH,
+    better_auth_jwks_url,
+    better_auth_oauth_issuer,
+    neon_jwks_url,
+)
 from better_auth_keys.errors import InvalidTokenError, Reason
 from better_auth_keys.key_sets.key_set import KeySet
 from better_auth_keys.key_sets.remote import RemoteKeySet
@@ -19,17 +25,11 @@ from better_auth_keys.origins import origin_of
 from better_auth_keys.revocation import RevocationList
 from better_auth_keys.tokens.claims import AccessToken, check_times, read_claims
 from better_auth_keys.tokens.compact import UnverifiedToken, parse_compact
-from better_auth_keys.tokens.jwk import MAX_KID_LENGTH, VerificationKey, canonical_algorithm
+from better_auth_keys.tokens.header import check_header
+from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 from better_auth_keys.tokens.policy import VerificationPolicy
 from better_auth_keys.tokens.unverified_work import UnverifiedWork
 from better_auth_keys.tokens.verified_cache import CacheCounters, VerifiedToken, VerifiedTokenCache
-
-JWKS_PATH: Final = "/api/auth/jwks"
-_TOKEN_TYPES: Final = {
-    # Better Auth sets no `typ`; other JWT libraries set JWT.
-    "better-auth": frozenset({None, "jwt"}),
-    "rfc9068": frozenset({"at+jwt"}),
-}
 
 
 class AccessTokenVerifier:
@@ -56,17 +56,67 @@ class AccessTokenVerifier:
         self._work = UnverifiedWork()
 
     @classmethod
-    def for_better_auth(cls, url: str) -> Self:
-        """Create a verifier for a Better Auth at `url` that has the default configuration.
+    def for_better_auth(
+        cls,
+        url: str,
+        *,
+        base_path: str = BASE_PATH,
+        audience: str | Collection[str] | None = None,
+        oauth: bool = False,
+        single_audience: bool = False,
+    ) -> Self:
+        """Create a verifier for a Better Auth at `url` that signs with EdDSA, its default.
 
-        By default Better Auth signs with EdDSA, uses its origin as issuer and audience, and serves
-        its keys at `/api/auth/jwks`. For anything else use the constructor. Raises `ValueError` for
-        a URL without https, unless it is a loopback host.
+        By default its session tokens name its origin as issuer and audience. `audience` is what a
+        token must name instead, one of several if you list them. With `oauth`, OAuth access tokens
+        of the oauth-provider plugin are accepted too: check their `scopes`. For `single_audience`
+        see the policy, and for anything else use the constructor. Raises `ValueError` for a URL
+        without https, unless it is a loopback host.
         """
         origin = origin_of(url)
-        policy = VerificationPolicy(issuers=origin, audiences=origin)
-        key_set = RemoteKeySet(f"{url.rstrip('/')}{JWKS_PATH}", algorithms=policy.algorithms)
-        return cls(key_set, policy)
+        audiences = origin if audience is None else audience
+        policy = VerificationPolicy(
+            issuers=origin,
+            audiences=audiences,
+            oauth_issuers=better_auth_oauth_issuer(url, base_path) if oauth else (),
+            single_audience=single_audience,
+        )
+        return cls(RemoteKeySet(better_auth_jwks_url(url, base_path)), policy)
+
+    @classmethod
+    def for_neon(cls, url: str, *, audience: str | Collection[str] | None = None) -> Self:
+        """Create a verifier for Neon's managed Better Auth at `url`.
+
+        The origin of `url` is the issuer and, by default, the audience. A token of a banned user
+        (claim `banned`) is refused. Raises `ValueError` as `for_better_auth`.
+        """
+        origin = origin_of(url)
+        audiences = origin if audience is None else audience
+        policy = VerificationPolicy(origin, audiences, refuse_banned=True)
+        return cls(RemoteKeySet(neon_jwks_url(url)), policy)
+
+    @classmethod
+    def for_issuer(
+        cls,
+        issuer: str,
+        audience: str | Collection[str],
+        *,
+        algorithms: str | Collection[str] = DEFAULT_ALGORITHMS,
+        single_audience: bool = False,
+    ) -> Self:
+        """Create a verifier for the OAuth access tokens (RFC 9068) of an authorization server.
+
+        Its metadata (RFC 8414 or OpenID Connect) names its keys. Raises `ValueError` as
+        `for_better_auth`.
+        """
+        policy = VerificationPolicy(
+            issuer,
+            audience,
+            algorithms=algorithms,
+            profile="rfc9068",
+            single_audience=single_audience,
+        )
+        return cls(RemoteKeySet(issuer, algorithms=policy.algorithms, discover=True), policy)
 
     async def __aenter__(self) -> Self:
         """Start fetching keys in the background, without waiting for them."""
@@ -87,9 +137,18 @@ class AccessTokenVerifier:
             yield
 
     @property
+    def policy(self) -> VerificationPolicy:
+        """Which tokens are accepted."""
+        return self._policy
+
+    @property
     def cache_counters(self) -> CacheCounters:
         """How often tokens were in the cache of verified tokens."""
         return self._cache.counters
+
+    def remembers(self, cache_key: bytes) -> bool:
+        """Return whether a token is in the cache, by its `VerifiedTokenCache.key_of`."""
+        return cache_key in self._cache
 
     async def verify(self, token: str, *, client: str | None = None) -> AccessToken:
         """Verify a token and return its contents.
@@ -115,9 +174,7 @@ class AccessTokenVerifier:
         try:
             verified = await self._verify_parsed(unverified, client)
         except InvalidTokenError as error:
-            error.unverified_key_id = unverified.unverified_header.get("kid")
-            error.unverified_issuer = unverified.unverified_claims.get("iss")
-            error.unverified_audience = unverified.unverified_claims.get("aud")
+            unverified.describe(error)
             raise
         self._cache.put(cache_key, verified)
         return verified.token
@@ -135,8 +192,8 @@ class AccessTokenVerifier:
     async def _verify_parsed(
         self, unverified: UnverifiedToken, client: str | None
     ) -> VerifiedToken:
-        algorithm, kid = self._check_header(unverified.unverified_header)
-        contents = read_claims(unverified.unverified_claims, kid, self._policy, self._now())
+        algorithm, kid, kind = check_header(unverified.unverified_header, self._policy)
+        contents = read_claims(unverified.unverified_claims, kid, kind, self._policy, self._now())
         # Before the key is looked up, because the issuer may still serve a revoked key.
         self._refuse_revoked_key(kid)
         if client is None:
@@ -180,24 +237,6 @@ class AccessTokenVerifier:
         if self._revocations is not None:
             self._revocations.check_token(token)
 
-    def _check_header(self, header: Mapping[str, object]) -> tuple[str, str]:
-        """Return algorithm and kid. Members that name keys (jku, jwk, x5u, x5c) are ignored."""
-        named = header.get("alg")
-        algorithm = canonical_algorithm(named) if isinstance(named, str) else None
-        if algorithm not in self._policy.algorithms:
-            raise InvalidTokenError(Reason.ALGORITHM_NOT_ALLOWED)
-        # No extension is supported, so any `crit` is refused; an empty one, or one that names
-        # registered members, is malformed as well (RFC 7515 section 4.1.11). `b64` needs `crit`
-        # (RFC 7797 section 6).
-        if "crit" in header or "b64" in header:
-            raise InvalidTokenError(Reason.CRITICAL_HEADER)
-        if _token_type(header) not in _TOKEN_TYPES[self._policy.profile]:
-            raise InvalidTokenError(Reason.WRONG_TYPE)
-        kid = header.get("kid")
-        if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_LENGTH:
-            raise InvalidTokenError(Reason.BAD_KEY_ID)
-        return algorithm, kid
-
 
 def _why_not_signed(
     key: VerificationKey, unverified: UnverifiedToken, algorithm: str
@@ -208,13 +247,3 @@ def _why_not_signed(
     if not key.verifies(unverified.signing_input, unverified.signature):
         return Reason.BAD_SIGNATURE
     return None
-
-
-def _token_type(header: Mapping[str, object]) -> str | None:
-    """Return `typ` in lower case, without `application/` (RFC 7515 section 4.1.9)."""
-    token_type = header.get("typ")
-    if "typ" not in header:
-        return None
-    if not isinstance(token_type, str):
-        raise InvalidTokenError(Reason.WRONG_TYPE)
-    return token_type.lower().removeprefix("application/")

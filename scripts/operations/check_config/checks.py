@@ -14,7 +14,6 @@ from better_auth_keys import (
     InvalidTokenError,
     KeySetUnavailableError,
     Reason,
-    VerificationPolicy,
 )
 from scripts.operations.check_config.finding import Finding
 from scripts.operations.check_config.issuer import (
@@ -150,12 +149,7 @@ async def _rate_limits(settings: Settings) -> Finding:
 
 
 async def _token(settings: Settings, token: str) -> Finding:
-    policy = VerificationPolicy(
-        issuers=settings.issuers,
-        audiences=settings.audiences,
-        algorithms=settings.jwt_algorithms,
-    )
-    verifier = AccessTokenVerifier(open_key_set(settings), policy)
+    verifier = AccessTokenVerifier(open_key_set(settings), settings.policy)
     async with verifier:
         try:
             verified = await verifier.verify(token)
@@ -164,7 +158,7 @@ async def _token(settings: Settings, token: str) -> Finding:
                 return _for_another_audience(settings, error.unverified_audience)
             issuer, kid = claimed(error.unverified_issuer), claimed(error.unverified_key_id)
             said = f"refused ({error.reason}); it claims issuer {issuer} and key {kid}"
-            cure = "compare with JWT_ISSUER, JWT_AUDIENCE and the keys above"
+            cure = "compare with JWT_KINDS, JWT_ISSUER, JWT_AUDIENCE and the keys above"
             return Finding("token", good=False, said=said, cure=cure)
         except KeySetUnavailableError as error:
             return Finding("token", good=False, said=str(error), cure="see the keys above")

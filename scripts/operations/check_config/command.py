@@ -119,7 +119,7 @@ def _effective(settings: Settings) -> Mapping[str, str]:
     derived: dict[str, object] = {
         "better_auth_internal_url": settings.issuer_url,
         "jwks_url": settings.key_url,
-        "jwt_issuer": tuple(sorted(settings.issuers)),
+        "jwt_issuer": tuple(sorted(settings.policy.all_issuers)),
         "jwt_audience": tuple(sorted(settings.audiences)),
         "cors_origins": settings.allowed_origins,
         "service_url": settings.own_url,

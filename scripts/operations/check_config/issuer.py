@@ -81,7 +81,7 @@ async def check_issuer(settings: Settings) -> Finding:
     headers = {"Origin": origin, "Cookie": "check-config=1"}
     try:
         async with _client(settings) as client:
-            url = f"{settings.issuer_url}/api/auth/sign-out"
+            url = f"{settings.issuer_api_url}/sign-out"
             answer = await client.post(url, json={}, headers=headers)
     except httpx.HTTPError as error:
         said = f"{settings.issuer_url} cannot be reached ({type(error).__name__})"
@@ -96,13 +96,16 @@ async def check_issuer(settings: Settings) -> Finding:
         cure = "set BETTER_AUTH_URL to the origin of its baseURL, which is its tokens' issuer"
         return Finding("issuer", good=False, said=said, cure=cure)
     if answer.status_code != httpx.codes.OK:
-        said = f"{settings.issuer_url}/api/auth answers with status {answer.status_code}"
+        said = f"{settings.issuer_api_url} answers with status {answer.status_code}"
         return Finding(
-            "issuer", good=False, said=said, cure="check that BETTER_AUTH_URL names a Better Auth"
+            "issuer",
+            good=False,
+            said=said,
+            cure="check that BETTER_AUTH_URL and BETTER_AUTH_BASE_PATH name a Better Auth",
         )
-    names = ", ".join(sorted(settings.issuers))
+    names = ", ".join(sorted(settings.policy.all_issuers))
     said = f"Better Auth accepts {origin} as its own origin; tokens of {names} are accepted"
-    if origin not in settings.issuers:
+    if "session" in settings.jwt_kinds and origin not in settings.issuers:
         cure = f"add {origin} to JWT_ISSUER, unless its jwt plugin has another issuer"
         return Finding("issuer", good=False, said=said, cure=cure)
     return Finding("issuer", good=True, said=said)

@@ -7,13 +7,14 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, SecretStr
 
-from better_auth_keys import JWKS_PATH
+from better_auth_keys import BASE_PATH, better_auth_jwks_url
 from better_auth_keys.rotation.better_auth.secrets import IssuerSecrets
 from better_auth_keys.rotation.policy import RotationPolicy, signing_algorithms
 from scripts.operations.commands import UsageError
 from service.database.url import DatabaseUrl
 from service.settings.base import SettingsModel
 from service.settings.types import (
+    BasePath,
     CertificatesFile,
     CommaSeparated,
     Duration,
@@ -88,6 +89,7 @@ class RotationSettings(SettingsModel):
     plain_http_hosts: Hosts = ()
     better_auth_url: str | None = None
     better_auth_internal_url: HttpKeyUrl | None = None
+    better_auth_base_path: BasePath = BASE_PATH
     jwks_url: KeyUrl | None = None
     ca_file: CertificatesFile | None = None
 
@@ -99,7 +101,7 @@ class RotationSettings(SettingsModel):
         """
         issuer = self.better_auth_internal_url or self.better_auth_url
         published = None if self.jwks_url and file_path(self.jwks_url) else self.jwks_url
-        return published or (issuer and issuer.rstrip("/") + JWKS_PATH)
+        return published or (issuer and better_auth_jwks_url(issuer, self.better_auth_base_path))
 
 
 def issuer_secrets(settings: RotationSettings, *, unencrypted: bool) -> IssuerSecrets:

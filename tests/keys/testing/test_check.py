@@ -40,7 +40,7 @@ async def test_strict_server_for_oauth_tokens_and_rsa_passes_the_rows_of_one_tok
     async with stand_of(weak_servers.TakesOAuthTokensOfRsa, ("RS256",), "oauth") as stand:
         results = await run_rows(stand, rows)
     assert named(results, Verdict.FAIL) == set()
-    assert named(results, Verdict.NOT_APPLICABLE) == {"challenge-scope"}
+    assert named(results, Verdict.NOT_APPLICABLE) == {"challenge-scope", "mixed-kind"}
 
 
 async def test_server_for_session_tokens_accepts_no_oauth_tokens() -> None:

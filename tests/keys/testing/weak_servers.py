@@ -18,9 +18,9 @@ from better_auth_keys import (
     RefreshPolicy,
     RemoteKeySet,
     Signer,
+    TokenKind,
     VerificationPolicy,
 )
-from better_auth_keys.testing import TokenKind
 from better_auth_keys.testing.check.catalogue import ROWS
 from better_auth_keys.testing.check.played import PlayedIssuer
 from better_auth_keys.testing.check.row import Result

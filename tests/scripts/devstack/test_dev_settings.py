@@ -101,9 +101,12 @@ def test_settings_of_another_issuer_do_not_reach_into_the_stack(
     for name in ("JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "BETTER_AUTH_URL", "SERVICE_URL"):
         monkeypatch.setenv(name, "https://elsewhere.example.com")
     monkeypatch.setenv("CORS_ORIGINS", "http://localhost:5173")
+    monkeypatch.setenv("BETTER_AUTH_BASE_PATH", "/elsewhere")
+    monkeypatch.setenv("NEON_AUTH", "true")
     settings = read(tmp_path)
     environment = service_environment(settings, home_of(settings), URLS)
     assert "https://elsewhere.example.com" not in environment.values()
+    assert environment["BETTER_AUTH_BASE_PATH"] == environment["NEON_AUTH"] == ""
     assert environment["CORS_ORIGINS"] == "http://localhost:5173"
 
 

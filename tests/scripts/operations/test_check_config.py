@@ -147,6 +147,22 @@ async def test_issuer_name_that_no_token_will_carry_is_noticed(
     assert f"add {issuer.url} to JWT_ISSUER" in finding.cure
 
 
+async def test_issuer_is_checked_below_its_base_path(make: Make, issuer: IssuerServer) -> None:
+    moved = make(better_auth_base_path="/auth", jwt_kinds=("session", "oauth"))
+    finding = (await found(moved))["issuer"]
+    assert not finding.good
+    assert "BETTER_AUTH_BASE_PATH" in finding.cure
+    issuer.answers["/auth/sign-out"] = Answer({"success": True})
+    finding = (await found(moved))["issuer"]
+    assert finding.good
+    assert f"tokens of {issuer.url}, {issuer.url}/auth are accepted" in finding.said
+
+
+async def test_issuer_of_oauth_tokens_need_not_be_the_origin(make: Make) -> None:
+    only_oauth = make(jwt_kinds=("oauth",), jwt_issuer=("https://i.example.com",))
+    assert (await found(only_oauth))["issuer"].good
+
+
 @pytest.mark.parametrize(("seconds", "good"), [(0, True), (60, False), (-60, False)])
 async def test_clock_is_compared_with_the_issuers(
     make: Make, keys: HttpIssuer, signer: Signer, seconds: int, *, good: bool

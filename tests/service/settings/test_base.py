@@ -68,6 +68,15 @@ def test_dotenv_may_name_the_file_too_and_the_environment_wins(
     assert settings.secret == SECRET.encode()
 
 
+def test_rotate_keys_looks_for_the_keys_below_the_base_path(
+    production: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert production.is_file()
+    assert load(RotationSettings).key_url == Settings.load().key_url
+    monkeypatch.setenv("BETTER_AUTH_BASE_PATH", "/auth")
+    assert load(RotationSettings).key_url == "https://app.example.com/auth/jwks"
+
+
 @pytest.mark.parametrize("empty", ["", "  "])
 def test_empty_variable_leaves_the_value_of_dotenv(
     production: Path, monkeypatch: pytest.MonkeyPatch, empty: str

@@ -272,3 +272,53 @@ def test_prepared_statements_are_switched_off_by_the_url(monkeypatch: pytest.Mon
     assert not settings.database_url.prepared_statements
     assert settings.database_url.setting == text
     assert "?" not in settings.listening_url.dsn
+
+
+def test_session_tokens_are_the_only_kind_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = load(monkeypatch, **PRODUCTION).policy
+    assert policy.issuers_of("session") == frozenset({"https://app.example.com"})
+    assert policy.issuers_of("oauth") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "issuer", "session", "oauth"),
+    [
+        ("session,oauth", "", {"https://app.example.com"}, {"https://app.example.com/auth"}),
+        ("oauth", "", set(), {"https://app.example.com/auth"}),
+        ("oauth,session", "https://i.example.com", *[{"https://i.example.com"}] * 2),
+        ("oauth", "https://i.example.com", set(), {"https://i.example.com"}),
+        ("session", "https://i.example.com", {"https://i.example.com"}, set()),
+    ],
+)
+def test_kinds_of_tokens_and_their_issuers(
+    monkeypatch: pytest.MonkeyPatch, kinds: str, issuer: str, session: set[str], oauth: set[str]
+) -> None:
+    changed = {"JWT_KINDS": kinds, "JWT_ISSUER": issuer, "BETTER_AUTH_BASE_PATH": "/auth/"}
+    settings = load(monkeypatch, **PRODUCTION, **changed)
+    assert settings.policy.issuers_of("session") == session
+    assert settings.policy.issuers_of("oauth") == oauth
+    assert settings.key_url == "https://app.example.com/auth/jwks"
+
+
+@pytest.mark.parametrize("kinds", ["bearer", "session,id", ","])
+def test_unknown_kind_of_token_is_refused(monkeypatch: pytest.MonkeyPatch, kinds: str) -> None:
+    found = mistakes(monkeypatch, JWT_KINDS=kinds)
+    assert found == "JWT_KINDS: lists kinds of tokens, among session and oauth"
+
+
+@pytest.mark.parametrize("path", ["api/auth", "/api auth", "/auth?x"])
+def test_base_path_that_is_no_path_is_refused(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    found = mistakes(monkeypatch, BETTER_AUTH_BASE_PATH=path)
+    assert found.startswith("BETTER_AUTH_BASE_PATH: must be a path that begins with a slash")
+
+
+def test_neon_has_its_keys_below_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = {**PRODUCTION, "BETTER_AUTH_URL": "https://ep-1.neonauth.example.com/neondb/auth"}
+    settings = load(monkeypatch, **changed, NEON_AUTH="true")
+    assert settings.key_url.endswith("/neondb/auth/.well-known/jwks.json")
+    origin = frozenset({"https://ep-1.neonauth.example.com"})
+    assert settings.policy.issuers == settings.policy.audiences == origin
+    assert settings.base_path == ""
+    assert load(monkeypatch, JWKS_URL="https://keys.example.com/").key_url.startswith(
+        "https://keys.example.com"
+    )

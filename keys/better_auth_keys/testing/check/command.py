@@ -65,12 +65,13 @@ async def _check(options: argparse.Namespace, algorithms: tuple[str, ...]) -> li
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(options.certificate)
     await issuer.start(options.issuer_port, tls)
-    issuer.name = options.issuer or issuer.origin
+    own = issuer.oauth_issuer if options.tokens == "oauth" else issuer.origin
+    issuer.name = options.issuer or own
     try:
         async with httpx.AsyncClient(timeout=REQUEST_SECONDS, trust_env=False) as client:
             names = Options(
                 issuer=issuer.name,
-                audience=options.audience or issuer.name,
+                audience=options.audience or options.issuer or issuer.origin,
                 algorithms=algorithms,
                 kind=options.tokens,
                 scope=options.scope,
@@ -90,8 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("url", help="an operation of the server that requires a token")
     parser.add_argument("--issuer-port", type=int, required=True, metavar="PORT")
-    parser.add_argument("--issuer", metavar="NAME", help="`iss` of the tokens; default: its URL")
-    parser.add_argument("--audience", metavar="NAME", help="`aud` of the tokens; default: `iss`")
+    parser.add_argument(
+        "--issuer", metavar="NAME", help="`iss` of the tokens; default: that of Better Auth"
+    )
+    parser.add_argument(
+        "--audience", metavar="NAME", help="`aud` of the tokens; default: the issuer"
+    )
     parser.add_argument(
         "--algorithms",
         default="EdDSA",

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from better_auth_keys import Signer
+from better_auth_keys import Signer, TokenKind
 from better_auth_keys.testing.check.played import PlayedIssuer
 from better_auth_keys.testing.check.target import Answer, Target
-from better_auth_keys.testing.claims import TokenKind, changed
+from better_auth_keys.testing.claims import changed
 from better_auth_keys.testing.replies import Reply
 
 SUBJECT: Final = "check-resource-server"

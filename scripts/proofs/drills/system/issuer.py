@@ -5,7 +5,8 @@ It answers every sign-in with 401.
 
 from typing import Final
 
-from better_auth_keys.testing import HttpIssuer, Reply, Request, TokenKind
+from better_auth_keys import TokenKind
+from better_auth_keys.testing import HttpIssuer, Reply, Request
 
 _LIFETIME_SECONDS: Final = 7_200
 

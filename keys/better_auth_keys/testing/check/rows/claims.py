@@ -91,6 +91,13 @@ def _other_types(stand: Stand) -> Mapping[str, str]:
     }
 
 
+async def _mixed_kind(stand: Stand) -> Outcome:
+    if stand.options.kind != "session":
+        return not_applicable("only with --tokens session")
+    token = compact(stand.signer, stand.header(typ="at+jwt"), stand.claims())
+    return await all_refused(stand, {"typ at+jwt, claims of a session": token})
+
+
 async def _own_types(stand: Stand) -> Outcome:
     own = {"session": (..., "JWT", "jwt"), "oauth": ("at+jwt", "AT+JWT", "application/at+jwt")}
     refused_types = []
@@ -143,6 +150,7 @@ ROWS: Final = (
     refused("subject", "29", "a `sub` that names nobody", _claim("sub", _SUBJECTS)),
     refused("key-bound", "32", "a token bound to a key, without proof", _claim("cnf", _BOUND)),
     refused("other-type", "26, 28", "logout, DPoP and session-cache tokens", _other_types),
+    Row("mixed-kind", "26, 51", "401 for a session token of type at+jwt", _mixed_kind),
     Row("own-type", "26", "accepted: the usual values of `typ`", _own_types),
     Row("rfc9068", "27", "401 for OAuth tokens without what RFC 9068 requires", _rfc9068),
 )
