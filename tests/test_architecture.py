@@ -110,6 +110,17 @@ def test_law1_rotation_does_no_io() -> None:
         assert set(imports(path)) <= allowed
 
 
+def test_law1_one_module_of_the_library_knows_the_http_client() -> None:
+    # `testing` is left out: it plays the issuer, so it answers requests of httpx.
+    library = [path for path in SOURCES if path.is_relative_to(ROOT / "keys")]
+    users = {
+        name_of(path)
+        for path in library
+        if "testing" not in path.parts and {"httpx", "httpx2", "httpcore"} & set(imports(path))
+    }
+    assert users == {"keys/better_auth_keys/key_sets/fetch.py"}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_law1_only_testing_knows_pytest_and_only_its_plugin(path: Path) -> None:
     names = set(imports(path))

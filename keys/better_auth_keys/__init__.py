@@ -44,6 +44,7 @@ from better_auth_keys.key_sets.fetch import (
     FetchedKeys,
     FetchError,
     FetchLimits,
+    HttpTransport,
     JwksFetcher,
     check_key_url,
 )
@@ -134,6 +135,7 @@ __all__ = [
     "FetchError",
     "FetchLimits",
     "FetchedKeys",
+    "HttpTransport",
     "InvalidDpopProofError",
     "InvalidTokenError",
     "IssuerSet",

@@ -29,6 +29,7 @@ _UNFINISHED: Final = _STAMPS / "unfinished"
 _MODULES: Final = {
     "benchmark": "benchmarks",
     "dev": "scripts.devstack",
+    "docs": "scripts.documents.site",
     "drills": "scripts.proofs.drills",
     "ops": "scripts.devstack.ops_command",
     "test": "pytest",

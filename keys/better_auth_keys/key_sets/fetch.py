@@ -1,13 +1,13 @@
 """Fetch a JWKS document once, with limits on time and size. `remote` decides when.
 
-This is the only module of the library that sends requests.
+This is the only module of the library that sends requests, or knows the HTTP client.
 """
 
 import asyncio
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio.lowlevel
 import httpx
@@ -30,6 +30,10 @@ _MAX_ETAG: Final = 256
 # could be checked.
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+
+
+HttpTransport: TypeAlias = httpx.AsyncBaseTransport
+"""What sends the requests. A key set can be given another one than httpx's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class JwksFetcher:
         plain_http_hosts: str | Collection[str],
         ca_file: str | None,
         limits: FetchLimits,
-        transport: httpx.AsyncBaseTransport | None,
+        transport: HttpTransport | None,
         discover: bool = False,
     ) -> None:
         check_key_url(url, plain_http_hosts)

@@ -28,12 +28,11 @@ import logging
 from collections.abc import Callable, Collection
 from types import MappingProxyType
 
-import httpx
 from cachetools import TTLCache
 
 from better_auth_keys.clock import Clock, SystemClock
 from better_auth_keys.errors import KeySetUnavailableError
-from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
+from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, HttpTransport, JwksFetcher
 from better_auth_keys.key_sets.key_cache import KeyCache
 from better_auth_keys.key_sets.key_set import KeySetState, KeySetStatus, KeySnapshot
 from better_auth_keys.key_sets.pending_fetch import PendingFetch
@@ -72,7 +71,7 @@ class RemoteKeySet:
         policy: RefreshPolicy | None = None,
         limits: FetchLimits | None = None,
         clock: Clock | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: HttpTransport | None = None,
         cache: KeyCache | None = None,
         discover: bool = False,
     ) -> None:

@@ -1,0 +1,1 @@
+"""The documentation site: its pages, its configuration for Sphinx, and the check of its links."""
