@@ -58,9 +58,10 @@ class StreamConnection(asyncio.Protocol):
         self._is_closed = False
         self.is_full = False
         connections.add(self)
+        transport.set_protocol(self)
+        # After it: what earlier responses left in the buffer may be over the limit already.
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         _limit(transport.get_extra_info("socket"))
-        transport.set_protocol(self)
 
     def write(self, part: bytes) -> None:
         """Send a part of the stream."""
