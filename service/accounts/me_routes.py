@@ -74,8 +74,11 @@ async def delete_me(request: Request, user: CurrentUser) -> Response:
     require_scope(user, WRITE)
     services = services_of(request)
     tasks = TaskRepository(services.database, user.owner)
-    await services.sessions.delete_user(user.owner, tasks)
-    services.security_log.write(Event.DELETED, request, subject=user.owner.id)
+    await services.sessions.delete_user(
+        user.owner,
+        tasks,
+        deleted=lambda: services.security_log.write(Event.DELETED, request, subject=user.owner.id),
+    )
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

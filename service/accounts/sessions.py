@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -95,15 +96,19 @@ class Sessions:
         # In effect here at once; the other replicas are notified.
         self._revocations.add([revocation])
 
-    async def delete_user(self, owner: Owner, tasks: TaskRepository) -> None:
+    async def delete_user(
+        self, owner: Owner, tasks: TaskRepository, *, deleted: Callable[[], None]
+    ) -> None:
         """Delete the user's tasks and revoke all of the user's tokens: both, or neither.
 
+        `deleted` is called as soon as this is committed, because the last step can still fail.
         Raises `DatabaseUnavailableError`. Then the request can be repeated, with a new token if
         this one is refused by now.
         """
         step = self._stored.step("subject", owner.id, "account_deleted")
         (rows,) = await tasks.delete_all(step)
         self._revocations.add([added("subject", owner.id, rows)])
+        deleted()
         # Requests that were authenticated before may have waited for the locks, and added tasks.
         await tasks.delete_all()
 

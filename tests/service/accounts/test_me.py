@@ -13,7 +13,7 @@ import pytest
 from better_auth_keys import Signer
 from scripts.proofs.in_process import running
 from service.app import create_app, open_services
-from service.database.execution import AnyRow
+from service.database.execution import AnyRow, DatabaseUnavailableError
 from service.database.statements import Step
 from service.security.owner import Owner
 from service.settings.model import Settings
@@ -112,10 +112,30 @@ async def test_fault92_task_of_a_request_that_waited_for_the_deletion_is_deleted
 ) -> None:
     services = open_services(settings)
     tasks = LateTasks(services.database, Owner(subject))
-    await services.sessions.delete_user(Owner(subject), tasks)
+    await services.sessions.delete_user(Owner(subject), tasks, deleted=lambda: None)
     await services.better_auth.close()
     await services.database.close()
     assert await titles(client, later) == []
+
+
+async def test_deletion_is_in_the_security_log_although_its_last_step_fails(
+    client: httpx.AsyncClient,
+    leaver: Leaver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    delete_all = TaskRepository.delete_all
+
+    async def deleted_once(self: TaskRepository, *further: Step) -> list[Sequence[AnyRow]]:
+        if not further:
+            raise DatabaseUnavailableError("gone")
+        return await delete_all(self, *further)
+
+    monkeypatch.setattr(TaskRepository, "delete_all", deleted_once)
+    assert (await client.delete(ME, headers=leaver())).status_code == 503
+    assert (await client.get(ME, headers=leaver())).status_code == 401
+    assert caplog.text.count("user_deleted") == 1
 
 
 async def test_token_that_may_only_read_deletes_nothing(
