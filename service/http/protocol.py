@@ -80,6 +80,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refusal: Refusal | None = None
         self._refused = False
         self._ended = False
+        self._shut_down = False
         # The request that is being answered; later ones wait in uvicorn's `pipeline`.
         self._current: RequestResponseCycle | None = None
         self._parsing = False
@@ -201,6 +202,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif not (self._in_head or self._in_body):
             self._expect_within(ANSWER_SECONDS if self.pipeline else None)
 
+    def shutdown(self) -> None:
+        """Close the connection after the response that is being sent (uvicorn's hook)."""
+        self._shut_down = True
+        super().shutdown()
+
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, even if the client has not read its last response."""
         self._hang_up()
@@ -302,7 +308,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment] # as uvicorn does when it is done
         self._current = self._task = None
         self.connections.discard(self)
-        return StreamConnection(self.transport, owner, self.connections)
+        connection = StreamConnection(self.transport, owner, self.connections)
+        if self._shut_down:
+            # uvicorn has told all connections by now, and would wait for this one.
+            self.loop.call_soon(connection.shutdown)
+        return connection
 
     def _turn_away(self, cycle: RequestResponseCycle, admission: Admission) -> None:
         """Refuse a request that was not admitted. Its body is ignored, as uvicorn does then."""

@@ -103,7 +103,8 @@ class StreamConnection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Stop the stream (uvicorn calls this on all connections)."""
-        self._owner.stop()
+        if not self._is_closed:
+            self._owner.stop()
 
     def _forget(self) -> None:
         self._is_closed = True

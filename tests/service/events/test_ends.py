@@ -18,6 +18,7 @@ from service.database.url import parse_database_url
 from service.events import stream as event_stream
 from service.http import protocol as http_protocol
 from service.http.front import Front
+from service.security.rate_limits import Allowance, Kind, RateLimits
 from service.security.revocations import Revocations
 from service.services import Services
 from service.settings.model import Settings
@@ -213,6 +214,35 @@ async def test_fault94_streams_end_as_soon_as_draining_begins(
         async with opened(port, alice) as late:
             assert late.status == 200
             assert await late.next() == ("end", {"reason": "restarting"})
+
+
+async def test_fault94_stream_whose_request_was_in_flight_at_the_shutdown_ends_at_once(
+    settings: Settings, alice: httpx.Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, shut_down = asyncio.Event(), asyncio.Event()
+    shutdown, hit = http_protocol.BoundedHttpProtocol.shutdown, RateLimits.hit
+
+    async def hit_late(self: RateLimits, kind: Kind, name: str) -> Allowance:
+        arrived.set()
+        await shut_down.wait()
+        return await hit(self, kind, name)
+
+    def shutdown_first(self: http_protocol.BoundedHttpProtocol) -> None:
+        shutdown(self)
+        shut_down.set()
+
+    monkeypatch.setattr(RateLimits, "hit", hit_late)
+    monkeypatch.setattr(http_protocol.BoundedHttpProtocol, "shutdown", shutdown_first)
+    async with served(settings) as (port, _):
+        opening = opened(port, alice)
+        waiting = asyncio.create_task(opening.__aenter__())
+        await arrived.wait()
+    stream = await waiting
+    events = [await stream.next()]
+    while events[-1][0] in {"live", "paused"}:
+        events.append(await stream.next())
+    assert events[-1] == ("end", {"reason": "restarting"})
+    await opening.__aexit__(None, None, None)
 
 
 async def test_fault95_lost_listener_pauses_streams_until_notifications_arrive_again(
