@@ -223,6 +223,7 @@ def open_events(
         OwnerTags(settings.secret),
         key_watch.revocations,
         security_log,
+        kids=lambda: key_watch.kids,
         most=settings.max_event_streams,
         most_per_user=settings.max_event_streams_per_user,
     )

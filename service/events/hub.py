@@ -3,8 +3,9 @@
 1. A notification of a changed task reaches the streams of its owner, found by the owner's tag.
 2. All streams are told when notifications stop arriving (`paused`) and when they arrive again
    (`live`), so that clients know when to fetch their tasks themselves.
-3. A stream ends when a request with its token would be refused. Expiry is looked at every
-   `LOOK_SECONDS`, and revocations whenever some were added.
+3. A stream ends when a request with its token would be refused. Expiry, and whether the issuer
+   still serves the key, are looked at every `LOOK_SECONDS`, and revocations whenever some were
+   added.
 4. The number of streams is bounded: for each user, for each address and in all.
 """
 
@@ -44,7 +45,10 @@ class TooManyStreamsError(ProblemError):
 
 
 class TaskEvents:
-    """The hub of events. `now` returns Unix seconds."""
+    """The hub of events. `kids` returns the issuer's keys, or none if they are not available.
+
+    `now` returns Unix seconds.
+    """
 
     def __init__(  # noqa: PLR0913 - its parts, each passed by name
         self,
@@ -52,6 +56,7 @@ class TaskEvents:
         revocations: RevocationList,
         security: SecurityLog,
         *,
+        kids: Callable[[], Sequence[str]],
         most: int,
         most_per_user: int,
         now: Callable[[], float] = time.time,
@@ -59,6 +64,7 @@ class TaskEvents:
         self.tags = tags
         self._revocations = revocations
         self._security = security
+        self._kids = kids
         self._most = most
         self._most_per_user = most_per_user
         self._now = now
@@ -185,10 +191,12 @@ class TaskEvents:
 
     def _look(self) -> None:
         self._looking = None
-        now, monotonic = self._now(), time.monotonic()
+        now, monotonic, kids = self._now(), time.monotonic(), self._kids()
         for stream in self._all():
             if stream.token.expires_at <= now:
                 stream.end(End.TOKEN_EXPIRED)
+            elif kids and stream.token.key_id not in kids:
+                stream.end(End.TOKEN_REVOKED)
             else:
                 stream.look(monotonic)
         if self._number:

@@ -19,7 +19,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -110,6 +110,11 @@ class KeyWatch:
     def age(self) -> float | None:
         """Seconds since the revocations were loaded; None if never."""
         return self._feed.age
+
+    @property
+    def kids(self) -> Sequence[str]:
+        """The issuer's keys; none if they are not available."""
+        return self._key_set.status().kids
 
     def when_revoked(self, call: Callable[[], None]) -> None:
         """Set what is called when tokens that were accepted before may be refused now."""
@@ -208,7 +213,7 @@ class KeyWatch:
     async def _report(self) -> None:
         report = {
             "name": self._name,
-            "kids": list(self._key_set.status().kids),
+            "kids": list(self.kids),
             "algorithms": self._algorithms,
             "listening": self.listening,
         }

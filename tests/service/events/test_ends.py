@@ -1,16 +1,18 @@
 """A stream lives no longer than its token, its client and its process."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 
-from better_auth_keys import VerificationPolicy
+from better_auth_keys import Signer, VerificationPolicy
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.database.execution import Database
@@ -115,6 +117,21 @@ async def test_row68_revoked_key_ends_all_its_streams(
             async with asyncio.timeout(1):
                 for stream in (one, two):
                     assert await stream.next() == ("end", {"reason": "token_revoked"})
+
+
+async def test_row68_streams_end_if_the_issuer_no_longer_serves_their_key(
+    settings: Settings, signer: Signer, headers_of: Person, tmp_path: Path
+) -> None:
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [signer.public_jwk()]}))
+    async with served(settings, jwks_url=jwks.as_uri()) as (port, services):
+        alice = headers_of(f"alice-{uuid4()}")
+        async with live(port, alice) as stream:
+            jwks.write_text(json.dumps({"keys": [Signer.generate("EdDSA").public_jwk()]}))
+            await services.key_set.refresh()
+            assert await stream.next() == ("end", {"reason": "token_revoked"})
+            async with opened(port, alice) as refused:
+                assert refused.status == 401
 
 
 async def test_row68_streams_end_if_revocations_become_incomplete(

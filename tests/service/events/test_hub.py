@@ -77,6 +77,7 @@ def events(time: list[float]) -> TaskEvents:
         OwnerTags(b"k" * 32),
         revocations,
         SecurityLog(b"k" * 32),
+        kids=tuple,
         most=90,
         most_per_user=90,
         now=lambda: time[0],
