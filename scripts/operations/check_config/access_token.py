@@ -28,6 +28,18 @@ _REVOKED_AT: Final = Statement(
     "SELECT revoked_at FROM public.revoked_keys WHERE kid = :kid", reads_only=True
 )
 
+# Nothing in such a token can be compared with the settings.
+_UNREADABLE: Final = {
+    Reason.MALFORMED: (
+        "this is not a complete JWT",
+        "copy it again: three parts of base64url with a dot between them, and nothing else",
+    ),
+    Reason.TOO_LARGE: (
+        "the token, its header or its signature is too long",
+        "check that this is one token, and remove claims from it if it is",
+    ),
+}
+
 
 async def check_token(settings: Settings, token: str, database: Database | None) -> Finding:
     """Verify a token and look up its revocations, as the service does.
@@ -113,9 +125,14 @@ async def _of_revoked_key(database: Database, kid: object) -> Finding:
 def _refused(settings: Settings, error: InvalidTokenError) -> Finding:
     if error.reason is Reason.WRONG_AUDIENCE:
         return _for_another_audience(settings, error.unverified_audience)
+    if error.reason in _UNREADABLE:
+        said, cure = _UNREADABLE[error.reason]
+        return Finding("token", good=False, said=f"refused ({error.reason}); {said}", cure=cure)
     issuer, kid = claimed(error.unverified_issuer), claimed(error.unverified_key_id)
     said = f"refused ({error.reason}); it claims issuer {issuer} and key {kid}"
     cure = "compare with JWT_KINDS, JWT_ISSUER, JWT_AUDIENCE and the keys above"
+    if error.reason is Reason.BAD_SIGNATURE:
+        cure = "copy the token again, and compare its issuer with JWT_ISSUER and the keys above"
     return Finding("token", good=False, said=said, cure=cure)
 
 

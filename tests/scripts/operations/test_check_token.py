@@ -48,6 +48,30 @@ async def test_token_is_checked(make: Make, headers_of: Person, issuer: IssuerSe
     assert "https://other.example.com" in finding.said
 
 
+async def test_token_that_cannot_be_read_is_not_compared_with_the_settings(
+    make: Make, headers_of: Person, issuer: IssuerServer
+) -> None:
+    user = headers_of("ada", iss=issuer.url, aud=issuer.url)
+    token = user["Authorization"].removeprefix("Bearer ")
+    for broken in ("garbage", "", token + "B", token[:-1], token.replace(".", ".\n")):
+        finding = await checked(make(), broken)
+        assert finding == Finding(
+            "token",
+            good=False,
+            said="refused (malformed); this is not a complete JWT",
+            cure="copy it again: three parts of base64url with a dot between them, and nothing"
+            " else",
+        )
+    finding = await checked(make(), token * 100)
+    assert not finding.good
+    assert finding.said.startswith("refused (too_large); the token, its header or its signature")
+    head, _, signature = token.rpartition(".")
+    finding = await checked(make(), f"{head}.{'A' * len(signature)}")
+    assert not finding.good
+    assert finding.said.startswith(f"refused (bad_signature); it claims issuer {issuer.url}")
+    assert finding.cure.startswith("copy the token again")
+
+
 async def test_token_for_another_audience_is_explained(
     make: Make, headers_of: Person, issuer: IssuerServer
 ) -> None:
