@@ -140,7 +140,7 @@ def test_check_config_finds_nothing_wrong(https: Stack, https_home: Path) -> Non
     )
     assert https.process.poll() is None
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("\nok ") == 6
+    assert done.stdout.count("\nok ") == 7
 
 
 def test_trust_before_there_is_an_authority_is_one_line(tmp_path: Path) -> None:

@@ -62,9 +62,10 @@ async def test_row65_request_that_changes_nothing_is_no_event(
     port: int, api: httpx.AsyncClient, alice: httpx.Headers
 ) -> None:
     once = {**alice, "Idempotency-Key": "k"}
-    made = (await api.post("/api/tasks", headers=once, json={"title": "x"})).json()
-    task, stale = f"/api/tasks/{made['id']}", {**alice, "If-Match": '"7"'}
     async with live(port, alice) as stream:
+        made = (await api.post("/api/tasks", headers=once, json={"title": "x"})).json()
+        assert await stream.next() == ("task", {"id": made["id"], "version": 1})
+        task, stale = f"/api/tasks/{made['id']}", {**alice, "If-Match": '"7"'}
         answers = [
             await api.post("/api/tasks", headers=once, json={"title": "x"}),
             await api.post("/api/tasks", headers=once, json={"title": "another"}),
