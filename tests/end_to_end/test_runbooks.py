@@ -35,7 +35,7 @@ KID = re.compile(r"\b[0-9A-Za-z]{32}\b")
 FIRST = "kEZmcg79SqKaxLycXZHn9R7olxv7x5mn"
 # What differs between runs, besides kids.
 CHANGING = {
-    r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d\+00:00| UTC)": "MOMENT",
+    r"\d{4}-\d\d-\d\d \d\d:\d\d UTC": "MOMENT",
     r"\b\d+ (?:s|min|h|d)\b(?= ago|  )": "SPAN",
     r"\S+/\d+/[0-9a-f]{6}": "REPLICA",
     r" +": " ",

@@ -16,6 +16,7 @@ from better_auth_keys.revocation_feed.stored import (
     PART,
     TOKENS_CHANNEL,
     Part,
+    RecordedRevocation,
     StoredRevocations,
 )
 
@@ -26,6 +27,7 @@ __all__ = [
     "PART",
     "TOKENS_CHANNEL",
     "Part",
+    "RecordedRevocation",
     "RevocationFeed",
     "RevocationLoader",
     "StoredRevocations",

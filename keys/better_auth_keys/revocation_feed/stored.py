@@ -7,10 +7,13 @@ joins each part to a few arrays, which take much less time to receive than rows.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol
 
-from better_auth_keys.revocation import RevocationKind
+from better_auth_keys.revocation import SESSION_CLAIM, Revocation, RevocationKind
 from better_auth_keys.revocation_feed.unseen_ids import SETTLE_SECONDS, UnseenIds
+from better_auth_keys.tokens.claims import AccessToken
 
 KEYS_CHANNEL: Final = "signing_keys"
 TOKENS_CHANNEL: Final = "token_revocations"
@@ -51,6 +54,12 @@ _SETTLED: Final = (
     "SELECT coalesce((SELECT id FROM public.token_revocations"
     " WHERE at <= now() - make_interval(secs => $1) ORDER BY id DESC LIMIT 1), 0)"
 )
+_OF_TOKEN: Final = (
+    "SELECT kind, value, at, operator, reason FROM public.token_revocations"  # noqa: S608 - constants
+    " WHERE (kind = 'everyone' OR (kind = 'subject' AND value = $2)"
+    f" OR (kind = 'session' AND value = $3)) AND {_MATTERS}"
+    " ORDER BY kind = 'everyone', id DESC"
+)
 _TRANSACTIONS: Final = (
     "SELECT CAST(CAST(pg_snapshot_xmin(now_running) AS text) AS bigint),"
     " CAST(CAST(pg_snapshot_xmax(now_running) AS text) AS bigint)"
@@ -70,6 +79,16 @@ class Fetch(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedRevocation:
+    """A revocation with its time in UTC, and with who revoked the tokens and why."""
+
+    revocation: Revocation
+    at: datetime
+    operator: str
+    reason: str
+
+
 class StoredRevocations:
     """The revocations in the database. Every method raises what `fetch` raises.
 
@@ -86,6 +105,19 @@ class StoredRevocations:
     async def keys(self) -> list[str]:
         """Return the kids of all revoked keys."""
         return [row[0] for row in await self._fetch(_KEYS)]
+
+    async def of_token(self, token: AccessToken) -> list[RecordedRevocation]:
+        """Return the revocations of a token's subject and session, newest first, then of everyone.
+
+        Some may be older than the token: `RevocationList.check_token` decides which refuse it.
+        """
+        session = token.claims.get(SESSION_CLAIM)
+        named = session if isinstance(session, str) else None
+        rows = await self._fetch(_OF_TOKEN, self._token_seconds, token.subject, named)
+        return [
+            RecordedRevocation(Revocation(kind, value, at.timestamp()), at, operator, reason)
+            for kind, value, at, operator, reason in rows
+        ]
 
     async def all(self) -> AsyncGenerator[Part, None]:
         """Return the revocations that can still match a valid token, in parts.

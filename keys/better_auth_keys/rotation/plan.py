@@ -20,7 +20,7 @@ Nothing here reads or writes anything. Commands check each step again under a lo
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from better_auth_keys.errors import KeysError
@@ -181,3 +181,9 @@ def brief(span: timedelta) -> str:
         if seconds >= length and seconds % length == 0:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"
+
+
+def in_utc(moment: datetime) -> str:
+    """Return a time as text in UTC, rounded up to a minute: it is never too early."""
+    almost_a_minute = timedelta(minutes=1) - timedelta.resolution
+    return f"{(moment + almost_a_minute).astimezone(UTC):%Y-%m-%d %H:%M} UTC"

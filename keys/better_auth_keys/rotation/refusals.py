@@ -10,6 +10,7 @@ from better_auth_keys.rotation.plan import (
     RotationRefusedError,
     Step,
     brief,
+    in_utc,
     needed_without_retirement_until,
     retirable_at,
     safe_to_remove_at,
@@ -80,8 +81,9 @@ def _refuse_before_it_is_known(key: SigningKey, policy: RotationPolicy, now: dat
     known_at = key.published_at + policy.publish_ahead
     if now < known_at:
         raise RotationRefusedError(
-            f"key {key.kid} was published {brief(now - key.published_at)} ago, and not every"
-            f" replica knows it yet: wait until {_moment(known_at)}"
+            f"key {key.kid} was published {brief(now - key.published_at)} ago, and a key must be"
+            f" published for {brief(policy.publish_ahead)} (--publish-ahead) before it replaces"
+            f" another: wait until {in_utc(known_at)}"
         )
 
 
@@ -139,7 +141,7 @@ def _refuse_retirement(key: SigningKey, policy: RotationPolicy, now: datetime) -
         if now < retirable:
             raise RotationRefusedError(
                 f"key {key.kid} would be served for only {brief(policy.grace_period)}, and its"
-                f" tokens live longer: wait until {_moment(retirable)}"
+                f" tokens live longer: wait until {in_utc(retirable)}"
             )
 
 
@@ -156,9 +158,5 @@ def _refuse_removal(
     _refuse_pinned(key, policy, _UNPIN)
     if now < needed_until:
         raise RotationRefusedError(
-            f"tokens of key {key.kid} may be valid until {_moment(needed_until)}: wait until then"
+            f"tokens of key {key.kid} may be valid until {in_utc(needed_until)}: wait until then"
         )
-
-
-def _moment(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")

@@ -1,20 +1,13 @@
 """Check settings against the systems they name: the database, the rate-limit store, the issuer."""
 
 import asyncio
-import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from better_auth_keys import (
-    AccessTokenVerifier,
-    InvalidTokenError,
-    KeySetUnavailableError,
-    Reason,
-)
+from scripts.operations.check_config.access_token import check_token
 from scripts.operations.check_config.finding import Finding
 from scripts.operations.check_config.issuer import (
     check_clock,
@@ -23,16 +16,14 @@ from scripts.operations.check_config.issuer import (
     check_keys,
 )
 from scripts.operations.check_config.sessions import check_sessions
-from service.app import open_database, open_key_set
+from service.app import open_database
 from service.database.execution import Database, DatabaseRefusedError, DatabaseUnavailableError
 from service.database.listener import Listener, Subscription
-from service.security.audit import claimed
 from service.security.breaker import StoreError
 from service.security.shared_counters import SharedCounters
 from service.settings.model import Settings
 
 _SECONDS: Final = 5.0
-_MAX_SHOWN: Final = 200
 
 
 async def findings(settings: Settings, token: str | None) -> list[Finding]:
@@ -46,8 +37,10 @@ async def findings(settings: Settings, token: str | None) -> list[Finding]:
     if found[0].good:
         async with _connected(settings) as database:
             found[1:1] = [await _listening(settings), *await check_sessions(database)]
-    if token is not None:
-        found.append(await _token(settings, token))
+            if token is not None:
+                found.append(await check_token(settings, token, database))
+    elif token is not None:
+        found.append(await check_token(settings, token, None))
     return found
 
 
@@ -142,47 +135,6 @@ async def _rate_limits(settings: Settings) -> Finding:
     finally:
         await counters.close()
     return Finding("rate limits", good=True, said="the store responds")
-
-
-async def _token(settings: Settings, token: str) -> Finding:
-    verifier = AccessTokenVerifier(open_key_set(settings), settings.policy)
-    async with verifier:
-        try:
-            verified = await verifier.verify(token)
-        except InvalidTokenError as error:
-            if error.reason is Reason.WRONG_AUDIENCE:
-                return _for_another_audience(settings, error.unverified_audience)
-            issuer, kid = claimed(error.unverified_issuer), claimed(error.unverified_key_id)
-            said = f"refused ({error.reason}); it claims issuer {issuer} and key {kid}"
-            cure = "compare with JWT_KINDS, JWT_ISSUER, JWT_AUDIENCE and the keys above"
-            return Finding("token", good=False, said=said, cure=cure)
-        except KeySetUnavailableError as error:
-            return Finding("token", good=False, said=str(error), cure="see the keys above")
-    left = verified.expires_at - time.time()
-    said = f"accepted; it is valid for {left:.0f} s more"
-    if settings.current_audiences.isdisjoint(verified.audiences):
-        said += (
-            f", but it is for {_listed(verified.audiences)}, which the next release refuses: set"
-            " SERVICE_URL of web/ as here, or JWT_AUDIENCE here if another app signs the tokens"
-        )
-    return Finding("token", good=True, said=said)
-
-
-def _for_another_audience(settings: Settings, audience: object) -> Finding:
-    # As JSON, which shows a slash at the end, and no control character of an unverified claim.
-    claimed_audience = json.dumps(audience)[:_MAX_SHOWN]
-    accepted = _listed(settings.audiences)
-    said = (
-        f"refused ({Reason.WRONG_AUDIENCE}); it claims audience {claimed_audience},"
-        f" and this service accepts {accepted}"
-    )
-    cure = "set the same SERVICE_URL for web/ and the service, without JWT_AUDIENCE"
-    cure += "; if another app signs the tokens, set JWT_AUDIENCE to their audience"
-    return Finding("token", good=False, said=said, cure=cure)
-
-
-def _listed(audiences: Collection[str]) -> str:
-    return ", ".join(sorted(audiences))
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from better_auth_keys.rotation.plan import (
     READ_LIMIT,
     RotationRefusedError,
     Step,
+    in_utc,
     plan,
     retirable_at,
     safe_to_remove_at,
@@ -173,7 +174,7 @@ class Status:
         return "now" if step.due_at <= self.now else self._moment(step.due_at)
 
     def _moment(self, moment: datetime) -> str:
-        return "now" if moment <= self.now else f"from {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return "now" if moment <= self.now else f"from {in_utc(moment)}"
 
     def _ago(self, moment: datetime) -> str:
         return f"{brief(max(self.now - moment, self.now - self.now))} ago"

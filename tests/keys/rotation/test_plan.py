@@ -1,7 +1,7 @@
 """The plan of a rotation and its refusals; each case is named by a sentence."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -10,6 +10,7 @@ from better_auth_keys.rotation.plan import (
     RotationRefusedError,
     Step,
     Verb,
+    in_utc,
     plan,
     safe_to_remove_at,
 )
@@ -205,14 +206,27 @@ def test_pinned_key_is_not_revoked_by_mistake_and_a_revoked_one_that_is_back_is(
     assert plan(keys, pinned, NOW)[0].kid == "x"
 
 
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (NOW, "2030-01-31 00:00 UTC"),
+        (NOW + timedelta(microseconds=1), "2030-01-31 00:01 UTC"),
+        (NOW.astimezone(timezone(timedelta(hours=-5))), "2030-01-31 00:00 UTC"),
+    ],
+)
+def test_time_is_shown_in_utc_and_never_too_early(moment: datetime, text: str) -> None:
+    assert in_utc(moment) == text
+
+
 def test_end_of_an_algorithm_is_refused_where_it_would_lock_users_out() -> None:
     def refuse(successor: SigningKey, policy: RotationPolicy = POLICY) -> None:
         keys = [active(), superseded(), successor]
         refuse_end_of_algorithm("EdDSA", successor, keys, policy, NOW)
 
-    with pytest.raises(RotationRefusedError, match="not every replica knows it yet"):
+    too_early = "for 15 min .* before it replaces another: wait until 2030-01-31 00:01 UTC"
+    with pytest.raises(RotationRefusedError, match=too_early):
         refuse(standby(14 * MINUTE, "e", "ES256"))
-    with pytest.raises(RotationRefusedError, match="not every replica knows it yet"):
+    with pytest.raises(RotationRefusedError, match=too_early):
         refuse(active(14 * MINUTE, "e", "ES256"))
     known = standby(16 * MINUTE, "e", "ES256")
     for kid in ("a", "o"):
@@ -254,7 +268,7 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         [active(), standby(14 * MINUTE)],
         "activate",
         "s",
-        "wait until 2030-01-31T00:01:00",
+        "wait until 2030-01-31 00:01 UTC",
     ),
     "activating a key that is not there": ([active()], "activate", "s", "there is no key s"),
     "retiring the key that signs": ([active()], "retire", "a", "activate another first"),
@@ -262,7 +276,7 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         [active(), retired(59 * MINUTE)],
         "prune",
         "r",
-        "may be valid until 2030-01-31T00:01:00",
+        "may be valid until 2030-01-31 00:01 UTC",
     ),
     "pruning a key that was not retired": ([active(), superseded()], "prune", "o", "retire it"),
     "pruning the key that signs": ([active()], "prune", "a", "activate another first"),
@@ -280,7 +294,7 @@ REFUSED: dict[str, tuple[list[SigningKey], Verb, str | None, str]] = {
         [*many(101), superseded()],
         "prune",
         "o",
-        "may be valid until 2030-01-31T00:59:00",
+        "may be valid until 2030-01-31 00:59 UTC",
     ),
     "publishing one key too many": (
         [active(), *(standby(kid=str(n)) for n in range(PUBLISH_LIMIT - 1))],
@@ -325,7 +339,7 @@ def test_key_of_another_algorithm_needs_a_grace_period(grace_period: timedelta) 
 
 def test_superseded_key_is_not_retired_where_it_would_be_served_too_short() -> None:
     short = replace(POLICY, grace_period=0 * DAY)
-    with pytest.raises(RotationRefusedError, match="wait until 2030-01-31T00:59:00"):
+    with pytest.raises(RotationRefusedError, match="wait until 2030-01-31 00:59 UTC"):
         refuse_lock_out(step("retire", "o"), [active(), superseded()], short, NOW)
 
 

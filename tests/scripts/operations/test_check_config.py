@@ -17,11 +17,11 @@ from scripts.operations.check_config.command import main
 from scripts.operations.check_config.finding import Finding
 from service.settings.model import Settings
 from tests.conftest import DatabaseUrls
-from tests.service.conftest import Person, headers_of, settings_for, signer
+from tests.service.conftest import settings_for, signer
 from tests.simulators.issuer_server import Answer, IssuerServer, issuer_server
 from tests.simulators.pooler import needs_pgbouncer, pooled
 
-__all__ = ["headers_of", "signer"]
+__all__ = ["signer"]
 SIGN_OUT = "/api/auth/sign-out"
 Make = Callable[..., Settings]
 
@@ -49,8 +49,8 @@ def make(database: DatabaseUrls, keys: HttpIssuer, issuer: IssuerServer) -> Make
     return settings
 
 
-async def found(settings: Settings, token: str | None = None) -> dict[str, Finding]:
-    return {finding.check: finding for finding in await findings(settings, token)}
+async def found(settings: Settings) -> dict[str, Finding]:
+    return {finding.check: finding for finding in await findings(settings, None)}
 
 
 async def test_everything_that_works_is_a_good_finding(make: Make) -> None:
@@ -171,45 +171,6 @@ async def test_clock_is_compared_with_the_issuers(
     finding = (await found(make()))["clock"]
     assert finding.good is good
     assert (f"{'behind' if seconds > 0 else 'ahead of'} the issuer's" in finding.said) or good
-
-
-async def test_token_is_checked(make: Make, headers_of: Person, issuer: IssuerServer) -> None:
-    claims = {"iss": issuer.url, "aud": issuer.url}
-    good = headers_of("ada", **claims)["Authorization"].removeprefix("Bearer ")
-    assert (await found(make(), good))["token"].good
-    bad = headers_of("ada", **claims | {"iss": "https://other.example.com"})
-    finding = (await found(make(), bad["Authorization"].removeprefix("Bearer ")))["token"]
-    assert not finding.good
-    assert "wrong_issuer" in finding.said
-    assert "https://other.example.com" in finding.said
-
-
-async def test_token_for_another_audience_is_explained(
-    make: Make, headers_of: Person, issuer: IssuerServer
-) -> None:
-    settings = make(service_url="https://api.example.com")
-    user = headers_of("ada", iss=issuer.url, aud="https://api.example.com/")
-    finding = (await found(settings, user["Authorization"].removeprefix("Bearer ")))["token"]
-    assert not finding.good
-    assert finding.said == (
-        'refused (wrong_audience); it claims audience "https://api.example.com/",'
-        f" and this service accepts {issuer.url}, https://api.example.com"
-    )
-    assert "set the same SERVICE_URL for web/ and the service" in finding.cure
-
-
-async def test_token_for_the_previous_audience_is_accepted_with_a_warning(
-    make: Make, headers_of: Person, issuer: IssuerServer
-) -> None:
-    settings = make(service_url="https://api.example.com")
-    user = headers_of("ada", iss=issuer.url, aud=issuer.url)
-    finding = (await found(settings, user["Authorization"].removeprefix("Bearer ")))["token"]
-    assert finding.good
-    assert f"but it is for {issuer.url}, which the next release refuses: set" in finding.said
-    user = headers_of("ada", iss=issuer.url, aud="https://api.example.com")
-    finding = (await found(settings, user["Authorization"].removeprefix("Bearer ")))["token"]
-    assert finding.good
-    assert "next release" not in finding.said
 
 
 def test_audience_that_differs_from_the_services_url_is_noted(make: Make) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
@@ -108,7 +109,8 @@ def test_whole_rotation(rotate: Rotate, issuer: Issuer, issuer_database: Databas
 
     refused = rotate("activate", "--execute")
     assert (refused.code, refused.out) == (1, "")
-    assert "not every replica knows it yet: wait until" in refused.err
+    assert "published for 15 min (--publish-ahead) before it replaces another" in refused.err
+    assert re.search(r": wait until [\d-]{10} \d\d:\d\d UTC; nothing was changed$", refused.err)
     assert refused.err.count("\n") == 1
     assert do(issuer.signs_with()) == old
 
@@ -183,7 +185,7 @@ def test_change_of_algorithm_is_asked_for_and_holds_whatever_the_issuer_is_set_t
     assert do(issuer.signs_with()) == do(changed.signs_with()) == old
     assert do(issuer.serves()) == {old, waiting, new}
     replace = ["activate", "--replaces", "EdDSA", "--execute"]
-    assert "not every replica knows it yet" in rotate(*replace).err
+    assert "(--publish-ahead) before it replaces another" in rotate(*replace).err
     said = rotate(*replace, *FORCE)
     assert sorted(said.out.splitlines()) == sorted(
         [f"activated  {new} (ES256)", f"retired  {old} (EdDSA)", f"retired  {waiting} (EdDSA)"]
