@@ -83,7 +83,7 @@ class StreamConnection(asyncio.Protocol):
         """Ignore it."""
 
     def eof_received(self) -> None:
-        """Let the transport close the connection: the client has left."""
+        """Return None, so that the transport closes the connection: the client has left."""
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Report that the client has left, unless the stream was closed."""

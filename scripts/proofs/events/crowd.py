@@ -32,7 +32,7 @@ def addresses() -> Iterator[str]:
 
 @asynccontextmanager
 async def following(followers: Sequence[Follower]) -> AsyncIterator[None]:
-    """Let followers read until the block ends. It begins when all have their list.
+    """Run followers until the block ends. It begins when all have their list.
 
     Raises `StageError`.
     """

@@ -52,7 +52,7 @@ async def session_revoked(stage: Stage, streams: int) -> Seen:
 
 
 async def token_expired(stage: Stage, streams: int) -> Seen:
-    """Let the tokens of some streams expire."""
+    """Wait until the tokens of some streams expire, and see which streams end."""
     seen = Seen()
     async with Replicas(stage, SETTINGS) as replicas:
         ports = [service.port for service in replicas.all]

@@ -32,7 +32,7 @@ _OPEN_STREAMS: Final = "event_streams"
 
 
 async def cut_off(stage: Stage, load: Load) -> Seen:
-    """Let many clients stop reading while tasks of their user change."""
+    """Stop reading on many clients while tasks of their user change."""
     seen = Seen()
     journals = journals_of(["user-with-slow-clients"])
     tokens = {journal.user: stage.issuer.token(journal.user) for journal in journals}

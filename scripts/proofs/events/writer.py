@@ -107,7 +107,7 @@ async def writing(
     per_second: float,
     writers: int = 48,
 ) -> AsyncIterator[None]:
-    """Let writers make so many changes a second together, until the block ends."""
+    """Run writers that make so many changes a second together, until the block ends."""
     number = max(writers, len(journals))
     ports = [service.port for service in services]
     all_writers = []
