@@ -89,7 +89,7 @@ async def test_token_is_verified_without_a_framework(signer: Signer) -> None:
 
 
 async def test_dpop_example_works(signer: Signer) -> None:
-    example = next(text for text in EXAMPLES if "DpopProof" in text)
+    example = next(text for text in EXAMPLES if "DpopProof.of_request" in text)
     client = Signer.generate("ES256")
     async with HttpIssuer(signer) as server:
         origin = server.origin
@@ -101,6 +101,7 @@ async def test_dpop_example_works(signer: Signer) -> None:
         path = {"htu": "https://api.example.com/a%2Fb?c=d", "iat": now}
         proof = signed_proof(client, token, changes=path)
         scope = {"type": "http", "method": "GET", "path": "/a/b", "raw_path": b"/a%2Fb"}
+        scope["query_string"] = b"c=d"
         sent = [(b"authorization", f"DPoP {token}".encode()), (b"dpop", proof.encode())]
         async with names["verifier"]:
             accepted = await names["token_of"](Request({**scope, "headers": sent}))
@@ -112,6 +113,27 @@ async def test_dpop_example_works(signer: Signer) -> None:
             as_bearer = [(b"authorization", f"Bearer {token}".encode()), sent[1]]
             with pytest.raises(InvalidTokenError, match="key_bound"):
                 await names["token_of"](Request({**scope, "headers": as_bearer}))
+
+
+async def test_dpop_example_for_fastapi_works(signer: Signer) -> None:
+    example = next(text for text in EXAMPLES if "DpopVerifier(base_url" in text)
+    client = Signer.generate("ES256")
+    async with HttpIssuer(signer) as server:
+        origin = server.origin
+        app = run(example, origin)["app"]
+        assert isinstance(app, FastAPI)
+        now = int(time.time())
+        changes = {"iss": f"{origin}/api/auth", "iat": now, "exp": now + 60}
+        bound = oauth_claims(**changes, cnf={"jkt": thumbprint(client)})
+        token = signer.mint(bound, header=ACCESS)
+        path = {"htu": "https://api.example.com/tasks", "iat": now}
+        proof = signed_proof(client, token, changes=path)
+        async with running(app) as caller:
+            headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
+            answers = [await caller.get("/tasks", headers=headers) for _ in range(2)]
+            assert [answer.status_code for answer in answers] == [200, 401]
+            as_bearer = await caller.get("/tasks", headers=bearer(token))
+            assert as_bearer.status_code == 401
 
 
 # Starlette prefers httpx2. The library requires httpx, and its TestClient works with that.

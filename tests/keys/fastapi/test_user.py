@@ -11,6 +11,7 @@ from starlette.responses import Response
 from better_auth_keys import (
     AccessToken,
     AccessTokenVerifier,
+    DpopProof,
     InvalidTokenError,
     KeysError,
     KeySetUnavailableError,
@@ -27,13 +28,18 @@ INVALID = f'Bearer realm="api", error="invalid_token", error_description="{GENER
 
 
 class Failing:
-    """A verifier that cannot decide."""
+    """A verifier that cannot decide, and accepts no DPoP proofs."""
+
+    dpop = None
 
     def __init__(self, error: KeysError) -> None:
         self.error = error
         self.client: str | None = None
 
-    async def verify(self, _token: str, *, client: str | None = None) -> AccessToken:
+    async def verify(
+        self, _token: str, *, proof: DpopProof | None = None, client: str | None = None
+    ) -> AccessToken:
+        assert proof is None
         self.client = client
         raise self.error
 
