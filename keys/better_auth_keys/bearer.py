@@ -29,12 +29,15 @@ def credentials_of(headers: Iterable[tuple[bytes, bytes]], query_string: bytes) 
     if is_suspect and _has_token(query_string):
         # Servers and proxies log URLs (RFC 9700 section 4.3.2).
         raise CredentialsUnclearError("Send the token in the Authorization header, not in the URL.")
-    values = [value for name, value in headers if name == b"authorization"]
-    if not values:
+    found = None
+    for name, value in headers:
+        if name == b"authorization":
+            if found is not None:
+                raise CredentialsUnclearError("Send one Authorization header.")
+            found = value
+    if found is None:
         return "", ""
-    if len(values) > 1:
-        raise CredentialsUnclearError("Send one Authorization header.")
-    scheme, _, token = values[0].decode("latin-1").partition(" ")
+    scheme, _, token = found.decode("latin-1").partition(" ")
     # Several spaces may separate the scheme from the token (RFC 9110 section 11.4).
     return scheme.lower(), token.strip(" ")
 

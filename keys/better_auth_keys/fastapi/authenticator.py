@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Final, Generic
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from better_auth_keys.bearer import credentials_of
 from better_auth_keys.challenges import insufficient_scope
@@ -37,6 +38,11 @@ from better_auth_keys.tokens.dpop_proof import DpopProof
 logger = logging.getLogger("keys")
 
 _CLIENTS_KEPT: Final = 4_096
+_NOT_STARTED: Final = (
+    "BetterAuth has not been started, so it has no keys. Create the app with"
+    " FastAPI(lifespan=auth.lifespan), or use `async with auth:` in your own lifespan."
+    " The lifespan of a mounted app does not run: start BetterAuth in the outer app."
+)
 
 
 class Authenticator(Generic[U]):
@@ -64,35 +70,37 @@ class Authenticator(Generic[U]):
         Raises `AuthError`, and `RuntimeError` if the verifier was not started.
         """
         if not self.started:
-            raise RuntimeError(
-                "BetterAuth has not been started, so it has no keys. Create the app with"
-                " FastAPI(lifespan=auth.lifespan), or use `async with auth:` in your own lifespan."
-                " The lifespan of a mounted app does not run: start BetterAuth in the outer app."
-            )
+            raise RuntimeError(_NOT_STARTED)
+        scope = connection.scope
         # A route can depend on the user in several ways, and a DPoP proof is accepted only once.
-        verified = connection.scope.get(self._found) or await self._verified(connection)
-        user = self.accept(connection, verified)
-        if needed:
-            self.check_scopes(connection, verified.scopes, needed)
-        return user
-
-    def accept(self, connection: HTTPConnection, token: AccessToken) -> U:
-        """Return the user of a verified token, which counts as the token of the request.
-
-        Raises `AuthError` if the user is banned, or if the claims do not fit the model.
-        """
-        if is_banned(token.claims):
-            raise banned()
+        verified: AccessToken | None = scope.get(self._found)
+        if verified is None:
+            proof = None
+            try:
+                scheme, token = credentials_of(scope["headers"], scope["query_string"])
+                if scheme != "bearer":
+                    proof = self._proof(scheme, scope)
+                client = scope.get("client")
+                counted = None if client is None else _counted(client[0])
+                verified = await self._verifier.verify(token, proof=proof, client=counted)
+            except KeysError as error:
+                if isinstance(error, InvalidTokenError):
+                    logger.info("a token was refused: %s", error.reason)
+                raise refusal(error, self.challenger, proven=proof is not None) from error
+            if is_banned(verified.claims):
+                raise banned()
         try:
-            user = self._create(token)
+            user = self._create(verified)
         except UnfitClaimsError as error:
             # Another issuer's configuration than the model expects. The client can only get another
             # token, so this is the answer; the log line is for the operator.
             logger.warning("a valid token was refused: %s", error)
             invalid = InvalidTokenError(Reason.MISSING_CLAIM)
-            proven = token.bound_key is not None
+            proven = verified.bound_key is not None
             raise refusal(invalid, self.challenger, proven=proven) from error
-        connection.scope[self._found] = token
+        scope[self._found] = verified
+        if needed:
+            self.check_scopes(connection, verified.scopes, needed)
         return user
 
     def rights_of(self, connection: HTTPConnection, user: object) -> User:
@@ -127,22 +135,10 @@ class Authenticator(Generic[U]):
             {"WWW-Authenticate": self.challenger.header(insufficient_scope(names), proven=proven)},
         )
 
-    async def _verified(self, connection: HTTPConnection) -> AccessToken:
-        scope = connection.scope
-        proof = None
-        try:
-            scheme, token = credentials_of(scope["headers"], scope["query_string"])
-            if scheme != "bearer":
-                if scheme != "dpop" or self._base_url is None:
-                    raise CredentialsMissingError
-                proof = DpopProof.of_request(scope, self._base_url)
-            client = scope.get("client")
-            counted = None if client is None else _counted(client[0])
-            return await self._verifier.verify(token, proof=proof, client=counted)
-        except KeysError as error:
-            if isinstance(error, InvalidTokenError):
-                logger.info("a token was refused: %s", error.reason)
-            raise refusal(error, self.challenger, proven=proof is not None) from error
+    def _proof(self, scheme: str, scope: Scope) -> DpopProof:
+        if scheme != "dpop" or self._base_url is None:
+            raise CredentialsMissingError
+        return DpopProof.of_request(scope, self._base_url)
 
 
 @lru_cache(_CLIENTS_KEPT)

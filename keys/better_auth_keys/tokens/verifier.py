@@ -216,8 +216,9 @@ class AccessTokenVerifier:
         """Return whether the times of a cached token are still good, and it is not revoked."""
         try:
             check_times(known.token, self._policy, self._now())
-            self._refuse_revoked_key(known.token.key_id)
-            self._refuse_revoked_token(known.token)
+            if self._revocations is not None:
+                self._revocations.check_key(known.token.key_id)
+                self._revocations.check_token(known.token)
         except InvalidTokenError:
             return False
         return True
