@@ -35,7 +35,7 @@ from better_auth_keys.rights import allows_scope, is_banned
 from better_auth_keys.tokens.claims import AccessToken
 from better_auth_keys.tokens.dpop_proof import DpopProof
 
-logger = logging.getLogger("keys")
+logger = logging.getLogger("better_auth_keys")
 
 _CLIENTS_KEPT: Final = 4_096
 _NOT_STARTED: Final = (

@@ -88,7 +88,7 @@ async def test_user_of_a_valid_token_is_returned(
 async def test_row35_invalid_token_is_refused_and_only_the_log_says_why(
     verifier: AccessTokenVerifier, headers_of: Mint, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "keys")
+    caplog.set_level(logging.INFO, "better_auth_keys")
     async with asking(app_of(BetterAuth(verifier))) as client:
         answer = await client.get(path, headers=headers_of(exp=1, iat=0))
         assert (answer.status_code, answer.json()) == (401, {"detail": GENERIC})
