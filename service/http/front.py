@@ -99,6 +99,7 @@ class Front:
                 await internal_error(request_id)(inner, receive, send_complete)
         finally:
             self.admission.leave(scope)
+            self._finish(inner, status)
             seconds = time.perf_counter() - started_at
             count_request(method, getattr(inner.get("route"), "path", "none"), status, seconds)
             if LOGGED not in inner:
@@ -106,6 +107,9 @@ class Front:
                 path = scope["path"].encode("unicode_escape").decode()
                 took = f"{seconds * 1000:.1f} ms"
                 access_log.info(f"{method} {path} {status} {took} (request {request_id})")
+
+    def _finish(self, scope: Scope, status: int) -> None:
+        """Do nothing. `service/tracing/front.py` completes the span of the request here."""
 
     async def _respond(self, scope: Scope, receive: Receive, fields: _Fields) -> Response | None:
         """Return the response, or None if FastAPI must handle the request."""
