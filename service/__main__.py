@@ -6,19 +6,18 @@ several workers. SIGHUP is ignored.
 """
 
 import json
-import logging.config
 import signal
 import subprocess
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from service.settings.reader import SettingsError, read
-from service.system.buffered_log import LINE_FORMAT
 from service.system.garbage import make_collections_rare
+from service.system.log_config import configure_logs, log_config, report_mistakes
 from service.system.metrics_files import forget_process, shared_metrics
 from service.system.supervisor import Supervisor
 
@@ -28,29 +27,10 @@ if TYPE_CHECKING:
 # Nothing large of the service is imported here, because with several workers this process only
 # supervises them.
 
-LOGGING: Final[dict[str, Any]] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"format": LINE_FORMAT},
-        "json": {"format": "%(message)s"},
-    },
-    "handlers": {
-        "stderr": {"()": "service.system.buffered_log.BufferedHandler", "formatter": "line"},
-        "json": {"()": "service.system.buffered_log.BufferedHandler", "formatter": "json"},
-    },
-    "root": {"level": "INFO", "handlers": ["stderr"]},
-    # httpx logs a line for each key fetch; our own logger reports fetches that fail.
-    "loggers": {
-        "httpx": {"level": "WARNING"},
-        "security": {"handlers": ["json"], "propagate": False},
-    },
-}
-
 
 def main() -> int:
     """Check the settings, the address and the database, then serve until a signal arrives."""
-    logging.config.dictConfig(LOGGING)
+    configure_logs()
     make_collections_rare()
     # SIGHUP is sent when a terminal closes, and by tools that rotate logs. Nothing can be reloaded.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -77,7 +57,7 @@ def _create_app(*, patience: float) -> "ASGIApp":
     try:
         return create_app(patience=patience)
     except SettingsError as error:  # they were changed after the check
-        sys.stderr.writelines(f"service: {line}\n" for line in error.lines)
+        report_mistakes(error.lines)
         sys.exit(STARTUP_FAILURE)
 
 
@@ -131,7 +111,7 @@ def _config(host: str, port: int, *, database_answers: bool, workers: int) -> uv
         # We write our own access log, because uvicorn's contains query strings.
         access_log=False,
         # Passed to uvicorn because every worker process configures its own logging.
-        log_config=LOGGING,
+        log_config=log_config(),
         server_header=False,
         # Any client can send X-Forwarded-*; forwarded.py decides which senders to trust.
         proxy_headers=False,

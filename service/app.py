@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from better_auth_keys import (
@@ -64,6 +65,14 @@ header, which identifies the request in the service's log. Every GET operation a
 """
 
 
+# FastAPI's own telemetry records paths, queries and messages of exceptions, and misses the
+# operations that `Operations` calls. `service/tracing/` records all requests, without those.
+NO_TELEMETRY: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
 ROUTERS: Final = (
     event_routes.router,  # before `/api/tasks/{task_id}`
     task_routes.router,
@@ -92,6 +101,7 @@ def create_app(settings: Settings | None = None, *, patience: float | None = Non
         # Relative links break behind proxies, and a 307 to another scheme loses the token.
         redirect_slashes=False,
         max_body_size=MAX_BODY_BYTES,
+        telemetry=NO_TELEMETRY,
     )
     add_problem_handlers(app)
     describe(app)

@@ -17,6 +17,7 @@ from service.app import open_database
 from service.database.execution import DatabaseRefusedError
 from service.settings.model import Settings
 from service.settings.reader import SettingsError
+from service.system.log_config import configure_logs, report_mistakes
 from service.system.starting import CHECK_SECONDS, check_database
 
 logger = logging.getLogger("service")
@@ -46,8 +47,7 @@ def check() -> Start | None:
         mistakes = [str(error)]
     else:
         return Start(settings.host, settings.port, answers)
-    for line in mistakes:
-        sys.stderr.write(f"service: {line}\n")
+    report_mistakes(mistakes)
     return None
 
 
@@ -86,6 +86,7 @@ def _run(checking: Coroutine[None, None, bool]) -> bool:
 
 def main() -> int:
     """Write how to start to standard output as JSON, and return the exit code."""
+    configure_logs()
     start = check()
     if start is None:
         return 1

@@ -106,7 +106,10 @@ class Front:
                 # The path without its query, which may contain secrets.
                 path = scope["path"].encode("unicode_escape").decode()
                 took = f"{seconds * 1000:.1f} ms"
-                access_log.info(f"{method} {path} {status} {took} (request {request_id})")
+                access_log.info(
+                    f"{method} {path} {status} {took} (request {request_id})",
+                    (method, path, status, seconds, request_id),
+                )
 
     def _finish(self, scope: Scope, status: int) -> None:
         """Do nothing. `service/tracing/front.py` completes the span of the request here."""
