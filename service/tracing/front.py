@@ -11,6 +11,7 @@ from service.http.front import Front
 from service.tracing.spans import parent_of
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHOD: Final = "recorded_method"
 
 
 class TracedFront(Front):
@@ -31,6 +32,7 @@ class TracedFront(Front):
             SpanKind.SERVER,
             {"http.request.method": method},
         )
+        scope[_METHOD] = method  # `Front` handles HEAD as GET
         token = attach(set_span_in_context(span))
         try:
             await super().__call__(scope, receive, send)
@@ -43,7 +45,7 @@ class TracedFront(Front):
         if not span.is_recording():
             return
         if (route := getattr(scope.get("route"), "path", None)) is not None:
-            span.update_name(f"{scope['method']} {route}")
+            span.update_name(f"{scope[_METHOD]} {route}")
             span.set_attribute("http.route", route)
         span.set_attribute("http.response.status_code", status)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
