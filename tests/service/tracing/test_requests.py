@@ -121,7 +121,7 @@ async def test_calls_to_better_auth_continue_the_trace(
     assert str(sent[JWKS]).startswith(f"00-{fetch.trace_id}-{fetch.span_id}-")
 
 
-async def test_no_span_has_a_secret_or_data_of_a_user(
+async def test_fault98_no_span_has_a_secret_or_data_of_a_user(
     service: Service,
     collector: Collector,
     better_auth: AccountsServer,
@@ -182,7 +182,7 @@ async def test_no_span_has_a_secret_or_data_of_a_user(
     "value",
     ["", "nonsense", f"00-{'0' * 32}-{PARENT}-01", f"ff-{TRACE}-{PARENT}-01", TRACEPARENT + "-x"],
 )
-async def test_malformed_traceparent_is_ignored(
+async def test_fault98_malformed_traceparent_is_ignored(
     service: Service, collector: Collector, user: httpx.Headers, value: str
 ) -> None:
     async with service() as client:
@@ -192,7 +192,7 @@ async def test_malformed_traceparent_is_ignored(
     assert (request.parent_id, request.trace_id == TRACE) == ("", False)
 
 
-async def test_traceparent_that_was_sent_twice_or_is_long_is_ignored(
+async def test_fault98_traceparent_that_was_sent_twice_or_is_long_is_ignored(
     service: Service, collector: Collector
 ) -> None:
     async with service() as client:
