@@ -93,13 +93,18 @@ class LineLogger:
         if not self._logger.isEnabledFor(logging.INFO):
             return
         match logging.getLogger().handlers:
-            case [BufferedHandler(formatter=JsonFormatter()) as handler]:
-                fields = {} if request is None else dict(zip(_FIELDS, request, strict=True))
-                handler.add(json_line("INFO", self._logger.name, line, **fields))
             case [BufferedHandler() as handler]:
-                handler.add(self._prefix + line)
+                if isinstance(handler.formatter, JsonFormatter):
+                    line = self._json(line, request)
+                else:
+                    line = self._prefix + line
+                handler.add(line)
             case _:
                 self._logger.info("%s", line)
+
+    def _json(self, line: str, request: RequestFields | None) -> str:
+        fields = {} if request is None else dict(zip(_FIELDS, request, strict=True))
+        return json_line("INFO", self._logger.name, line, **fields)
 
 
 _handlers: Final[WeakSet[BufferedHandler]] = WeakSet()
