@@ -8,11 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, BrowserContext, CDPSession, Page, Route, ViewportSize
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    Page,
+    Route,
+    ViewportSize,
+)
+from playwright.async_api import Error as BrowserError
 
 from scripts.proofs.web_app.accounts import Account
 from scripts.proofs.web_app.stack import WebStack
-from scripts.proofs.web_app.watch import Watch
+from scripts.proofs.web_app.watch import NETWORK_CHANGED, Watch
 
 DESKTOP: Final = ViewportSize(width=1280, height=800)
 PHONE: Final = ViewportSize(width=390, height=844)
@@ -31,7 +39,12 @@ class Visit:
     async def open(self, path: str = "/", *, tab: Page | None = None) -> Page:
         """Open a page of the web app in a tab, by default in the first one, and return the tab."""
         page = tab or self.page
-        await page.goto(f"{self.stack.app_origin}{path}")
+        try:
+            await page.goto(f"{self.stack.app_origin}{path}")
+        except BrowserError as error:
+            if NETWORK_CHANGED not in error.message:
+                raise
+            await page.goto(f"{self.stack.app_origin}{path}")
         return page
 
     async def new_tab(self, path: str = "/") -> Page:
