@@ -24,6 +24,7 @@ from scripts.proofs.web_app.watch import NETWORK_CHANGED, Watch
 
 DESKTOP: Final = ViewportSize(width=1280, height=800)
 PHONE: Final = ViewportSize(width=390, height=844)
+_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,13 @@ class Visit:
     async def open(self, path: str = "/", *, tab: Page | None = None) -> Page:
         """Open a page of the web app in a tab, by default in the first one, and return the tab."""
         page = tab or self.page
-        try:
-            await page.goto(f"{self.stack.app_origin}{path}")
-        except BrowserError as error:
-            if NETWORK_CHANGED not in error.message:
-                raise
-            await page.goto(f"{self.stack.app_origin}{path}")
+        for attempt in range(_ATTEMPTS):
+            try:
+                await page.goto(f"{self.stack.app_origin}{path}")
+                break
+            except BrowserError as error:
+                if NETWORK_CHANGED not in error.message or attempt == _ATTEMPTS - 1:
+                    raise
         return page
 
     async def new_tab(self, path: str = "/") -> Page:
