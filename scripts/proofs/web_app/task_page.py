@@ -42,10 +42,14 @@ class TaskPage:
         """Mark a task as done, or as open again."""
         await self.box(title).click()
 
+    async def edit(self, title: str) -> Locator:
+        """Open the form of a task, and return it."""
+        await self.row(title).get_by_role("button", name=re.compile("^Edit ")).click()
+        return self.page.get_by_role("form", name=f"Edit {title}")
+
     async def rename(self, title: str, new: str) -> None:
         """Edit the title of a task, and wait until the list shows it."""
-        await self.row(title).get_by_role("button", name=re.compile("^Edit ")).click()
-        form = self.page.get_by_role("form", name=f"Edit {title}")
+        form = await self.edit(title)
         await form.get_by_label("Title").fill(new)
         await form.get_by_role("button", name="Save").click()
         await expect(self.box(new)).to_be_visible(timeout=_SECONDS * 1000)
