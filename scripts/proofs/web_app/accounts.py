@@ -27,6 +27,7 @@ class Account:
     http: httpx.AsyncClient
     password: str = PASSWORD
     _cookies: dict[str, str] = field(default_factory=dict)
+    _token: str = ""
 
     async def sign_up(self) -> None:
         """Create the account, and keep the session's cookies."""
@@ -63,19 +64,20 @@ class Account:
     async def call(
         self, method: str, path: str, body: Mapping[str, object] | None = None, **headers: str
     ) -> httpx.Response:
-        """Call the service with a new token, such as `POST /api/tasks`."""
-        bearer = {"Authorization": f"Bearer {await self.token()}"}
-        return await self.http.request(
-            method, f"{self.stack.api_origin}{path}", json=body, headers=bearer | headers
-        )
+        """Call the service, such as `POST /api/tasks`. After a 401 it tries a new token."""
+        url = f"{self.stack.api_origin}{path}"
+        self._token = self._token or await self.token()
+        answer = await self._send(method, url, body, headers)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._token = await self.token()
+            answer = await self._send(method, url, body, headers)
+        return answer
 
     async def add_tasks(self, *titles: str, **fields: object) -> list[dict[str, Any]]:
         """Create tasks in this order, and return them."""
-        bearer = {"Authorization": f"Bearer {await self.token()}"}
-        url = f"{self.stack.api_origin}/api/tasks"
         made: list[dict[str, Any]] = []
         for title in titles:
-            answer = await self.http.post(url, json={"title": title, **fields}, headers=bearer)
+            answer = await self.call("POST", "/api/tasks", {"title": title, **fields})
             answer.raise_for_status()
             made.append(answer.json())
         return made
@@ -90,6 +92,12 @@ class Account:
             if page["next_cursor"] is None:
                 return found
             cursor = f"&cursor={page['next_cursor']}"
+
+    async def _send(
+        self, method: str, url: str, body: Mapping[str, object] | None, headers: Mapping[str, str]
+    ) -> httpx.Response:
+        bearer = {"Authorization": f"Bearer {self._token}", **headers}
+        return await self.http.request(method, url, json=body, headers=bearer)
 
     async def _enter(self, how: str, **further: str) -> None:
         answer = await self.http.post(

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from playwright.async_api import Browser
-from playwright.async_api import Error as BrowserError
 
 from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.web_app.accounts import account
@@ -113,7 +112,7 @@ def main(argv: Sequence[str]) -> int:
 
     try:
         result = asyncio.run(session())
-    except (*EXPECTED_ERRORS, AssertionError, BrowserError) as error:
+    except (*EXPECTED_ERRORS, AssertionError) as error:
         return fail("long_session", f"seed {seed}: {error}")
     if arguments.json:
         print(json.dumps(result))

@@ -1,11 +1,14 @@
 """A user of the task page who acts at random, and knows which tasks there should be."""
 
 import asyncio
+import contextlib
 import random
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from playwright.async_api import Error as BrowserError
 from playwright.async_api import expect
 
 from scripts.proofs.web_app.accounts import Account
@@ -36,7 +39,7 @@ class SessionUser:
     """The title of the task that was deleted last, whether it was done, and when."""
 
     async def act(self) -> None:
-        """Do one thing."""
+        """Do one thing. Raises `AssertionError` if the page does not let the user do it."""
         kinds = list(_WEIGHTS)
         (kind,) = self.random.choices(kinds, [*_WEIGHTS.values()])
         now = asyncio.get_running_loop().time()
@@ -45,17 +48,17 @@ class SessionUser:
         if kind not in {"add", "undo"} and len(self.expected) < _FEWEST:
             kind = "add"
         self.counts[kind] += 1
-        match kind:
-            case "add":
-                await self._add()
-            case "tick":
-                await self._tick()
-            case "rename":
-                await self._rename()
-            case "delete":
-                await self._delete()
-            case _:
-                await self._undo()
+        actions = {
+            "add": self._add,
+            "tick": self._tick,
+            "rename": self._rename,
+            "delete": self._delete,
+            "undo": self._undo,
+        }
+        try:
+            await actions[kind]()
+        except (BrowserError, AssertionError) as error:
+            raise AssertionError(f"cannot {kind}: {await self.explain()}") from error
 
     async def settle(self) -> None:
         """Try again what the page says has failed, until the service has what it should.
@@ -86,22 +89,32 @@ class SessionUser:
         return found
 
     async def check_page(self) -> None:
-        """Check that the page shows exactly the tasks that there should be."""
+        """Check that the page, loaded again, shows exactly the tasks that there should be."""
         page = self.tasks.page
         await page.reload()
         await expect(self.tasks.rows.first).to_be_visible(timeout=30_000)
-        more = page.get_by_role("button", name="Load more")
+        more = page.get_by_role("button", name=re.compile("^(Load more|Loading)"))
         while await more.count():
-            await more.scroll_into_view_if_needed()
-            await expect(more.or_(self.tasks.rows.last).first).to_be_visible()
-            await asyncio.sleep(0.2)
-        boxes = self.tasks.rows.get_by_role("checkbox")
-        shown = {
-            await box.get_attribute("aria-label") or "": await box.is_checked()
-            for box in await boxes.all()
-        }
-        if shown != self.expected:
+            with contextlib.suppress(BrowserError):  # it may be gone by now
+                await more.scroll_into_view_if_needed(timeout=1000)
+            await asyncio.sleep(0.1)
+        if (shown := await self.shown()) != self.expected:
             raise AssertionError(f"on the page: {difference(self.expected, shown)}")
+
+    async def shown(self) -> dict[str, bool]:
+        """Return the tasks that the page shows."""
+        boxes = await self.tasks.rows.get_by_role("checkbox").all()
+        return {
+            await box.get_attribute("aria-label") or "": await box.is_checked() for box in boxes
+        }
+
+    async def explain(self) -> str:
+        """Describe how the page and the service differ from what there should be."""
+        shown, stored = await self.shown(), await self.stored()
+        return (
+            f"on the page: {difference(self.expected, shown)};"
+            f" at the service: {difference(self.expected, stored)}"
+        )
 
     def _new_title(self) -> str:
         self._numbers += 1
