@@ -34,29 +34,33 @@ class SessionUser:
     """The tasks that there should be: for each title, whether the task is done."""
     counts: Counter[str] = field(default_factory=Counter)
     """How often the user did what."""
+    history: list[str] = field(default_factory=list)
+    """What the user did, in order."""
     _numbers: int = 0
     _deleted: tuple[str, bool, float] | None = None
     """The title of the task that was deleted last, whether it was done, and when."""
 
     async def act(self) -> None:
         """Do one thing. Raises `AssertionError` if the page does not let the user do it."""
-        kinds = list(_WEIGHTS)
-        (kind,) = self.random.choices(kinds, [*_WEIGHTS.values()])
+        (kind,) = self.random.choices(list(_WEIGHTS), [*_WEIGHTS.values()])
         now = asyncio.get_running_loop().time()
         if kind == "undo" and (self._deleted is None or now - self._deleted[2] > _RECENT_SECONDS):
             kind = "delete"
-        if kind not in {"add", "undo"} and len(self.expected) < _FEWEST:
+        # A change that failed is rolled back on the page, until it is tried again.
+        shown = await self.shown()
+        good = [title for title, done in self.expected.items() if shown.get(title) is done]
+        if kind not in {"add", "undo"} and len(good) < _FEWEST:
             kind = "add"
         self.counts[kind] += 1
-        actions = {
-            "add": self._add,
-            "tick": self._tick,
-            "rename": self._rename,
-            "delete": self._delete,
-            "undo": self._undo,
-        }
         try:
-            await actions[kind]()
+            match kind:
+                case "add":
+                    await self._add()
+                case "undo":
+                    await self._undo()
+                case _:
+                    change = {"tick": self._tick, "rename": self._rename, "delete": self._delete}
+                    await change[kind](self._some(good))
         except (BrowserError, AssertionError) as error:
             raise AssertionError(f"cannot {kind}: {await self.explain()}") from error
 
@@ -78,6 +82,7 @@ class SessionUser:
             button = self.tasks.rows.get_by_role("button", name=name).first
             if await button.is_visible():
                 self.counts[name] += 1
+                self.history.append(name.lower())
                 await button.click()
 
     async def stored(self) -> dict[str, bool]:
@@ -103,44 +108,48 @@ class SessionUser:
 
     async def shown(self) -> dict[str, bool]:
         """Return the tasks that the page shows."""
-        boxes = await self.tasks.rows.get_by_role("checkbox").all()
-        return {
-            await box.get_attribute("aria-label") or "": await box.is_checked() for box in boxes
-        }
+        boxes = self.tasks.rows.get_by_role("checkbox")
+        found: list[tuple[str, bool]] = await boxes.evaluate_all(
+            "(boxes) => boxes.map((box) => [box.getAttribute('aria-label'), box.checked])"
+        )
+        return dict(found)
 
     async def explain(self) -> str:
         """Describe how the page and the service differ from what there should be."""
         shown, stored = await self.shown(), await self.stored()
         return (
             f"on the page: {difference(self.expected, shown)};"
-            f" at the service: {difference(self.expected, stored)}"
+            f" at the service: {difference(self.expected, stored)};"
+            f" the last actions: {', '.join(self.history[-_NEAR:])}"
         )
 
     def _new_title(self) -> str:
         self._numbers += 1
         return f"Task {self._numbers:03}"
 
-    def _some(self) -> str:
-        """Return the title of a task near the top of the list."""
-        return self.random.choice(sorted(self.expected, reverse=True)[:_NEAR])
+    def _some(self, titles: list[str]) -> str:
+        """Return one of the titles, of a task that was added or renamed lately."""
+        return self.random.choice(sorted(titles, reverse=True)[:_NEAR])
 
     async def _add(self) -> None:
         title = self._new_title()
+        self.history.append(f"add {title}")
         await self.tasks.add(title)
         self.expected[title] = False
 
-    async def _tick(self) -> None:
-        title = self._some()
+    async def _tick(self, title: str) -> None:
+        self.history.append(f"tick {title}")
         await self.tasks.tick(title)
         self.expected[title] = not self.expected[title]
 
-    async def _rename(self) -> None:
-        title, new = self._some(), self._new_title()
+    async def _rename(self, title: str) -> None:
+        new = self._new_title()
+        self.history.append(f"rename {title} to {new}")
         await self.tasks.rename(title, new)
         self.expected[new] = self.expected.pop(title)
 
-    async def _delete(self) -> None:
-        title = self._some()
+    async def _delete(self, title: str) -> None:
+        self.history.append(f"delete {title}")
         await self.tasks.delete(title)
         now = asyncio.get_running_loop().time()
         self._deleted = (title, self.expected.pop(title), now)
@@ -149,6 +158,7 @@ class SessionUser:
         assert self._deleted is not None  # noqa: S101 - see `act`
         title, done, _ = self._deleted
         self._deleted = None
+        self.history.append(f"restore {title}")
         await self.tasks.undo(title)
         self.expected[title] = done
 
