@@ -33,41 +33,36 @@ from scripts.proofs.web_app.visit import PHONE, slow_network, visiting
 # deleted is answered with 404.
 PROVOKED: Final = (r"status of (401|404|50\d)", "net::ERR_", "CORS policy")
 _LONGEST_PAUSE_SECONDS: Final = 0.4
-_DOWN_SECONDS: Final = (0.0, 4.0)
+# For how many seconds a program is down.
+_DOWN: Final = (0.0, 4.0)
+# How often the user looks for changes that failed.
+_TRIES_AGAIN: Final = 0.1
 
 
 async def play(
     browser: Browser, stack: WebStack, *, operations: int, restarts: int, seed: int
 ) -> dict[str, object]:
-    """Play one session, and return what happened. Raises `AssertionError` if tasks are wrong."""
-    chance = random.Random(seed)  # noqa: S311 - no secret, and it must be repeatable
-    moments = sorted(chance.sample(range(operations // 8, operations * 7 // 8), 2 * restarts))
-    order = [stack.service, stack.web] * restarts
-    chance.shuffle(order)
-    due = dict(zip(moments, order, strict=True))
+    """Play one session, and return what happened.
+
+    Raises `AssertionError`, which names the seed, if the tasks are wrong or something went wrong in
+    the page.
+    """
     began = time.monotonic()
     async with account(stack) as owner, visiting(browser, stack, viewport=PHONE) as visit:
         visit.watch.allow(*PROVOKED)
         await visit.use(owner)
+        chance = random.Random(seed)  # noqa: S311 - no secret, and it must be repeatable
         user = SessionUser(TaskPage(visit.page), owner, chance)
-        restarting: list[asyncio.Task[None]] = []
-        async with slow_network(visit.page):
-            await visit.open()
-            for number in range(operations):
-                if number in due:
-                    down = chance.uniform(*_DOWN_SECONDS)
-                    await asyncio.gather(*restarting)  # one at a time
-                    restarting = [asyncio.create_task(_restart(due[number], down))]
-                await user.act()
-                if chance.random() < 0.1:  # noqa: PLR2004 - one time in ten
-                    await user.try_again()
-                await asyncio.sleep(chance.uniform(0, _LONGEST_PAUSE_SECONDS))
-            await asyncio.gather(*restarting)
-            await user.settle()
-        await user.check_page()
-        problems = visit.watch.problems()
-    if problems:
-        raise AssertionError("; ".join(problems))
+        try:
+            async with slow_network(visit.page):
+                await visit.open()
+                await _act(user, stack, operations, restarts)
+                await user.settle()
+            await user.check_page()
+            if problems := visit.watch.problems():
+                raise AssertionError("; ".join(problems))
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
     return {
         "seed": seed,
         "operations": operations,
@@ -76,6 +71,23 @@ async def play(
         "counts": dict(user.counts),
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+async def _act(user: SessionUser, stack: WebStack, operations: int, restarts: int) -> None:
+    """Let the user act, and restart the programs meanwhile."""
+    chance = user.random
+    moments = chance.sample(range(operations // 8, operations * 7 // 8), 2 * restarts)
+    due = dict(zip(moments, [stack.service, stack.web] * restarts, strict=True))
+    restarting: list[asyncio.Task[None]] = []
+    for number in range(operations):
+        if number in due:
+            await asyncio.gather(*restarting)  # one at a time
+            restarting = [asyncio.create_task(_restart(due[number], chance.uniform(*_DOWN)))]
+        await user.act()
+        if chance.random() < _TRIES_AGAIN:
+            await user.try_again()
+        await asyncio.sleep(chance.uniform(0, _LONGEST_PAUSE_SECONDS))
+    await asyncio.gather(*restarting)
 
 
 async def _restart(server: Server, down: float) -> None:
@@ -113,7 +125,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         result = asyncio.run(session())
     except (*EXPECTED_ERRORS, AssertionError) as error:
-        return fail("long_session", f"seed {seed}: {error}")
+        return fail("long_session", error)
     if arguments.json:
         print(json.dumps(result))
     else:

@@ -1,0 +1,167 @@
+"""Take the pictures of the web app for README.md and docs/web-app.md.
+
+    python -m scripts.proofs.web_app.pictures [FOLDER]
+
+It starts the system, creates a user with a few tasks, and walks through the pages. The pictures go
+to docs/pictures, or to FOLDER. Each must stay below 60 kB. Exit codes: 0 done, 1 failed, 2 usage.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from playwright.async_api import Browser, Page, ViewportSize, expect
+
+from scripts.operations.exit_codes import DONE, fail
+from scripts.proofs.web_app.accounts import Account, account
+from scripts.proofs.web_app.stack import WebStack
+from scripts.proofs.web_app.stand import EXPECTED_ERRORS, stand
+from scripts.proofs.web_app.task_page import TaskPage
+from scripts.proofs.web_app.visit import PHONE, held_requests, visiting
+from scripts.setup.checkout import CHECKOUT
+
+FOLDER: Final = CHECKOUT / "docs" / "pictures"
+LARGEST_BYTES: Final = 60_000
+_WINDOW: Final = ViewportSize(width=900, height=640)
+_WAIT_MS: Final = 30_000
+
+
+class PictureError(Exception):
+    """A picture is too large. The message is one line."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Takes pictures of the pages of one user."""
+
+    browser: Browser
+    user: Account
+    folder: Path
+
+    @asynccontextmanager
+    async def opened(
+        self, viewport: ViewportSize, scheme: Literal["light", "dark"]
+    ) -> AsyncIterator[Page]:
+        """Open the task page in a window, and wait for the tasks."""
+        async with visiting(
+            self.browser, self.user.stack, viewport=viewport, scheme=scheme, reduced_motion=True
+        ) as visit:
+            await visit.use(self.user)
+            await visit.open()
+            await expect(TaskPage(visit.page).rows).to_have_count(len(_tasks()))
+            yield visit.page
+
+    async def take(self, page: Page, name: str) -> Path:
+        """Write a picture of a window. Raises `PictureError` if it is too large."""
+        path = self.folder / f"{name}.png"
+        await page.screenshot(path=path, animations="disabled", caret="hide")
+        size = path.stat().st_size
+        if size > LARGEST_BYTES:
+            raise PictureError(f"{name} has {size} bytes, more than {LARGEST_BYTES}")
+        return path
+
+
+def _tasks() -> Sequence[Mapping[str, Any]]:
+    """Return the tasks of the pictures, the oldest first."""
+    now = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+
+    def in_days(days: int) -> str:
+        return (now + timedelta(days=days)).isoformat()
+
+    return (
+        {"title": "Renew the passport", "completed": True},
+        {"title": "Read the README", "completed": True},
+        {"title": "Return the library books", "due_at": in_days(-2)},
+        {"title": "Call the dentist", "due_at": in_days(1)},
+        {
+            "title": "Prepare the talk about key rotation",
+            "description": "Fifteen minutes, with a demonstration: publish, activate, retire.",
+            "priority": 3,
+            "due_at": in_days(4),
+        },
+        {"title": "Water the plants", "due_at": in_days(0), "priority": 1},
+        {"title": "Book a table for Friday", "description": "Six people, by the window."},
+    )
+
+
+async def walk(browser: Browser, stack: WebStack, folder: Path) -> list[Path]:
+    """Walk through the pages, and return the pictures. Raises `PictureError`."""
+    taken: list[Path] = []
+    async with account(stack, "Ada") as ada:
+        for task in _tasks():
+            (await ada.call("POST", "/api/tasks", task)).raise_for_status()
+        camera = Camera(browser, ada, folder)
+        async with camera.opened(PHONE, "dark") as page:
+            taken.append(await camera.take(page, "phone"))
+        async with camera.opened(_WINDOW, "light") as page:
+            taken.append(await camera.take(page, "tasks"))
+            await TaskPage(page).edit("Prepare the talk about key rotation")
+            taken.append(await camera.take(page, "edit"))
+            await page.keyboard.press("Escape")
+            taken.append(await _conflict(camera, page))
+            taken.append(await _outage(camera, page))
+            await page.goto(f"{stack.app_origin}/account")
+            await expect(page.get_by_role("heading", name="Your account")).to_be_visible()
+            taken.append(await camera.take(page, "account"))
+    return taken
+
+
+async def _conflict(camera: Camera, page: Page) -> Path:
+    """Change a task while it is changed elsewhere, which the page has not seen yet."""
+    title, user = "Call the dentist", camera.user
+    (task,) = [each for each in await user.tasks() if each["title"] == title]
+    path = f"/api/tasks/{task['id']}"
+    async with held_requests(page, f"**{path}") as held:
+        await TaskPage(page).rename(title, f"{title} on Monday")
+        await held.until(1)
+        (await user.call("PATCH", path, {"title": f"{title} at nine"})).raise_for_status()
+    await expect(page.get_by_role("button", name="Keep mine")).to_be_visible()
+    await page.evaluate("window.scrollTo(0, 0)")
+    picture = await camera.take(page, "conflict")
+    await page.get_by_role("button", name="Keep theirs").click()
+    return picture
+
+
+async def _outage(camera: Camera, page: Page) -> Path:
+    """Add a task while the service is down."""
+    async with camera.user.stack.service.stopped():
+        await TaskPage(page).add("Buy stamps")
+        discard = TaskPage(page).row("Buy stamps").get_by_role("button", name="Discard")
+        await expect(discard).to_be_visible(timeout=_WAIT_MS)
+        return await camera.take(page, "outage")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Take the pictures, print their sizes, and return the exit code."""
+    description, _, details = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="pictures",
+        description=description,
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help=f"{FOLDER}")
+    folder: Path = parser.parse_args(argv).folder
+
+    async def take() -> list[Path]:
+        async with stand() as (browser, stack):
+            return await walk(browser, stack, folder)
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = asyncio.run(take())
+    except (*EXPECTED_ERRORS, PictureError, OSError) as error:
+        return fail("pictures", error)
+    for picture in pictures:
+        print(f"{picture.stat().st_size:6} {picture}")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
