@@ -1,5 +1,7 @@
 """Pages while the service, Better Auth or the network is down, and when they are back."""
 
+from functools import partial
+
 import pytest
 from playwright.async_api import expect
 
@@ -24,13 +26,15 @@ async def test_task_added_while_the_service_is_down_is_saved_once_when_it_is_bac
     device.watch.allow(*FAILED_REQUESTS)
     page = await device.open()
     await add(page, "Before")
+    await eventually(partial(titles, ada), {"Before"})
     async with web_stack.service.stopped():
         await add(page, "During")
         row = page.get_by_role("listitem").filter(has_text="During")
-        await expect(row.get_by_role("button", name="Try again")).to_be_visible(timeout=PATIENCE)
+        again = row.get_by_role("button", name="Try again")
+        await expect(again).to_be_visible(timeout=PATIENCE)
         await expect(page.get_by_text("session has ended")).to_have_count(0)
-    await row.get_by_role("button", name="Try again").click()
-    await eventually(lambda: titles(ada), {"Before", "During"})
+    await again.click()
+    await eventually(partial(titles, ada), {"Before", "During"})
     await add(page, "After")
     assert len(await ada.tasks()) == 3
 
@@ -54,7 +58,7 @@ async def test_better_auth_down_stops_nothing_until_the_token_is_old(
         await expect(page.get_by_text("session has ended")).to_have_count(0)
     await row.get_by_role("button", name="Try again").click()
     expected = {"Before", "With the token in memory", "Without a token"}
-    await eventually(lambda: titles(ada), expected)
+    await eventually(partial(titles, ada), expected)
 
 
 async def test_offline_page_says_so_and_goes_on_when_the_network_is_back(
@@ -69,7 +73,7 @@ async def test_offline_page_says_so_and_goes_on_when_the_network_is_back(
         await expect(page.get_by_text("You are offline").first).to_be_visible()
     await expect(page.get_by_text("You are offline")).to_have_count(0)
     await add(page, "After")
-    await eventually(lambda: titles(ada), {"Before", "After"})
+    await eventually(partial(titles, ada), {"Before", "After"})
 
 
 async def test_slow_network_loses_nothing_that_is_typed(
@@ -85,6 +89,6 @@ async def test_slow_network_loses_nothing_that_is_typed(
             await field.fill(f"Fast {number}")
             await field.press("Enter")
         await field.fill("Not sent")
-        await eventually(lambda: titles(ada), {f"Fast {number}" for number in range(5)})
+        await eventually(partial(titles, ada), {f"Fast {number}" for number in range(5)})
         await expect(field).to_have_value("Not sent")
         await expect(page.get_by_role("listitem")).to_have_count(5)

@@ -43,9 +43,9 @@ class TaskPage:
         await self.box(title).click()
 
     async def edit(self, title: str) -> Locator:
-        """Open the form of a task, and return it."""
+        """Open the form of a task, and return the row that it takes the place of."""
         await self.row(title).get_by_role("button", name=re.compile("^Edit ")).click()
-        return self.page.get_by_role("form", name=f"Edit {title}")
+        return self.rows.filter(has=self.page.get_by_role("button", name="Save"))
 
     async def rename(self, title: str, new: str) -> None:
         """Edit the title of a task, and wait until the list shows it."""

@@ -158,14 +158,18 @@ class Caught:
 async def held_requests(page: Page, url: str, *, method: str = "*") -> AsyncIterator[Caught]:
     """Hold the tab's requests to URLs that match a glob until the block ends; then send them."""
     held, released = Caught(), asyncio.Event()
+    handled: list[asyncio.Event] = []
 
     async def hold(route: Route) -> None:
+        done = asyncio.Event()
+        handled.append(done)
         if method in {"*", route.request.method}:
             held.add(route.request.url)
             await released.wait()
         # The page may have given up meanwhile.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(BrowserError):
             await route.continue_()
+        done.set()
 
     await page.route(url, hold)
     try:
@@ -173,6 +177,7 @@ async def held_requests(page: Page, url: str, *, method: str = "*") -> AsyncIter
     finally:
         released.set()
         await page.unroute(url, hold)
+        await asyncio.gather(*(done.wait() for done in handled))
 
 
 @asynccontextmanager
