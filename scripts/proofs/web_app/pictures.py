@@ -28,10 +28,15 @@ from scripts.setup.checkout import CHECKOUT
 
 FOLDER: Final = CHECKOUT / "docs" / "pictures"
 LARGEST_BYTES: Final = 60_000
-_WINDOW: Final = ViewportSize(width=840, height=600)
+_WINDOW: Final = ViewportSize(width=840, height=560)
 # Not as high as a phone: a picture grows with its height.
-_SCREEN: Final = ViewportSize(width=PHONE["width"], height=600)
+_SCREEN: Final = ViewportSize(width=PHONE["width"], height=560)
 _WAIT_MS: Final = 30_000
+_TELEPHONE: Final = (
+    "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/150.0.0.0 Mobile Safari/537.36"
+)
+_COMPUTER: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0"
 
 
 class PictureError(Exception):
@@ -62,6 +67,8 @@ class Camera:
     async def take(self, page: Page, name: str) -> Path:
         """Write a picture of a window. Raises `PictureError` if it is too large."""
         path = self.folder / f"{name}.png"
+        await page.mouse.move(0, 0)
+        await page.evaluate("window.scrollTo(0, 0)")
         picture = await page.screenshot(animations="disabled", caret="hide")
         if len(picture) > LARGEST_BYTES:
             raise PictureError(f"{name} has {len(picture)} bytes, more than {LARGEST_BYTES}")
@@ -95,7 +102,12 @@ def _tasks() -> Sequence[Mapping[str, Any]]:
 async def walk(browser: Browser, stack: WebStack, folder: Path) -> list[Path]:
     """Walk through the pages, and return the pictures. Raises `PictureError`."""
     taken: list[Path] = []
-    async with account(stack, "Ada") as ada:
+    async with account(stack, "Ada", signed_up=False) as ada:
+        # Two devices: the account page lists both.
+        ada.http.headers["User-Agent"] = _TELEPHONE
+        await ada.sign_up()
+        ada.http.headers["User-Agent"] = _COMPUTER
+        await ada.sign_in()
         for task in _tasks():
             (await ada.call("POST", "/api/tasks", task)).raise_for_status()
         camera = Camera(browser, ada, folder)
@@ -116,15 +128,14 @@ async def walk(browser: Browser, stack: WebStack, folder: Path) -> list[Path]:
 
 async def _conflict(camera: Camera, page: Page) -> Path:
     """Change a task while it is changed elsewhere, which the page has not seen yet."""
-    title, user = "Call the dentist", camera.user
+    title, user = "Book a table for Friday", camera.user
     (task,) = [each for each in await user.tasks() if each["title"] == title]
     path = f"/api/tasks/{task['id']}"
     async with held_requests(page, f"**{path}") as held:
-        await TaskPage(page).rename(title, f"{title} on Monday")
+        await TaskPage(page).rename(title, f"{title} evening")
         await held.until(1)
-        (await user.call("PATCH", path, {"title": f"{title} at nine"})).raise_for_status()
+        (await user.call("PATCH", path, {"title": "Book a table for Saturday"})).raise_for_status()
     await expect(page.get_by_role("button", name="Keep mine")).to_be_visible()
-    await page.evaluate("window.scrollTo(0, 0)")
     picture = await camera.take(page, "conflict")
     await page.get_by_role("button", name="Keep theirs").click()
     return picture
