@@ -81,6 +81,7 @@ class Account:
     async def tasks(self) -> list[dict[str, Any]]:
         """Return all tasks. The last token is used while it is accepted, for tests that poll."""
         found: list[dict[str, Any]] = []
+        self._token = self._token or await self.token()
         path = "/api/tasks?limit=100"
         cursor = ""
         while True:
