@@ -12,7 +12,7 @@ from scripts.setup.checkout import CHECKOUT
 
 pytestmark = pytest.mark.slow
 
-SHOWN = re.compile(r"(?:src=\"|\]\()(?:docs/)?pictures/(\w+\.png)")
+SHOWN = re.compile(r"!\[[^\]]+\]\((?:docs/)?pictures/(\w+\.png)\)")
 
 
 def shown_in(document: str) -> set[str]:
