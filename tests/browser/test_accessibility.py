@@ -13,7 +13,14 @@ from tests.browser.conftest import NewAccount, Visitor
 
 pytestmark = pytest.mark.slow
 
-FOR_VISITORS = ["/", "/sign-in", "/sign-up", "/no-such-page"]
+FOR_VISITORS = [
+    "/",
+    "/sign-in",
+    "/sign-in?ended",
+    "/sign-up",
+    "/forgotten-password",
+    "/no-such-page",
+]
 
 
 async def problems_of(page: Page) -> list[str]:
@@ -40,6 +47,14 @@ async def test_form_with_errors(new_account: NewAccount, visit: Visitor) -> None
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_text("password").last).to_be_visible()
     await expect(page.get_by_role("button", name="Sign in")).to_be_enabled()
+    assert await problems_of(page) == []
+
+
+async def test_account_page(new_account: NewAccount, visit: Visitor) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    page = await device.open("/account")
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert await problems_of(page) == []
 
 
@@ -102,6 +117,22 @@ async def disconnected(device: Visit) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def disputed(device: Visit) -> AsyncIterator[None]:
+    """A task that was changed here and elsewhere, to different titles."""
+    async with full(device):
+        tasks = TaskPage(device.page)
+        async with held_requests(device.page, "**/api/tasks/*", method="PATCH") as held:
+            await tasks.rename("Water the plants", "Water the flowers")
+            await held.until(1)
+            other = await device.new_tab()
+            async with other.expect_response(lambda answer: answer.request.method == "PATCH"):
+                await TaskPage(other).rename("Water the plants", "Water the trees")
+        await expect(device.page.get_by_role("button", name="Keep mine")).to_be_visible()
+        await other.close()
+        yield
+
+
+@asynccontextmanager
 async def shortcuts(device: Visit) -> AsyncIterator[None]:
     async with full(device):
         await device.page.get_by_role("button", name="Keyboard shortcuts").click()
@@ -118,6 +149,7 @@ STATES: list[State] = [
     deleted,
     filtered,
     disconnected,
+    disputed,
     shortcuts,
 ]
 
@@ -125,6 +157,6 @@ STATES: list[State] = [
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 async def test_task_page(state: State, new_account: NewAccount, visit: Visitor) -> None:
     device = await visit(await new_account())
-    device.watch.allow("net::ERR_", "status of 404")
+    device.watch.allow("net::ERR_", "status of 412")
     async with state(device):
         assert await problems_of(device.page) == []

@@ -29,9 +29,9 @@ from scripts.proofs.web_app.stand import EXPECTED_ERRORS, stand
 from scripts.proofs.web_app.task_page import TaskPage
 from scripts.proofs.web_app.visit import PHONE, slow_network, visiting
 
-# A browser reports each failed request as a console error. An event about a task that has been
-# deleted is answered with 404.
-PROVOKED: Final = (r"status of (401|404|50\d)", "net::ERR_", "CORS policy")
+# A browser reports each failed request as a console error. If an answer was lost, trying again
+# finds another version (412), or no task any more (404).
+PROVOKED: Final = (r"status of (401|404|412|50\d)", "net::ERR_", "CORS policy")
 _LONGEST_PAUSE_SECONDS: Final = 0.4
 # For how many seconds a program is down.
 _DOWN: Final = (0.0, 4.0)

@@ -25,6 +25,8 @@ from scripts.proofs.web_app.watch import NETWORK_CHANGED, Watch
 DESKTOP: Final = ViewportSize(width=1280, height=800)
 PHONE: Final = ViewportSize(width=390, height=844)
 _ATTEMPTS: Final = 5
+# After an aborted request, the browser's own page about it may interrupt the next attempt.
+_PASSING: Final = (NETWORK_CHANGED, "chrome-error:")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Visit:
                 await page.goto(f"{self.stack.app_origin}{path}")
                 break
             except BrowserError as error:
-                if NETWORK_CHANGED not in error.message or attempt == _ATTEMPTS - 1:
+                passing = any(sign in error.message for sign in _PASSING)
+                if not passing or attempt == _ATTEMPTS - 1:
                     raise
         return page
 
