@@ -3,8 +3,8 @@
 They are prepared once, in ASGI's raw form, because every request needs them.
 """
 
+import os
 import re
-import secrets
 from collections.abc import Iterable
 from typing import Final
 
@@ -27,7 +27,7 @@ def request_id_of(offered: bytes | None) -> str:
     """Return the request id that a proxy in front offers, if it is one, or a new one."""
     if offered is not None and _REQUEST_ID.fullmatch(offered):
         return offered.decode("ascii")
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def complete_headers(

@@ -43,6 +43,13 @@ class JoinedWrites(asyncio.Transport):
             self._waiting = bytes(data)
             self._loop.call_soon(self._flush)
 
+    def write_now(self, data: bytes) -> None:
+        """Write `data`, after what waits. Nothing that belongs to it follows."""
+        if self._waiting:
+            self.write(data)
+        else:
+            self._transport.write(data)
+
     def write_eof(self) -> None:
         """Write what waits, then end this side of the connection."""
         self._flush()
