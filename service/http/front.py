@@ -128,9 +128,7 @@ class Front:
         return (*further, _CLOSE) if self._services.draining.begun else further
 
 
-def _write_down(
-    scope: Scope, method: str, status: int, seconds: float, request_id: str
-) -> None:
+def _write_down(scope: Scope, method: str, status: int, seconds: float, request_id: str) -> None:
     """Write the metrics and the line in the log."""
     count_request(method, getattr(scope.get("route"), "path", "none"), status, seconds)
     if LOGGED not in scope:
