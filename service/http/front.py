@@ -133,9 +133,16 @@ def _write_down(scope: Scope, method: str, status: int, seconds: float, request_
     count_request(method, getattr(scope.get("route"), "path", "none"), status, seconds)
     if LOGGED not in scope:
         # The path without its query, which may contain secrets.
-        path = scope["path"].encode("unicode_escape").decode()
+        path = _printable(scope["path"])
         took = f"{seconds * 1000:.1f} ms"
         access_log.info(f"{method} {path} {status} {took} (request {request_id})")
+
+
+def _printable(path: str) -> str:
+    """Return a path with its unprintable characters escaped. Most paths have none."""
+    if path.isascii() and path.isprintable() and "\\" not in path:
+        return path
+    return path.encode("unicode_escape").decode()
 
 
 def _is_preflight(scope: Scope, fields: _Fields) -> bool:

@@ -159,7 +159,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Add a header, or drop it if it is a trailer."""
         if not self._in_head:
             return
-        super().on_header(name, value)
+        # As uvicorn does it; a call of its method for each header would cost more than that.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
         self._head_size += len(name) + len(value)
         if len(self.headers) > MAX_HEADERS or self._head_size > MAX_HEAD_BYTES:
             self._refuse(refusals.HEAD_TOO_LARGE)

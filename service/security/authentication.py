@@ -84,8 +84,9 @@ async def authenticate(request: Request) -> User:
     """
     bearer = bearer_token(request.scope["headers"], request.scope["query_string"])
     services = services_of(request)
+    address = request.scope.get("client")
     try:
-        client = None if request.client is None else _counted_as(request.client.host)
+        client = None if address is None else _counted_as(address[0])
         token = await services.verifier.verify(bearer, client=client)
     except InvalidTokenError as error:
         VERIFICATIONS.labels("refused", error.reason.value).inc()
