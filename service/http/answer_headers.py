@@ -35,6 +35,5 @@ def complete_headers(
 ) -> list[tuple[bytes, bytes]]:
     """Return a response's headers, extended by those that every response has."""
     found = [*headers, (b"x-request-id", request_id.encode("ascii")), *further]
-    is_page = any(name == _POLICY for name, _ in found)
-    found += _ALWAYS if is_page else _NO_PAGE
+    found += _ALWAYS if _POLICY in dict(found) else _NO_PAGE
     return found

@@ -76,6 +76,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._deadline = Deadline(self.loop, self._hang_up)
         self._keeps_alive = False
+        # The time limit that begins with the bytes that are being parsed.
+        self._limit: float | None = None
         self._stretch: _Stretch | None = None
         self._in_head = self._in_body = False
         self._head_size = 0
@@ -114,11 +116,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._keeps_alive:
             # Also for bytes that do not begin a request.
             self._keeps_alive = False
-            self._deadline.set(HEAD_SECONDS)
+            self._limit = HEAD_SECONDS
         stretch = self._stretch
         self._parsing = True
         super().data_received(data)
         self._parsing = False
+        if self._limit is not None:
+            self._deadline.set(self._limit)
+            self._limit = None
         # The parser reports a header only when it is complete, and takes quadratic time for it.
         if stretch is not None and stretch is self._stretch and self._refusal is None:
             stretch.received += len(data)
@@ -147,7 +152,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head, self._head_size = True, 0
         self._stretch = _Stretch()
-        self._deadline.set(HEAD_SECONDS)
+        self._limit = HEAD_SECONDS
 
     def on_url(self, url: bytes) -> None:
         """Add a part of the URL."""
@@ -163,9 +168,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
-        self.headers.append((name, value))
-        self._head_size += len(name) + len(value)
-        if len(self.headers) > MAX_HEADERS or self._head_size > MAX_HEAD_BYTES:
+        headers = self.headers
+        headers.append((name, value))
+        size = self._head_size = self._head_size + len(name) + len(value)
+        if len(headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
             self._refuse(refusals.HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
@@ -179,7 +185,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             # The parser stops after an upgrade request, although we do not upgrade.
             self.cycle.keep_alive = False
         self._in_head, self._in_body, self._stretch = False, True, None
-        self._deadline.set(BODY_SECONDS)
+        self._limit = BODY_SECONDS
 
     def on_chunk_header(self) -> None:
         """Begin a chunk. Trailers may follow the last one."""
@@ -196,7 +202,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End the request, and start the time limit of the response."""
         self._in_body, self._stretch = False, None
-        self._deadline.set(ANSWER_SECONDS)
+        self._limit = ANSWER_SECONDS
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -232,6 +238,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refused = True
         if self._refusal is None:
             self._refusal = refusals.malformed(msg)
+        self._limit = None
         self._deadline.set(ANSWER_SECONDS)
         if self._in_body and not self._withdraw():
             return

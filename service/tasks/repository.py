@@ -61,7 +61,8 @@ _COUNT_NONE: Final = Statement(
     f" ON CONFLICT (owner_id) DO UPDATE SET live = 0 WHERE {owned('task_counts', _ME)}"
 )
 
-_ARGUMENTS: Final = tuple((name, f"new_{name}") for name in TaskWrite.model_fields)
+_WRITABLE: Final = tuple(TaskWrite.model_fields)
+_NEW: Final = tuple(f"new_{name}" for name in _WRITABLE)
 
 _REFUSALS: Final[Mapping[str, type[TaskError]]] = {
     "stale": StaleVersionError,
@@ -227,7 +228,7 @@ def _wanted(task_id: UUID, versions: frozenset[int] | None) -> dict[str, object]
 
 def _arguments(columns: Mapping[str, object]) -> dict[str, object]:
     """Return the functions' arguments for columns. Columns that are missing become NULL."""
-    return {argument: columns.get(name) for name, argument in _ARGUMENTS}
+    return dict(zip(_NEW, map(columns.get, _WRITABLE), strict=True))
 
 
 def _containing(text: str) -> str:
