@@ -1,7 +1,8 @@
 """A transport that sends the head and the body of an answer together.
 
 uvicorn writes an answer in two parts, and uvloop sends each at once: two system calls and two
-packets. Here the first part waits for the second, or for the next turn of the event loop.
+packets. Here the first part waits for the second, or for the next turn of the event loop. Whole
+responses (`whole_response.py`) are written at once.
 """
 
 import asyncio
