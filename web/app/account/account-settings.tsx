@@ -11,7 +11,7 @@ import { AccountForm, Field } from "../account-form";
 export function ChangePassword() {
   const [changed, setChanged] = useState(false);
   return (
-    <section aria-labelledby="password-heading">
+    <section className="card" aria-labelledby="password-heading">
       <h2 id="password-heading">Password</h2>
       {changed && <p role="status">Your password is changed, and all other devices are signed out.</p>}
       <AccountForm
@@ -59,7 +59,7 @@ export function ChangeEmail({ email, verified, mail, atOnce }: ChangeEmailProps)
   const [current, setCurrent] = useState(email);
   const [message, setMessage] = useState<string | null>(null);
   return (
-    <section aria-labelledby="email-heading">
+    <section className="card" aria-labelledby="email-heading">
       <h2 id="email-heading">E-mail address</h2>
       <p>
         <strong>{current}</strong> {mail && (verified ? "(verified)" : "(not verified)")}
