@@ -125,3 +125,8 @@ export function Field({ name, label, hint, type = "text", ...input }: FieldProps
     </div>
   );
 }
+
+/** The user's name for password managers, in a form that has a password but no field for the address. */
+export function Username({ email }: { email: string }) {
+  return <input name="username" autoComplete="username" value={email} readOnly hidden />;
+}

@@ -5,10 +5,10 @@ import { useState } from "react";
 import { authClient } from "@/lib/auth-client";
 import { leaveFor } from "@/lib/leave";
 
-import { AccountForm, Field } from "../account-form";
+import { AccountForm, Field, Username } from "../account-form";
 
 /** The form for another password. It signs the user out on all other devices. */
-export function ChangePassword() {
+export function ChangePassword({ email }: { email: string }) {
   const [changed, setChanged] = useState(false);
   return (
     <section className="card" aria-labelledby="password-heading">
@@ -31,6 +31,7 @@ export function ChangePassword() {
           return { error };
         }}
       >
+        <Username email={email} />
         <Field name="password" label="Current password" type="password" autoComplete="current-password" />
         <Field
           name="newPassword"
@@ -109,7 +110,7 @@ function SendVerification({ email }: { email: string }) {
 }
 
 /** The form that deletes the account, out of sight until it is wanted. The password confirms it. */
-export function DeleteAccount() {
+export function DeleteAccount({ email }: { email: string }) {
   return (
     <details className="card">
       <summary>Delete your account</summary>
@@ -122,6 +123,7 @@ export function DeleteAccount() {
           return error === null ? leaveFor("/?deleted") : { error };
         }}
       >
+        <Username email={email} />
         <Field name="password" label="Password" type="password" autoComplete="current-password" />
       </AccountForm>
     </details>

@@ -26,8 +26,8 @@ export default async function AccountPage() {
         <h1>Your account</h1>
         <SessionList sessions={await sessionsOf(user.id, session.id)} />
         <ChangeEmail email={user.email} verified={user.emailVerified} mail={mail !== undefined} atOnce={atOnce} />
-        <ChangePassword />
-        <DeleteAccount />
+        <ChangePassword email={user.email} />
+        <DeleteAccount email={user.email} />
       </main>
     </>
   );
