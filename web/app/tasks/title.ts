@@ -1,0 +1,2 @@
+/** The maximum length of a task's title, in characters. */
+export const TITLE_LIMIT = 200;
