@@ -112,7 +112,7 @@ async def disconnected(device: Visit) -> AsyncIterator[None]:
         await expect(device.page.get_by_text("You are offline").first).to_be_visible()
         await TaskPage(device.page).add("Not saved")
         row = TaskPage(device.page).row("Not saved")
-        await expect(row.get_by_role("button", name="Try again")).to_be_visible()
+        await expect(row.get_by_role("alert")).to_be_visible()
         yield
 
 
