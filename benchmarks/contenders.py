@@ -97,10 +97,9 @@ class Contender:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and program.running:
             if _answers(port, question):
-                answered = time.time()
                 tree = program.tree()
                 if tree is not None:
-                    return Running(self, port, program, tree, answered - tree.started)
+                    return Running(self, port, program, tree, tree.age())
             time.sleep(_POLL_SECONDS)
         program.stop()
         raise ContenderError(f"{self.name} did not start: {program.last_words()}")
