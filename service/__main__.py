@@ -63,12 +63,20 @@ def main() -> int:
 def create_app() -> "ASGIApp":
     """Create the application in a worker, which does not call `main`. Exit if it cannot start."""
     make_collections_rare()
-    from service.start import check  # noqa: PLC0415 - see above
-
-    start = check(listening=True)
+    start = _check(listening=True)
     if start is None:
         sys.exit(CANNOT_START)
     return _create_app(start)
+
+
+def _check(*, listening: bool = False) -> "Start | None":
+    """Import the application, and return how to start; None if the service cannot start."""
+    from service.http.openapi_models import import_fastapi  # noqa: PLC0415 - see above
+
+    import_fastapi()
+    from service.start import check  # noqa: PLC0415 - see above
+
+    return check(listening=listening)
 
 
 def _create_app(start: "Start") -> "ASGIApp":
@@ -87,9 +95,7 @@ def _workers() -> int:
 
 
 def _serve_here() -> int:
-    from service.start import check  # noqa: PLC0415 - see above
-
-    start = check()
+    start = _check()
     if start is None:
         return 1
     server = uvicorn.Server(_config(_create_app(start), start.settings.host, start.settings.port))
@@ -101,9 +107,7 @@ def _serve_here() -> int:
 def _serve_with_workers(workers: int) -> int:
     """Listen at once, so that requests wait for the first worker instead of being refused."""
     while (listener := _open_listener()) is None:
-        from service.start import check  # noqa: PLC0415 - see above
-
-        if check() is None:  # it reports why, with all other mistakes
+        if _check() is None:  # it reports why, with all other mistakes
             return 1
     host, port = listener.getsockname()[:2]
     # A name, because workers cannot be passed a function of `__main__`.
