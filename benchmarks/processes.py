@@ -125,6 +125,10 @@ class Program:
         except psutil.NoSuchProcess:
             return None
 
+    def lines_with(self, end: str) -> int:
+        """Return how many lines of its log end so."""
+        return self._log.read_text(encoding="utf-8").count(f"{end}\n")
+
     def last_words(self) -> str:
         """Return the last line of its log, and where the log is."""
         return f"{last_line(self._log) or 'it printed nothing'} (all of it: {self._log})"
