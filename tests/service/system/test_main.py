@@ -17,6 +17,7 @@ from uvicorn import Config
 from service.__main__ import _serve_with_workers
 from service.settings.model import Settings
 from service.start import check
+from service.system.metrics_files import FOLDER
 from tests.conftest import DatabaseUrls
 from tests.simulators.pooler import needs_pgbouncer, pooled
 
@@ -123,6 +124,7 @@ def test_fault82_parent_listens_before_it_starts_workers(
             for listener in self.sockets:
                 listener.close()
 
+    monkeypatch.setenv(FOLDER, "")  # set by what is tested, and restored with the others
     monkeypatch.setenv("HOST", "")
     monkeypatch.setenv("PORT", str(port))
     monkeypatch.setattr("service.__main__.Supervisor", Parent)
