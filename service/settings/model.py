@@ -20,6 +20,7 @@ from better_auth_keys import (
 )
 from service.database.url import DatabaseUrl
 from service.security.revocations import SESSION_LIFETIME
+from service.settings.address import HOST, PORT
 from service.settings.base import SettingsModel
 from service.settings.previous_audience import accepted_for_one_release
 from service.settings.reader import SettingsError
@@ -147,10 +148,10 @@ class Settings(SettingsModel):
     characters, the same on every replica. Never used for tokens. Required in production
     (`openssl rand -base64 32`)."""
 
-    host: str = "127.0.0.1"
+    host: str = HOST
     """The address to listen on."""
 
-    port: Port = 8000
+    port: Port = PORT
     """The port to listen on."""
 
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
