@@ -39,10 +39,10 @@ from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
 from service.http.refusal import Refusal
+from service.http.running import ARRIVED, SHARE, Client, Running
 from service.security.rate_limits import IPV6_PREFIX
 from service.system.metrics import count_request
 
-SHARE: Final = 2
 PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 PLACES_FOR_PROBES: Final = 32
 """Enough for a few load balancers, and too few to keep the service busy."""
@@ -53,7 +53,7 @@ LONGEST_RETRY_SECONDS: Final = 3
 REFUSALS_A_SECOND: Final = 200
 """For each so many, `Retry-After` is a second longer: up to 3 % of a core for refusals."""
 _LINE_SECONDS: Final = 1.0
-_HELD: Final = "admitted_address"
+_HELD: Final = "admitted_client"
 _AS_PROBE: Final = "admitted_as_probe"
 
 logger: Final = logging.getLogger("service")
@@ -78,23 +78,25 @@ _REFUSALS: Final = {
 class Admission:
     """Counts the requests in flight. `clock` returns seconds and never jumps."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, each passed by name
         self,
         most: int,
         *,
+        most_running: int,
         proxies: TrustedProxies,
         cors: Cors,
         draining: Draining,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most = most
+        self._running = Running(most_running)
         self._proxies = proxies
         self._cors = cors
         self._draining = draining
         self._clock = clock
         self._in_flight = 0
         self._probes = 0
-        self._addresses: dict[str, int] = {}
+        self._clients: dict[str, Client] = {}
         self._users: dict[str, int] = {}
         self._unread: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._refused = 0
@@ -111,32 +113,86 @@ class Admission:
         """Whether a refusal closes its connection, because the process is shutting down."""
         return self._draining.begun
 
+    @property
+    def running(self) -> int:
+        """The number of requests that run."""
+        return self._running.running
+
+    @property
+    def waiting(self) -> int:
+        """The number of admitted requests that wait until they may run."""
+        return self._running.waiting
+
     def admit(self, scope: Scope) -> bool:
         """Admit a request if there is a place for it. `leave` must follow for an admitted one."""
         address = self._proxies.client_of(scope)
         if ":" in address:
             address = counted_address(address, IPV6_PREFIX)
-        held = self._addresses.get(address, 0)
-        if held >= SHARE * (self._most - self._in_flight):
-            if scope["path"] not in PROBES or self._probes >= PLACES_FOR_PROBES:
+        client = self._clients.get(address)
+        if client is None:
+            client = Client(address)
+        if client.held >= SHARE * (self._most - self._in_flight):
+            if not self._is_probe(scope):
                 return False
             self._probes += 1
             scope[_AS_PROBE] = True
-        self._addresses[address] = held + 1
+        self._clients[address] = client
+        client.held += 1
         self._in_flight += 1
-        scope[_HELD] = address
+        scope[_HELD] = client
+        return True
+
+    def begin(self, scope: Scope) -> bool:
+        """Return whether an admitted request may run now. If it may not, let it `wait`."""
+        client: Client = scope[_HELD]
+        if self._running.begin(client, scope):
+            return True
+        if _AS_PROBE not in scope:
+            if not self._is_probe(scope):
+                return False
+            self._probes += 1
+            scope[_AS_PROBE] = True
+        self._running.begin_without_place(client, scope)
+        return True
+
+    def wait(
+        self, scope: Scope, begin: Callable[[], object], give_up: Callable[[], object]
+    ) -> None:
+        """Call `begin` when an admitted request may run.
+
+        If that takes too long, call `give_up`: the request must then be refused.
+        """
+
+        def refuse() -> None:
+            self.leave(scope)
+            give_up()
+
+        self._running.wait(scope[_HELD], scope, begin, refuse)
+
+    def withdraw(self, scope: Scope) -> bool:
+        """Take a request out of the line. Return whether it was in it."""
+        if not self._running.is_waiting(scope):
+            return False
+        self.leave(scope)
         return True
 
     def leave(self, scope: Scope) -> None:
         """Free the place of a request, if it has one."""
-        address = scope.pop(_HELD, None)
-        if address is not None:
+        client: Client | None = scope.pop(_HELD, None)
+        if client is not None:
             self._in_flight -= 1
             if scope.pop(_AS_PROBE, False):
                 self._probes -= 1
-            _release(self._addresses, address)
+            client.held -= 1
+            if not client.held:
+                del self._clients[client.address]
+            self._running.end(client, scope)
             if self._unread:
                 self._read(next(iter(self._unread)))
+
+    def _is_probe(self, scope: Scope) -> bool:
+        """Return whether a request may have one of the places for probes."""
+        return scope["path"] in PROBES and self._probes < PLACES_FOR_PROBES
 
     def admit_user(self, user: str) -> None:
         """Count an admitted request for its user. `leave_user` must follow.
@@ -161,7 +217,9 @@ class Admission:
         """
         self._note()
         refusal = _REFUSALS[self._retry_seconds]
-        count_request(scope["method"], "none", refusal.status, 0.0)
+        arrived = scope.get(ARRIVED)
+        waited = 0.0 if arrived is None else time.perf_counter() - arrived
+        count_request(scope["method"], "none", refusal.status, waited)
         fields = dict(scope["headers"])
         return refusal.answer(
             request_id_of(fields.get(b"x-request-id")),

@@ -61,6 +61,7 @@ def admission(clock: FakeClock | None = None) -> Admission:
     proxies = TrustedProxies((ip_network(PROXY),))
     return Admission(
         MOST,
+        most_running=MOST,
         proxies=proxies,
         cors=Cors((ORIGIN,)),
         draining=Draining(0),

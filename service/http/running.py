@@ -1,0 +1,213 @@
+"""`Running`: which of the admitted requests run, and the line in which the others wait.
+
+A request that runs has a task, and soon a token and rows in memory. If hundreds of them run at
+once, each of them takes more CPU time (docs/decisions/0059). So only `most` run at a time. A
+request that waits is its parsed head and the body received so far: nothing has been done for it.
+
+1. The requests of a client wait in the order in which they arrived, and clients take turns. A
+   client with hundreds of requests delays its own.
+2. A client may run `SHARE` times as many requests as there are free places, so that some places
+   stay free for others. While it has a request in the line, it starts no newer one.
+3. A request that runs for `LEASE_SECONDS` while others wait gives its place up, and runs on. It
+   waits for something other than the processor, such as Better Auth or a row's lock.
+4. A request that waits for `WAIT_SECONDS` is given up. Nothing has been done for it, so an overload
+   wastes no work, however long it lasts.
+
+Everything here is called from the event loop's thread, and takes the same time however many wait.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import Scope
+
+SHARE: Final = 2
+WAIT_SECONDS: Final = 1.0
+"""As long as a statement waits for a database connection."""
+LOOK_SECONDS: Final = 0.25
+"""How often the line is examined while it is not empty."""
+_LOOKS_IN_A_LEASE: Final = 2
+LEASE_SECONDS: Final = LOOK_SECONDS * _LOOKS_IN_A_LEASE
+"""At most one look longer. At 500 requests a second, `most` requests end within it."""
+_FOR_EACH_CONNECTION: Final = 12
+_FEWEST: Final = 64
+ARRIVED: Final = "arrived"
+"""Set in the scope of a request that waited: when it arrived, by `time.perf_counter`."""
+_RUNS: Final = "runs"
+_WAITS: Final = "waits"
+
+
+def running_places(pool_size: int) -> int:
+    """Return how many requests may run at a time beside a pool of so many connections."""
+    import os
+
+    return (
+        int(os.environ["OV_R"])
+        if "OV_R" in os.environ
+        else max(_FEWEST, _FOR_EACH_CONNECTION * pool_size)
+    )
+
+
+class Client:
+    """An address, or a network of IPv6, with its requests."""
+
+    __slots__ = ("address", "held", "line", "running")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.held = 0
+        """How many requests it has in flight. `Admission` counts them."""
+        self.running = 0
+        self.line: deque[_Waiter] = deque()
+
+
+class _Lease:
+    """The requests that began between two looks, and whether they hold places."""
+
+    __slots__ = ("holds", "running")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.holds = True
+
+
+class _Waiter:
+    """A request in the line."""
+
+    __slots__ = ("begin", "client", "give_up", "scope", "since")
+
+    def __init__(
+        self,
+        client: Client,
+        scope: Scope,
+        since: float,
+        begin: Callable[[], object],
+        give_up: Callable[[], object],
+    ) -> None:
+        self.client = client
+        self.scope = scope
+        self.since = since
+        self.begin = begin
+        self.give_up = give_up
+
+
+class Running:
+    """Places for `most` requests that run, and the line of those that wait for one."""
+
+    def __init__(self, most: int, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._most = most
+        self._clock = clock
+        self._taken = 0
+        self._leases = deque([_Lease()])
+        self._clients: deque[Client] = deque()
+        """The clients with requests in the line. It is the turn of the first."""
+        self._timer: asyncio.TimerHandle | None = None
+        self.running = 0
+        """The number of requests that run, including those that have given their place up."""
+        self.waiting = 0
+
+    def begin(self, client: Client, scope: Scope) -> bool:
+        """Take a place if one is free for this client. `end` must follow, and returns it."""
+        if client.line or client.running >= SHARE * (self._most - self._taken):
+            return False
+        self._take(client, scope)
+        return True
+
+    def begin_without_place(self, client: Client, scope: Scope) -> None:
+        """Count a request that runs in any case. `end` must follow."""
+        client.running += 1
+        self.running += 1
+        scope[_RUNS] = None
+
+    def wait(
+        self,
+        client: Client,
+        scope: Scope,
+        begin: Callable[[], object],
+        give_up: Callable[[], object],
+    ) -> None:
+        """Let a request wait, and call `begin` when it has a place, or `give_up`.
+
+        `end` must follow, unless `give_up` has been called.
+        """
+        scope[ARRIVED] = now = self._clock()
+        waiter = scope[_WAITS] = _Waiter(client, scope, now, begin, give_up)
+        if not client.line:
+            self._clients.append(client)
+        client.line.append(waiter)
+        self.waiting += 1
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def is_waiting(self, scope: Scope) -> bool:
+        """Return whether a request is in the line."""
+        return _WAITS in scope
+
+    def end(self, client: Client, scope: Scope) -> None:
+        """Return the place of a request, or take it out of the line."""
+        if _RUNS in scope:
+            lease: _Lease | None = scope.pop(_RUNS)
+            client.running -= 1
+            self.running -= 1
+            if lease is not None:
+                lease.running -= 1
+                if lease.holds:
+                    self._taken -= 1
+            if self._clients:
+                self._fill()
+        elif _WAITS in scope:
+            client.line.remove(scope[_WAITS])
+            self._leave_line(scope[_WAITS])
+
+    def _take(self, client: Client, scope: Scope) -> None:
+        lease = scope[_RUNS] = self._leases[-1]
+        lease.running += 1
+        self._taken += 1
+        client.running += 1
+        self.running += 1
+
+    def _fill(self) -> None:
+        """Begin the requests for which there are places."""
+        passed_over = 0
+        while self._taken < self._most and passed_over < len(self._clients):
+            client = self._clients[0]
+            if client.running >= SHARE * (self._most - self._taken):
+                self._clients.rotate(-1)
+                passed_over += 1
+                continue
+            waiter = client.line.popleft()
+            self._leave_line(waiter)
+            if client.line:
+                self._clients.rotate(-1)
+            self._take(client, waiter.scope)
+            waiter.begin()
+            passed_over = 0
+
+    def _leave_line(self, waiter: _Waiter) -> None:
+        """Count a request that has been taken out of its client's line."""
+        del waiter.scope[_WAITS]
+        self.waiting -= 1
+        if not waiter.client.line:
+            self._clients.remove(waiter.client)
+        if not self._clients and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        """Give up what has waited too long, and take places back."""
+        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+        self._leases.append(_Lease())
+        if len(self._leases) > _LOOKS_IN_A_LEASE + 1:
+            over = self._leases.popleft()
+            over.holds = False
+            self._taken -= over.running
+        latest = self._clock() - WAIT_SECONDS
+        for client in tuple(self._clients):
+            while client.line and client.line[0].since <= latest:
+                waiter = client.line.popleft()
+                self._leave_line(waiter)
+                waiter.give_up()
+        self._fill()
