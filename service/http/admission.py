@@ -13,12 +13,13 @@ verified, no rate limit is counted, and no database connection is waited for.
    addresses.
 4. Probes have places of their own, so that they are answered in an overload. Beyond these, they
    are counted like other requests, so that they cannot fill all places.
-5. A refusal is cheap but not free, and a client that ignores `Retry-After` causes the next one at
-   once. So after a refusal, its connection is not read for a while. Each request that ends lets one
-   such connection be read again, so refusals take a bounded part of the work, however fast the
-   machine is. A client that obeys `Retry-After` does not notice this.
-6. The more requests are refused, the longer is their `Retry-After`. Otherwise 2,000 clients that
-   obey it would cause 2,000 refusals each second.
+5. Few of the admitted requests run at once (`running.py`).
+6. A refusal is cheap but not free, and a client that ignores `Retry-After` causes the next one at
+   once. So what such a client sends early is put off, and its connection is not read for a while.
+   Each request that ends lets one such connection be read again, so refusals take a bounded part of
+   the work, however fast the machine is. A client that obeys `Retry-After` does not notice this.
+7. Refused clients are told to return one after the other, `RETURNS_A_SECOND` in each second.
+   Otherwise 2,000 clients that obey `Retry-After` would cause 2,000 refusals each second.
 
 `BoundedHttpProtocol` asks for admission when it has received a request, and `Front` ends it. A
 request that does not come through that protocol is not counted by address.
@@ -27,6 +28,7 @@ request that does not come through that protocol is not counted by address.
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Final
@@ -48,10 +50,12 @@ PLACES_FOR_PROBES: Final = 32
 """Enough for a few load balancers, and too few to keep the service busy."""
 RETRY_SECONDS: Final = 1
 """A place becomes free within milliseconds, but a shorter time would cause more refusals."""
-LONGEST_RETRY_SECONDS: Final = 3
-"""Shorter than an idle connection is kept (5 s), so that clients need not open another."""
-REFUSALS_A_SECOND: Final = 200
-"""For each so many, `Retry-After` is a second longer: up to 3 % of a core for refusals."""
+LONGEST_RETRY_SECONDS: Final = 8
+RETURNS_A_SECOND: Final = 200
+"""How many refused clients are told to return in the same second. If all of them are refused again,
+that takes 2 to 3 % of a core."""
+REFUSED_KEPT_SECONDS: Final = 2 * LONGEST_RETRY_SECONDS
+"""How long the connection of a refused client is kept: opening another costs the server more."""
 _LINE_SECONDS: Final = 1.0
 _HELD: Final = "admitted_client"
 _AS_PROBE: Final = "admitted_as_probe"
@@ -98,10 +102,10 @@ class Admission:
         self._probes = 0
         self._clients: dict[str, Client] = {}
         self._users: dict[str, int] = {}
-        self._unread: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._unread: OrderedDict[Callable[[], object], asyncio.TimerHandle] = OrderedDict()
         self._refused = 0
         self._last_line = float("-inf")
-        self._retry_seconds = RETRY_SECONDS
+        self._last_return = float("-inf")
 
     @property
     def in_flight(self) -> int:
@@ -158,16 +162,11 @@ class Admission:
     def wait(
         self, scope: Scope, begin: Callable[[], object], give_up: Callable[[], object]
     ) -> None:
-        """Call `begin` when an admitted request may run.
+        """Call `begin` when an admitted request may run, or `give_up` if that takes too long.
 
-        If that takes too long, call `give_up`: the request must then be refused.
+        A request that is given up must `leave`, and must be refused.
         """
-
-        def refuse() -> None:
-            self.leave(scope)
-            give_up()
-
-        self._running.wait(scope[_HELD], scope, begin, refuse)
+        self._running.wait(scope[_HELD], scope, begin, give_up)
 
     def withdraw(self, scope: Scope) -> bool:
         """Take a request out of the line. Return whether it was in it."""
@@ -216,7 +215,7 @@ class Admission:
         A flood of refusals must cost little, so the log gets at most one line each second.
         """
         self._note()
-        refusal = _REFUSALS[self._retry_seconds]
+        refusal = _REFUSALS[self._retry_after()]
         arrived = scope.get(ARRIVED)
         waited = 0.0 if arrived is None else time.perf_counter() - arrived
         count_request(scope["method"], "none", refusal.status, waited)
@@ -227,16 +226,21 @@ class Admission:
             with_body=scope["method"] != "HEAD",
         )
 
-    def read_later(self, read: Callable[[], None]) -> None:
+    def read_later(self, read: Callable[[], object]) -> None:
         """Call `read` when it is the turn of its refused connection to be read again."""
-        if read in self._unread:
-            return  # after several pipelined requests that were refused at once
         loop = asyncio.get_running_loop()
         self._unread[read] = loop.call_later(RETRY_SECONDS, self._read, read)
 
-    def _read(self, read: Callable[[], None]) -> None:
+    def _read(self, read: Callable[[], object]) -> None:
         self._unread.pop(read).cancel()
         read()
+
+    def _retry_after(self) -> int:
+        """Return the seconds after which the next refused client is told to return."""
+        now = self._clock()
+        latest = now + LONGEST_RETRY_SECONDS - RETRY_SECONDS
+        self._last_return = min(max(self._last_return, now) + 1 / RETURNS_A_SECOND, latest)
+        return RETRY_SECONDS + int(self._last_return - now)
 
     def _note(self) -> None:
         self._refused += 1
@@ -249,8 +253,6 @@ class Admission:
                 self._refused,
                 self._in_flight,
             )
-            longer = int(self._refused / passed) // REFUSALS_A_SECOND
-            self._retry_seconds = min(RETRY_SECONDS + longer, LONGEST_RETRY_SECONDS)
             self._refused, self._last_line = 0, now
 
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.http.admission import Admission
+from service.http.admission import REFUSED_KEPT_SECONDS, RETRY_SECONDS, Admission
 from service.http.joined_writes import JoinedWrites
 from service.http.streaming import HAND_OVER, StreamConnection, StreamOwner
 
@@ -39,13 +39,18 @@ class DispatchingProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
+        self._limit: float | None = None
+        self._limit_is_new = False
         self._in_body = False
         self._refused = False
         self._ended = False
         self._shut_down = False
         # The request that is being answered; later ones wait in uvicorn's `pipeline`.
         self._current: RequestResponseCycle | None = None
-        self._parsing = False
+        self._receiving = self._parsing = False
+        # Until when the next request of a refused client comes early, and what it has sent.
+        self._early_until = 0.0
+        self._early = b""
         self._unstarted: ASGI3Application | None = None
         self._task: asyncio.Task[None] | None = None
         admission = getattr(self.app, "admission", None)
@@ -53,7 +58,24 @@ class DispatchingProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Join the parts of each response."""
-        super().connection_made(JoinedWrites(transport, self.loop))
+        joined = JoinedWrites(transport, self.loop)
+        super().connection_made(joined)
+        self._write_whole = joined.write_whole
+
+    def data_received(self, data: bytes) -> None:
+        """Receive bytes, unless they come early."""
+        if self._early_until and self._put_off(data):
+            return
+        self._receiving = self._parsing = True
+        self._parse(data)
+        self._parsing = False
+        self._start()
+        self._receiving = False
+        if self._limit_is_new:
+            self._set_deadline()
+
+    def _parse(self, data: bytes) -> None:
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the time limit, and the request that is being answered or waits."""
@@ -95,7 +117,7 @@ class DispatchingProtocol(HttpToolsProtocol):
             self._task = None
             # Another request's end begins this one, but not in the context of the other.
             begin = partial(self._begin, cycle, app, copy_context())
-            admission.wait(cycle.scope, begin, partial(self._turn_away, cycle, admission))  # type: ignore[arg-type] # as above
+            admission.wait(cycle.scope, begin, partial(self._give_up, cycle, admission))  # type: ignore[arg-type] # as above
 
     def _begin(
         self, cycle: RequestResponseCycle, app: ASGI3Application, context: Context | None = None
@@ -105,6 +127,11 @@ class DispatchingProtocol(HttpToolsProtocol):
         self._task = task = self.loop.create_task(cycle.run_asgi(app), context=context)
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+
+    def _give_up(self, cycle: RequestResponseCycle, admission: Admission) -> None:
+        """Refuse a request that has waited too long."""
+        admission.leave(cycle.scope)  # type: ignore[arg-type] # as above
+        self._turn_away(cycle, admission)
 
     def _leave_line(self, cycle: RequestResponseCycle) -> bool:
         """Take a request out of the line. Return whether it was in it."""
@@ -143,27 +170,52 @@ class DispatchingProtocol(HttpToolsProtocol):
         if not cycle.keep_alive:
             headers = [*headers, (b"connection", b"close")]
         cycle.response_started = cycle.response_complete = True
-        self.transport.write(admission.refusal(cycle.scope, headers))  # type: ignore[arg-type] # as above
+        self._write_whole(admission.refusal(cycle.scope, headers))  # type: ignore[arg-type] # as above
         if not cycle.keep_alive:
             self.transport.close()
+        self.timeout_keep_alive = REFUSED_KEPT_SECONDS
         cycle.on_response()
-        if self._is_idle() and not self._in_body and not self.transport.is_closing():
+        self.timeout_keep_alive = self.config.timeout_keep_alive
+        if self._is_idle() and not self._in_body:
+            self._early_until = self.loop.time() + RETRY_SECONDS
+
+    def _put_off(self, data: bytes) -> bool:
+        """Keep bytes that come early, and stop reading. Return whether they do."""
+        is_early = self.loop.time() < self._early_until
+        self._early_until = 0.0
+        if is_early and self._admission is not None:
+            self._early = data
             self.flow.pause_reading()
-            admission.read_later(self._read_on)
+            context = copy_context()
+            self._admission.read_later(
+                # Another request's end may cause this.
+                lambda: self.loop.call_soon(self._read_on, context=context)
+            )
+        return is_early
 
     def _read_on(self) -> None:
+        data, self._early = self._early, b""
         if not self.transport.is_closing():
             self.flow.resume_reading()
+            self.data_received(data)
 
     def _is_idle(self) -> bool:
         return not self.pipeline and (self._current is None or self._current.response_complete)
 
     def _expect_within(self, seconds: float | None) -> None:
+        """Set the time limit of what is expected next, or remove it."""
+        self._limit, self._limit_is_new = seconds, True
+        if not self._receiving:
+            self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        """Start the timer. The parts of a request that arrive together have one timer."""
+        self._limit_is_new = False
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        if seconds is not None:
-            self._deadline = self.loop.call_later(seconds, self._hang_up)
+        if self._limit is not None:
+            self._deadline = self.loop.call_later(self._limit, self._hang_up)
 
     def _hang_up(self) -> None:
         """Close the connection. Abort it soon if the client does not read the rest."""

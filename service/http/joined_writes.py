@@ -43,6 +43,11 @@ class JoinedWrites(asyncio.Transport):
             self._waiting = bytes(data)
             self._loop.call_soon(self._flush)
 
+    def write_whole(self, data: bytes) -> None:
+        """Write a complete answer, behind what waits."""
+        self._flush()
+        self._transport.write(data)
+
     def write_eof(self) -> None:
         """Write what waits, then end this side of the connection."""
         self._flush()

@@ -68,15 +68,13 @@ class BoundedHttpProtocol(DispatchingProtocol):
         super().connection_made(transport)
         self._expect_within(HEAD_SECONDS)
 
-    def data_received(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> None:
         """Parse received bytes, unless the client has been refused already."""
         if self._refused:
             return
         stretch = self._stretch
-        self._parsing = True
-        super().data_received(data)
-        self._parsing = False
-        if self._deadline is None and self._is_idle() and self.timeout_keep_alive_task is None:
+        super()._parse(data)
+        if self._limit is None and self._is_idle() and self.timeout_keep_alive_task is None:
             # These bytes did not begin a request, but they stopped uvicorn's keep-alive timer.
             self._expect_within(HEAD_SECONDS)
         # The parser reports a header only when it is complete, and takes quadratic time for it.
@@ -85,7 +83,6 @@ class BoundedHttpProtocol(DispatchingProtocol):
             if stretch.received > MAX_HEAD_BYTES:
                 self._refusal = refusals.HEAD_TOO_LARGE
                 self.send_400_response(self._refusal.detail)
-        self._start()
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio's, which uvicorn narrows
         """Answer the requests that are complete, and refuse one that is not.
