@@ -21,7 +21,7 @@ from service.events.combining import Change, Combining
 from service.events.format import End, task_event
 from service.events.stream import EventStream
 from service.events.tags import OwnerTags
-from service.http.admission import OverloadedError
+from service.http.overload import OverloadedError
 from service.http.problem_document import ProblemError
 from service.http.running import SHARE
 from service.http.streaming import HandOver

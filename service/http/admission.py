@@ -14,69 +14,31 @@ verified, no rate limit is counted, and no database connection is waited for.
 4. Probes have places of their own, so that they are answered in an overload. Beyond these, they
    are counted like other requests, so that they cannot fill all places.
 5. Few of the admitted requests run at once (`running.py`).
-6. A refusal is cheap but not free, and a client that ignores `Retry-After` causes the next one at
-   once. So what such a client sends early is put off, and its connection is not read for a while.
-   Each request that ends lets one such connection be read again, so refusals take a bounded part of
-   the work, however fast the machine is. A client that obeys `Retry-After` does not notice this.
-7. Refused clients are told to return one after the other, `RETURNS_A_SECOND` in each second.
-   Otherwise 2,000 clients that obey `Retry-After` would cause 2,000 refusals each second.
+6. What is not admitted is refused (`overload.py`).
 
 `BoundedHttpProtocol` asks for admission when it has received a request, and `Front` ends it. A
 request that does not come through that protocol is not counted by address.
 """
 
-import asyncio
-import logging
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Scope
 
 from better_auth_keys import counted_address
-from service.http.answer_headers import request_id_of
 from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
-from service.http.refusal import Refusal
-from service.http.running import ARRIVED, SHARE, Client, Running
+from service.http.overload import Overload, OverloadedError
+from service.http.running import SHARE, Client, Running
 from service.security.rate_limits import IPV6_PREFIX
-from service.system.metrics import count_request
 
 PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 PLACES_FOR_PROBES: Final = 32
 """Enough for a few load balancers, and too few to keep the service busy."""
-RETRY_SECONDS: Final = 1
-"""A place becomes free within milliseconds, but a shorter time would cause more refusals."""
-LONGEST_RETRY_SECONDS: Final = 8
-RETURNS_A_SECOND: Final = 200
-"""How many refused clients are told to return in the same second. If all of them are refused again,
-that takes 2 to 3 % of a core."""
-REFUSED_KEPT_SECONDS: Final = 2 * LONGEST_RETRY_SECONDS
-"""How long the connection of a refused client is kept: opening another costs the server more."""
-_LINE_SECONDS: Final = 1.0
 _HELD: Final = "admitted_client"
 _AS_PROBE: Final = "admitted_as_probe"
-
-logger: Final = logging.getLogger("service")
-
-
-class OverloadedError(Exception):
-    """The user has more than their share of the requests in flight."""
-
-    code = "overloaded"
-    retry_after = RETRY_SECONDS
-
-
-DETAIL: Final = "The service is handling too many requests at the moment. Try again shortly."
-_REFUSALS: Final = {
-    seconds: Refusal(
-        HTTPStatus.SERVICE_UNAVAILABLE, OverloadedError.code, DETAIL, retry_after=seconds
-    )
-    for seconds in range(RETRY_SECONDS, LONGEST_RETRY_SECONDS + 1)
-}
 
 
 class Admission:
@@ -95,17 +57,12 @@ class Admission:
         self._most = most
         self._running = Running(most_running)
         self._proxies = proxies
-        self._cors = cors
         self._draining = draining
-        self._clock = clock
+        self.overload = Overload(cors, clock)
         self._in_flight = 0
         self._probes = 0
         self._clients: dict[str, Client] = {}
         self._users: dict[str, int] = {}
-        self._unread: OrderedDict[Callable[[], object], asyncio.TimerHandle] = OrderedDict()
-        self._refused = 0
-        self._last_line = float("-inf")
-        self._last_return = float("-inf")
 
     @property
     def in_flight(self) -> int:
@@ -161,12 +118,13 @@ class Admission:
 
     def wait(
         self, scope: Scope, begin: Callable[[], object], give_up: Callable[[], object]
-    ) -> None:
+    ) -> bool:
         """Call `begin` when an admitted request may run, or `give_up` if that takes too long.
 
-        A request that is given up must `leave`, and must be refused.
+        Return False if it would take too long. Then, and when it is given up, the request must
+        `leave` and be refused.
         """
-        self._running.wait(scope[_HELD], scope, begin, give_up)
+        return self._running.wait(scope[_HELD], scope, begin, give_up)
 
     def withdraw(self, scope: Scope) -> bool:
         """Take a request out of the line. Return whether it was in it."""
@@ -185,9 +143,8 @@ class Admission:
             client.held -= 1
             if not client.held:
                 del self._clients[client.address]
-            self._running.end(client, scope)
-            if self._unread:
-                self._read(next(iter(self._unread)))
+            if self._running.end(client, scope):
+                self.overload.read_next()
 
     def _is_probe(self, scope: Scope) -> bool:
         """Return whether a request may have one of the places for probes."""
@@ -201,59 +158,13 @@ class Admission:
         held = self._users.get(user, 0)
         # The request itself has one of the places in flight.
         if held and held >= SHARE * (self._most - self._in_flight + 1):
-            self._note()
+            self.overload.note(self._in_flight)
             raise OverloadedError
         self._users[user] = held + 1
 
     def leave_user(self, user: str) -> None:
         """Count a user's request no longer."""
         _release(self._users, user)
-
-    def refusal(self, scope: Scope, more_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """Return the response to a request that was not admitted, and count it.
-
-        A flood of refusals must cost little, so the log gets at most one line each second.
-        """
-        self._note()
-        refusal = _REFUSALS[self._retry_after()]
-        arrived = scope.get(ARRIVED)
-        waited = 0.0 if arrived is None else time.perf_counter() - arrived
-        count_request(scope["method"], "none", refusal.status, waited)
-        fields = dict(scope["headers"])
-        return refusal.answer(
-            request_id_of(fields.get(b"x-request-id")),
-            (*more_headers, *self._cors.headers(fields.get(b"origin"))),
-            with_body=scope["method"] != "HEAD",
-        )
-
-    def read_later(self, read: Callable[[], object]) -> None:
-        """Call `read` when it is the turn of its refused connection to be read again."""
-        loop = asyncio.get_running_loop()
-        self._unread[read] = loop.call_later(RETRY_SECONDS, self._read, read)
-
-    def _read(self, read: Callable[[], object]) -> None:
-        self._unread.pop(read).cancel()
-        read()
-
-    def _retry_after(self) -> int:
-        """Return the seconds after which the next refused client is told to return."""
-        now = self._clock()
-        latest = now + LONGEST_RETRY_SECONDS - RETRY_SECONDS
-        self._last_return = min(max(self._last_return, now) + 1 / RETURNS_A_SECOND, latest)
-        return RETRY_SECONDS + int(self._last_return - now)
-
-    def _note(self) -> None:
-        self._refused += 1
-        now = self._clock()
-        passed = now - self._last_line
-        if passed >= _LINE_SECONDS:
-            logger.warning(
-                "overloaded: refused %d requests since the last such line, with %d in flight;"
-                " add replicas, or raise MAX_REQUESTS_IN_FLIGHT if the database is not busy",
-                self._refused,
-                self._in_flight,
-            )
-            self._refused, self._last_line = 0, now
 
 
 def _release(counts: dict[str, int], name: str) -> None:

@@ -22,8 +22,9 @@ from typing import Any, Final
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.http.admission import REFUSED_KEPT_SECONDS, RETRY_SECONDS, Admission
+from service.http.admission import Admission
 from service.http.joined_writes import JoinedWrites
+from service.http.overload import REFUSED_KEPT_SECONDS, RETRY_SECONDS
 from service.http.streaming import HAND_OVER, StreamConnection, StreamOwner
 
 LINGER_SECONDS: Final = 1.0
@@ -117,7 +118,9 @@ class DispatchingProtocol(HttpToolsProtocol):
             self._task = None
             # Another request's end begins this one, but not in the context of the other.
             begin = partial(self._begin, cycle, app, copy_context())
-            admission.wait(cycle.scope, begin, partial(self._give_up, cycle, admission))  # type: ignore[arg-type] # as above
+            give_up = partial(self._give_up, cycle, admission)
+            if not admission.wait(cycle.scope, begin, give_up):  # type: ignore[arg-type] # as above
+                give_up()
 
     def _begin(
         self, cycle: RequestResponseCycle, app: ASGI3Application, context: Context | None = None
@@ -129,7 +132,7 @@ class DispatchingProtocol(HttpToolsProtocol):
         self.tasks.add(task)
 
     def _give_up(self, cycle: RequestResponseCycle, admission: Admission) -> None:
-        """Refuse a request that has waited too long."""
+        """Refuse a request that has waited too long, or would have to."""
         admission.leave(cycle.scope)  # type: ignore[arg-type] # as above
         self._turn_away(cycle, admission)
 
@@ -170,7 +173,9 @@ class DispatchingProtocol(HttpToolsProtocol):
         if not cycle.keep_alive:
             headers = [*headers, (b"connection", b"close")]
         cycle.response_started = cycle.response_complete = True
-        self._write_whole(admission.refusal(cycle.scope, headers))  # type: ignore[arg-type] # as above
+        self._write_whole(
+            admission.overload.refusal(cycle.scope, headers, admission.in_flight)  # type: ignore[arg-type] # as above
+        )
         if not cycle.keep_alive:
             self.transport.close()
         self.timeout_keep_alive = REFUSED_KEPT_SECONDS
@@ -187,7 +192,7 @@ class DispatchingProtocol(HttpToolsProtocol):
             self._early = data
             self.flow.pause_reading()
             context = copy_context()
-            self._admission.read_later(
+            self._admission.overload.read_later(
                 # Another request's end may cause this.
                 lambda: self.loop.call_soon(self._read_on, context=context)
             )

@@ -10,8 +10,10 @@ request that waits is its parsed head and the body received so far: nothing has 
    stay free for others. While it has a request in the line, it starts no newer one.
 3. A request that runs for `LEASE_SECONDS` while others wait gives its place up, and runs on. It
    waits for something other than the processor, such as Better Auth or a row's lock.
-4. A request that waits for `WAIT_SECONDS` is given up. Nothing has been done for it, so an overload
-   wastes no work, however long it lasts.
+4. A request whose turn would come too late, as fast as requests end at the moment, does not get
+   into the line. One that has waited for `WAIT_SECONDS` is given up. Nothing has been done for
+   either, so an overload wastes no work. The line of `most` requests is always open: a service that
+   was slow for a moment does not run out of requests.
 
 Everything here is called from the event loop's thread, and takes the same time however many wait.
 """
@@ -20,6 +22,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from starlette.types import Scope
@@ -27,13 +30,18 @@ from starlette.types import Scope
 SHARE: Final = 2
 WAIT_SECONDS: Final = 1.0
 """As long as a statement waits for a database connection."""
+EXPECTED_SECONDS: Final = 0.75
+"""How long a request in the line may be expected to wait."""
 LOOK_SECONDS: Final = 0.25
 """How often the line is examined while it is not empty."""
 _LOOKS_IN_A_LEASE: Final = 2
 LEASE_SECONDS: Final = LOOK_SECONDS * _LOOKS_IN_A_LEASE
-"""At most one look longer. At 500 requests a second, `most` requests end within it."""
-_FOR_EACH_CONNECTION: Final = 12
-_FEWEST: Final = 64
+"""At most one look longer. A running request that waits for the processor ends within it."""
+FOR_EACH_CONNECTION: Final = 10
+"""How many requests run for each database connection: one or two have it, and the others are read,
+verified and answered meanwhile. More of them would only wait, as tasks."""
+FEWEST: Final = 64
+"""Two thirds of it are enough for a client with 32 connections."""
 ARRIVED: Final = "arrived"
 """Set in the scope of a request that waited: when it arrived, by `time.perf_counter`."""
 _RUNS: Final = "runs"
@@ -42,13 +50,7 @@ _WAITS: Final = "waits"
 
 def running_places(pool_size: int) -> int:
     """Return how many requests may run at a time beside a pool of so many connections."""
-    import os
-
-    return (
-        int(os.environ["OV_R"])
-        if "OV_R" in os.environ
-        else max(_FEWEST, _FOR_EACH_CONNECTION * pool_size)
-    )
+    return max(FEWEST, FOR_EACH_CONNECTION * pool_size)
 
 
 class Client:
@@ -105,6 +107,10 @@ class Running:
         self._clients: deque[Client] = deque()
         """The clients with requests in the line. It is the turn of the first."""
         self._timer: asyncio.TimerHandle | None = None
+        self._ended = 0
+        self._looked = 0.0
+        self._per_second = inf
+        """How many requests ended in each second between the last two looks."""
         self.running = 0
         """The number of requests that run, including those that have given their place up."""
         self.waiting = 0
@@ -128,39 +134,48 @@ class Running:
         scope: Scope,
         begin: Callable[[], object],
         give_up: Callable[[], object],
-    ) -> None:
+    ) -> bool:
         """Let a request wait, and call `begin` when it has a place, or `give_up`.
 
-        `end` must follow, unless `give_up` has been called.
+        Return False if its turn would come too late. Otherwise `end` must follow, unless `give_up`
+        has been called.
         """
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+            self._ended, self._looked, self._per_second = 0, self._clock(), inf
+        ahead = min(len(client.line) * len(self._clients), self.waiting)
+        if ahead >= self._most and ahead > self._per_second * EXPECTED_SECONDS:
+            return False
         scope[ARRIVED] = now = self._clock()
         waiter = scope[_WAITS] = _Waiter(client, scope, now, begin, give_up)
         if not client.line:
             self._clients.append(client)
         client.line.append(waiter)
         self.waiting += 1
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+        return True
 
     def is_waiting(self, scope: Scope) -> bool:
         """Return whether a request is in the line."""
         return _WAITS in scope
 
-    def end(self, client: Client, scope: Scope) -> None:
-        """Return the place of a request, or take it out of the line."""
+    def end(self, client: Client, scope: Scope) -> bool:
+        """Return the place of a request, or take it out of the line. Return whether it ran."""
         if _RUNS in scope:
             lease: _Lease | None = scope.pop(_RUNS)
             client.running -= 1
             self.running -= 1
+            self._ended += 1
             if lease is not None:
                 lease.running -= 1
                 if lease.holds:
                     self._taken -= 1
             if self._clients:
                 self._fill()
-        elif _WAITS in scope:
+            return True
+        if _WAITS in scope:
             client.line.remove(scope[_WAITS])
             self._leave_line(scope[_WAITS])
+        return False
 
     def _take(self, client: Client, scope: Scope) -> None:
         lease = scope[_RUNS] = self._leases[-1]
@@ -197,14 +212,17 @@ class Running:
             self._timer = None
 
     def _look(self) -> None:
-        """Give up what has waited too long, and take places back."""
+        """Measure how fast requests end, give up what has waited too long, and take places back."""
+        now = self._clock()
+        self._per_second = self._ended / max(now - self._looked, LOOK_SECONDS)
+        self._ended, self._looked = 0, now
         self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
         self._leases.append(_Lease())
         if len(self._leases) > _LOOKS_IN_A_LEASE + 1:
             over = self._leases.popleft()
             over.holds = False
             self._taken -= over.running
-        latest = self._clock() - WAIT_SECONDS
+        latest = now - WAIT_SECONDS
         for client in tuple(self._clients):
             while client.line and client.line[0].since <= latest:
                 waiter = client.line.popleft()
