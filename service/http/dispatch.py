@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from service.http.admission import Admission
 from service.http.joined_writes import JoinedWrites
-from service.http.overload import REFUSED_KEPT_SECONDS, RETRY_SECONDS
+from service.http.overload import PUT_OFF_SECONDS, REFUSED_KEPT_SECONDS
 from service.http.streaming import HAND_OVER, StreamConnection, StreamOwner
 
 LINGER_SECONDS: Final = 1.0
@@ -182,7 +182,7 @@ class DispatchingProtocol(HttpToolsProtocol):
         cycle.on_response()
         self.timeout_keep_alive = self.config.timeout_keep_alive
         if self._is_idle() and not self._in_body:
-            self._early_until = self.loop.time() + RETRY_SECONDS
+            self._early_until = self.loop.time() + PUT_OFF_SECONDS
 
     def _put_off(self, data: bytes) -> bool:
         """Keep bytes that come early, and stop reading. Return whether they do."""

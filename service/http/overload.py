@@ -6,7 +6,7 @@ In an overload most requests are refused, so a refusal must cost little.
 2. Refused clients are told to return one after the other, `RETURNS_A_SECOND` in each second.
    Otherwise 2,000 clients that obey `Retry-After` would cause 2,000 refusals each second.
 3. A client that ignores `Retry-After` would cause the next refusal at once. So what it sends within
-   `RETRY_SECONDS` is put off, and its connection is not read for a while. Each request that ends
+   `PUT_OFF_SECONDS` is put off, and its connection is not read for a while. Each request that ends
    lets one such connection be read again, so refusals take a bounded part of the work, however fast
    the machine is. A client that obeys `Retry-After` does not notice this.
 """
@@ -29,6 +29,8 @@ from service.system.metrics import count_request
 
 RETRY_SECONDS: Final = 1
 """A place becomes free within milliseconds, but a shorter time would cause more refusals."""
+PUT_OFF_SECONDS: Final = RETRY_SECONDS
+"""What a refused client sends sooner than this is put off, for at most as long."""
 LONGEST_RETRY_SECONDS: Final = 8
 RETURNS_A_SECOND: Final = 200
 """How many refused clients are told to return in the same second. If all of them are refused again,
@@ -86,7 +88,7 @@ class Overload:
     def read_later(self, read: Callable[[], object]) -> None:
         """Call `read` when it is the turn of its refused connection to be read again."""
         loop = asyncio.get_running_loop()
-        self._unread[read] = loop.call_later(RETRY_SECONDS, self._read, read)
+        self._unread[read] = loop.call_later(PUT_OFF_SECONDS, self._read, read)
 
     def read_next(self) -> None:
         """Let the refused connection be read that has waited for the longest time."""

@@ -7,7 +7,7 @@ request that waits is its parsed head and the body received so far: nothing has 
 1. The requests of a client wait in the order in which they arrived, and clients take turns. A
    client with hundreds of requests delays its own.
 2. A client may run `SHARE` times as many requests as there are free places, so that some places
-   stay free for others. While it has a request in the line, it starts no newer one.
+   stay free for others.
 3. A request that runs for `LEASE_SECONDS` while others wait gives its place up, and runs on. It
    waits for something other than the processor, such as Better Auth or a row's lock.
 4. A request whose turn would come too late, as fast as requests end at the moment, does not get
@@ -117,7 +117,7 @@ class Running:
 
     def begin(self, client: Client, scope: Scope) -> bool:
         """Take a place if one is free for this client. `end` must follow, and returns it."""
-        if client.line or client.running >= SHARE * (self._most - self._taken):
+        if client.running >= SHARE * (self._most - self._taken):
             return False
         self._take(client, scope)
         return True
@@ -143,7 +143,8 @@ class Running:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
             self._ended, self._looked, self._per_second = 0, self._clock(), inf
-        ahead = min(len(client.line) * len(self._clients), self.waiting)
+        # Clients take turns: all of them come before the next turn of this one.
+        ahead = min((len(client.line) + 1) * len(self._clients), self.waiting)
         if ahead >= self._most and ahead > self._per_second * EXPECTED_SECONDS:
             return False
         scope[ARRIVED] = now = self._clock()

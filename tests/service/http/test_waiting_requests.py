@@ -9,7 +9,7 @@ from contextvars import ContextVar
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from service.http import overload, running
+from service.http import dispatch, overload, running
 from service.http.admission import Admission
 from service.http.cors import Cors
 from service.http.draining import Draining
@@ -268,7 +268,7 @@ async def test_waiting_requests_are_refused_when_the_server_shuts_down_and_other
 async def test_fault74_client_that_ignores_retry_after_is_put_off_until_a_request_ends(
     app: OneByOne, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overload, "RETRY_SECONDS", 60)
+    monkeypatch.setattr(overload, "PUT_OFF_SECONDS", 60)
     app.admission._most = OF_ONE_ADDRESS
     await fill(app, port)
     app.admission._most = 0
@@ -289,13 +289,15 @@ async def test_fault74_client_that_ignores_retry_after_is_put_off_until_a_reques
 async def test_client_that_waits_as_retry_after_says_is_not_put_off(
     app: OneByOne, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.http.dispatch.RETRY_SECONDS", 0)
+    monkeypatch.setattr(overload, "PUT_OFF_SECONDS", 60)
+    monkeypatch.setattr(dispatch, "PUT_OFF_SECONDS", 0)
     app.admission._most = 0
     reader, writer = await connect(port, get("refused"))
     assert status_of(await reader.readuntil(b"}")) == 503
     app.admission._most = PLACES
     writer.write(get("later"))
     app.answer(1)
-    assert status_of(await reader.readuntil(b"done")) == 200
+    async with asyncio.timeout(10):
+        assert status_of(await reader.readuntil(b"done")) == 200
     assert not app.admission.overload._unread
     writer.close()
