@@ -92,3 +92,13 @@ async def test_aborted_connection_is_not_written_to(recorded: Recorded) -> None:
     transport.abort()
     await asyncio.sleep(0)
     assert recorded.calls == ["abort"]
+
+
+async def test_complete_answer_is_written_at_once_behind_what_waits(recorded: Recorded) -> None:
+    transport = await joined(recorded)
+    transport.write_whole(b"first")
+    assert recorded.calls == [b"first"]
+    transport.write(b"second")
+    transport.write_whole(b"third")
+    await asyncio.sleep(0)
+    assert recorded.calls == [b"first", b"second", b"third"]

@@ -3,17 +3,20 @@
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from service.app import create_app
 from service.http import dispatch, overload, running
 from service.http.admission import Admission
 from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
+from service.settings.model import Settings
 from tests.service.wire import exchange, serving, status_of
 
 PLACES = 30
@@ -301,3 +304,32 @@ async def test_client_that_waits_as_retry_after_says_is_not_put_off(
         assert status_of(await reader.readuntil(b"done")) == 200
     assert not app.admission.overload._unread
     writer.close()
+
+
+async def test_duration_of_a_request_that_waited_counts_from_its_arrival(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "service.requests")
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope: Scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/livez",
+        "raw_path": b"/livez",
+        "query_string": b"",
+        "headers": [],
+        "scheme": "http",
+        "client": ("192.0.2.1", 1),
+        running.ARRIVED: time.perf_counter() - 60,
+    }
+    await create_app(settings)(scope, receive, send)
+    assert sent[0]["status"] == 200
+    [line] = [text for text in caplog.messages if "GET /livez 200" in text]
+    assert float(line.split()[3]) >= 60_000
