@@ -15,7 +15,7 @@ request that waits is its parsed head and the body received so far: nothing has 
    either, so an overload wastes no work. The line of `most` requests is always open: a service that
    was slow for a moment does not run out of requests.
 
-Everything here is called from the event loop's thread, and takes the same time however many wait.
+Everything here is called from the event loop's thread. It never looks at each request that waits.
 """
 
 import asyncio
