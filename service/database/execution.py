@@ -152,7 +152,9 @@ class Database:
 
         Raises `DatabaseUnavailableError`.
         """
-        return await self.execute(statement, {**parameters, IDENTITY_PARAMETER: owner.id})
+        arguments = statement.arguments({**parameters, IDENTITY_PARAMETER: owner.id})
+        fetch = partial(self._connections.fetch, statement.sql, arguments)
+        return await self._fetch(fetch, reads_only=statement.reads_only)
 
     async def run_in_turn(
         self, owner: Owner, statement: Statement, parameters: Mapping[str, object]

@@ -23,6 +23,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.admission import Admission
+from service.http.deadline import Deadline
 from service.http.joined_writes import JoinedWrites
 from service.http.overload import PUT_OFF_SECONDS, REFUSED_KEPT_SECONDS
 from service.http.streaming import HAND_OVER, StreamConnection, StreamOwner
@@ -39,16 +40,14 @@ class DispatchingProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._deadline: asyncio.TimerHandle | None = None
-        self._limit: float | None = None
-        self._limit_is_new = False
+        self._deadline = Deadline(self.loop, self._hang_up)
         self._in_body = False
         self._refused = False
         self._ended = False
         self._shut_down = False
         # The request that is being answered; later ones wait in uvicorn's `pipeline`.
         self._current: RequestResponseCycle | None = None
-        self._receiving = self._parsing = False
+        self._parsing = False
         # Until when the next request of a refused client comes early, and what it has sent.
         self._early_until = 0.0
         self._early = b""
@@ -61,26 +60,23 @@ class DispatchingProtocol(HttpToolsProtocol):
         """Join the parts of each response."""
         joined = JoinedWrites(transport, self.loop)
         super().connection_made(joined)
-        self._write_whole = joined.write_whole
+        self._write_now = joined.write_now
 
     def data_received(self, data: bytes) -> None:
         """Receive bytes, unless they come early."""
         if self._early_until and self._put_off(data):
             return
-        self._receiving = self._parsing = True
+        self._parsing = True
         self._parse(data)
         self._parsing = False
         self._start()
-        self._receiving = False
-        if self._limit_is_new:
-            self._set_deadline()
 
     def _parse(self, data: bytes) -> None:
         super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the time limit, and the request that is being answered or waits."""
-        self._expect_within(None)
+        self._deadline.end()
         super().connection_lost(exc)
         if self._current is None:
             return
@@ -148,7 +144,7 @@ class DispatchingProtocol(HttpToolsProtocol):
         if self._ended or self._refused:
             self._hang_up()
             return None
-        self._expect_within(None)
+        self._deadline.end()
         self.pipeline.clear()
         self.flow.resume_reading()
         # uvicorn must neither complete the response nor keep what belongs to it in memory.
@@ -173,7 +169,7 @@ class DispatchingProtocol(HttpToolsProtocol):
         if not cycle.keep_alive:
             headers = [*headers, (b"connection", b"close")]
         cycle.response_started = cycle.response_complete = True
-        self._write_whole(
+        self._write_now(
             admission.overload.refusal(cycle.scope, headers, admission.in_flight)  # type: ignore[arg-type] # as above
         )
         if not cycle.keep_alive:
@@ -206,21 +202,6 @@ class DispatchingProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         return not self.pipeline and (self._current is None or self._current.response_complete)
-
-    def _expect_within(self, seconds: float | None) -> None:
-        """Set the time limit of what is expected next, or remove it."""
-        self._limit, self._limit_is_new = seconds, True
-        if not self._receiving:
-            self._set_deadline()
-
-    def _set_deadline(self) -> None:
-        """Start the timer. The parts of a request that arrive together have one timer."""
-        self._limit_is_new = False
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if self._limit is not None:
-            self._deadline = self.loop.call_later(self._limit, self._hang_up)
 
     def _hang_up(self) -> None:
         """Close the connection. Abort it soon if the client does not read the rest."""

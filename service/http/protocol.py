@@ -58,6 +58,9 @@ class BoundedHttpProtocol(DispatchingProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._keeps_alive = False
+        # The time limit that begins with the bytes that are being parsed.
+        self._limit: float | None = None
         self._stretch: _Stretch | None = None
         self._in_head = False
         self._head_size = 0
@@ -66,17 +69,21 @@ class BoundedHttpProtocol(DispatchingProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Start the time limit of the first request."""
         super().connection_made(transport)
-        self._expect_within(HEAD_SECONDS)
+        self._deadline.set(HEAD_SECONDS)
 
     def _parse(self, data: bytes) -> None:
         """Parse received bytes, unless the client has been refused already."""
         if self._refused:
             return
+        if self._keeps_alive:
+            # Also for bytes that do not begin a request.
+            self._keeps_alive = False
+            self._limit = HEAD_SECONDS
         stretch = self._stretch
         super()._parse(data)
-        if self._limit is None and self._is_idle() and self.timeout_keep_alive_task is None:
-            # These bytes did not begin a request, but they stopped uvicorn's keep-alive timer.
-            self._expect_within(HEAD_SECONDS)
+        if self._limit is not None:
+            self._deadline.set(self._limit)
+            self._limit = None
         # The parser reports a header only when it is complete, and takes quadratic time for it.
         if stretch is not None and stretch is self._stretch and self._refusal is None:
             stretch.received += len(data)
@@ -104,7 +111,7 @@ class BoundedHttpProtocol(DispatchingProtocol):
         super().on_message_begin()
         self._in_head, self._head_size = True, 0
         self._stretch = _Stretch()
-        self._expect_within(HEAD_SECONDS)
+        self._limit = HEAD_SECONDS
 
     def on_url(self, url: bytes) -> None:
         """Add a part of the URL."""
@@ -116,9 +123,14 @@ class BoundedHttpProtocol(DispatchingProtocol):
         """Add a header, or drop it if it is a trailer."""
         if not self._in_head:
             return
-        super().on_header(name, value)
-        self._head_size += len(name) + len(value)
-        if len(self.headers) > MAX_HEADERS or self._head_size > MAX_HEAD_BYTES:
+        # As uvicorn does it; a call of its method for each header would cost more than that.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers = self.headers
+        headers.append((name, value))
+        size = self._head_size = self._head_size + len(name) + len(value)
+        if len(headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
             self._refuse(refusals.HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
@@ -132,7 +144,7 @@ class BoundedHttpProtocol(DispatchingProtocol):
             # The parser stops after an upgrade request, although we do not upgrade.
             self.cycle.keep_alive = False
         self._in_head, self._in_body, self._stretch = False, True, None
-        self._expect_within(BODY_SECONDS)
+        self._limit = BODY_SECONDS
 
     def on_chunk_header(self) -> None:
         """Begin a chunk. Trailers may follow the last one."""
@@ -149,29 +161,39 @@ class BoundedHttpProtocol(DispatchingProtocol):
     def on_message_complete(self) -> None:
         """End the request, and start the time limit of the response."""
         self._in_body, self._stretch = False, None
-        self._expect_within(ANSWER_SECONDS)
+        self._limit = ANSWER_SECONDS
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Start the next waiting request, and stop reading while more are waiting."""
-        super().on_response_complete()
+        """Start the next waiting request, and stop reading while more are waiting.
+
+        This replaces uvicorn's method, which creates a timer for each response.
+        """
+        self.server_state.total_requests += 1
+        is_closing, waiting = self.transport.is_closing(), bool(self.pipeline)
+        if not is_closing:
+            self.flow.resume_reading()
+            if waiting:
+                self._start_asgi_task(*self.pipeline.pop())
         if self.pipeline:
             self.flow.pause_reading()
         if self._refused:
             self._refuse_in_turn()
-        elif not (self._in_head or self._in_body):
-            self._expect_within(ANSWER_SECONDS if self.pipeline else None)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, even if the client has not read its last response."""
-        self._hang_up()
+        elif self._in_head or self._in_body:
+            pass  # of the next request, which has its own time limit
+        elif is_closing:
+            self._deadline.clear()
+        else:
+            self._keeps_alive = not waiting
+            self._deadline.set(ANSWER_SECONDS if waiting else self.timeout_keep_alive)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse the message that is being received (uvicorn's hook), and stop reading."""
         self._refused = True
         if self._refusal is None:
             self._refusal = refusals.malformed(msg)
-        self._expect_within(ANSWER_SECONDS)
+        self._limit = None
+        self._deadline.set(ANSWER_SECONDS)
         if self._in_body and not self._withdraw():
             return
         self._refuse_in_turn()
@@ -222,7 +244,7 @@ class BoundedHttpProtocol(DispatchingProtocol):
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._expect_within(LINGER_SECONDS)
+        self._deadline.set(LINGER_SECONDS)
 
     def _refuse(self, refusal: Refusal) -> NoReturn:
         """Stop the parser. uvicorn then calls `send_400_response`."""

@@ -214,8 +214,9 @@ class Settings(SettingsModel):
     address gets at most two thirds."""
 
     require_verified_email: bool = False
-    """Refuse tokens, with 403, whose claim `emailVerified` is not true. OAuth access tokens have no
-    such claim unless Better Auth is configured to add it."""
+    """The service refuses tokens, with 403, whose claim `emailVerified` is not true. OAuth access
+    tokens have no such claim unless Better Auth is configured to add it. web/ refuses to sign in
+    such users; its default is true if `SMTP_URL` is set."""
 
     @field_validator("better_auth_url")
     @classmethod

@@ -1,9 +1,11 @@
 """The connection pool: turns in order, no turn lost, no bad connection reused."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from service.database import line
 from service.database.connections import IDLE_SECONDS, Connections
 from tests.simulators.clock import ManualClock
 
@@ -365,3 +367,29 @@ async def test_close_ends_idle_connections_now_and_used_ones_when_they_come_back
     connections.give_back(used)
     assert (used.closed, connections.in_use) == (True, 0)
     assert (await connections.take()).number == 3
+
+
+async def test_all_tasks_in_line_share_a_timer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+    call_at = loop.call_at
+
+    def counted(when: float, *arguments: Any) -> asyncio.TimerHandle:
+        times.append(when)
+        return call_at(when, *arguments)
+
+    monkeypatch.setattr(loop, "call_at", counted)
+    monkeypatch.setattr(line, "_LATENESS_SECONDS", 0.0)
+    pool = listed(server, size=1, wait_seconds=0.05)
+    taken = await pool.take()
+    waiters = [asyncio.ensure_future(pool.take()) for _ in range(50)]
+    await settle()
+    assert len(times) == 1
+    pool.give_back(taken)
+    assert await waiters[0] is taken
+    outcomes = await asyncio.gather(*waiters[1:], return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {TimeoutError}
+    pool.give_back(taken)
+    assert await pool.take() is taken
