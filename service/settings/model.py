@@ -175,9 +175,9 @@ class Settings(SettingsModel):
     Auth. A database that sleeps, as on Neon, takes seconds to wake."""
 
     max_requests_in_flight: Annotated[int, Field(ge=16, le=100_000)] = 640
-    """How many requests each process handles at once; further ones are answered with 503 at once.
-    One address or one user gets at most two thirds. Requests in flight wait for a database
-    connection, so a higher value makes all of them slower under load."""
+    """How many requests each process admits at once; further ones are answered with 503 at once.
+    One address or one user gets at most two thirds. Ten for each connection of the pool run at a
+    time and the others wait, so a higher value makes all of them slower under load."""
 
     rate_limits: Limits = DEFAULT_LIMITS
     """Limits by kind; kinds that are not named keep their default. register, login, refresh and
