@@ -5,7 +5,7 @@ import { auth } from "@/lib/auth";
 import { environment } from "@/lib/environment";
 
 import { SignOutButton } from "./sign-out-button";
-import { TaskList } from "./tasks/task-list";
+import { TaskPage } from "./tasks/task-page";
 
 export default async function HomePage() {
   // First, because it tells `next build` not to render this page: there are no settings at build time.
@@ -43,7 +43,7 @@ export default async function HomePage() {
         <SignOutButton />
       </header>
       <main>
-        <TaskList serviceOrigin={environment().serviceOrigin} />
+        <TaskPage serviceOrigin={environment().serviceOrigin} user={session.user.id} />
       </main>
     </>
   );

@@ -1,0 +1,87 @@
+"use client";
+
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+
+import { follow } from "@/lib/live";
+import type { Task } from "@/lib/task";
+import type { AskedPage } from "@/lib/task-rows";
+
+import { useSession } from "./session-context";
+
+/** Events arrive in bursts, and one answer serves them all. */
+const TOGETHER = 100;
+/** More changed tasks than this are fetched as a list. */
+const ONE_BY_ONE = 10;
+
+/**
+ * Follow the changes of other tabs and devices while the page is visible. Return whether they arrive as events.
+ *
+ * A hidden page has no stream: over HTTP/1.1 a browser has six connections to a server, and six tabs would take them.
+ */
+export function useLive(): boolean {
+  const { api, events, store } = useSession();
+  const client = useQueryClient();
+  const [live, setLive] = useState(false);
+
+  useEffect(() => {
+    let following: AbortController | null = null;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const waiting = new Map<string, number>();
+
+    const newestKnown = (id: string): Task | undefined => {
+      const lists = client.getQueriesData<{ pages: readonly AskedPage[] }>({ queryKey: ["tasks"] });
+      const tasks = lists.flatMap(([, data]) => data?.pages.flatMap((page) => page.items) ?? []);
+      const news = store.snapshot().news.get(id)?.task;
+      const copies = [...(news === undefined ? [] : [news]), ...tasks.filter((task) => task.id === id)];
+      return copies.sort((one, other) => other.version - one.version)[0];
+    };
+    const fetchOne = async (id: string) => {
+      const task = await api.get(id);
+      const last = task ?? newestKnown(id);
+      if (last !== undefined) store.learn(last, task === null);
+    };
+    const fetchWaiting = () => {
+      const newer = [...waiting].filter(([id, version]) => (newestKnown(id)?.version ?? 0) < version);
+      waiting.clear();
+      timer = undefined;
+      if (newer.length > ONE_BY_ONE) void client.invalidateQueries({ queryKey: ["tasks"] });
+      else void Promise.allSettled(newer.map(([id]) => fetchOne(id)));
+    };
+
+    const start = () => {
+      following = new AbortController();
+      void follow({
+        ...events,
+        signal: following.signal,
+        onLive: (isLive) => {
+          setLive(isLive);
+          if (isLive) void client.invalidateQueries({ queryKey: ["tasks"] });
+        },
+        onTask: (id, version) => {
+          waiting.set(id, version);
+          timer ??= setTimeout(fetchWaiting, TOGETHER);
+        },
+      });
+    };
+    const stop = () => {
+      following?.abort();
+      following = null;
+      setLive(false);
+    };
+    const followVisibility = () => {
+      if (document.visibilityState === "hidden") stop();
+      else if (following === null) start();
+    };
+
+    followVisibility();
+    document.addEventListener("visibilitychange", followVisibility);
+    return () => {
+      document.removeEventListener("visibilitychange", followVisibility);
+      clearTimeout(timer);
+      stop();
+    };
+  }, [api, client, events, store]);
+
+  return live;
+}
