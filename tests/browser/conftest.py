@@ -1,36 +1,129 @@
-"""A real browser for the web app: the system's Chromium, driven by Playwright."""
+"""A real browser for the web app: the system's Chromium, driven by Playwright.
 
+`web_stack` runs the production build of web/ and the service over HTTPS, once for each worker of
+pytest-xdist, whose tests run one after the other. Each test has users of its own.
+"""
+
+import asyncio
 import os
-from collections.abc import AsyncIterator
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Protocol
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, ViewportSize
 
-from scripts.setup.chromium import find_chromium
+from scripts.devstack.postgres.roles import drop_database
+from scripts.devstack.settings import DatabaseUrls
+from scripts.proofs.web_app.accounts import Account, account
+from scripts.proofs.web_app.chromium import MissingBrowserError, launched
+from scripts.proofs.web_app.stack import WebStack, running
+from scripts.proofs.web_app.visit import DESKTOP, Visit, visiting
+from tests.conftest import PostgresServer
 
-MISSING = "Chromium is not installed (Debian: apt-get install chromium)"
-# The browser must only talk to the stack, so its own network features are off.
-OPTIONS = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-)
+NewAccount = Callable[..., Awaitable[Account]]
+
+
+class Visitor(Protocol):
+    """Open a browser context, signed in as `account` if there is one."""
+
+    async def __call__(
+        self,
+        account: Account | None = None,
+        *,
+        viewport: ViewportSize = DESKTOP,
+        scheme: str = "light",
+        reduced_motion: bool = False,
+    ) -> Visit: ...
 
 
 @pytest.fixture(scope="package")
 async def browser() -> AsyncIterator[Browser]:
     """A browser with a new profile. Its contexts share nothing, so each test creates its own."""
-    path = find_chromium()
-    if path is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(MISSING, pytrace=False)
-        pytest.skip(MISSING)
-    # Chromium's sandbox refuses to run as root.
-    options = [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=path, args=options)
-        yield launched
-        await launched.close()
+    async with AsyncExitStack() as exits:
+        try:
+            browser = await exits.enter_async_context(launched())
+        except MissingBrowserError as error:
+            if os.environ.get("CI") == "true":
+                pytest.fail(str(error), pytrace=False)
+            pytest.skip(str(error))
+        yield browser
+
+
+@pytest.fixture(scope="package")
+async def running_stack(browser: Browser, postgres: PostgresServer) -> AsyncIterator[WebStack]:
+    assert browser.is_connected()  # without a browser, there is nothing to start
+    name = f"web_{secrets.token_hex(4)}"
+    await postgres.make_database(name)
+    urls = DatabaseUrls(**postgres.passwords.urls(postgres.superuser_url, name))
+    with tempfile.TemporaryDirectory(prefix="web-") as folder:
+        async with running(urls, Path(folder)) as stack:
+            yield stack
+    await drop_database(postgres.superuser_url, name)
+
+
+@pytest.fixture
+async def web_stack(running_stack: WebStack) -> WebStack:
+    """The stack, whose rate limits have counted no request of earlier tests."""
+    await running_stack.forget_rate_limits()
+    return running_stack
+
+
+@pytest.fixture
+async def new_account(web_stack: WebStack) -> AsyncIterator[NewAccount]:
+    """Return a function that creates a user: `await new_account("Ada")`."""
+    async with AsyncExitStack() as exits:
+
+        async def create(name: str = "Ada", *, signed_up: bool = True) -> Account:
+            return await exits.enter_async_context(account(web_stack, name, signed_up=signed_up))
+
+        yield create
+
+
+@pytest.fixture
+async def visit(browser: Browser, web_stack: WebStack) -> AsyncIterator[Visitor]:
+    """Return a function that opens a browser context: `await visit(account, viewport=PHONE)`.
+
+    The test fails at its end if something went wrong in a page (see `Watch`) that it did not allow.
+    """
+    visits: list[Visit] = []
+    async with AsyncExitStack() as exits:
+
+        async def open_context(
+            account: Account | None = None,
+            *,
+            viewport: ViewportSize = DESKTOP,
+            scheme: str = "light",
+            reduced_motion: bool = False,
+        ) -> Visit:
+            opened = await exits.enter_async_context(
+                visiting(
+                    browser,
+                    web_stack,
+                    viewport=viewport,
+                    scheme="dark" if scheme == "dark" else "light",
+                    reduced_motion=reduced_motion,
+                )
+            )
+            visits.append(opened)
+            if account is not None:
+                await opened.use(account)
+            return opened
+
+        yield open_context
+    assert [problem for each in visits for problem in each.watch.problems()] == []
+
+
+async def eventually(
+    look: Callable[[], Awaitable[object]], wanted: object, seconds: float = 10.0
+) -> None:
+    """Repeat a look at the stack until it shows what is wanted. Fail with what it shows last."""
+    deadline = time.monotonic() + seconds
+    while (seen := await look()) != wanted:
+        if time.monotonic() > deadline:
+            assert seen == wanted
+        await asyncio.sleep(0.05)
