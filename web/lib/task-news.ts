@@ -34,3 +34,8 @@ export function newsOf(all: AllNews, key: string): News | undefined {
   const direct = all.get(key);
   return direct?.key === key ? direct : [...all.values()].find((news) => news.key === key);
 }
+
+/** Return the version that a task has after the news, 0 without news. A deletion adds one to it. */
+export function versionAfter(news: News | undefined): number {
+  return news === undefined ? 0 : news.task.version + (news.deleted ? 1 : 0);
+}

@@ -108,6 +108,11 @@ export class TaskStore extends Observable<TaskState> {
     this.#learn(this.snapshot().news.get(task.id)?.key ?? task.id, task, deleted);
   }
 
+  /** Return whether a request about the task is under way. */
+  isSending(id: string): boolean {
+    return this.#running.has(this.snapshot().news.get(id)?.key ?? id);
+  }
+
   /** Forget the news that every list has which was asked for after `before`. */
   prune(before: number): void {
     const news = pruned(this.snapshot().news, before);

@@ -88,7 +88,7 @@ export function EditForm({ row: { key, task, pending }, takesFocus, onClose }: E
   }
 
   return (
-    <form className="edit" onSubmit={save} onKeyDown={handleKey} aria-label={`Edit ${task.title}`}>
+    <form className="edit" onSubmit={save} onKeyDown={handleKey}>
       <div className="field">
         <label htmlFor={`${id}-title`}>Title</label>
         <input

@@ -37,7 +37,7 @@ export function NewTaskForm() {
   }
 
   return (
-    <form className="new-task" onSubmit={submit} onKeyDown={submitWithControl} aria-label="New task">
+    <form className="new-task" onSubmit={submit} onKeyDown={submitWithControl}>
       <div className="new-task-line">
         <PlusIcon />
         <input

@@ -5,6 +5,7 @@ import { useEffect, useState } from "react";
 
 import { follow } from "@/lib/live";
 import type { Task } from "@/lib/task";
+import { versionAfter } from "@/lib/task-news";
 import type { AskedPage } from "@/lib/task-rows";
 
 import { useSession } from "./session-context";
@@ -29,24 +30,29 @@ export function useLive(): boolean {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const waiting = new Map<string, number>();
 
-    const newestKnown = (id: string): Task | undefined => {
+    const newestListed = (id: string): Task | undefined => {
       const lists = client.getQueriesData<{ pages: readonly AskedPage[] }>({ queryKey: ["tasks"] });
       const tasks = lists.flatMap(([, data]) => data?.pages.flatMap((page) => page.items) ?? []);
-      const news = store.snapshot().news.get(id)?.task;
-      const copies = [...(news === undefined ? [] : [news]), ...tasks.filter((task) => task.id === id)];
-      return copies.sort((one, other) => other.version - one.version)[0];
+      return tasks.filter((task) => task.id === id).sort((one, other) => other.version - one.version)[0];
     };
     const fetchOne = async (id: string) => {
       const task = await api.get(id);
-      const last = task ?? newestKnown(id);
+      const last = task ?? store.snapshot().news.get(id)?.task ?? newestListed(id);
       if (last !== undefined) store.learn(last, task === null);
     };
     const fetchWaiting = () => {
-      const newer = [...waiting].filter(([id, version]) => (newestKnown(id)?.version ?? 0) < version);
-      waiting.clear();
       timer = undefined;
+      const newer: string[] = [];
+      for (const [id, version] of waiting) {
+        // The answer to a request of this page is on its way, and most likely the reason for the event.
+        if (store.isSending(id)) continue;
+        waiting.delete(id);
+        const { news } = store.snapshot();
+        if (Math.max(versionAfter(news.get(id)), newestListed(id)?.version ?? 0) < version) newer.push(id);
+      }
       if (newer.length > ONE_BY_ONE) void client.invalidateQueries({ queryKey: ["tasks"] });
-      else void Promise.allSettled(newer.map(([id]) => fetchOne(id)));
+      else void Promise.allSettled(newer.map(fetchOne));
+      if (waiting.size > 0) timer = setTimeout(fetchWaiting, TOGETHER);
     };
 
     const start = () => {
