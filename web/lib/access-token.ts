@@ -63,7 +63,7 @@ async function fetchAccessToken(): Promise<HeldToken> {
     credentials: "same-origin",
     signal: AbortSignal.timeout(TIMEOUT),
   }).catch((error: unknown) => {
-    const { kind } = failureOf(error, navigator.onLine);
+    const { kind } = failureOf(error);
     throw new RequestFailure(kind, kind === "offline" ? "You are offline." : "This site cannot be reached.");
   });
   if (response.status === 401) throw signedOut();

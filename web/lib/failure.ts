@@ -43,7 +43,7 @@ export class RequestFailure extends Error {
 }
 
 /** Return the failure that stands for a request without an answer. */
-export function failureOf(error: unknown, online: boolean): RequestFailure {
+export function failureOf(error: unknown, online: boolean = isOnline()): RequestFailure {
   if (error instanceof RequestFailure) return error;
   if (!online) return new RequestFailure("offline", "You are offline.");
   const name = error instanceof Error ? error.name : "";
@@ -76,6 +76,11 @@ export function retrySeconds(headers: Headers, now: number = Date.now()): number
   // It may also be a date (RFC 9110 section 10.2.3).
   const seconds = /^\d+$/.test(text) ? Number(text) : Math.ceil((Date.parse(text) - now) / 1000);
   return Number.isNaN(seconds) ? undefined : Math.max(seconds, 1);
+}
+
+/** Return whether the browser has a network at all. Unit tests run in Node, which does not know. */
+function isOnline(): boolean {
+  return globalThis.navigator?.onLine ?? true;
 }
 
 function whenToRetry(seconds: number | undefined): string {

@@ -32,7 +32,7 @@ export function taskApi(origin: string, { send, report }: Options) {
     const answer = await work.catch((error: unknown) => {
       // The page no longer wants the answer.
       if (signal?.aborted) throw error;
-      const failure = failureOf(error, navigator.onLine);
+      const failure = failureOf(error);
       report(failure);
       throw failure;
     });

@@ -49,7 +49,7 @@ export function rowsOf({ pages, news, pending, added, filters }: RowSources): re
   }
 
   // A complete list that was asked for after the news has them, if they belong there.
-  const oldest = Math.min(...pages.map((page) => page.asked));
+  const oldest = pages.length === 0 ? 0 : Math.min(...pages.map((page) => page.asked));
   const isComplete = pages.at(-1)?.next_cursor === null;
   const listed = [...rows.values()];
   const first: Row[] = [];

@@ -12,6 +12,7 @@ import type { Notices } from "./notices";
 import { Observable } from "./observable";
 import type { PendingTask, Step } from "./pending-task";
 import * as state from "./pending-task";
+import { type ChangingApi, send } from "./send-step";
 import type { Task, TaskPatch, TaskWrite } from "./task";
 import type { TaskApi } from "./task-api";
 import { type AllNews, newsOf, pruned, withNews } from "./task-news";
@@ -24,7 +25,7 @@ export interface TaskState {
   readonly added: ReadonlyMap<string, number>;
 }
 
-type Api = Pick<TaskApi, "get" | "add" | "change" | "remove" | "restore">;
+type Api = ChangingApi & Pick<TaskApi, "get">;
 
 interface Options {
   readonly api: Api;
@@ -113,6 +114,11 @@ export class TaskStore extends Observable<TaskState> {
     return this.#running.has(this.snapshot().news.get(id)?.key ?? id);
   }
 
+  /** Return whether a task is being added, whose id is not known yet. */
+  isAdding(): boolean {
+    return [...this.#running.keys()].some((key) => this.snapshot().pending.get(key)?.task === null);
+  }
+
   /** Forget the news that every list has which was asked for after `before`. */
   prune(before: number): void {
     const news = pruned(this.snapshot().news, before);
@@ -188,7 +194,7 @@ export class TaskStore extends Observable<TaskState> {
       this.#amend(key, (now) => state.afterSuccess(now, step, task));
       return true;
     } catch (error) {
-      if (!controller.signal.aborted) return await this.#fail(key, step, failureOf(error, navigator.onLine));
+      if (!controller.signal.aborted) return await this.#fail(key, step, failureOf(error));
       // Aborted, to try again or because it was given up.
       return this.snapshot().pending.has(key);
     } finally {
@@ -210,7 +216,7 @@ export class TaskStore extends Observable<TaskState> {
       this.#amend(key, (now) => state.afterConflict(now, step, theirs));
       return this.snapshot().pending.get(key)?.status === "waiting";
     } catch (error) {
-      this.#amend(key, (now) => state.afterFailure(now, failureOf(error, navigator.onLine)));
+      this.#amend(key, (now) => state.afterFailure(now, failureOf(error)));
       return false;
     }
   }
@@ -234,14 +240,4 @@ export class TaskStore extends Observable<TaskState> {
     }
     return false;
   }
-}
-
-/** Send one request. Return the service's task, if the answer has one. */
-async function send(api: Api, key: string, step: Step, signal: AbortSignal): Promise<Task | null> {
-  if (step.do === "add") return api.add(step.write, key, signal);
-  const { id, version } = step.task;
-  if (step.do === "change") return api.change(id, version, step.patch, signal);
-  if (step.do === "restore") return api.restore(id, signal);
-  await api.remove(id, version, signal);
-  return null;
 }

@@ -44,11 +44,11 @@ export function useLive(): boolean {
       timer = undefined;
       const newer: string[] = [];
       for (const [id, version] of waiting) {
+        const known = Math.max(versionAfter(store.snapshot().news.get(id)), newestListed(id)?.version ?? 0);
         // The answer to a request of this page is on its way, and most likely the reason for the event.
-        if (store.isSending(id)) continue;
+        if (store.isSending(id) || (known === 0 && store.isAdding())) continue;
         waiting.delete(id);
-        const { news } = store.snapshot();
-        if (Math.max(versionAfter(news.get(id)), newestListed(id)?.version ?? 0) < version) newer.push(id);
+        if (known < version) newer.push(id);
       }
       if (newer.length > ONE_BY_ONE) void client.invalidateQueries({ queryKey: ["tasks"] });
       else void Promise.allSettled(newer.map(fetchOne));
