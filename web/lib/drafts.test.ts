@@ -4,6 +4,7 @@ import { Drafts, forgetDrafts } from "./drafts";
 import { RequestFailure } from "./failure";
 import { kept, taken } from "./kept-changes";
 import { toAdd } from "./pending-task";
+import { someTask } from "./testing";
 
 class FakeStorage {
   readonly items = new Map<string, string>();
@@ -33,8 +34,11 @@ describe("Drafts", () => {
   });
 
   test("are gone after signing out", () => {
-    new Drafts("ada", storage).set("new", { title: "Buy milk" });
+    const drafts = new Drafts("ada", storage);
+    drafts.set("new", { title: "Buy milk" });
     forgetDrafts(storage);
+    // As a page does that is being left.
+    drafts.set("place", { scroll: 100 });
     expect(items.items.size).toBe(0);
   });
 
@@ -68,6 +72,12 @@ describe("kept changes", () => {
       status: "failed",
       failure: { message: "Task limit reached." },
     });
+  });
+
+  test("of a task that was added meanwhile are those of the task in the list", () => {
+    const task = someTask();
+    const [again] = taken(kept([{ ...add, write: null, task, patch: { completed: true } }]));
+    expect(again?.key).toBe(task.id);
   });
 
   test("leave nothing behind when there are none", () => {

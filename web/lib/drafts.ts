@@ -12,8 +12,12 @@ interface Stored {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
+/** Those that the page uses. A page that is being left must not store them again after they were forgotten. */
+let current: Drafts | undefined;
+
 /** The drafts of a user, each under a name. Values are JSON. */
 export class Drafts {
+  #forgotten = false;
   #values: Readonly<Record<string, unknown>>;
 
   constructor(
@@ -21,6 +25,7 @@ export class Drafts {
     private readonly storage: Storage,
   ) {
     this.#values = valuesOf(user, storage);
+    current = this;
   }
 
   /** Return a draft as it was kept. It may be of an earlier release of this page. */
@@ -30,6 +35,7 @@ export class Drafts {
 
   /** Keep a draft, or drop it if `value` is undefined. */
   set(name: string, value: unknown): void {
+    if (this.#forgotten) return;
     const { [name]: _, ...others } = this.#values;
     this.#values = value === undefined ? others : { ...others, [name]: value };
     const stored: Stored = { user: this.user, values: this.#values };
@@ -39,10 +45,16 @@ export class Drafts {
       // The storage is full, or blocked: the drafts live as long as the page.
     }
   }
+
+  forget(): void {
+    this.#forgotten = true;
+    this.#values = {};
+  }
 }
 
 /** Forget all drafts of this tab. */
 export function forgetDrafts(storage: Storage = sessionStorage): void {
+  current?.forget();
   storage.removeItem(ITEM);
 }
 

@@ -22,7 +22,9 @@ export function kept(pending: Iterable<PendingTask>): readonly Kept[] | undefine
  */
 export function taken(value: unknown): readonly PendingTask[] {
   if (!Array.isArray(value)) return [];
-  return (value as Kept[]).map(({ failure, ...rest }): PendingTask => {
+  return (value as Kept[]).map(({ failure, ...left }): PendingTask => {
+    // The list of a new page knows a task by its id only.
+    const rest = { ...left, key: left.task?.id ?? left.key };
     const isOver = failure !== null && failure.kind !== "signed-out";
     if (isOver) return { ...rest, status: "failed", failure: new RequestFailure(failure.kind, failure.message) };
     return { ...rest, status: rest.status === "asking" ? "asking" : "waiting", failure: null };

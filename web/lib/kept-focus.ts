@@ -2,12 +2,14 @@
  * The focus never falls to <body>: when the focused control is removed, it goes to the nearest thing that remains.
  *
  * Rows have `data-key`, and their controls `data-part`. The focus returns to the same control of the same row, then to
- * the row's first one, then to the same control of the row that took its place, and in the end to `fallback`.
+ * the row's first one, then to the same control of the row that took its place, and in the end to `fallback`. A control
+ * behind the list, such as "Load more", leaves it to the row that took its place.
  */
 
 interface Remembered {
   readonly key: string | null;
   readonly part: string | null;
+  /** How many rows stand before it. */
   readonly index: number;
 }
 
@@ -56,15 +58,17 @@ export function partOf(row: HTMLElement | undefined, part: string | null): HTMLE
 
 function describe(section: HTMLElement, target: HTMLElement): Remembered {
   const row = target.closest<HTMLElement>(ROWS);
+  const rows = rowElements(section);
+  const isBefore = (other: HTMLElement) => other.compareDocumentPosition(target) & Node.DOCUMENT_POSITION_FOLLOWING;
   return {
     key: row?.dataset.key ?? null,
     part: target.dataset.part ?? null,
-    index: row === null ? -1 : rowElements(section).indexOf(row),
+    index: row === null ? rows.filter(isBefore).length : rows.indexOf(row),
   };
 }
 
 function substitute(section: HTMLElement, { key, part, index }: Remembered): HTMLElement | null {
-  if (key === null) return null;
+  if (key === null && index === 0) return null;
   const rows = rowElements(section);
   const same = rows.find((row) => row.dataset.key === key);
   return partOf(same, part) ?? partOf(rows[Math.min(index, rows.length - 1)], part);

@@ -15,15 +15,10 @@ import * as state from "./pending-task";
 import { type ChangingApi, send } from "./send-step";
 import type { Task, TaskPatch, TaskWrite } from "./task";
 import type { TaskApi } from "./task-api";
-import { type AllNews, newsOf, pruned, withNews } from "./task-news";
+import { newsOf, pruned, withNews } from "./task-news";
+import type { RowSources } from "./task-rows";
 
-export interface TaskState {
-  /** By key. */
-  readonly pending: ReadonlyMap<string, PendingTask>;
-  readonly news: AllNews;
-  /** The keys of the tasks that were added here, with their order. */
-  readonly added: ReadonlyMap<string, number>;
-}
+export type TaskState = Pick<RowSources, "pending" | "news" | "added">;
 
 type Api = ChangingApi & Pick<TaskApi, "get">;
 
@@ -36,12 +31,14 @@ interface Options {
 
 // A browser opens six connections to a server over HTTP/1.1, and the stream of events needs one.
 const AT_ONCE = 4;
+const PAUSE = 500;
 
 export class TaskStore extends Observable<TaskState> {
   readonly #api: Api;
   readonly #notices: Notices;
   readonly #slowAfter: number;
   readonly #running = new Map<string, AbortController>();
+  readonly #repeated = new Set<string>();
   readonly #inTurn = limiter(AT_ONCE);
 
   constructor({ api, notices, slowAfter = 4_000 }: Options) {
@@ -190,6 +187,7 @@ export class TaskStore extends Observable<TaskState> {
     try {
       const task = await send(this.#api, key, step, controller.signal);
       const confirmed = step.do === "remove" ? step.task : task;
+      this.#repeated.delete(key);
       if (confirmed !== null) this.#learn(key, confirmed, step.do === "remove");
       this.#amend(key, (now) => state.afterSuccess(now, step, task));
       return true;
@@ -202,8 +200,15 @@ export class TaskStore extends Observable<TaskState> {
     }
   }
 
-  /** Record a failure. Return whether the next request can be sent at once. */
+  /** Record a failure. Return whether there may be another request. */
   async #fail(key: string, step: Step, failure: RequestFailure): Promise<boolean> {
+    // A phone that changes its network drops what is under way. Once is worth a second try.
+    const isFirst = failure.kind === "unreachable" && !this.#repeated.delete(key);
+    if (isFirst) {
+      this.#repeated.add(key);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      return this.snapshot().pending.has(key);
+    }
     if (step.do !== "add" && failure.kind === "gone") return this.#gone(key, step);
     if (step.do === "add" || failure.kind !== "changed") {
       this.#amend(key, (now) => state.afterFailure(now, failure));

@@ -34,6 +34,8 @@ export function usePlace(address: string, loaded: number, settled: boolean): rea
   }, [loaded, pages, settled]);
 
   useEffect(() => {
+    // The browser would restore the position before the list is there.
+    window.history.scrollRestoration = "manual";
     const keep = () => drafts.set("place", { address, pages: Math.max(loaded, 1), scroll: window.scrollY });
     window.addEventListener("pagehide", keep);
     return () => window.removeEventListener("pagehide", keep);
