@@ -36,7 +36,7 @@ export class RequestFailure extends Error {
     super(message);
   }
 
-  /** Whether the same request may succeed later, without anybody doing anything about it. */
+  /** Whether the same request may succeed later. */
   get isTemporary(): boolean {
     return ["offline", "unreachable", "silent", "busy"].includes(this.kind);
   }

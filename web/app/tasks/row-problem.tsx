@@ -76,7 +76,7 @@ function Question({ pending, theirs, title }: { pending: PendingTask; theirs: Ta
   );
 }
 
-/** Say what of the user's wishes the service does not have. */
+/** Return a sentence about what was not done. */
 function notDone(pending: PendingTask): string {
   const step = nextStep(pending);
   if (step?.do === "add") return "Not added yet.";

@@ -66,7 +66,7 @@ export function TaskSection() {
   const isEmpty = rows.length === 0;
   const isLoaded = query.data !== undefined;
   return (
-    <section ref={section} aria-labelledby="tasks-heading" aria-busy={query.isFetching} className="task-section">
+    <section ref={section} aria-labelledby="tasks-heading" className="task-section">
       <Banner onTryAgain={tryAgain} />
       <h1 id="tasks-heading" tabIndex={-1} ref={heading}>
         Your tasks
