@@ -67,7 +67,13 @@ export const TaskRow = memo(function TaskRow({ row, onTick }: TaskRowProps) {
       <RowProblem row={row} />
     </li>
   );
-});
+}, isSame);
+
+/** Rows are new objects after every change; what they stand for mostly is not. */
+function isSame({ row, onTick }: TaskRowProps, next: TaskRowProps): boolean {
+  const { key, task, pending } = next.row;
+  return row.key === key && row.task === task && row.pending === pending && onTick === next.onTick;
+}
 
 /** The due date, the priority and the first line of the notes. */
 function Meta({ task }: { task: Task }) {

@@ -30,9 +30,18 @@ export function useLive(): boolean {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const waiting = new Map<string, number>();
 
+    const pages = () =>
+      client
+        .getQueriesData<{ pages: readonly AskedPage[] }>({ queryKey: ["tasks"], type: "active" })
+        .flatMap(([, data]) => data?.pages ?? []);
+    const catchUp = async () => {
+      const since = Date.now();
+      await client.invalidateQueries({ queryKey: ["tasks"] });
+      // The first list of a page is not asked for again while it is on its way, and it may be too old.
+      if (pages().some(({ asked }) => asked < since)) await client.invalidateQueries({ queryKey: ["tasks"] });
+    };
     const newestListed = (id: string): Task | undefined => {
-      const lists = client.getQueriesData<{ pages: readonly AskedPage[] }>({ queryKey: ["tasks"] });
-      const tasks = lists.flatMap(([, data]) => data?.pages.flatMap((page) => page.items) ?? []);
+      const tasks = pages().flatMap((page) => page.items);
       return tasks.filter((task) => task.id === id).sort((one, other) => other.version - one.version)[0];
     };
     const fetchOne = async (id: string) => {
@@ -62,7 +71,7 @@ export function useLive(): boolean {
         signal: following.signal,
         onLive: (isLive) => {
           setLive(isLive);
-          if (isLive) void client.invalidateQueries({ queryKey: ["tasks"] });
+          if (isLive) void catchUp();
         },
         onTask: (id, version) => {
           waiting.set(id, version);
