@@ -3,7 +3,7 @@
 const CHANNEL = "session";
 const SIGNED_OUT = "signed-out";
 
-/** Tell the other tabs of this browser that the session has ended. */
+/** Announce to the other tabs of this browser that the session has ended. */
 export function announceSignOut(): void {
   const channel = new BroadcastChannel(CHANNEL);
   channel.postMessage(SIGNED_OUT);

@@ -76,7 +76,7 @@ export class TaskStore extends Observable<TaskState> {
     else running.abort();
   }
 
-  /** Give up what the user wanted of a row. */
+  /** Drop what the user wanted of a row. */
   discard(key: string): void {
     const pending = new Map(this.snapshot().pending);
     pending.delete(key);

@@ -89,7 +89,7 @@ export function EditForm({ row: { key, task, pending }, takesFocus, onClose }: E
 
   return (
     <form className="edit" onSubmit={save} onKeyDown={handleKey}>
-      <div className="field">
+      <div className="task-field">
         <label htmlFor={`${id}-title`}>Title</label>
         <input
           id={`${id}-title`}

@@ -47,7 +47,7 @@ export function DetailFields({ texts, onChange }: DetailFieldsProps) {
   const id = useId();
   return (
     <div className="details">
-      <div className="field wide">
+      <div className="task-field wide">
         <label htmlFor={`${id}-notes`}>Notes</label>
         <textarea
           id={`${id}-notes`}
@@ -57,7 +57,7 @@ export function DetailFields({ texts, onChange }: DetailFieldsProps) {
           onChange={(event) => onChange({ description: event.target.value })}
         />
       </div>
-      <div className="field">
+      <div className="task-field">
         <label htmlFor={`${id}-due`}>Due date</label>
         <input
           id={`${id}-due`}
@@ -68,7 +68,7 @@ export function DetailFields({ texts, onChange }: DetailFieldsProps) {
           onChange={(event) => onChange({ due: event.target.value })}
         />
       </div>
-      <div className="field">
+      <div className="task-field">
         <label htmlFor={`${id}-priority`}>Priority</label>
         <select
           id={`${id}-priority`}
