@@ -5,6 +5,7 @@
     ./scripts/benchmark --only list,get --peers service,fastify --rounds 3 --seconds 2
     ./scripts/benchmark --against ../before      another checkout's service beside this one
     ./scripts/benchmark --streams 1000           also with so many streams of events open
+    ./scripts/benchmark --library                instead: what `auth.user` adds to a FastAPI route
     ./scripts/benchmark --check                  compare with the budgets
     ./scripts/benchmark --write                  write the results into docs/performance.md
 
@@ -46,6 +47,7 @@ from benchmarks.report import table, verdicts, warnings
 from benchmarks.rounds import Rounds
 from benchmarks.samples import Results
 from benchmarks.stage import key_server, postgres
+from benchmarks.three_lines.__main__ import report as report_library
 from benchmarks.world import World
 from better_auth_keys import Signer
 from scripts.devstack.postgres.embedded import PostgresError
@@ -55,6 +57,10 @@ from scripts.setup.steps import SetUpError
 _QUICK: Final = ("list", "get", "create", "patch")
 _QUICK_PEERS: Final = (FASTIFY, "thin")
 _COLD_PER_SECOND: Final = 4_000
+# Rounds, and seconds of each measurement.
+_MANY: Final = (7, 3.0)
+_FEW: Final = (3, 2.0)
+_LIBRARY: Final = (40, 0.5)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.platform != "linux":
         print("benchmark: needs Linux, to keep each process on its core", file=sys.stderr)
         return 1
+    if options.library:
+        return report_library(options.rounds, options.seconds)
     results, interrupted = Results(), False
     try:
         asyncio.run(_run(options, results))
@@ -134,8 +142,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         allow_many_descriptors()
     if "list-open" in options.only and "list" not in options.only:
         parser.error("list-open needs list, whose rate it halves")
-    options.rounds = options.rounds or (3 if options.quick else 7)
-    options.seconds = options.seconds or (2.0 if options.quick else 3.0)
+    rounds, seconds = _LIBRARY if options.library else _FEW if options.quick else _MANY
+    options.rounds = options.rounds or rounds
+    options.seconds = options.seconds or seconds
     return options
 
 
@@ -158,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     servers, kinds = (SERVICE, WORKERS, *PEERS), tuple(KINDS)
     parser.add_argument("--quick", action="store_true", help="four kinds, three short rounds")
+    parser.add_argument("--library", action="store_true", help="measure only the library")
     parser.add_argument("--only", help=f"kinds of requests, of: {','.join(kinds)}")
     parser.add_argument("--peers", help=f"servers to measure, of: {','.join(servers)}")
     parser.add_argument("--against", type=Path, help="a checkout whose service is measured too")

@@ -10,7 +10,7 @@ For a Better Auth at `https://app.example.com`::
 if the keys cannot be fetched (answer 503 with `Retry-After`). README.md has a whole FastAPI app.
 """
 
-from better_auth_keys.bearer import bearer_token
+from better_auth_keys.bearer import bearer_token, credentials_of
 from better_auth_keys.better_auth import (
     BASE_PATH,
     JWKS_PATH,
@@ -84,11 +84,9 @@ from better_auth_keys.strict_json import StrictDecoder
 from better_auth_keys.tokens.claims import (
     AccessToken,
 )
-from better_auth_keys.tokens.dpop import (
-    DpopProof,
-    DpopVerifier,
-)
+from better_auth_keys.tokens.dpop import DpopVerifier
 from better_auth_keys.tokens.dpop_nonces import DpopNonces
+from better_auth_keys.tokens.dpop_proof import DpopProof
 from better_auth_keys.tokens.issuer_set import IssuerSet
 from better_auth_keys.tokens.jwk import (
     ALGORITHMS,
@@ -180,6 +178,7 @@ __all__ = [
     "canonical_algorithm",
     "check_key_url",
     "counted_address",
+    "credentials_of",
     "host_of",
     "is_banned",
     "is_loopback",

@@ -1,9 +1,10 @@
-"""The `WWW-Authenticate: Bearer ...` header of a 401, 400 or 403 (RFC 6750, RFC 9728).
+"""The `WWW-Authenticate` header of a 401, 400 or 403 (RFC 6750, RFC 9449, RFC 9728).
 
 Error codes and descriptions are those of the RFC, taken from Authlib, which the extra `fastapi`
 installs. Nothing here needs a web framework.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +19,18 @@ class Challenge:
     description: str | None = None
     scope: str | None = None
 
-    def header(self, realm: str, metadata_url: str | None = None) -> str:
-        """Return the header's value, with every parameter as a quoted string."""
+    def header(
+        self,
+        realm: str,
+        metadata_url: str | None = None,
+        *,
+        dpop_algorithms: Collection[str] = (),
+    ) -> str:
+        """Return the header's value, with every parameter as a quoted string.
+
+        With `dpop_algorithms`, the challenge is for the scheme DPoP, and names them. Otherwise it
+        is for Bearer.
+        """
         parameters = {
             "realm": realm,
             "error": self.error,
@@ -27,9 +38,10 @@ class Challenge:
             "scope": self.scope,
             # Where a client finds out how to get a token (RFC 9728 section 5.1).
             "resource_metadata": metadata_url,
+            "algs": " ".join(dpop_algorithms),
         }
         written = (f"{name}={_quoted(text)}" for name, text in parameters.items() if text)
-        return f"Bearer {', '.join(written)}"
+        return f"{'DPoP' if dpop_algorithms else 'Bearer'} {', '.join(written)}"
 
 
 def _quoted(text: str) -> str:

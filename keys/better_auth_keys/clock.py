@@ -26,9 +26,8 @@ class Clock(Protocol):
 class SystemClock:
     """The real clock."""
 
-    def monotonic(self) -> float:
-        """Return `time.monotonic()`."""
-        return time.monotonic()
+    # Without a function around it, because it is called for each token.
+    monotonic = staticmethod(time.monotonic)
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
         """Wait for `event`, but at most for `seconds`."""

@@ -32,6 +32,11 @@ class ResourceMetadata(BaseModel):
         examples=[["tasks:read", "tasks:write"]],
     )
     bearer_methods_supported: list[str] = Field(examples=[["header"]])
+    dpop_signing_alg_values_supported: list[str] = Field(
+        default=[],
+        description="Algorithms of DPoP proofs. Absent if the service accepts no such proofs.",
+        examples=[["ES256", "EdDSA"]],
+    )
 
 
 def metadata_for(
@@ -39,13 +44,18 @@ def metadata_for(
     *,
     authorization_servers: Collection[str] = (),
     scopes: Collection[str] = (),
+    dpop_algorithms: Collection[str] = (),
 ) -> ResourceMetadata:
-    """Return the metadata of the API at the URL `resource`."""
+    """Return the metadata of the API at the URL `resource`.
+
+    `dpop_algorithms` are those of DPoP proofs (`DpopVerifier.algorithms`), if it accepts them.
+    """
     return ResourceMetadata(
         resource=resource,
         authorization_servers=sorted(authorization_servers),
         scopes_supported=[*scopes],
         bearer_methods_supported=["header"],
+        dpop_signing_alg_values_supported=[*dpop_algorithms],
     )
 
 

@@ -1,8 +1,8 @@
 """Set up what `./scripts/dev`, `./scripts/ops` and `./scripts/test` need, then run them.
 
 This needs only a Python and a network connection to the package registries. It creates a virtual
-environment and installs the locked Python packages, Node (unless the system has it) and the
-packages of web/. Standard library only. Exit codes: 0 done, 1 failed, 2 usage.
+environment and installs the locked Python packages, Node (unless the system has it), the packages
+of web/, and pyright for the tests. Standard library only. Exit codes: 0 done, 1 failed, 2 usage.
 """
 
 import ast
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from scripts.operations.exit_codes import DONE, FAILED, USAGE, fail
-from scripts.setup.checkout import CHECKOUT, PYTHON, VENV, WEB
+from scripts.setup.checkout import CHECKOUT, PYRIGHT, PYTHON, VENV, WEB
 from scripts.setup.chromium import find_chromium
 from scripts.setup.node_runtime import OLDEST, NodeRuntime, find_node
 from scripts.setup.python_packages import install_locked, pip_install
@@ -91,7 +91,7 @@ def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
                 steps.run("these-projects", [*pip_install(PYTHON), *options, *editable])
         if for_tests:
             _provide_programs(steps)
-        return _provide_node(steps, version) if with_node else None
+        return _provide_node(steps, version, for_tests=for_tests) if with_node else None
 
 
 def _provide_venv(steps: SetUp) -> str:
@@ -170,7 +170,7 @@ def _install(steps: SetUp, *packages: str) -> None:
     steps.run("apt-get-install", install, env=environment)
 
 
-def _provide_node(steps: SetUp, version: str) -> NodeRuntime:
+def _provide_node(steps: SetUp, version: str, *, for_tests: bool) -> NodeRuntime:
     node = find_node(VENV)
     if node is None:
         lock = CHECKOUT / "requirements-node.lock"
@@ -184,15 +184,22 @@ def _provide_node(steps: SetUp, version: str) -> NodeRuntime:
                 raise SetUpError(
                     f"the Node of the wheel does not run here: install Node {wanted} or newer"
                 )
-    files = [WEB / name for name in ("package-lock.json", "package.json", ".npmrc")]
+    _provide_npm_packages(steps, node, "web packages", WEB)
+    if for_tests:
+        _provide_npm_packages(steps, node, "pyright", PYRIGHT)
+    return node
+
+
+def _provide_npm_packages(steps: SetUp, node: NodeRuntime, title: str, folder: Path) -> None:
+    files = [folder / name for name in ("package-lock.json", "package.json", ".npmrc")]
     key = hash_of(*files, node.version.partition(".")[0])
-    with steps.step("web packages", WEB / "node_modules" / ".set-up", key) as due:
+    with steps.step(title, folder / "node_modules" / ".set-up", key) as due:
         if due:
             # Install scripts run code of any package, and we need none of them.
             options = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"]
             environment = node.environment(os.environ)
-            steps.run("web-packages", [*node.npm, *options], cwd=WEB, env=environment)
-    return node
+            name = title.replace(" ", "-")
+            steps.run(name, [*node.npm, *options], cwd=folder, env=environment)
 
 
 def _become(module: str, arguments: Sequence[str]) -> NoReturn:

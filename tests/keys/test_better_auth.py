@@ -2,7 +2,14 @@
 
 import pytest
 
-from better_auth_keys import AccessTokenVerifier, Reason, RemoteKeySet, Signer, TokenKind
+from better_auth_keys import (
+    AccessTokenVerifier,
+    Reason,
+    RemoteKeySet,
+    RevocationList,
+    Signer,
+    TokenKind,
+)
 from better_auth_keys.testing import HttpIssuer
 from tests.keys.oauth_tokens import API
 from tests.keys.signed_tokens import NOW, ORIGIN, POLICY, claims, refusal, verifier_of
@@ -84,3 +91,13 @@ async def test_row54_neon_has_its_keys_below_its_url_and_its_origin_as_issuer(
         assert (token.identity, token.kind) == ((origin, "alice"), "session")
         assert await refusal(verifier, tokens[True]) is Reason.BANNED
     assert server.requests[0].path == "/neondb/auth/.well-known/jwks.json"
+
+
+def test_revocations_are_an_option_of_each_verifier() -> None:
+    revocations = RevocationList()
+    verifiers = [
+        AccessTokenVerifier.for_better_auth(ORIGIN, revocations=revocations),
+        AccessTokenVerifier.for_neon(ORIGIN, revocations=revocations),
+        AccessTokenVerifier.for_issuer(ORIGIN, API, revocations=revocations),
+    ]
+    assert all(verifier._revocations is revocations for verifier in verifiers)

@@ -1,7 +1,10 @@
 """The examples of the library's README, run: an app without `service/`."""
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -89,7 +92,7 @@ async def test_token_is_verified_without_a_framework(signer: Signer) -> None:
 
 
 async def test_dpop_example_works(signer: Signer) -> None:
-    example = next(text for text in EXAMPLES if "DpopProof" in text)
+    example = next(text for text in EXAMPLES if "DpopProof.of_request" in text)
     client = Signer.generate("ES256")
     async with HttpIssuer(signer) as server:
         origin = server.origin
@@ -101,6 +104,7 @@ async def test_dpop_example_works(signer: Signer) -> None:
         path = {"htu": "https://api.example.com/a%2Fb?c=d", "iat": now}
         proof = signed_proof(client, token, changes=path)
         scope = {"type": "http", "method": "GET", "path": "/a/b", "raw_path": b"/a%2Fb"}
+        scope["query_string"] = b"c=d"
         sent = [(b"authorization", f"DPoP {token}".encode()), (b"dpop", proof.encode())]
         async with names["verifier"]:
             accepted = await names["token_of"](Request({**scope, "headers": sent}))
@@ -114,15 +118,50 @@ async def test_dpop_example_works(signer: Signer) -> None:
                 await names["token_of"](Request({**scope, "headers": as_bearer}))
 
 
-# Starlette prefers httpx2. The library requires httpx, and its TestClient works with that.
-@pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient` is deprecated")
-def test_example_of_a_test_passes() -> None:
+async def test_dpop_example_for_fastapi_works(signer: Signer) -> None:
+    example = next(text for text in EXAMPLES if "DpopVerifier(base_url" in text)
+    client = Signer.generate("ES256")
+    async with HttpIssuer(signer) as server:
+        origin = server.origin
+        app = run(example, origin)["app"]
+        assert isinstance(app, FastAPI)
+        now = int(time.time())
+        changes = {"iss": f"{origin}/api/auth", "iat": now, "exp": now + 60}
+        bound = oauth_claims(**changes, cnf={"jkt": thumbprint(client)})
+        token = signer.mint(bound, header=ACCESS)
+        path = {"htu": "https://api.example.com/tasks", "iat": now}
+        proof = signed_proof(client, token, changes=path)
+        async with running(app) as caller:
+            headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
+            answers = [await caller.get("/tasks", headers=headers) for _ in range(2)]
+            assert [answer.status_code for answer in answers] == [200, 401]
+            as_bearer = await caller.get("/tasks", headers=bearer(token))
+            assert as_bearer.status_code == 401
+
+
+def test_example_of_a_test_passes_without_a_warning(tmp_path: Path) -> None:
     [example] = [text for text in EXAMPLES if "better_auth_keys.testing" in text]
-    names = run(example)
-    tests = [name for name in names if name.startswith("test_")]
-    assert len(tests) == 2
-    for name in tests:
-        names[name]()
+    (tmp_path / "test_app.py").write_text(example)
+    # Users need not have pytest-asyncio, which warns about its own settings.
+    plugins = [
+        "-p",
+        "no:asyncio",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "better_auth_keys.testing.plugin",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", *plugins, "test_app.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(README.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+    assert "warning" not in done.stdout
 
 
 @pytest.mark.parametrize("example", [text for text in EXAMPLES if "verifier = " in text])

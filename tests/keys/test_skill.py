@@ -78,5 +78,5 @@ def test_example_passes_the_check_of_a_resource_server(
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("fail")] == []
     assert code == 0
-    # Those of several algorithms, of scopes and of OAuth tokens.
-    assert lines[-1].endswith("; 3 not applicable")
+    # Those of several algorithms, of scopes, of OAuth tokens and of DPoP proofs.
+    assert lines[-1].endswith("; 12 not applicable")

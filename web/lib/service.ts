@@ -630,6 +630,16 @@ export interface components {
              */
             readonly bearer_methods_supported: readonly string[];
             /**
+             * Dpop Signing Alg Values Supported
+             * @description Algorithms of DPoP proofs. Absent if the service accepts no such proofs.
+             * @default []
+             * @example [
+             *       "ES256",
+             *       "EdDSA"
+             *     ]
+             */
+            readonly dpop_signing_alg_values_supported?: readonly string[];
+            /**
              * Resource
              * @example https://api.example.com
              */

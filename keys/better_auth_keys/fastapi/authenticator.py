@@ -10,12 +10,19 @@ from http import HTTPStatus
 from typing import Final, Generic
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
-from better_auth_keys.bearer import bearer_token
+from better_auth_keys.bearer import credentials_of
 from better_auth_keys.challenges import insufficient_scope
 from better_auth_keys.client_address import counted_address, normalized_address
-from better_auth_keys.errors import InvalidTokenError, KeysError, Reason
-from better_auth_keys.fastapi.errors import AuthError, refusal
+from better_auth_keys.errors import (
+    CredentialsMissingError,
+    InvalidTokenError,
+    KeysError,
+    Reason,
+)
+from better_auth_keys.fastapi.challenger import Challenger
+from better_auth_keys.fastapi.errors import AuthError, banned, refusal
 from better_auth_keys.fastapi.user import (
     TokenVerifier,
     U,
@@ -26,26 +33,35 @@ from better_auth_keys.fastapi.user import (
 )
 from better_auth_keys.rights import allows_scope, is_banned
 from better_auth_keys.tokens.claims import AccessToken
+from better_auth_keys.tokens.dpop_proof import DpopProof
 
-logger = logging.getLogger("keys")
+logger = logging.getLogger("better_auth_keys")
 
 _CLIENTS_KEPT: Final = 4_096
+_NOT_STARTED: Final = (
+    "BetterAuth has not been started, so it has no keys. Create the app with"
+    " FastAPI(lifespan=auth.lifespan), or use `async with auth:` in your own lifespan."
+    " The lifespan of a mounted app does not run: start BetterAuth in the outer app."
+)
 
 
 class Authenticator(Generic[U]):
     """Authenticates requests with a verifier, and creates a `model` of each valid token.
 
-    `realm` and `metadata_url` are parameters of the challenges. `started` is whether the verifier
-    keeps its keys up to date, as far as is known.
+    `realm` is a parameter of the challenges. `started` is whether the verifier keeps its keys up to
+    date, as far as is known. Requests with DPoP proofs are accepted if the verifier's `dpop` has a
+    `base_url`.
     """
 
     def __init__(self, verifier: TokenVerifier, model: type[U], realm: str) -> None:
         self._verifier = verifier
         self._create: Callable[[AccessToken], U] = maker_of(model)
-        self._realm = realm
+        dpop = verifier.dpop
+        self.dpop = None if dpop is None or dpop.base_url is None else dpop
+        self._base_url = None if dpop is None else dpop.base_url
+        self.challenger = Challenger(realm, self.dpop)
         # Each object has a name of its own, because an app can have several.
         self._found = f"better_auth_keys.{id(self)}"
-        self.metadata_url: str | None = None
         self.started = True
 
     async def authenticate(self, connection: HTTPConnection, needed: Sequence[str] = ()) -> U:
@@ -54,42 +70,37 @@ class Authenticator(Generic[U]):
         Raises `AuthError`, and `RuntimeError` if the verifier was not started.
         """
         if not self.started:
-            raise RuntimeError(
-                "BetterAuth has not been started, so it has no keys. Create the app with"
-                " FastAPI(lifespan=auth.lifespan), or use `async with auth:` in your own lifespan."
-                " The lifespan of a mounted app does not run: start BetterAuth in the outer app."
-            )
+            raise RuntimeError(_NOT_STARTED)
         scope = connection.scope
+        # A route can depend on the user in several ways, and a DPoP proof is accepted only once.
+        verified: AccessToken | None = scope.get(self._found)
+        if verified is None:
+            proof = None
+            try:
+                scheme, token = credentials_of(scope["headers"], scope["query_string"])
+                if scheme != "bearer":
+                    proof = self._proof(scheme, scope)
+                client = scope.get("client")
+                counted = None if client is None else _counted(client[0])
+                verified = await self._verifier.verify(token, proof=proof, client=counted)
+            except KeysError as error:
+                if isinstance(error, InvalidTokenError):
+                    logger.info("a token was refused: %s", error.reason)
+                raise refusal(error, self.challenger, proven=proof is not None) from error
+            if is_banned(verified.claims):
+                raise banned()
         try:
-            bearer = bearer_token(scope["headers"], scope["query_string"])
-            client = scope.get("client")
-            counted = None if client is None else _counted(client[0])
-            token = await self._verifier.verify(bearer, client=counted)
-        except KeysError as error:
-            if isinstance(error, InvalidTokenError):
-                logger.info("a token was refused: %s", error.reason)
-            raise refusal(error, self._realm, self.metadata_url) from error
-        user = self.accept(connection, token)
-        if needed:
-            self.check_scopes(token.scopes, needed)
-        return user
-
-    def accept(self, connection: HTTPConnection, token: AccessToken) -> U:
-        """Return the user of a verified token, which counts as the token of the request.
-
-        Raises `AuthError` if the user is banned, or if the claims do not fit the model.
-        """
-        if is_banned(token.claims):
-            raise AuthError(HTTPStatus.FORBIDDEN, "banned", "This account is banned.")
-        try:
-            user = self._create(token)
+            user = self._create(verified)
         except UnfitClaimsError as error:
             # Another issuer's configuration than the model expects. The client can only get another
             # token, so this is the answer; the log line is for the operator.
             logger.warning("a valid token was refused: %s", error)
             invalid = InvalidTokenError(Reason.MISSING_CLAIM)
-            raise refusal(invalid, self._realm, self.metadata_url) from error
-        connection.scope[self._found] = token
+            proven = verified.bound_key is not None
+            raise refusal(invalid, self.challenger, proven=proven) from error
+        scope[self._found] = verified
+        if needed:
+            self.check_scopes(connection, verified.scopes, needed)
         return user
 
     def rights_of(self, connection: HTTPConnection, user: object) -> User:
@@ -108,17 +119,26 @@ class Authenticator(Generic[U]):
             )
         return user_of(token)
 
-    def check_scopes(self, scopes: frozenset[str] | None, needed: Sequence[str]) -> None:
+    def check_scopes(
+        self, connection: HTTPConnection, scopes: frozenset[str] | None, needed: Sequence[str]
+    ) -> None:
         """Raise `AuthError` if a token with these `scopes` lacks one of the `needed` ones."""
         if all(allows_scope(scopes, scope) for scope in needed):
             return
         names = " ".join(needed)
+        token: AccessToken | None = connection.scope.get(self._found)
+        proven = token is not None and token.bound_key is not None
         raise AuthError(
             HTTPStatus.FORBIDDEN,
             "insufficient_scope",
             f"The access token needs the scope {names}.",
-            challenge=insufficient_scope(names).header(self._realm, self.metadata_url),
+            {"WWW-Authenticate": self.challenger.header(insufficient_scope(names), proven=proven)},
         )
+
+    def _proof(self, scheme: str, scope: Scope) -> DpopProof:
+        if scheme != "dpop" or self._base_url is None:
+            raise CredentialsMissingError
+        return DpopProof.of_request(scope, self._base_url)
 
 
 @lru_cache(_CLIENTS_KEPT)

@@ -1,6 +1,6 @@
 """`BetterAuth`: the tokens of one Better Auth, as dependencies of a FastAPI app."""
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from better_auth_keys.better_auth import BASE_PATH
 from better_auth_keys.fastapi.authenticator import Authenticator
 from better_auth_keys.fastapi.dependencies import (
+    Check,
     CurrentUser,
     OptionalUser,
     Requirement,
@@ -20,6 +21,7 @@ from better_auth_keys.fastapi.user import TokenVerifier, U, User
 from better_auth_keys.metadata import ResourceMetadata, metadata_for, metadata_path
 from better_auth_keys.origins import origin_of
 from better_auth_keys.string_sets import string_set
+from better_auth_keys.tokens.dpop import DpopVerifier
 from better_auth_keys.tokens.verifier import AccessTokenVerifier
 
 V = TypeVar("V")
@@ -32,14 +34,16 @@ class BetterAuth(Generic[U]):
     `AccessTokenVerifier` with another policy or an `IssuerSet`. With a URL, `audience` is what a
     token must be for (one of several; by default Better Auth's origin), and `base_path` is Better
     Auth's option `basePath`. With `oauth`, OAuth access tokens are accepted too: require their
-    scopes.
+    scopes. With `dpop`, so are tokens that are bound to a key, with a proof for each request; its
+    `base_url` is where clients reach your app. A verifier of your own has a `dpop` itself.
 
     `user` is the model that is created of each token's claims: a pydantic model or a dataclass with
     the claims that you need. A token whose claims do not fit is refused with 401, and the log says
     why. `realm` is part of the challenges, and `scheme_name` is the name in the
     OpenAPI document, which two objects of one app must not share.
 
-    Raises `ValueError` for a URL without https, unless it is a loopback host.
+    Raises `ValueError` for a URL without https, unless it is a loopback host, and for a `dpop`
+    without `base_url`.
     """
 
     user: CurrentUser[U]
@@ -55,6 +59,7 @@ class BetterAuth(Generic[U]):
         audience: str | Collection[str] | None = None,
         base_path: str = BASE_PATH,
         oauth: bool = False,
+        dpop: DpopVerifier | None = None,
         realm: str = "api",
         scheme_name: str = "BetterAuth",
     ) -> None: ...
@@ -68,6 +73,7 @@ class BetterAuth(Generic[U]):
         audience: str | Collection[str] | None = None,
         base_path: str = BASE_PATH,
         oauth: bool = False,
+        dpop: DpopVerifier | None = None,
         realm: str = "api",
         scheme_name: str = "BetterAuth",
     ) -> None: ...
@@ -80,17 +86,18 @@ class BetterAuth(Generic[U]):
         audience: str | Collection[str] | None = None,
         base_path: str = BASE_PATH,
         oauth: bool = False,
+        dpop: DpopVerifier | None = None,
         realm: str = "api",
         scheme_name: str = "BetterAuth",
     ) -> None:
         if isinstance(issuer, str):
             self._verifier: TokenVerifier = AccessTokenVerifier.for_better_auth(
-                issuer, base_path=base_path, audience=audience, oauth=oauth
+                issuer, base_path=base_path, audience=audience, oauth=oauth, dpop=_based(dpop)
             )
             named = f"Better Auth at {origin_of(issuer)}"
-        elif audience is not None or oauth or base_path != BASE_PATH:
+        elif audience is not None or oauth or base_path != BASE_PATH or dpop is not None:
             raise TypeError(
-                "audience, base_path and oauth belong to a URL; a verifier has a policy"
+                "audience, base_path, oauth and dpop belong to a URL; a verifier has its own"
             )
         else:
             self._verifier, named = issuer, "Better Auth"
@@ -106,13 +113,24 @@ class BetterAuth(Generic[U]):
     @overload
     @classmethod
     def neon(
-        cls, url: str, *, realm: str = "api", scheme_name: str = "BetterAuth"
+        cls,
+        url: str,
+        *,
+        dpop: DpopVerifier | None = None,
+        realm: str = "api",
+        scheme_name: str = "BetterAuth",
     ) -> "BetterAuth[User]": ...
 
     @overload
     @classmethod
     def neon(
-        cls, url: str, *, user: type[V], realm: str = "api", scheme_name: str = "BetterAuth"
+        cls,
+        url: str,
+        *,
+        user: type[V],
+        dpop: DpopVerifier | None = None,
+        realm: str = "api",
+        scheme_name: str = "BetterAuth",
     ) -> "BetterAuth[V]": ...
 
     @classmethod
@@ -121,14 +139,15 @@ class BetterAuth(Generic[U]):
         url: str,
         *,
         user: type[Any] = User,
+        dpop: DpopVerifier | None = None,
         realm: str = "api",
         scheme_name: str = "BetterAuth",
     ) -> "BetterAuth[Any]":
         """Create an object for Neon's managed Better Auth at `url`, which Neon's console shows.
 
-        Raises `ValueError` for a URL without https.
+        Raises `ValueError` for a URL without https, and for a `dpop` without `base_url`.
         """
-        verifier = AccessTokenVerifier.for_neon(url)
+        verifier = AccessTokenVerifier.for_neon(url, dpop=_based(dpop))
         created: BetterAuth[Any] = BetterAuth(
             verifier, user=user, realm=realm, scheme_name=scheme_name
         )
@@ -144,7 +163,11 @@ class BetterAuth(Generic[U]):
             raise ValueError("name each scope as an argument of its own: require('a', 'b')")
         wanted = sorted(scopes)
         return self._requirement(
-            "scopes", scopes, lambda user: self._authenticator.check_scopes(user.scopes, wanted)
+            "scopes",
+            scopes,
+            lambda connection, user: self._authenticator.check_scopes(
+                connection, user.scopes, wanted
+            ),
         )
 
     def require_role(self, *roles: str) -> Requirement[U]:
@@ -183,7 +206,13 @@ class BetterAuth(Generic[U]):
         servers: Collection[str] = authorization_servers or ()
         if authorization_servers is None and isinstance(self._verifier, AccessTokenVerifier):
             servers = self._verifier.policy.issuers_of("oauth")
-        document = metadata_for(resource, authorization_servers=servers, scopes=scopes)
+        dpop = self._authenticator.dpop
+        document = metadata_for(
+            resource,
+            authorization_servers=servers,
+            scopes=scopes,
+            dpop_algorithms=() if dpop is None else dpop.algorithms,
+        )
         router = APIRouter(tags=["metadata"])
 
         @router.get(
@@ -195,7 +224,7 @@ class BetterAuth(Generic[U]):
             """Return how to get a token for this API (RFC 9728)."""
             return document
 
-        self._authenticator.metadata_url = f"{origin_of(resource)}{path}"
+        self._authenticator.challenger.metadata_url = f"{origin_of(resource)}{path}"
         return router
 
     async def __aenter__(self) -> Self:
@@ -222,11 +251,18 @@ class BetterAuth(Generic[U]):
         async with self:
             yield
 
-    def _requirement(
-        self, kind: str, names: Collection[str], check: Callable[[User], None]
-    ) -> Requirement[U]:
+    def _requirement(self, kind: str, names: Collection[str], check: Check) -> Requirement[U]:
         """Return one function for the same arguments, so that it can be overridden in tests."""
         key = (kind, frozenset(names))
         if key not in self._requirements:
             self._requirements[key] = requirement(self._authenticator, self.user, check)
         return self._requirements[key]
+
+
+def _based(dpop: DpopVerifier | None) -> DpopVerifier | None:
+    if dpop is not None and dpop.base_url is None:
+        raise ValueError(
+            "dpop needs the URL at which clients reach your app:"
+            ' DpopVerifier(base_url="https://api.example.com")'
+        )
+    return dpop

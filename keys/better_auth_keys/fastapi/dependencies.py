@@ -16,13 +16,21 @@ from better_auth_keys.fastapi.errors import AuthError
 from better_auth_keys.fastapi.user import U, User
 
 Requirement: TypeAlias = Callable[[HTTPConnection, U], Awaitable[U]]
+Check: TypeAlias = Callable[[HTTPConnection, User], None]
+"""Raises `AuthError` unless the user has a right."""
 
 
 class _BearerDependency(SecurityBase, Generic[U]):
     def __init__(self, authenticator: Authenticator[U], scheme_name: str, issuer: str) -> None:
         self._authenticator = authenticator
         self.scheme_name = scheme_name
-        self.model = HTTPBearerModel(bearerFormat="JWT", description=f"A JWT from {issuer}.")
+        text = f"A JWT from {issuer}."
+        if authenticator.dpop is not None:
+            # OpenAPI would need a second scheme, which FastAPI would resolve for each request.
+            text += (
+                " Send a token that is bound to a key with the scheme DPoP instead, and a proof."
+            )
+        self.model = HTTPBearerModel(bearerFormat="JWT", description=text)
 
 
 class CurrentUser(_BearerDependency[U]):
@@ -47,7 +55,7 @@ class OptionalUser(_BearerDependency[U]):
 
 
 def requirement(
-    authenticator: Authenticator[U], current: CurrentUser[U], check: Callable[[User], None]
+    authenticator: Authenticator[U], current: CurrentUser[U], check: Check
 ) -> Requirement[U]:
     """Return a dependency: the current user, if `check` does not raise an error.
 
@@ -55,16 +63,16 @@ def requirement(
     """
 
     async def required(connection: HTTPConnection, user: Annotated[U, Depends(current)]) -> U:
-        check(authenticator.rights_of(connection, user))
+        check(connection, authenticator.rights_of(connection, user))
         return user
 
     return required
 
 
-def role_check(roles: Collection[str]) -> Callable[[User], None]:
+def role_check(roles: Collection[str]) -> Check:
     """Return a check that the user has one of these roles."""
 
-    def check(user: User) -> None:
+    def check(_connection: HTTPConnection, user: User) -> None:
         if user.roles.isdisjoint(roles):
             raise AuthError(
                 HTTPStatus.FORBIDDEN,
@@ -75,10 +83,10 @@ def role_check(roles: Collection[str]) -> Callable[[User], None]:
     return check
 
 
-def organization_check(roles: Collection[str]) -> Callable[[User], None]:
+def organization_check(roles: Collection[str]) -> Check:
     """Return a check that the user has an active organization, and in it one of these roles."""
 
-    def check(user: User) -> None:
+    def check(_connection: HTTPConnection, user: User) -> None:
         if user.organization is None:
             raise AuthError(
                 HTTPStatus.FORBIDDEN,

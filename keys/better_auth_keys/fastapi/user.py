@@ -8,6 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from better_auth_keys.rights import Organization, organization_of, roles_of
 from better_auth_keys.tokens.claims import AccessToken
+from better_auth_keys.tokens.dpop import DpopVerifier
+from better_auth_keys.tokens.dpop_proof import DpopProof
 
 U = TypeVar("U")
 
@@ -15,7 +17,14 @@ U = TypeVar("U")
 class TokenVerifier(Protocol):
     """What `BetterAuth` needs of a verifier, such as `AccessTokenVerifier`."""
 
-    async def verify(self, token: str, *, client: str | None = None) -> AccessToken:
+    @property
+    def dpop(self) -> DpopVerifier | None:
+        """What `verify` checks DPoP proofs with. Proofs are accepted if it has a `base_url`."""
+        ...
+
+    async def verify(
+        self, token: str, *, proof: DpopProof | None = None, client: str | None = None
+    ) -> AccessToken:
         """Verify a token, as `AccessTokenVerifier.verify` does."""
         ...
 

@@ -31,7 +31,7 @@ from better_auth_keys.key_sets.key_set import KeySnapshot, MalformedKeySetError,
 from better_auth_keys.key_sets.private_file import read_private, replace_private
 from better_auth_keys.string_sets import string_set
 
-logger = logging.getLogger("keys")
+logger = logging.getLogger("better_auth_keys")
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _STOP_SECONDS: Final = 1.0

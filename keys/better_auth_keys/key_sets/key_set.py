@@ -20,7 +20,7 @@ from better_auth_keys.tokens.jwk import (
     parse_jwk,
 )
 
-logger = logging.getLogger("keys")
+logger = logging.getLogger("better_auth_keys")
 
 MAX_KEYS_IN_SET: Final = 100
 MAX_DOCUMENT_BYTES: Final = 256 * 1024

@@ -39,7 +39,7 @@ from better_auth_keys.key_sets.pending_fetch import PendingFetch
 from better_auth_keys.key_sets.refresh_policy import RefreshPolicy
 from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 
-logger = logging.getLogger("keys")
+logger = logging.getLogger("better_auth_keys")
 
 _EMPTY = KeySnapshot(MappingProxyType({}))
 _SHARE_OF_BAD_SIGNATURES = 1 / 16

@@ -25,7 +25,7 @@ from better_auth_keys.revocation_feed.loader import RevocationLoader, TooManyRev
 from better_auth_keys.revocation_feed.stored import StoredRevocations
 from better_auth_keys.tokens.policy import MAX_LEEWAY
 
-logger = logging.getLogger("keys")
+logger = logging.getLogger("better_auth_keys")
 
 _RETRY_SECONDS: Final = 1.0
 _RELOAD_SECONDS: Final = 3600.0

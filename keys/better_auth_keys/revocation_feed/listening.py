@@ -17,7 +17,7 @@ from typing import Final
 from better_auth_keys.revocation_feed.connection import ERRORS, Address, Reader
 from better_auth_keys.revocation_feed.stored import CHANNELS
 
-logger = logging.getLogger("keys")
+logger = logging.getLogger("better_auth_keys")
 
 ANSWER_SECONDS: Final = 3.0
 """How long a heartbeat can take before it is overdue."""

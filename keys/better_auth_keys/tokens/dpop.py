@@ -10,7 +10,6 @@ NOT checked: that the client's TLS connection, address or device is the same as 
 
 import base64
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from time import time
 from typing import Final
@@ -23,8 +22,10 @@ from better_auth_keys.errors import (
     InvalidTokenError,
     Reason,
 )
+from better_auth_keys.origins import origin_of
 from better_auth_keys.tokens.compact import UnverifiedToken, parse_compact
 from better_auth_keys.tokens.dpop_nonces import DpopNonces
+from better_auth_keys.tokens.dpop_proof import DpopProof
 from better_auth_keys.tokens.jwk import (
     ALGORITHMS,
     UnusableKeyError,
@@ -44,31 +45,20 @@ _KEYS_KEPT: Final = 1_000
 """Importing a key costs as much as verifying a signature."""
 
 
-@dataclass(frozen=True, slots=True)
-class DpopProof:
-    """What a request with the scheme `DPoP` says about its proof. Nothing in it is verified.
-
-    `headers` are the values of all its header fields named `DPoP`: pass every one, because two are
-    refused. `url` is the URL that the client requested. Behind a proxy, its scheme and host are
-    those of the proxy. Query and fragment are ignored.
-    """
-
-    headers: str | Sequence[str]
-    method: str
-    url: str
-
-
 class DpopVerifier:
     """Verifies DPoP proofs. Share one between all requests, because it remembers used proofs.
 
     A proof is accepted once, until `max_age` seconds after it was made. `leeway` is by how many
-    seconds the client's clock may differ. With `nonces`, a proof needs one of them. Raises
-    `ValueError` for a value out of range or an unknown algorithm.
+    seconds the client's clock may differ. With `nonces`, a proof needs one of them. `base_url` is
+    what clients write before the path of a request, such as `https://api.example.com`. Only
+    `better_auth_keys.fastapi` needs it. Raises `ValueError` for a value out of range, an unknown
+    algorithm, or a `base_url` that is not an http(s) URL.
     """
 
     def __init__(  # noqa: PLR0913 - each is a rule of its own, and has a default
         self,
         *,
+        base_url: str | None = None,
         algorithms: str | Collection[str] = frozenset(ALGORITHMS),
         max_age: float = 60,
         leeway: float = 10,
@@ -80,6 +70,9 @@ class DpopVerifier:
             raise ValueError("the maximum age of a proof must be positive")
         if not 0 <= leeway <= MAX_LEEWAY:
             raise ValueError(f"leeway must be between 0 and {MAX_LEEWAY} seconds")
+        if base_url is not None:
+            origin_of(base_url)  # refuses anything but an http(s) URL without query and fragment
+        self.base_url = None if base_url is None else base_url.rstrip("/")
         self._algorithms = algorithm_set(algorithms)
         self._max_age = max_age
         self._leeway = leeway

@@ -14,7 +14,8 @@ from typing import Self
 from better_auth_keys.errors import InvalidTokenError, Reason
 from better_auth_keys.tokens.claims import AccessToken
 from better_auth_keys.tokens.compact import parse_compact
-from better_auth_keys.tokens.dpop import DpopProof
+from better_auth_keys.tokens.dpop import DpopVerifier
+from better_auth_keys.tokens.dpop_proof import DpopProof
 from better_auth_keys.tokens.verified_cache import VerifiedTokenCache
 from better_auth_keys.tokens.verifier import AccessTokenVerifier
 
@@ -64,6 +65,12 @@ class IssuerSet:
         """Keep the key sets up to date while an application runs: `FastAPI(lifespan=...)`."""
         async with self:
             yield
+
+    @property
+    def dpop(self) -> DpopVerifier | None:
+        """The verifier of DPoP proofs, if all verifiers share one. Otherwise None."""
+        first = self._verifiers[0].dpop
+        return first if all(verifier.dpop is first for verifier in self._verifiers) else None
 
     async def verify(
         self, token: str, *, proof: DpopProof | None = None, client: str | None = None

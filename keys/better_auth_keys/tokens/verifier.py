@@ -25,7 +25,8 @@ from better_auth_keys.origins import origin_of
 from better_auth_keys.revocation import RevocationList
 from better_auth_keys.tokens.claims import AccessToken, check_times, read_claims
 from better_auth_keys.tokens.compact import UnverifiedToken, parse_compact
-from better_auth_keys.tokens.dpop import DpopProof, DpopVerifier, check_scheme
+from better_auth_keys.tokens.dpop import DpopVerifier, check_scheme
+from better_auth_keys.tokens.dpop_proof import DpopProof
 from better_auth_keys.tokens.header import check_header
 from better_auth_keys.tokens.jwk import DEFAULT_ALGORITHMS, VerificationKey
 from better_auth_keys.tokens.policy import VerificationPolicy
@@ -68,6 +69,7 @@ class AccessTokenVerifier:
         oauth: bool = False,
         single_audience: bool = False,
         revocations: RevocationList | None = None,
+        dpop: DpopVerifier | None = None,
     ) -> Self:
         """Create a verifier for a Better Auth at `url` that signs with EdDSA, its default.
 
@@ -75,8 +77,8 @@ class AccessTokenVerifier:
         token must name instead, one of several if you list them. With `oauth`, OAuth access tokens
         of the oauth-provider plugin are accepted too: check their `scopes`. For `single_audience`
         see the policy, and for anything else use the constructor. What is in `revocations`, such as
-        those of a `RevocationFeed`, is refused. Raises `ValueError` for a URL without https, unless
-        it is a loopback host.
+        those of a `RevocationFeed`, is refused. `dpop` has other rules for DPoP proofs. Raises
+        `ValueError` for a URL without https, unless it is a loopback host.
         """
         origin = origin_of(url)
         audiences = origin if audience is None else audience
@@ -87,33 +89,43 @@ class AccessTokenVerifier:
             single_audience=single_audience,
         )
         key_set = RemoteKeySet(better_auth_jwks_url(url, base_path))
-        return cls(key_set, policy, revocations=revocations)
+        return cls(key_set, policy, revocations=revocations, dpop=dpop)
 
     @classmethod
-    def for_neon(cls, url: str, *, audience: str | Collection[str] | None = None) -> Self:
+    def for_neon(
+        cls,
+        url: str,
+        *,
+        audience: str | Collection[str] | None = None,
+        revocations: RevocationList | None = None,
+        dpop: DpopVerifier | None = None,
+    ) -> Self:
         """Create a verifier for Neon's managed Better Auth at `url`.
 
         The origin of `url` is the issuer and, by default, the audience. A token of a banned user
-        (claim `banned`) is refused. Raises `ValueError` as `for_better_auth`.
+        (claim `banned`) is refused. `revocations`, `dpop` and errors are as in `for_better_auth`.
         """
         origin = origin_of(url)
         audiences = origin if audience is None else audience
         policy = VerificationPolicy(origin, audiences, refuse_banned=True)
-        return cls(RemoteKeySet(neon_jwks_url(url)), policy)
+        key_set = RemoteKeySet(neon_jwks_url(url))
+        return cls(key_set, policy, revocations=revocations, dpop=dpop)
 
     @classmethod
-    def for_issuer(
+    def for_issuer(  # noqa: PLR0913 - each is a choice of its own, all but two with a default
         cls,
         issuer: str,
         audience: str | Collection[str],
         *,
         algorithms: str | Collection[str] = DEFAULT_ALGORITHMS,
         single_audience: bool = False,
+        revocations: RevocationList | None = None,
+        dpop: DpopVerifier | None = None,
     ) -> Self:
         """Create a verifier for the OAuth access tokens (RFC 9068) of an authorization server.
 
-        Its metadata (RFC 8414 or OpenID Connect) names its keys. Raises `ValueError` as
-        `for_better_auth`.
+        Its metadata (RFC 8414 or OpenID Connect) names its keys. `revocations`,
+        `dpop` and errors are as in `for_better_auth`.
         """
         policy = VerificationPolicy(
             issuer,
@@ -122,7 +134,8 @@ class AccessTokenVerifier:
             profile="rfc9068",
             single_audience=single_audience,
         )
-        return cls(RemoteKeySet(issuer, algorithms=policy.algorithms, discover=True), policy)
+        key_set = RemoteKeySet(issuer, algorithms=policy.algorithms, discover=True)
+        return cls(key_set, policy, revocations=revocations, dpop=dpop)
 
     async def __aenter__(self) -> Self:
         """Start fetching keys in the background, without waiting for them."""
@@ -203,8 +216,9 @@ class AccessTokenVerifier:
         """Return whether the times of a cached token are still good, and it is not revoked."""
         try:
             check_times(known.token, self._policy, self._now())
-            self._refuse_revoked_key(known.token.key_id)
-            self._refuse_revoked_token(known.token)
+            if self._revocations is not None:
+                self._revocations.check_key(known.token.key_id)
+                self._revocations.check_token(known.token)
         except InvalidTokenError:
             return False
         return True

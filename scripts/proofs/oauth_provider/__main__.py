@@ -6,7 +6,7 @@ This installs Better Auth 1.7.5 and the plugin beside this file from a lock file
 memory at the base path /auth, and gets tokens of each kind over HTTP: a session token, OAuth access
 tokens, an ID token and an opaque token. Each is passed to verifiers that accept session tokens,
 OAuth access tokens, or both. Then it gets OAuth access tokens that are bound to keys of each
-algorithm, and passes them with and without DPoP proofs.
+algorithm, and passes them with and without DPoP proofs, to the verifier and to a FastAPI app.
 Exit codes: 0 every verdict was the expected one, 1 not, 2 usage.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from better_auth_keys import AccessTokenVerifier, KeySetUnavailableError
+from better_auth_keys import AccessTokenVerifier, DpopVerifier, KeySetUnavailableError
 from scripts.devstack.network import free_ports
 from scripts.devstack.settings import DEFAULT_HOME
 from scripts.operations.commands import Parser
@@ -108,7 +108,11 @@ async def prove(node: NodeRuntime) -> list[Verdict]:
     origin = f"http://localhost:{port}"
     verifiers = {
         "both": AccessTokenVerifier.for_better_auth(
-            origin, base_path=BASE_PATH, audience=[origin, RESOURCE], oauth=True
+            origin,
+            base_path=BASE_PATH,
+            audience=[origin, RESOURCE],
+            oauth=True,
+            dpop=DpopVerifier(base_url=RESOURCE),
         ),
         "session only": AccessTokenVerifier.for_better_auth(origin, base_path=BASE_PATH),
         "OAuth only, discovered": AccessTokenVerifier.for_issuer(f"{origin}{BASE_PATH}", RESOURCE),

@@ -2,10 +2,14 @@
 
 import base64
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
+
+import httpx
+from fastapi import Depends, FastAPI
 
 from better_auth_keys import (
     ALGORITHMS,
@@ -14,9 +18,11 @@ from better_auth_keys import (
     InvalidTokenError,
     Signer,
 )
+from better_auth_keys.fastapi import BetterAuth, User
 from scripts.proofs.oauth_provider.client import OAuthClient
 
-URL: Final = "https://api.example.com/api/tasks"
+API: Final = "https://api.example.com"
+URL: Final = f"{API}/api/tasks"
 # What the verifier says about each request with a bound token: `kind` and scopes, or the reason.
 REQUESTS: Final[Mapping[str, str]] = {
     "no proof": "key_bound",
@@ -25,6 +31,12 @@ REQUESTS: Final[Mapping[str, str]] = {
     "proof for POST": "proof_method",
     "proof of another key": "proof_key_mismatch",
     "next proof": "oauth tasks:read",
+}
+# What an app with `better_auth_keys.fastapi` answers: the status and the body, or the challenge.
+ANSWERS: Final[Mapping[str, str]] = {
+    "to an app": "200 tasks:read",
+    "to an app again": "401 invalid_dpop_proof",
+    "to an app as Bearer": "401 invalid_token",
 }
 
 
@@ -63,6 +75,15 @@ async def bound_verdicts(
         for name, expected in REQUESTS.items():
             seen = await judged(verifier, token, proofs[name])
             verdicts.append((f"bound to {algorithm}", name, expected, seen))
+        sent = {"Authorization": f"DPoP {token}", "DPoP": proof_of(key, "GET", URL, token)}
+        answers = [
+            await _answered(verifier, headers)
+            for headers in (sent, sent, {**sent, "Authorization": f"Bearer {token}"})
+        ]
+        verdicts += [
+            (f"bound to {algorithm}", name, expected, seen)
+            for (name, expected), seen in zip(ANSWERS.items(), answers, strict=True)
+        ]
     plain = (await client.user_tokens("tasks:read"))["access_token"]
     proof = _request(proof_of(Signer.generate(), "GET", URL, plain))
     seen = await judged(verifier, plain, proof)
@@ -80,3 +101,19 @@ async def judged(verifier: AccessTokenVerifier, token: str, proof: DpopProof | N
 
 def _request(proof: str) -> DpopProof:
     return DpopProof(proof, "GET", URL)
+
+
+async def _answered(verifier: AccessTokenVerifier, headers: Mapping[str, str]) -> str:
+    """Return what an app that is protected with `verifier` answers to a request."""
+    auth = BetterAuth(verifier)
+    app = FastAPI()
+
+    @app.get("/api/tasks")
+    async def tasks(user: Annotated[User, Depends(auth.require("tasks:read"))]) -> str:
+        return " ".join(user.scopes or ())
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        answer = await client.get("/api/tasks", headers=headers)
+    refused = re.search('error="([a-z_]+)"', answer.headers.get("WWW-Authenticate", ""))
+    return f"{answer.status_code} {answer.json() if refused is None else refused[1]}"

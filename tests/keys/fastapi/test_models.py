@@ -76,7 +76,7 @@ async def test_claims_that_do_not_fit_are_401_and_the_log_names_them_without_val
         answer = await client.get("/me", headers=headers_of(emailVerified=..., createdAt="secret"))
     assert answer.status_code == 401
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
-    [line] = [record for record in caplog.records if record.name == "keys"]
+    [line] = [record for record in caplog.records if record.name == "better_auth_keys"]
     assert line.levelno == logging.WARNING
     assert line.getMessage() == (
         "a valid token was refused: the claims do not fit Model"

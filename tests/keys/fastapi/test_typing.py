@@ -1,5 +1,8 @@
 """Types as a user's type checker infers them, without a cast or an annotation of theirs."""
 
+import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,6 +16,8 @@ from starlette.requests import HTTPConnection
 import better_auth_keys
 from better_auth_keys import AccessTokenVerifier
 from better_auth_keys.fastapi import BetterAuth, CurrentUser, OptionalUser, User
+from scripts.setup.checkout import PYRIGHT, VENV
+from scripts.setup.node_runtime import find_node
 
 LIBRARY = Path(better_auth_keys.__file__).parents[1]
 SAMPLE = """
@@ -21,6 +26,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
+from better_auth_keys import DpopVerifier
 from better_auth_keys.fastapi import AuthError, BetterAuth, User
 
 
@@ -30,6 +36,8 @@ class Mine(BaseModel):
 
 auth = BetterAuth("https://app.example.com")
 own = BetterAuth("https://app.example.com", user=Mine, audience="https://api.example.com")
+API = "https://api.example.com"
+bound = BetterAuth("https://app.example.com", oauth=True, dpop=DpopVerifier(base_url=API))
 neon = BetterAuth.neon("https://ep-1.neonauth.example.com/neondb/auth", user=Mine)
 app = FastAPI(lifespan=auth.lifespan)
 app.include_router(auth.metadata_router("https://api.example.com"))
@@ -101,3 +109,35 @@ def test_code_of_a_user_is_clean_under_mypy_strict(tmp_path: Path) -> None:
     assert revealed == REVEALED
     errors = [line.rpartition("[")[2].rstrip("]") for line in lines if ": error: " in line]
     assert errors == ["call-overload", "arg-type", "attr-defined"], done.stdout
+
+
+@pytest.mark.slow
+def test_code_of_a_user_is_clean_under_pyright_strict(tmp_path: Path) -> None:
+    node = find_node(VENV)
+    program = PYRIGHT / "node_modules" / "pyright" / "index.js"
+    assert node is not None, "run ./scripts/test once, which installs Node"
+    assert program.is_file(), "run ./scripts/test once, which installs pyright"
+    (tmp_path / "sample.py").write_text(SAMPLE)
+    settings = {"typeCheckingMode": "strict", "extraPaths": [str(LIBRARY)]}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    done = subprocess.run(
+        [str(node.node), str(program), "--outputjson", "--pythonpath", sys.executable],
+        cwd=tmp_path,
+        env=node.environment(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = [
+        (each["severity"], each.get("rule") or each["message"].rpartition(" is ")[2].strip('"'))
+        for each in json.loads(done.stdout)["generalDiagnostics"]
+    ]
+    revealed = [said for severity, said in found if severity == "information"]
+    # Pyright names the types without their modules.
+    assert revealed == [re.sub(r"[\w.]+\.", "", name) for name in REVEALED]
+    assert [said for severity, said in found if severity != "information"] == [
+        "reportArgumentType",
+        "reportArgumentType",
+        "reportUnknownMemberType",
+        "reportAttributeAccessIssue",
+    ]

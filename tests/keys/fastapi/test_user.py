@@ -11,6 +11,7 @@ from starlette.responses import Response
 from better_auth_keys import (
     AccessToken,
     AccessTokenVerifier,
+    DpopProof,
     InvalidTokenError,
     KeysError,
     KeySetUnavailableError,
@@ -27,13 +28,18 @@ INVALID = f'Bearer realm="api", error="invalid_token", error_description="{GENER
 
 
 class Failing:
-    """A verifier that cannot decide."""
+    """A verifier that cannot decide, and accepts no DPoP proofs."""
+
+    dpop = None
 
     def __init__(self, error: KeysError) -> None:
         self.error = error
         self.client: str | None = None
 
-    async def verify(self, _token: str, *, client: str | None = None) -> AccessToken:
+    async def verify(
+        self, _token: str, *, proof: DpopProof | None = None, client: str | None = None
+    ) -> AccessToken:
+        assert proof is None
         self.client = client
         raise self.error
 
@@ -82,7 +88,7 @@ async def test_user_of_a_valid_token_is_returned(
 async def test_row35_invalid_token_is_refused_and_only_the_log_says_why(
     verifier: AccessTokenVerifier, headers_of: Mint, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "keys")
+    caplog.set_level(logging.INFO, "better_auth_keys")
     async with asking(app_of(BetterAuth(verifier))) as client:
         answer = await client.get(path, headers=headers_of(exp=1, iat=0))
         assert (answer.status_code, answer.json()) == (401, {"detail": GENERIC})

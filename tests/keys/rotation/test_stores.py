@@ -14,13 +14,15 @@ from better_auth_keys.rotation.local_store import InMemorySigningKeys
 from better_auth_keys.rotation.store import (
     KeyInUseError,
     KeyState,
+    KeyStoreError,
     KeyTransaction,
     SigningKey,
     SigningKeyStore,
     UnknownKeyError,
 )
 from scripts.operations.rotate_keys.key_file import FileSigningKeys
-from tests.simulators.jwks_table import SECRET, Issuer, reach
+from tests.conftest import DatabaseUrls
+from tests.simulators.jwks_table import SECRET, Issuer, connected, reach
 
 
 class Issues(Protocol):
@@ -338,3 +340,27 @@ async def test_operators_with_different_keys_at_once_leave_one_that_signs(case: 
     assert sorted(found.values()) == [KeyState.ACTIVE, *[KeyState.DEACTIVATED] * 4]
     assert found[first] is KeyState.DEACTIVATED
     assert found[await issuer.signs_with() or ""] is KeyState.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("DROP COLUMN alg", "the table jwks has no column alg: .* Better Auth to 1\\.7 or newer"),
+        ('RENAME COLUMN "createdAt" TO created_at', "the database refused: column .* not exist"),
+    ],
+    ids=["Better Auth 1.6", "another schema"],
+)
+async def test_table_without_a_needed_column_is_refused_in_one_line(
+    issuer_database: DatabaseUrls, change: str, message: str
+) -> None:
+    async with connected(issuer_database.auth) as connection:
+        await connection.execute(f"ALTER TABLE jwks {change}")
+    store = BetterAuthSigningKeys(
+        reach(issuer_database.auth),
+        secrets=IssuerSecrets(SECRET),
+        algorithm="EdDSA",
+        operator="tests",
+    )
+    for attempt in (store.keys(), store.reencrypt(None, "a test", execute=False)):
+        with pytest.raises(KeyStoreError, match=f"^{message}[^\n]*$"):
+            await attempt

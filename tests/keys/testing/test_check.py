@@ -7,14 +7,15 @@ import pytest
 from better_auth_keys.testing.check.catalogue import ROWS
 from better_auth_keys.testing.check.command import main
 from better_auth_keys.testing.check.row import Result, Verdict
-from better_auth_keys.testing.check.rows import claims, encodings, requests, signatures
+from better_auth_keys.testing.check.rows import claims, encodings, proofs, requests, signatures
 from better_auth_keys.testing.check.runner import run_rows
-from tests.keys.testing import weak_servers
+from tests.keys.testing import servers_with_proofs, weak_servers
 from tests.keys.testing.weak_servers import Server, check, stand_of
 
 OF_ONE_TOKEN = [
     row.name for module in (requests, signatures, encodings, claims) for row in module.ROWS
 ]
+WITH_PROOFS = [row.name for row in proofs.ROWS]
 OUTAGE = ["outage-known", "outage-unknown", "failing-unknown", "hanging-unknown"]
 
 
@@ -32,7 +33,8 @@ async def test_strict_server_passes_every_row_that_applies() -> None:
     assert named(results, Verdict.FAIL) == set(), [
         (result.row.name, result.outcome.seen) for result in results
     ]
-    assert named(results, Verdict.NOT_APPLICABLE) == {"challenge-scope", "alg-per-key", "rfc9068"}
+    without = {"challenge-scope", "alg-per-key", "rfc9068", *WITH_PROOFS}
+    assert named(results, Verdict.NOT_APPLICABLE) == without
 
 
 async def test_strict_server_for_oauth_tokens_and_rsa_passes_the_rows_of_one_token() -> None:
@@ -89,6 +91,39 @@ async def test_weak_server_fails_the_rows_of_its_weakness(
     server: type[Server], names: list[str], failures: set[str]
 ) -> None:
     assert named(await check(server, names), Verdict.FAIL) == failures
+
+
+@pytest.mark.parametrize(
+    "server", [servers_with_proofs.TakesProofs, servers_with_proofs.WantsNonces]
+)
+async def test_strict_server_passes_the_rows_about_proofs(server: type[Server]) -> None:
+    results = await check(server, [*OF_ONE_TOKEN, *WITH_PROOFS], proof_url=weak_servers.URL)
+    assert named(results, Verdict.FAIL) == set(), [
+        (result.row.name, result.outcome.seen) for result in results
+    ]
+    assert not named(results, Verdict.NOT_APPLICABLE) & {*WITH_PROOFS}
+
+
+@pytest.mark.parametrize(
+    ("server", "failures"),
+    [
+        (servers_with_proofs.ForgetsProofs, {"dpop-replay"}),
+        (servers_with_proofs.TakesOldProofs, {"dpop-time"}),
+        (servers_with_proofs.IgnoresTheRequest, {"dpop-request", "dpop-challenge"}),
+        (servers_with_proofs.IgnoresTheToken, {"dpop-token"}),
+        (servers_with_proofs.IgnoresTheKey, {"dpop-key"}),
+        (servers_with_proofs.TakesTheFirstProof, {"dpop-form"}),
+        (servers_with_proofs.TakesBoundTokensAsBearer, {"dpop-scheme", "key-bound"}),
+        (servers_with_proofs.NamesNoAlgorithms, {"dpop-challenge"}),
+        (Server, {*WITH_PROOFS}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else None,
+)
+async def test_weak_server_fails_the_rows_about_proofs(
+    server: type[Server], failures: set[str]
+) -> None:
+    names = ["key-bound", *WITH_PROOFS]
+    assert named(await check(server, names, proof_url=weak_servers.URL), Verdict.FAIL) == failures
 
 
 async def test_row_names_the_case_that_was_accepted() -> None:

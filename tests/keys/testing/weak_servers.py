@@ -237,13 +237,14 @@ async def stand_of(
     make: type[Server],
     algorithms: tuple[str, ...] = ("EdDSA", "RS256"),
     kind: TokenKind = "session",
+    proof_url: str | None = None,
 ) -> AsyncIterator[Stand]:
     """Run a server with the issuer that the check plays."""
     issuer = PlayedIssuer(Signer.generate(algorithms[0]))
     async with issuer:
         issuer.name = issuer.origin
         server = make(issuer)
-        options = Options(issuer.name, issuer.name, algorithms, kind)
+        options = Options(issuer.name, issuer.name, algorithms, kind, proof_url=proof_url)
         async with (
             server.verifier,
             httpx.AsyncClient(transport=httpx.ASGITransport(server)) as client,
@@ -251,9 +252,11 @@ async def stand_of(
             yield Stand(Target(URL, client), issuer, options, pause=PROMPT.max_wait, cool_down=0)
 
 
-async def check(make: type[Server], names: Iterable[str] | None = None) -> list[Result]:
+async def check(
+    make: type[Server], names: Iterable[str] | None = None, *, proof_url: str | None = None
+) -> list[Result]:
     """Run the rows with these names, by default all, on a server."""
     wanted = None if names is None else {"good-token", *names}
     rows = [row for row in ROWS if wanted is None or row.name in wanted]
-    async with stand_of(make) as stand:
+    async with stand_of(make, proof_url=proof_url) as stand:
         return await run_rows(stand, rows)

@@ -194,6 +194,8 @@ def _one_line() -> Iterator[None]:
         yield
     except asyncpg.UndefinedTableError as error:
         raise KeyStoreError(_missing_table(str(error))) from None
+    except asyncpg.UndefinedColumnError as error:
+        raise KeyStoreError(_missing_column(str(error))) from None
     except asyncpg.LockNotAvailableError:
         raise KeyStoreError("another operator is changing the keys: try again") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -207,3 +209,12 @@ def _missing_table(said: str) -> str:
     if '"jwks"' in said:
         return "there is no table jwks: start the app with Better Auth once, or correct the URL"
     return "tables of the rotation are missing: run migrate --execute"
+
+
+def _missing_column(said: str) -> str:
+    if '"alg"' in said:  # Better Auth 1.6 does not store the algorithm of a key
+        return (
+            "the table jwks has no column alg: to rotate keys, update Better Auth to 1.7 or newer"
+            " and migrate its tables"
+        )
+    return f"the database refused: {said.partition(chr(10))[0]}"

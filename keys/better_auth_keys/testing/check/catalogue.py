@@ -8,6 +8,7 @@ from better_auth_keys.testing.check.rows import (
     encodings,
     key_sets,
     outages,
+    proofs,
     requests,
     signatures,
 )
@@ -21,6 +22,7 @@ ROWS: Final[tuple[Row, ...]] = (
     *signatures.ROWS,
     *encodings.ROWS,
     *claims.ROWS,
+    *proofs.ROWS,
     *outages.ROWS,
     *key_sets.ROWS,
 )

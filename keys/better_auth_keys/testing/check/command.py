@@ -80,6 +80,7 @@ async def _check(options: argparse.Namespace, algorithms: tuple[str, ...]) -> li
                 kind=options.tokens,
                 scope=options.scope,
                 accepted=options.accepted,
+                proof_url=options.dpop,
             )
             stand = Stand(Target(options.url, client), issuer, names)
             return await run_rows(stand, ROWS, lambda result: print(line_of(result), flush=True))  # noqa: T201 - the result
@@ -126,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="serve the keys over https, with this key and certificate (PEM)",
+    )
+    parser.add_argument(
+        "--dpop",
+        metavar="URL",
+        help="the URL of the operation in DPoP proofs, if the server accepts them",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write them as JUnit's XML")

@@ -30,6 +30,8 @@ class Options:
     """What the operation requires, if the server enforces scopes."""
     accepted: int = 200
     """The status of the answer to a good token."""
+    proof_url: str | None = None
+    """The URL of the operation in DPoP proofs, if the server accepts them."""
 
 
 @dataclass(slots=True)

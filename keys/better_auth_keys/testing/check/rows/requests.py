@@ -16,14 +16,18 @@ _FORBIDDEN: Final = 403
 _REFUSED: Final = frozenset({400, 401})
 _PARAMETER: Final = re.compile(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
 
+# A scheme has a parameter after it, and a parameter has none.
+_NEXT_CHALLENGE: Final = re.compile(r",\s*(?=[A-Za-z]+ +[\w-]+\s*=)")
 
-def challenge_of(answer: Answer) -> dict[str, str] | None:
-    """Return the parameters of the Bearer challenge (RFC 6750 section 3), or None."""
+
+def challenge_of(answer: Answer, scheme: str = "Bearer") -> dict[str, str] | None:
+    """Return the parameters of the challenge for a scheme (RFC 6750 section 3), or None."""
     text = ", ".join(answer.headers.get_list("www-authenticate"))
-    found = re.search(r"(?:^|,\s*)Bearer\b(.*)", text, re.IGNORECASE | re.DOTALL)
+    found = re.search(rf"(?:^|,\s*){scheme}\b(.*)", text, re.IGNORECASE | re.DOTALL)
     if found is None:
         return None
-    return {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(found[1])}
+    parameters = _NEXT_CHALLENGE.split(found[1])[0]
+    return {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(parameters)}
 
 
 def _authorization(*values: str) -> list[tuple[str, str]]:
