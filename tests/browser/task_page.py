@@ -45,7 +45,7 @@ async def rename(page: Page, title: str, to: str) -> None:
 
 async def shown(page: Page) -> list[str]:
     """Return the titles in the list, in their order."""
-    return await page.locator(".title-text").all_inner_texts()
+    return await page.locator(".title-text").all_text_contents()
 
 
 async def titles(account: Account) -> list[str]:

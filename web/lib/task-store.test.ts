@@ -91,6 +91,7 @@ describe("TaskStore", () => {
     await settled();
     expect(pending("t1")).toBeUndefined();
     expect(service.tasks.size).toBe(0);
+    expect(notices.snapshot().map(({ text }) => text)).toEqual(["Deleted “Feed the cat”."]);
   });
 
   test("keeps what failed, and says why", async () => {
