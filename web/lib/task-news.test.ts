@@ -9,22 +9,22 @@ const news = (version: number, deleted = false, key = "t1") => ({
   deleted,
   at: version,
 });
-const after = (...all: ReturnType<typeof news>[]) => all.reduce<AllNews>(withNews, new Map()).get("t1");
+const learned = (...all: ReturnType<typeof news>[]) => all.reduce<AllNews>(withNews, new Map()).get("t1");
 
 describe("withNews", () => {
   test("keeps the newer version, in whichever order the answers arrive", () => {
-    expect(after(news(1), news(2))?.task.version).toBe(2);
-    expect(after(news(2), news(1))?.task.version).toBe(2);
+    expect(learned(news(1), news(2))?.task.version).toBe(2);
+    expect(learned(news(2), news(1))?.task.version).toBe(2);
   });
 
   test("keeps a deletion, unless the task was restored", () => {
-    expect(after(news(2, true), news(2))?.deleted).toBe(true);
-    expect(after(news(2), news(1, true))?.deleted).toBe(true);
-    expect(after(news(2, true), news(4))?.deleted).toBe(false);
+    expect(learned(news(2, true), news(2))?.deleted).toBe(true);
+    expect(learned(news(2), news(1, true))?.deleted).toBe(true);
+    expect(learned(news(2, true), news(4))?.deleted).toBe(false);
   });
 
   test("takes the key of a task that was added here, although an event told of it first", () => {
-    expect(after(news(1), news(1, false, "k"))?.key).toBe("k");
+    expect(learned(news(1), news(1, false, "k"))?.key).toBe("k");
   });
 });
 
