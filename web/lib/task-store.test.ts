@@ -72,6 +72,16 @@ describe("TaskStore", () => {
     expect(pending("t1")).toBeUndefined();
   });
 
+  test("does not take its own change for somebody else's", async () => {
+    store.change("t1", task, { completed: true });
+    await settled();
+    // From a form that was opened while the tick was under way.
+    store.change("t1", { ...task, completed: true }, { title: "Feed both cats" });
+    await settled();
+    expect(service.tasks.get("t1")).toMatchObject({ title: "Feed both cats", completed: true, version: 3 });
+    expect(service.calls).toEqual(["change", "change"]);
+  });
+
   test("deletes, and restores with the notice", async () => {
     store.remove("t1", task);
     await settled();

@@ -10,6 +10,7 @@ import { failureOf, type RequestFailure } from "./failure";
 import { limiter } from "./limiter";
 import type { Notices } from "./notices";
 import { Observable } from "./observable";
+import { OwnVersions } from "./own-versions";
 import type { PendingTask, Step } from "./pending-task";
 import * as state from "./pending-task";
 import { type ChangingApi, send } from "./send-step";
@@ -39,6 +40,7 @@ export class TaskStore extends Observable<TaskState> {
   readonly #slowAfter: number;
   readonly #running = new Map<string, AbortController>();
   readonly #repeated = new Set<string>();
+  readonly #own = new OwnVersions();
   readonly #inTurn = limiter(AT_ONCE);
 
   constructor({ api, notices, slowAfter = 4_000 }: Options) {
@@ -49,7 +51,8 @@ export class TaskStore extends Observable<TaskState> {
   }
 
   /** Add a task. Return its key, with which every attempt is made. */
-  add(write: TaskWrite, key: string = crypto.randomUUID()): string {
+  add(write: TaskWrite): string {
+    const key = crypto.randomUUID();
     this.#markAdded(key);
     this.#put(state.toAdd(key, write));
     return key;
@@ -70,10 +73,9 @@ export class TaskStore extends Observable<TaskState> {
   /** Try again what failed, or what takes long. */
   retry(key: string): void {
     const pending = this.snapshot().pending.get(key);
-    if (pending === undefined) return;
     const running = this.#running.get(key);
-    if (running === undefined) this.#put(state.wish(pending, {}));
-    else running.abort();
+    if (running !== undefined) running.abort();
+    else if (pending !== undefined) this.#put(state.wish(pending, {}));
   }
 
   /** Drop what the user wanted of a row. */
@@ -133,7 +135,7 @@ export class TaskStore extends Observable<TaskState> {
     const { pending, news } = this.snapshot();
     // Version 0 is of a task that was being added when the user began to change it.
     const seen = task.version === 0 ? (newsOf(news, key)?.task ?? task) : task;
-    return pending.get(key) ?? state.known(key, seen);
+    return pending.get(key) ?? state.known(key, this.#own.latest(seen));
   }
 
   #markAdded(key: string): void {
@@ -188,6 +190,7 @@ export class TaskStore extends Observable<TaskState> {
       const task = await send(this.#api, key, step, controller.signal);
       const confirmed = step.do === "remove" ? step.task : task;
       this.#repeated.delete(key);
+      if (step.do === "change" && task !== null) this.#own.record(step.task, task);
       if (confirmed !== null) this.#learn(key, confirmed, step.do === "remove");
       this.#amend(key, (now) => state.afterSuccess(now, step, task));
       return true;
