@@ -80,9 +80,7 @@ export class TaskStore extends Observable<TaskState> {
 
   /** Drop what the user wanted of a row. */
   discard(key: string): void {
-    const pending = new Map(this.snapshot().pending);
-    pending.delete(key);
-    this.#update({ pending });
+    this.#update({ pending: new Map([...this.snapshot().pending].filter(([other]) => other !== key)) });
     this.#running.get(key)?.abort();
   }
 
