@@ -74,6 +74,8 @@ def web_environment(settings: DevSettings, home: DevHome, urls: DatabaseUrls) ->
         **_issuer_secrets(settings, home),
         **settings.issuer_settings,
         "SERVICE_URL": settings.service_origin,
+        **settings.mail,
+        "REQUIRE_VERIFIED_EMAIL": _verification(settings),
         # Not through the proxy: Node does not resolve its names below `localhost` everywhere.
         "SERVICE_INTERNAL_URL": f"http://127.0.0.1:{settings.port}",
         "NEXT_TELEMETRY_DISABLED": "1",
@@ -121,6 +123,14 @@ def _issuer_secrets(settings: DevSettings, home: DevHome) -> dict[str, str]:
     if settings.external and any(given.values()):
         return given
     return {"BETTER_AUTH_SECRET": home.secret("better-auth-secret")}
+
+
+def _verification(settings: DevSettings) -> str:
+    """Return whether web/ requires verified addresses. Without a mail server it does not.
+
+    Mails that the stack keeps would delay the first sign-up, and reach no real mailbox.
+    """
+    return settings.environment.get("REQUIRE_VERIFIED_EMAIL") or ("" if settings.mail else "false")
 
 
 def surroundings() -> dict[str, str]:

@@ -36,6 +36,7 @@ from service.http import refusal as refusals
 from service.http.admission import Admission
 from service.http.answer_headers import request_id_of
 from service.http.body_limit import MAX_BODY_BYTES
+from service.http.deadline import Deadline
 from service.http.joined_writes import JoinedWrites
 from service.http.refusal import Refusal
 from service.http.streaming import HAND_OVER, StreamConnection, StreamOwner
@@ -73,7 +74,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(self.loop, self._hang_up)
+        self._keeps_alive = False
+        # The time limit that begins with the bytes that are being parsed.
+        self._limit: float | None = None
         self._stretch: _Stretch | None = None
         self._in_head = self._in_body = False
         self._head_size = 0
@@ -92,11 +96,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Start the time limit of the first request."""
         super().connection_made(JoinedWrites(transport, self.loop))
-        self._expect_within(HEAD_SECONDS)
+        self._deadline.set(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the time limit, and the request that is being answered."""
-        self._expect_within(None)
+        self._deadline.end()
         super().connection_lost(exc)
         if self._current is not None:
             self._current.scope.pop(HAND_OVER, None)  # type: ignore[typeddict-item] # our own
@@ -109,13 +113,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Parse received bytes, unless the client has been refused already."""
         if self._refused:
             return
+        if self._keeps_alive:
+            # Also for bytes that do not begin a request.
+            self._keeps_alive = False
+            self._limit = HEAD_SECONDS
         stretch = self._stretch
         self._parsing = True
         super().data_received(data)
         self._parsing = False
-        if self._deadline is None and self._is_idle() and self.timeout_keep_alive_task is None:
-            # These bytes did not begin a request, but they stopped uvicorn's keep-alive timer.
-            self._expect_within(HEAD_SECONDS)
+        if self._limit is not None:
+            self._deadline.set(self._limit)
+            self._limit = None
         # The parser reports a header only when it is complete, and takes quadratic time for it.
         if stretch is not None and stretch is self._stretch and self._refusal is None:
             stretch.received += len(data)
@@ -144,7 +152,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head, self._head_size = True, 0
         self._stretch = _Stretch()
-        self._expect_within(HEAD_SECONDS)
+        self._limit = HEAD_SECONDS
 
     def on_url(self, url: bytes) -> None:
         """Add a part of the URL."""
@@ -156,9 +164,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Add a header, or drop it if it is a trailer."""
         if not self._in_head:
             return
-        super().on_header(name, value)
-        self._head_size += len(name) + len(value)
-        if len(self.headers) > MAX_HEADERS or self._head_size > MAX_HEAD_BYTES:
+        # As uvicorn does it; a call of its method for each header would cost more than that.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers = self.headers
+        headers.append((name, value))
+        size = self._head_size = self._head_size + len(name) + len(value)
+        if len(headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
             self._refuse(refusals.HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
@@ -172,7 +185,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             # The parser stops after an upgrade request, although we do not upgrade.
             self.cycle.keep_alive = False
         self._in_head, self._in_body, self._stretch = False, True, None
-        self._expect_within(BODY_SECONDS)
+        self._limit = BODY_SECONDS
 
     def on_chunk_header(self) -> None:
         """Begin a chunk. Trailers may follow the last one."""
@@ -189,34 +202,44 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End the request, and start the time limit of the response."""
         self._in_body, self._stretch = False, None
-        self._expect_within(ANSWER_SECONDS)
+        self._limit = ANSWER_SECONDS
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Start the next waiting request, and stop reading while more are waiting."""
-        super().on_response_complete()
+        """Start the next waiting request, and stop reading while more are waiting.
+
+        This replaces uvicorn's method, which creates a timer for each response.
+        """
+        self.server_state.total_requests += 1
+        is_closing, waiting = self.transport.is_closing(), bool(self.pipeline)
+        if not is_closing:
+            self.flow.resume_reading()
+            if waiting:
+                self._start_asgi_task(*self.pipeline.pop())
         if self.pipeline:
             self.flow.pause_reading()
         if self._refused:
             self._refuse_in_turn()
-        elif not (self._in_head or self._in_body):
-            self._expect_within(ANSWER_SECONDS if self.pipeline else None)
+        elif self._in_head or self._in_body:
+            pass  # of the next request, which has its own time limit
+        elif is_closing:
+            self._deadline.clear()
+        else:
+            self._keeps_alive = not waiting
+            self._deadline.set(ANSWER_SECONDS if waiting else self.timeout_keep_alive)
 
     def shutdown(self) -> None:
         """Close the connection after the response that is being sent (uvicorn's hook)."""
         self._shut_down = True
         super().shutdown()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, even if the client has not read its last response."""
-        self._hang_up()
-
     def send_400_response(self, msg: str) -> None:
         """Refuse the message that is being received (uvicorn's hook), and stop reading."""
         self._refused = True
         if self._refusal is None:
             self._refusal = refusals.malformed(msg)
-        self._expect_within(ANSWER_SECONDS)
+        self._limit = None
+        self._deadline.set(ANSWER_SECONDS)
         if self._in_body and not self._withdraw():
             return
         self._refuse_in_turn()
@@ -267,7 +290,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._expect_within(LINGER_SECONDS)
+        self._deadline.set(LINGER_SECONDS)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Start a request, but only after all received bytes are parsed: they may be malformed."""
@@ -299,7 +322,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._ended or self._refused:
             self._hang_up()
             return None
-        self._expect_within(None)
+        self._deadline.end()
         self.pipeline.clear()
         self.flow.resume_reading()
         # uvicorn must neither complete the response nor keep what belongs to it in memory.
@@ -343,13 +366,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         return not self.pipeline and (self._current is None or self._current.response_complete)
-
-    def _expect_within(self, seconds: float | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if seconds is not None:
-            self._deadline = self.loop.call_later(seconds, self._hang_up)
 
     def _hang_up(self) -> None:
         """Close the connection. Abort it soon if the client does not read the rest."""

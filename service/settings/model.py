@@ -20,6 +20,7 @@ from better_auth_keys import (
 )
 from service.database.url import DatabaseUrl
 from service.security.revocations import SESSION_LIFETIME
+from service.settings.address import HOST, PORT
 from service.settings.base import SettingsModel
 from service.settings.previous_audience import accepted_for_one_release
 from service.settings.reader import SettingsError
@@ -147,10 +148,10 @@ class Settings(SettingsModel):
     characters, the same on every replica. Never used for tokens. Required in production
     (`openssl rand -base64 32`)."""
 
-    host: str = "127.0.0.1"
+    host: str = HOST
     """The address to listen on."""
 
-    port: Port = 8000
+    port: Port = PORT
     """The port to listen on."""
 
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
@@ -214,8 +215,9 @@ class Settings(SettingsModel):
     address gets at most two thirds."""
 
     require_verified_email: bool = False
-    """Refuse tokens, with 403, whose claim `emailVerified` is not true. OAuth access tokens have no
-    such claim unless Better Auth is configured to add it."""
+    """The service refuses tokens, with 403, whose claim `emailVerified` is not true. OAuth access
+    tokens have no such claim unless Better Auth is configured to add it. web/ refuses to sign in
+    such users; its default is true if `SMTP_URL` is set."""
 
     @field_validator("better_auth_url")
     @classmethod

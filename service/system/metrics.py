@@ -19,7 +19,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -28,6 +27,7 @@ from better_auth_keys import AccessTokenVerifier, KeySet, UnusableKey
 from service.database.execution import Database
 from service.security.key_watch import KeyWatch
 from service.security.rate_limits import RateLimits
+from service.system.histogram import Histogram
 from service.system.metrics_files import FOLDER
 
 _LOOK_SECONDS: Final = 2.0

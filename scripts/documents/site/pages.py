@@ -14,7 +14,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "keys/CHANGELOG",
     ),
     "Service": ("docs/api", "docs/settings", "docs/faq", "CHANGELOG"),
-    "Operation": ("docs/running", "docs/runbooks/README", "SECURITY"),
+    "Operation": ("docs/running", "docs/kubernetes", "docs/runbooks/README", "SECURITY"),
     "Evidence": (
         "docs/conformance",
         "docs/comparison",

@@ -7,6 +7,8 @@ import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from service.app import create_app
 from service.http import protocol as http_protocol
@@ -211,6 +213,23 @@ async def test_fault38_client_that_sends_what_begins_no_request_loses_its_connec
     writer.write(LIVE + b"\r\n")
     await reader.readuntil(b"}")
     await ends(reader, writer, b"\r\n")
+
+
+async def test_fault38_last_of_several_requests_is_answered_in_time_or_loses_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_protocol, "ANSWER_SECONDS", 0.05)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        if scope["path"] == "/slow":
+            await asyncio.Event().wait()
+        await Response(b"{}")(scope, receive, send)
+
+    async with serving(app) as port:
+        slow = LIVE.replace(b"/livez", b"/slow")
+        answer = await exchange(port, LIVE + b"\r\n" + slow + b"\r\n", end=False)
+    assert answer.count(b"HTTP/1.1 200") == 1
 
 
 async def test_fault38_client_that_does_not_read_its_answers_loses_its_connection(

@@ -3,7 +3,6 @@
 import { QueryClientProvider } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useState, useSyncExternalStore } from "react";
 
-import { followSignOut } from "@/lib/sign-out";
 import { type TaskSession, taskSession } from "@/lib/task-session";
 
 const Context = createContext<TaskSession | null>(null);
@@ -19,8 +18,6 @@ export function SessionProvider({ serviceOrigin, user, children }: SessionProvid
   const [session] = useState(() => taskSession(serviceOrigin, user));
   useEffect(() => session.keepChanges(), [session]);
   useEffect(() => session.connection.follow(), [session]);
-  // A full page load that replaces this page: no data of this account stays in memory or returns with "back".
-  useEffect(() => followSignOut(() => window.location.replace("/sign-in")), []);
   return (
     <Context value={session}>
       <QueryClientProvider client={session.queries}>{children}</QueryClientProvider>
