@@ -3,8 +3,6 @@ import type { NextConfig } from "next";
 // For a Next that was not started by next.mjs.
 process.env.NEXT_TELEMETRY_DISABLED = "1";
 
-const HSTS = { key: "Strict-Transport-Security", value: "max-age=31536000" };
-
 const config: NextConfig = {
   // `next dev` locks this folder. A second server in the same checkout needs its own, with a name that begins with `.next`.
   distDir: process.env.NEXT_DIST_DIR || ".next",
@@ -15,8 +13,6 @@ const config: NextConfig = {
   poweredByHeader: false,
   // For the container image: the server and its dependencies, without npm and the rest of node_modules.
   ...(process.env.NEXT_STANDALONE && { output: "standalone" as const }),
-  // Browsers ignore it over plain HTTP (RFC 6797 section 8.1), so every response of a production build may carry it.
-  headers: async () => (process.env.NODE_ENV === "production" ? [{ source: "/:path*", headers: [HSTS] }] : []),
   // The indicator covers controls at the bottom of a phone's screen. Errors are shown without it.
   devIndicators: false,
   // `next dev` must not write files for coding agents here, or ask for newer versions.

@@ -59,6 +59,8 @@ def _service_settings(settings: DevSettings, home: DevHome, urls: DatabaseUrls) 
         "NEON_AUTH": "",
         "JWT_ISSUER": "",
         "JWT_AUDIENCE": "",
+        # Without it, the task page polls. What notifications cost does not matter here.
+        "TASK_EVENTS": wanted.get("TASK_EVENTS") or "true",
         "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),
     }
     return {**wanted, **ours}
@@ -72,6 +74,8 @@ def web_environment(settings: DevSettings, home: DevHome, urls: DatabaseUrls) ->
         **_issuer_secrets(settings, home),
         **settings.issuer_settings,
         "SERVICE_URL": settings.service_origin,
+        **settings.mail,
+        "REQUIRE_VERIFIED_EMAIL": _verification(settings),
         # Not through the proxy: Node does not resolve its names below `localhost` everywhere.
         "SERVICE_INTERNAL_URL": f"http://127.0.0.1:{settings.port}",
         "NEXT_TELEMETRY_DISABLED": "1",
@@ -119,6 +123,14 @@ def _issuer_secrets(settings: DevSettings, home: DevHome) -> dict[str, str]:
     if settings.external and any(given.values()):
         return given
     return {"BETTER_AUTH_SECRET": home.secret("better-auth-secret")}
+
+
+def _verification(settings: DevSettings) -> str:
+    """Return whether web/ requires verified addresses. Without a mail server it does not.
+
+    Mails that the stack keeps would delay the first sign-up, and reach no real mailbox.
+    """
+    return settings.environment.get("REQUIRE_VERIFIED_EMAIL") or ("" if settings.mail else "false")
 
 
 def surroundings() -> dict[str, str]:

@@ -117,6 +117,22 @@ def _mint(options: argparse.Namespace) -> str:
     return mint(signer, claims, lifetime=options.lifetime)
 
 
+def instructions(token: str, service_origin: str) -> list[str]:
+    """Return lines to copy into another terminal."""
+    bearer = '-H "Authorization: Bearer $TOKEN"'
+    tasks = f"{service_origin}/api/tasks"
+    body = "-H 'Content-Type: application/json' -d '{\"title\": \"Try the API\"}'"
+    minutes = int(LIFETIME.total_seconds()) // 60
+    return [
+        f"a token for {USER['sub']}, valid for {minutes} minutes (mint-token signs others):",
+        "",
+        f"TOKEN={token}",
+        f"curl -sS {bearer} {body} {tasks}",
+        f"curl -sS {bearer} {tasks}",
+        "",
+    ]
+
+
 def _write(token: str, options: argparse.Namespace) -> None:
     text = json.dumps({"token": token}) if options.json else token
     if options.out is None:

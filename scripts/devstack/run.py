@@ -4,7 +4,7 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,8 @@ from scripts.devstack.environments import (
 from scripts.devstack.home import DevHome
 from scripts.devstack.https import HttpsFront
 from scripts.devstack.keeper import Code, Keeper
-from scripts.devstack.mint_token import LIFETIME, USER, mint, provide_signer
+from scripts.devstack.mail_sink import MailSink
+from scripts.devstack.mint_token import USER, instructions, mint, provide_signer
 from scripts.devstack.network import has_a_key, is_ok, until_answer
 from scripts.devstack.parts import Part, PostgresPart, Program, ProgramPart, show
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
@@ -56,6 +57,7 @@ class DevRun:
         self._home = home
         self._began = time.monotonic()
         self._parts: dict[str, Part] = {}
+        self._mail_sink = MailSink(home.folder / "mail", say=show)
 
     async def until_cancelled(self) -> None:
         """Run the stack. Raises the error that made a part fail."""
@@ -66,6 +68,7 @@ class DevRun:
         finally:
             for part in reversed(self._parts.values()):
                 await part.stop()
+            await self._mail_sink.stop()
 
     def kill(self) -> None:
         """Kill everything at once."""
@@ -102,7 +105,7 @@ class DevRun:
         if settings.front is not None:
             await self._start_front(settings.front)
         if signer is None:
-            await self._start(self._program(self._web(urls)))
+            await self._start(self._program(self._web(urls, await self._mail())))
         applied = await upgrade(urls.owner)
         _progress("migrations", f"{len(applied)} applied" if applied else "up to date", began)
         await self._start(self._program(self._service(urls)))
@@ -117,7 +120,7 @@ class DevRun:
         if signer is not None:
             names = {"iss": settings.web_origin, "aud": settings.service_origin}
             token = mint(signer, {**USER, **names})
-            for line in _instructions(token, settings.service_address):
+            for line in instructions(token, settings.service_address):
                 show(line)
 
     async def _start_front(self, front: HttpsFront) -> None:
@@ -134,7 +137,14 @@ class DevRun:
         await self._start(self._program(program))
         await self._until("https", _exists(front.authority), "created no certificate authority")
 
-    def _web(self, urls: DatabaseUrls) -> Program:
+    async def _mail(self) -> dict[str, str]:
+        """Return the settings of the mail server for web/. Without one, keep the mails."""
+        if self._settings.mail:
+            return self._settings.mail
+        _progress("mails", f"kept in {self._home.folder / 'mail'}", self._began)
+        return await self._mail_sink.start()
+
+    def _web(self, urls: DatabaseUrls, mail: Mapping[str, str]) -> Program:
         node = find_node(VENV)
         if node is None:
             raise StartError("Node.js is missing; start with ./scripts/dev, or use --api")
@@ -143,7 +153,9 @@ class DevRun:
             # Not through npm, which does not pass signals on to the server.
             command=next_command(node, self._settings.web_port),
             cwd=WEB,
-            environment=node.environment(web_environment(self._settings, self._home, urls)),
+            environment=node.environment(
+                {**web_environment(self._settings, self._home, urls), **mail}
+            ),
             log=self._home.log("web"),
             hidden=_NEXT_BANNER,
         )
@@ -227,22 +239,6 @@ def _progress(what: str, detail: str, began: float) -> None:
 def next_command(node: NodeRuntime, port: int) -> list[str]:
     """Return the command that runs web/ in development."""
     return [str(node.node), "next.mjs", "dev", "-H", "127.0.0.1", "-p", str(port)]
-
-
-def _instructions(token: str, service_origin: str) -> list[str]:
-    """Return lines to copy into another terminal."""
-    bearer = '-H "Authorization: Bearer $TOKEN"'
-    tasks = f"{service_origin}/api/tasks"
-    body = "-H 'Content-Type: application/json' -d '{\"title\": \"Try the API\"}'"
-    minutes = int(LIFETIME.total_seconds()) // 60
-    return [
-        f"a token for {USER['sub']}, valid for {minutes} minutes (mint-token signs others):",
-        "",
-        f"TOKEN={token}",
-        f"curl -sS {bearer} {body} {tasks}",
-        f"curl -sS {bearer} {tasks}",
-        "",
-    ]
 
 
 async def _exists(file: Path) -> None:

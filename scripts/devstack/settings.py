@@ -23,6 +23,7 @@ ISSUER_DEFAULTS: Final[Mapping[str, str]] = {
     "JWKS_GRACE_PERIOD": "30d",
 }
 ISSUER_SECRETS: Final = ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")
+MAIL: Final = ("SMTP_URL", "MAIL_FROM")
 
 
 class UsageError(Exception):
@@ -54,6 +55,15 @@ class StackSettings(SettingsModel):
     service_internal_url: HttpKeyUrl | None = None
     """Where web/ reaches the service inside a private network, to delete a user's data before it
     deletes the account. Default: `SERVICE_URL`. `./scripts/dev` sets it for web/."""
+
+    smtp_url: str | None = None
+    """The mail server that web/ sends links through, to verify an address or to choose a new
+    password: `smtp://user:password@host:587`, where TLS (STARTTLS) is required except on this
+    machine, or `smtps://` for TLS from the start. Without it web/ sends no mail, and nobody can
+    choose a new password without the old one. `./scripts/dev` keeps all mails in `.dev/mail/`."""
+
+    mail_from: str | None = None
+    """The sender of web/'s mails, such as `Tasks <tasks@example.com>`. Required with `SMTP_URL`."""
 
     database_url: ServiceDatabaseUrl | None = None
     migration_database_url: DatabaseUrl | None = None
@@ -125,6 +135,11 @@ class DevSettings:
         return ports
 
     @property
+    def mail(self) -> dict[str, str]:
+        """The settings of a mail server, if there is one. Otherwise the stack keeps the mails."""
+        return {name: self.environment[name] for name in MAIL if name in self.environment}
+
+    @property
     def issuer_settings(self) -> dict[str, str]:
         """The settings that web/ and the operators' commands must share."""
         return {
@@ -138,7 +153,7 @@ def read_settings(
     """Read the settings. Raises `UsageError`."""
     if https and api_only:
         raise UsageError("--https cannot be combined with --api, which does not run web/")
-    names = [*Settings.names(), *ISSUER_DEFAULTS, *ISSUER_SECRETS, "PINNED_KEYS"]
+    names = [*Settings.names(), *ISSUER_DEFAULTS, *ISSUER_SECRETS, *MAIL, "PINNED_KEYS"]
     try:
         reading = read({*names, *StackSettings.names()}, dotenv=dotenv)
         stack = StackSettings.of(reading)

@@ -3,16 +3,33 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 ThingT = TypeVar("ThingT")
+
+_LATENESS_SECONDS: Final = 0.01
+"""Tasks give up so much later at most. Those that would give up within this time do so together."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter(Generic[ThingT]):
+    """A task in line: when it began to wait, when it gives up, and when at the latest."""
+
+    place: asyncio.Future[ThingT]
+    began: float
+    gives_up: float
+    deadline: float
 
 
 class Line(Generic[ThingT]):
     """Tasks that wait in order. `give_back` takes what was passed to a task that was cancelled.
 
     A task waits up to `wait_seconds`, and longer while it is among the first `coming()` in line.
+
+    All tasks share one timer. On a busy service most statements wait in line, and a timer for each
+    would cost as much as the waiting itself.
     """
 
     def __init__(
@@ -25,11 +42,11 @@ class Line(Generic[ThingT]):
         self._wait_seconds = wait_seconds
         self._coming = coming
         self._give_back = give_back
-        # With the time when each began to wait.
-        self._waiting: deque[tuple[asyncio.Future[ThingT], float]] = deque()
+        self._waiting: deque[_Waiter[ThingT]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        while self._waiting and self._waiting[0][0].done():
+        while self._waiting and self._waiting[0].place.done():
             self._waiting.popleft()
         return len(self._waiting)
 
@@ -42,26 +59,26 @@ class Line(Generic[ThingT]):
         loop = asyncio.get_running_loop()
         place: asyncio.Future[ThingT] = loop.create_future()
         began = loop.time()
+        gives_up = began + min(self._wait_seconds, seconds)
+        waiter = _Waiter(place, began, gives_up, began + seconds)
         if first:
-            self._waiting.appendleft((place, began))
+            self._waiting.appendleft(waiter)
         else:
-            self._waiting.append((place, began))
+            self._waiting.append(waiter)
         joined()
-        patience = min(self._wait_seconds, seconds)
-        timer = loop.call_later(patience, self._give_up, place, began + seconds)
+        if self._timer is None or gives_up < self._timer.when() - _LATENESS_SECONDS:
+            self._start_timer(loop, gives_up)
         try:
             return await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled() and place.exception() is None:
                 self._give_back(place.result())  # it came at the moment of the cancellation
             raise
-        finally:
-            timer.cancel()
 
     def serve(self, thing: ThingT) -> bool:
         """Pass a thing to the task that has waited longest. Return whether there is one."""
         while self._waiting:
-            place, _ = self._waiting.popleft()
+            place = self._waiting.popleft().place
             if not place.done():
                 place.set_result(thing)
                 return True
@@ -69,19 +86,29 @@ class Line(Generic[ThingT]):
 
     def fail(self, error: Exception, *, until: float) -> None:
         """Raise an error in the tasks that began to wait until then."""
-        failed = [place for place, began in self._waiting if began <= until]
-        self._waiting = deque(one for one in self._waiting if one[1] > until)
+        failed = [one.place for one in self._waiting if one.began <= until]
+        self._waiting = deque(one for one in self._waiting if one.began > until)
         for place in failed:
             if not place.done():
                 place.set_exception(error)
 
-    def _give_up(self, place: "asyncio.Future[ThingT]", deadline: float) -> None:
-        if place.done():
-            return
-        loop = place.get_loop()
-        left = deadline - loop.time()
-        waiting = (one for one, _ in self._waiting if not one.done())
-        if left > 0 and place in islice(waiting, self._coming()):
-            loop.call_later(min(self._wait_seconds, left), self._give_up, place, deadline)
-        else:
-            place.set_exception(TimeoutError("no connection became free in time"))
+    def _start_timer(self, loop: asyncio.AbstractEventLoop, gives_up: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(gives_up + _LATENESS_SECONDS, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the tasks give up whose time is over."""
+        self._timer = None
+        self._waiting = deque(one for one in self._waiting if not one.place.done())
+        now, coming = loop.time(), self._coming()
+        for one in [one for one in self._waiting if one.gives_up <= now]:
+            left = one.deadline - now
+            waiting = (other for other in self._waiting if not other.place.done())
+            if left > 0 and one in islice(waiting, coming):
+                one.gives_up = now + min(self._wait_seconds, left)
+            else:
+                one.place.set_exception(TimeoutError("no connection became free in time"))
+        times = [one.gives_up for one in self._waiting if not one.place.done()]
+        if times:
+            self._start_timer(loop, min(times))

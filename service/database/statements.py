@@ -29,7 +29,7 @@ class Statement:
 
     def arguments(self, parameters: Mapping[str, object]) -> list[object]:
         """Return the arguments in the order of their numbers. Raises `KeyError`."""
-        return [parameters[name] for name in self.names]
+        return [*map(parameters.__getitem__, self.names)]
 
 
 Step = tuple[Statement, Mapping[str, object]]

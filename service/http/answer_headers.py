@@ -3,8 +3,8 @@
 They are prepared once, in ASGI's raw form, because every request needs them.
 """
 
+import os
 import re
-import secrets
 from collections.abc import Iterable
 from typing import Final
 
@@ -27,7 +27,7 @@ def request_id_of(offered: bytes | None) -> str:
     """Return the request id that a proxy in front offers, if it is one, or a new one."""
     if offered is not None and _REQUEST_ID.fullmatch(offered):
         return offered.decode("ascii")
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def complete_headers(
@@ -35,6 +35,5 @@ def complete_headers(
 ) -> list[tuple[bytes, bytes]]:
     """Return a response's headers, extended by those that every response has."""
     found = [*headers, (b"x-request-id", request_id.encode("ascii")), *further]
-    is_page = any(name == _POLICY for name, _ in found)
-    found += _ALWAYS if is_page else _NO_PAGE
+    found += _ALWAYS if _POLICY in dict(found) else _NO_PAGE
     return found

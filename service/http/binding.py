@@ -134,10 +134,11 @@ def _header(parameter: ModelField) -> Extractor:
     name = parameter.alias.lower().encode("latin-1")
 
     def extract(call: Call) -> object:
-        for found, value in call.request.scope["headers"]:
-            if found == name:
-                return _valid(call, parameter, value.decode("latin-1"), location)
-        return absent(call)
+        headers = call.request.scope["headers"]
+        if name not in dict(headers):
+            return absent(call)
+        first = next(value for found, value in headers if found == name)
+        return _valid(call, parameter, first.decode("latin-1"), location)
 
     return extract
 

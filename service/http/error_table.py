@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final
@@ -40,8 +41,8 @@ from service.accounts.errors import (
     WrongCredentialsError,
 )
 from service.database.execution import DatabaseRefusedError, DatabaseUnavailableError
-from service.http.admission import DETAIL as OVERLOADED
-from service.http.admission import OverloadedError
+from service.http.overload import DETAIL as OVERLOADED
+from service.http.overload import OverloadedError
 from service.http.problem_document import (
     ContentTooLargeError,
     FieldProblem,
@@ -265,11 +266,17 @@ def _write_down(services: Services, request: Request, error: Exception, row: Row
         log.write(row.event, request, subject=subject, reason=getattr(error, "code", None))
 
 
+# The same few challenges are sent in a flood of invalid tokens.
+@lru_cache(64)
+def _challenge_header(challenge: Challenge, metadata_url: str | None) -> str:
+    return challenge.header(_REALM, metadata_url)
+
+
 def _headers(services: Services, error: Exception, row: Row) -> Mapping[str, str]:
     headers = {}
     if row.challenge is not None:
         metadata_url = services.own_url and services.own_url + METADATA_PATH
-        headers["WWW-Authenticate"] = row.challenge.header(_REALM, metadata_url)
+        headers["WWW-Authenticate"] = _challenge_header(row.challenge, metadata_url)
     if isinstance(error, RateLimitedError):
         headers |= {"Retry-After": str(error.allowance.reset), **error.allowance.headers()}
     elif (seconds := getattr(error, "retry_after", None)) is not None:

@@ -20,11 +20,13 @@ from starlette.types import Message, Receive, Scope, Send
 from service.http.answer_headers import RawHeaders, complete_headers, request_id_of
 from service.http.body_limit import is_too_large
 from service.http.cors import Cors
+from service.http.dispatch import ABANDONED
 from service.http.error_table import LOGGED, answer
 from service.http.forwarded import HSTS, TrustedProxies, https_required
 from service.http.operations import Operations
 from service.http.problem_document import ContentTooLargeError, internal_error
-from service.http.protocol import ABANDONED
+from service.http.running import ARRIVED
+from service.http.whole_response import cycle_of, send_whole
 from service.services import SCOPE_KEY, Services
 from service.system.buffered_log import LineLogger
 from service.system.metrics import count_request
@@ -66,7 +68,7 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started_at, status = time.perf_counter(), 0
+        started_at, status = scope.get(ARRIVED) or time.perf_counter(), 0
         scope[SCOPE_KEY] = self._services
         fields = dict(scope["headers"])
         if self._proxies.are_trusted(scope):
@@ -88,7 +90,13 @@ class Front:
 
         try:
             response = await self._respond(inner, receive, fields)
-            await (response or self._app)(inner, receive, send_complete)
+            cycle = None if response is None else cycle_of(response, send)
+            if response is not None and cycle is not None:
+                status = response.status_code
+                headers = complete_headers(response.raw_headers, request_id, further)
+                await send_whole(cycle, status, headers, bytes(response.body))
+            else:
+                await (response or self._app)(inner, receive, send_complete)
         except asyncio.CancelledError:
             if ABANDONED not in scope:
                 raise
@@ -100,16 +108,7 @@ class Front:
         finally:
             self.admission.leave(scope)
             self._finish(inner, status)
-            seconds = time.perf_counter() - started_at
-            count_request(method, getattr(inner.get("route"), "path", "none"), status, seconds)
-            if LOGGED not in inner:
-                # The path without its query, which may contain secrets.
-                path = scope["path"].encode("unicode_escape").decode()
-                took = f"{seconds * 1000:.1f} ms"
-                access_log.info(
-                    f"{method} {path} {status} {took} (request {request_id})",
-                    (method, path, status, seconds, request_id),
-                )
+            _write_down(inner, method, status, time.perf_counter() - started_at, request_id)
 
     def _finish(self, scope: Scope, status: int) -> None:
         """Do nothing. `service/tracing/front.py` completes the span of the request here."""
@@ -132,6 +131,26 @@ class Front:
         if self._https_only and scope["scheme"] == "https":
             further = (*further, HSTS)
         return (*further, _CLOSE) if self._services.draining.begun else further
+
+
+def _write_down(scope: Scope, method: str, status: int, seconds: float, request_id: str) -> None:
+    """Write the metrics and the line in the log."""
+    count_request(method, getattr(scope.get("route"), "path", "none"), status, seconds)
+    if LOGGED not in scope:
+        # The path without its query, which may contain secrets.
+        path = _printable(scope["path"])
+        took = f"{seconds * 1000:.1f} ms"
+        access_log.info(
+            f"{method} {path} {status} {took} (request {request_id})",
+            (method, path, status, seconds, request_id),
+        )
+
+
+def _printable(path: str) -> str:
+    """Return a path with its unprintable characters escaped. Most paths have none."""
+    if path.isascii() and path.isprintable() and "\\" not in path:
+        return path
+    return path.encode("unicode_escape").decode()
 
 
 def _is_preflight(scope: Scope, fields: _Fields) -> bool:

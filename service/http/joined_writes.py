@@ -1,7 +1,8 @@
 """A transport that sends the head and the body of an answer together.
 
 uvicorn writes an answer in two parts, and uvloop sends each at once: two system calls and two
-packets. Here the first part waits for the second, or for the next turn of the event loop.
+packets. Here the first part waits for the second, or for the next turn of the event loop. Whole
+responses (`whole_response.py`) are written at once.
 """
 
 import asyncio
@@ -42,6 +43,13 @@ class JoinedWrites(asyncio.Transport):
         elif data:
             self._waiting = bytes(data)
             self._loop.call_soon(self._flush)
+
+    def write_now(self, data: bytes) -> None:
+        """Write `data`, after what waits. Nothing that belongs to it follows."""
+        if self._waiting:
+            self.write(data)
+        else:
+            self._transport.write(data)
 
     def write_eof(self) -> None:
         """Write what waits, then end this side of the connection."""

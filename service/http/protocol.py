@@ -16,29 +16,19 @@ the middle keeps its connection for ever. This protocol adds these rules:
    is not executed. One that reads no body may have been, if its body became malformed afterwards.
 6. A client that sends whole requests and then closes its side of the connection (half-close) still
    receives the responses.
-7. A request that `Admission` does not admit is refused without calling the application. In an
-   overload most requests are refused, so this must cost little.
-8. If a connection is reset, the request that is being answered on it is cancelled, and so is its
-   query in the database. An ordinary close looks like a half-close: it is noticed only when the
-   response cannot be delivered.
-9. A response without an end, such as a stream of events, takes the connection over
-   (`streaming.py`). Requests that were pipelined behind it are dropped.
+
+`dispatch.py` has what happens to a request from then on.
 """
 
 import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
 from service.http import refusal as refusals
-from service.http.admission import Admission
 from service.http.answer_headers import request_id_of
 from service.http.body_limit import MAX_BODY_BYTES
-from service.http.joined_writes import JoinedWrites
+from service.http.dispatch import LINGER_SECONDS, DispatchingProtocol
 from service.http.refusal import Refusal
-from service.http.streaming import HAND_OVER, StreamConnection, StreamOwner
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 100
@@ -50,11 +40,6 @@ ANSWER_SECONDS: Final = 60.0
 """From the last byte of a request to the last byte of its response, which the client must read."""
 MAX_WAITING_REQUESTS: Final = 64
 _MAX_UNREAD: Final = 2 * MAX_BODY_BYTES
-LINGER_SECONDS: Final = 1.0
-"""How long a refused client may read its response. Closing at once would reset the connection."""
-
-ABANDONED: Final = "abandoned"
-"""Set in the scope of a request whose client has left, before its task is cancelled."""
 
 
 class _RefusedError(Exception):
@@ -68,61 +53,43 @@ class _Stretch:
     received: int = 0
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class BoundedHttpProtocol(DispatchingProtocol):
     """One connection from a client."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._deadline: asyncio.TimerHandle | None = None
+        self._keeps_alive = False
+        # The time limit that begins with the bytes that are being parsed.
+        self._limit: float | None = None
         self._stretch: _Stretch | None = None
-        self._in_head = self._in_body = False
+        self._in_head = False
         self._head_size = 0
         self._refusal: Refusal | None = None
-        self._refused = False
-        self._ended = False
-        self._shut_down = False
-        # The request that is being answered; later ones wait in uvicorn's `pipeline`.
-        self._current: RequestResponseCycle | None = None
-        self._parsing = False
-        self._unstarted: ASGI3Application | None = None
-        self._task: asyncio.Task[None] | None = None
-        admission = getattr(self.app, "admission", None)
-        self._admission = admission if isinstance(admission, Admission) else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Start the time limit of the first request."""
-        super().connection_made(JoinedWrites(transport, self.loop))
-        self._expect_within(HEAD_SECONDS)
+        super().connection_made(transport)
+        self._deadline.set(HEAD_SECONDS)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the time limit, and the request that is being answered."""
-        self._expect_within(None)
-        super().connection_lost(exc)
-        if self._current is not None:
-            self._current.scope.pop(HAND_OVER, None)  # type: ignore[typeddict-item] # our own
-        if self._task is not None and not self._task.done() and self._current is not None:
-            self._current.scope[ABANDONED] = True  # type: ignore[typeddict-unknown-key] # our own
-            # Not at once: a task that has not begun yet would end without its clean-up.
-            self.loop.call_soon(self._task.cancel)
-
-    def data_received(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> None:
         """Parse received bytes, unless the client has been refused already."""
         if self._refused:
             return
+        if self._keeps_alive:
+            # Also for bytes that do not begin a request.
+            self._keeps_alive = False
+            self._limit = HEAD_SECONDS
         stretch = self._stretch
-        self._parsing = True
-        super().data_received(data)
-        self._parsing = False
-        if self._deadline is None and self._is_idle() and self.timeout_keep_alive_task is None:
-            # These bytes did not begin a request, but they stopped uvicorn's keep-alive timer.
-            self._expect_within(HEAD_SECONDS)
+        super()._parse(data)
+        if self._limit is not None:
+            self._deadline.set(self._limit)
+            self._limit = None
         # The parser reports a header only when it is complete, and takes quadratic time for it.
         if stretch is not None and stretch is self._stretch and self._refusal is None:
             stretch.received += len(data)
             if stretch.received > MAX_HEAD_BYTES:
                 self._refusal = refusals.HEAD_TOO_LARGE
                 self.send_400_response(self._refusal.detail)
-        self._start()
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio's, which uvicorn narrows
         """Answer the requests that are complete, and refuse one that is not.
@@ -144,7 +111,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head, self._head_size = True, 0
         self._stretch = _Stretch()
-        self._expect_within(HEAD_SECONDS)
+        self._limit = HEAD_SECONDS
 
     def on_url(self, url: bytes) -> None:
         """Add a part of the URL."""
@@ -156,9 +123,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Add a header, or drop it if it is a trailer."""
         if not self._in_head:
             return
-        super().on_header(name, value)
-        self._head_size += len(name) + len(value)
-        if len(self.headers) > MAX_HEADERS or self._head_size > MAX_HEAD_BYTES:
+        # As uvicorn does it; a call of its method for each header would cost more than that.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers = self.headers
+        headers.append((name, value))
+        size = self._head_size = self._head_size + len(name) + len(value)
+        if len(headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
             self._refuse(refusals.HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
@@ -172,7 +144,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             # The parser stops after an upgrade request, although we do not upgrade.
             self.cycle.keep_alive = False
         self._in_head, self._in_body, self._stretch = False, True, None
-        self._expect_within(BODY_SECONDS)
+        self._limit = BODY_SECONDS
 
     def on_chunk_header(self) -> None:
         """Begin a chunk. Trailers may follow the last one."""
@@ -189,34 +161,39 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End the request, and start the time limit of the response."""
         self._in_body, self._stretch = False, None
-        self._expect_within(ANSWER_SECONDS)
+        self._limit = ANSWER_SECONDS
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Start the next waiting request, and stop reading while more are waiting."""
-        super().on_response_complete()
+        """Start the next waiting request, and stop reading while more are waiting.
+
+        This replaces uvicorn's method, which creates a timer for each response.
+        """
+        self.server_state.total_requests += 1
+        is_closing, waiting = self.transport.is_closing(), bool(self.pipeline)
+        if not is_closing:
+            self.flow.resume_reading()
+            if waiting:
+                self._start_asgi_task(*self.pipeline.pop())
         if self.pipeline:
             self.flow.pause_reading()
         if self._refused:
             self._refuse_in_turn()
-        elif not (self._in_head or self._in_body):
-            self._expect_within(ANSWER_SECONDS if self.pipeline else None)
-
-    def shutdown(self) -> None:
-        """Close the connection after the response that is being sent (uvicorn's hook)."""
-        self._shut_down = True
-        super().shutdown()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, even if the client has not read its last response."""
-        self._hang_up()
+        elif self._in_head or self._in_body:
+            pass  # of the next request, which has its own time limit
+        elif is_closing:
+            self._deadline.clear()
+        else:
+            self._keeps_alive = not waiting
+            self._deadline.set(ANSWER_SECONDS if waiting else self.timeout_keep_alive)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse the message that is being received (uvicorn's hook), and stop reading."""
         self._refused = True
         if self._refusal is None:
             self._refusal = refusals.malformed(msg)
-        self._expect_within(ANSWER_SECONDS)
+        self._limit = None
+        self._deadline.set(ANSWER_SECONDS)
         if self._in_body and not self._withdraw():
             return
         self._refuse_in_turn()
@@ -237,7 +214,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if cycle.response_started:
             cycle.keep_alive = False
             return False
-        if self._unstarted is None:
+        if self._unstarted is None and not self._leave_line(cycle):
             # Tell the application that the client has disconnected, and do not send its response.
             cycle.disconnected = True
             cycle.message_event.set()
@@ -267,91 +244,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._expect_within(LINGER_SECONDS)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Start a request, but only after all received bytes are parsed: they may be malformed."""
-        self._current, self._unstarted = cycle, app
-        if not self._parsing:
-            self._start()
-
-    def _start(self) -> None:
-        if self._current is not None and self._unstarted is not None:
-            app, self._unstarted = self._unstarted, None
-            scope = self._current.scope
-            if self._admission is None or self._admission.admit(scope):  # type: ignore[arg-type] # uvicorn's own name for the type
-                self._begin(self._current, app)
-            else:
-                self._turn_away(self._current, self._admission)
-
-    def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Create the task of a request as uvicorn does, and keep it to cancel it later."""
-        cycle.scope[HAND_OVER] = self._hand_over  # type: ignore[typeddict-unknown-key] # our own
-        self._task = task = self.loop.create_task(cycle.run_asgi(app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
-
-    def _hand_over(self, owner: StreamOwner) -> StreamConnection | None:
-        """Hand the connection over to a stream, whose response has begun (`HandOver`)."""
-        cycle = self._current
-        if cycle is None or cycle.scope["method"] == "HEAD" or self.transport.is_closing():
-            return None
-        if self._ended or self._refused:
-            self._hang_up()
-            return None
-        self._expect_within(None)
-        self.pipeline.clear()
-        self.flow.resume_reading()
-        # uvicorn must neither complete the response nor keep what belongs to it in memory.
-        cycle.disconnected = True
-        cycle.scope.pop(HAND_OVER)  # type: ignore[typeddict-item] # our own
-        self.parser = None  # type: ignore[assignment] # as uvicorn does when it is done
-        self._current = self._task = None
-        self.connections.discard(self)
-        connection = StreamConnection(self.transport, owner, self.connections)
-        if self._shut_down:
-            # uvicorn has told all connections by now, and would wait for this one.
-            self.loop.call_soon(connection.shutdown)
-        return connection
-
-    def _turn_away(self, cycle: RequestResponseCycle, admission: Admission) -> None:
-        """Refuse a request that was not admitted. Its body is ignored, as uvicorn does then."""
-        # A client that waits for 100 may send its body or not, so its next request would have no
-        # clear start.
-        if cycle.waiting_for_100_continue or admission.closes:
-            cycle.keep_alive = False
-        headers = self.server_state.default_headers
-        if not cycle.keep_alive:
-            headers = [*headers, (b"connection", b"close")]
-        cycle.response_started = cycle.response_complete = True
-        self.transport.write(admission.refusal(cycle.scope, headers))  # type: ignore[arg-type] # as above
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
-        if self._is_idle() and not self._in_body and not self.transport.is_closing():
-            self.flow.pause_reading()
-            admission.read_later(self._read_on)
-
-    def _read_on(self) -> None:
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
+        self._deadline.set(LINGER_SECONDS)
 
     def _refuse(self, refusal: Refusal) -> NoReturn:
         """Stop the parser. uvicorn then calls `send_400_response`."""
         self._refusal = refusal
         raise _RefusedError
-
-    def _is_idle(self) -> bool:
-        return not self.pipeline and (self._current is None or self._current.response_complete)
-
-    def _expect_within(self, seconds: float | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if seconds is not None:
-            self._deadline = self.loop.call_later(seconds, self._hang_up)
-
-    def _hang_up(self) -> None:
-        """Close the connection. Abort it soon if the client does not read the rest."""
-        self.transport.close()
-        self.loop.call_later(LINGER_SECONDS, self.transport.abort)

@@ -23,7 +23,7 @@ _HOST: Final = re.compile(
 logger: Final = logging.getLogger("service.requests")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Refusal:
     """Why a message is refused: it is over a limit, or malformed or ambiguous.
 
@@ -94,28 +94,23 @@ def malformed(detail: str) -> Refusal:
 
 def flaw_of(version: str, headers: _Headers, *, upgrade: bool) -> Refusal | None:
     """Return why a head is refused, or None. It must be clear where its message ends."""
-    hosts, codings, length = [], [], b""
-    for name, value in headers:
-        if name == b"host":
-            hosts.append(value.strip(b" \t"))
-        elif name == b"transfer-encoding":
-            codings.append(value.lower())
-        elif name == b"content-length":
-            length = value.strip(b"0")
+    fields, names = dict(headers), [name for name, _ in headers]
+    hosts, codings = names.count(b"host"), names.count(b"transfer-encoding")
     if version not in {"1.0", "1.1"}:
         return malformed("Only HTTP/1.0 and HTTP/1.1 are supported.")
     # RFC 9112 section 3.2. HTTP/1.0 does not require the header.
-    if len(hosts) > 1 or (not hosts and version == "1.1"):
+    if hosts > 1 or (not hosts and version == "1.1"):
         return _bad_request("invalid_host", "Send one Host header.")
-    if hosts and not _HOST.fullmatch(hosts[0]):
+    if hosts and not _HOST.fullmatch(fields[b"host"].strip(b" \t")):
         return _bad_request("invalid_host", "The Host header is not valid.")
     # RFC 9112 section 6.1: with an unknown coding, the end of the message is unknown.
-    if codings and (codings != [b"chunked"] or version == "1.0"):
+    is_chunked = codings == 1 and fields[b"transfer-encoding"].lower() == b"chunked"
+    if codings and (not is_chunked or version == "1.0"):
         return _bad_request(
             "unknown_transfer_coding",
             "The only supported Transfer-Encoding is chunked, in HTTP/1.1.",
         )
-    if upgrade and (codings or length):
+    if upgrade and (codings or fields.get(b"content-length", b"").strip(b"0")):
         return _bad_request("upgrade_with_body", "A request with Upgrade must not have a body.")
     return None
 

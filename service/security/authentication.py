@@ -5,19 +5,21 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Response
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
+from prometheus_client import Counter
 from starlette.types import Scope
 
 from better_auth_keys import (
     AccessToken,
     InvalidTokenError,
     KeySetUnavailableError,
+    Reason,
     TooManyInvalidTokensError,
     allows_scope,
     bearer_token,
@@ -84,11 +86,12 @@ async def authenticate(request: Request) -> User:
     """
     bearer = bearer_token(request.scope["headers"], request.scope["query_string"])
     services = services_of(request)
+    address = request.scope.get("client")
     try:
-        client = None if request.client is None else _counted_as(request.client.host)
+        client = None if address is None else _counted_as(address[0])
         token = await services.verifier.verify(bearer, client=client)
     except InvalidTokenError as error:
-        VERIFICATIONS.labels("refused", error.reason.value).inc()
+        _refused(error.reason).inc()
         raise
     except (KeySetUnavailableError, TooManyInvalidTokensError) as error:
         VERIFICATIONS.labels("undecided", error.code).inc()
@@ -169,6 +172,11 @@ def require_verified_email(user: User) -> None:
     """Raise `EmailNotVerifiedError` unless the token's claim `emailVerified` is true."""
     if user.token.claims.get("emailVerified") is not True:
         raise EmailNotVerifiedError
+
+
+@cache
+def _refused(reason: Reason) -> Counter:
+    return VERIFICATIONS.labels("refused", reason.value)
 
 
 @lru_cache(_CLIENTS_KEPT)

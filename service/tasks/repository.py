@@ -61,6 +61,9 @@ _COUNT_NONE: Final = Statement(
     f" ON CONFLICT (owner_id) DO UPDATE SET live = 0 WHERE {owned('task_counts', _ME)}"
 )
 
+_WRITABLE: Final = tuple(TaskWrite.model_fields)
+_NEW: Final = tuple(f"new_{name}" for name in _WRITABLE)
+
 _REFUSALS: Final[Mapping[str, type[TaskError]]] = {
     "stale": StaleVersionError,
     "limit": TaskLimitError,
@@ -163,7 +166,11 @@ class TaskRepository:
             if task is not None and versions is not None and task.version not in versions:
                 raise StaleVersionError
             return task
-        parameters = {**_wanted(task_id, versions), "names": list(changes), **_arguments(changes)}
+        parameters = {
+            **_wanted(task_id, versions),
+            "names": ",".join(changes),
+            **_arguments(changes),
+        }
         outcome, columns = await self._call(_CHANGE, parameters)
         return Task(*columns) if outcome == "changed" else None
 
@@ -189,25 +196,25 @@ class TaskRepository:
 
         Raises `TaskLimitError`.
         """
-        parameters = {"wanted": task_id, "max_tasks": self._max_tasks}
+        parameters: dict[str, object] = {"wanted": task_id, "max_tasks": self._max_tasks}
         outcome, columns = await self._call(_RESTORE, parameters)
         return Task(*columns) if outcome in ("restored", "live") else None
 
     async def _call(
-        self, function: Statement, parameters: Mapping[str, object]
+        self, function: Statement, parameters: dict[str, object]
     ) -> tuple[str, Iterable[Any]]:
         """Call a function and return its outcome and the task's columns. Raises `TaskError`."""
-        tagged = {**parameters, calls.TAG: self._tag}
-        ((outcome, *columns),) = await self._database.run(self._owner, function, tagged)
+        parameters[calls.TAG] = self._tag
+        ((outcome, *columns),) = await self._database.run(self._owner, function, parameters)
         if outcome in _REFUSALS:
             raise _REFUSALS[outcome]
         return outcome, columns
 
-    def _new(self, task: TaskWrite) -> Mapping[str, object]:
+    def _new(self, task: TaskWrite) -> dict[str, object]:
         return {
             "wanted": uuid_utils.uuid7(),
             "max_tasks": self._max_tasks,
-            **_arguments(task.model_dump()),
+            **_arguments(task.columns()),
         }
 
 
@@ -221,7 +228,7 @@ def _wanted(task_id: UUID, versions: frozenset[int] | None) -> dict[str, object]
 
 def _arguments(columns: Mapping[str, object]) -> dict[str, object]:
     """Return the functions' arguments for columns. Columns that are missing become NULL."""
-    return {f"new_{name}": columns.get(name) for name in TaskWrite.model_fields}
+    return dict(zip(_NEW, map(columns.get, _WRITABLE), strict=True))
 
 
 def _containing(text: str) -> str:

@@ -214,7 +214,7 @@ async def replace_task(
 ) -> Response:
     """Replace one of your tasks. Members that are not sent are reset to their defaults."""
     versions = expected_versions(if_match)
-    return _task(_found(await tasks.change(task_id, body.model_dump(), versions=versions)))
+    return _task(_found(await tasks.change(task_id, body.columns(), versions=versions)))
 
 
 @router.patch(

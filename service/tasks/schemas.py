@@ -120,6 +120,10 @@ class TaskWrite(BaseModel):
     priority: Priority = 0
     due_at: Moment | None = None
 
+    def columns(self) -> dict[str, Any]:
+        """Return the members by name."""
+        return vars(self).copy()
+
 
 def _without_defaults(schema: dict[str, Any]) -> None:
     for member in schema["properties"].values():
@@ -142,7 +146,8 @@ class TaskPatch(BaseModel):
 
     def changes(self) -> dict[str, Any]:
         """Return the members that were sent."""
-        return self.model_dump(include=self.model_fields_set)
+        sent = self.model_fields_set
+        return {name: value for name, value in vars(self).items() if name in sent}
 
 
 def task_json(task: Task) -> bytes:

@@ -1,25 +1,24 @@
-import { headers } from "next/headers";
 import Link from "next/link";
 
-import { auth } from "@/lib/auth";
 import { environment } from "@/lib/environment";
+import { currentSession } from "@/lib/session";
 
-import { SignOutButton } from "./sign-out-button";
-import { TaskList } from "./tasks/task-list";
+import { Bar } from "./bar";
+import { TaskPage } from "./tasks/task-page";
 
-export default async function HomePage() {
-  // First, because it tells `next build` not to render this page: there are no settings at build time.
-  const requestHeaders = await headers();
-  const session = await auth().api.getSession({
-    headers: requestHeaders,
-    // A page cannot set the cookie of a renewed session while it renders. Fetching a token renews it instead.
-    query: { disableRefresh: true },
-  });
+interface HomePageProps {
+  readonly searchParams: Promise<Record<string, string | string[] | undefined>>;
+}
+
+export default async function HomePage({ searchParams }: HomePageProps) {
+  const session = await currentSession();
 
   if (session === null) {
+    const { deleted } = await searchParams;
     return (
       <main className="welcome">
         <h1>Tasks</h1>
+        {deleted !== undefined && <p role="status">Your account and all of its tasks are deleted.</p>}
         <p>A task list of your own, wherever you sign in.</p>
         <p className="actions">
           <Link className="button primary" href="/sign-up">
@@ -35,15 +34,9 @@ export default async function HomePage() {
 
   return (
     <>
-      <header className="bar">
-        <span className="brand">Tasks</span>
-        <span className="who" title={session.user.email}>
-          {session.user.name}
-        </span>
-        <SignOutButton />
-      </header>
+      <Bar user={session.user} />
       <main>
-        <TaskList serviceOrigin={environment().serviceOrigin} />
+        <TaskPage serviceOrigin={environment().serviceOrigin} user={session.user.id} />
       </main>
     </>
   );

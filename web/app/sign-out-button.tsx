@@ -1,27 +1,31 @@
 "use client";
 
-import { useState } from "react";
+import { useEffect, useState } from "react";
 
-import { signOut } from "@/lib/sign-out";
+import { leaveFor } from "@/lib/leave";
+import { followSignOut, signOut } from "@/lib/sign-out";
 
 export function SignOutButton() {
   const [state, setState] = useState<"ready" | "busy" | "failed">("ready");
+  // Here, because every page of a signed-in user has this button.
+  useEffect(() => followSignOut(() => void leaveFor("/sign-in")), []);
 
   async function leave() {
+    if (state === "busy") return;
     setState("busy");
     try {
       await signOut();
     } catch {
       return setState("failed");
     }
-    // A full page load that replaces this page: no data of this account stays in memory or returns with "back".
-    window.location.replace("/sign-in");
+    await leaveFor("/sign-in");
   }
 
   return (
     <>
       {state === "failed" && <span role="alert">Signing out failed. Try again.</span>}
-      <button type="button" onClick={leave} disabled={state === "busy"}>
+      {/* Not `disabled`: the focus would be lost. */}
+      <button type="button" onClick={leave} aria-disabled={state === "busy"}>
         Sign out
       </button>
     </>

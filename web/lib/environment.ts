@@ -1,3 +1,4 @@
+import { type SmtpServer, sender, smtpServer } from "./mail-settings";
 import { readSetting, SettingError, type Source } from "./setting-reader";
 
 /**
@@ -29,6 +30,16 @@ export interface Environment {
   readonly serviceOrigin: string;
   /** The task service's origin as this application reaches it. Undefined if that is the same. */
   readonly serviceInternalOrigin: string | undefined;
+  /** How to send mail. Undefined if this application sends none. */
+  readonly mail: MailSettings | undefined;
+  /** Whether users sign in only after they verified their e-mail address. */
+  readonly verificationRequired: boolean;
+}
+
+export interface MailSettings {
+  readonly server: SmtpServer;
+  /** The sender of all mails. */
+  readonly from: string;
 }
 
 export interface DatabaseUrl {
@@ -61,6 +72,8 @@ const LONGEST_SECONDS = 3650 * 86_400;
 // Browsers do not keep a cookie for longer.
 const LONGEST_SESSION_SECONDS = 400 * 86_400;
 const VERIFIED = ["require", "verify-ca", "verify-full"];
+const TRUE = ["true", "t", "yes", "y", "on", "1"];
+const FALSE = ["false", "f", "no", "n", "off", "0"];
 const ALGORITHMS: readonly SigningAlgorithm[] = ["EdDSA", "ES256", "ES512", "RS256", "PS256"];
 
 /** Read and check `source`. Throw EnvironmentError with all problems at once. */
@@ -91,6 +104,16 @@ export function readEnvironment(source: Source): Environment {
   const authDatabase = required("AUTH_DATABASE_URL", databaseUrl);
   const ownOrigin = required("BETTER_AUTH_URL", origin);
   const serviceOrigin = setting("SERVICE_URL", origin);
+  const server = setting("SMTP_URL", smtpServer);
+  const withMail = server !== undefined || problems.has("SMTP_URL");
+  const from = withMail ? required("MAIL_FROM", sender) : undefined;
+  const verificationRequired = setting("REQUIRE_VERIFIED_EMAIL", flag) ?? withMail;
+  if (verificationRequired && !withMail) {
+    problems.set(
+      "REQUIRE_VERIFIED_EMAIL",
+      "REQUIRE_VERIFIED_EMAIL: needs SMTP_URL, to send the links that verify an address",
+    );
+  }
   const environment: Environment = {
     authDatabase,
     origin: ownOrigin,
@@ -103,6 +126,8 @@ export function readEnvironment(source: Source): Environment {
     accessTokenLifetime: setting("ACCESS_TOKEN_LIFETIME", seconds) ?? 15 * 60,
     sessionLifetime: setting("SESSION_LIFETIME", sessionSeconds) ?? 7 * 86_400,
     serviceOrigin: serviceOrigin ?? "http://localhost:8000",
+    mail: server !== undefined && from !== undefined ? { server, from } : undefined,
+    verificationRequired,
   };
   if (problems.size > 0) throw new EnvironmentError([...problems.values()]);
   return environment;
@@ -185,6 +210,14 @@ function sessionSeconds(text: string): number {
   const span = seconds(text);
   if (span > LONGEST_SESSION_SECONDS) throw new RangeError("must be at least 1s and at most 400d");
   return span;
+}
+
+/** Parse a truth value as the task service does, which has a setting of the same name. */
+function flag(text: string): boolean {
+  const lower = text.toLowerCase();
+  if (TRUE.includes(lower)) return true;
+  if (FALSE.includes(lower)) return false;
+  throw new RangeError("must be true or false");
 }
 
 let checked: Environment | undefined;

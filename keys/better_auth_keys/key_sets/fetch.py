@@ -5,9 +5,11 @@ This is the only module of the library that sends requests, or knows the HTTP cl
 
 import asyncio
 import re
+import ssl
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -94,6 +96,19 @@ def check_key_url(url: str, plain_http_hosts: str | Collection[str]) -> None:
         raise ValueError("keys are fetched over https only (or from a listed plain-http host)")
 
 
+@cache
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return the TLS settings of clients that trust the default authorities and those of `ca_file`.
+
+    Certificates are always verified. All clients with the same `ca_file` share one context, because
+    loading the authorities takes 20 ms. So files that change later are not read again.
+    """
+    context = httpx.create_ssl_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
+
+
 class JwksFetcher:
     """Fetches one URL repeatedly, with the entity tag of the last good answer.
 
@@ -120,9 +135,7 @@ class JwksFetcher:
         self._jwks_url = None if discover else url
         self._algorithms = algorithm_set(algorithms)
         self._limits = limits
-        self._tls = httpx.create_ssl_context()
-        if ca_file is not None:
-            self._tls.load_verify_locations(ca_file)
+        self._tls = tls_context(ca_file)
         self._transport = transport
         self._tracing = tracing or _untraced
         self._further_headers = _NO_HEADERS

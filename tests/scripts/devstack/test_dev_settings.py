@@ -335,3 +335,29 @@ def test_all_mistakes_are_reported_at_once_without_values(
         assert line in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_web_keeps_mails_here_and_requires_no_verification_without_a_mail_server(
+    tmp_path: Path,
+) -> None:
+    settings = read(tmp_path)
+    environment = web_environment(settings, home_of(settings), URLS)
+    assert settings.mail == {}
+    assert environment["REQUIRE_VERIFIED_EMAIL"] == "false"
+    assert "SMTP_URL" not in environment
+
+
+def test_web_gets_the_mail_server_and_decides_itself_about_verification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = {"SMTP_URL": "smtps://mail.example.com", "MAIL_FROM": "tasks@example.com"}
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    settings = read(tmp_path)
+    environment = web_environment(settings, home_of(settings), URLS)
+    assert server.items() <= environment.items()
+    assert environment["REQUIRE_VERIFIED_EMAIL"] == ""
+    monkeypatch.setenv("REQUIRE_VERIFIED_EMAIL", "no")
+    settings = read(tmp_path)
+    environment = web_environment(settings, home_of(settings), URLS)
+    assert environment["REQUIRE_VERIFIED_EMAIL"] == "no"

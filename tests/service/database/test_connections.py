@@ -1,9 +1,11 @@
 """The connection pool: turns in order, no turn lost, no bad connection reused."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from service.database import line
 from service.database.connections import IDLE_SECONDS, Connections
 from tests.simulators.clock import ManualClock
 
@@ -259,6 +261,30 @@ async def test_pool_is_filled_before_connections_are_needed(server: Server) -> N
     assert [(await connections.take()).number for _ in range(2)] == [3, 2]
 
 
+async def test_pool_opened_in_turn_is_complete_with_one_opening_at_a_time(server: Server) -> None:
+    connections = listed(server, 3)
+    begun: list[int] = []
+    connect = server.connect
+
+    async def counted() -> Fake:
+        begun.append(len(server.opened))
+        return await connect()
+
+    connections._connect = counted
+    await connections.open_in_turn()
+    assert begun == [0, 1, 2]
+    assert [(await connections.take()).number for _ in range(3)] == [3, 2, 1]
+
+
+async def test_pool_opened_in_turn_stops_at_the_first_failure(server: Server) -> None:
+    connections = listed(server, 3)
+    server.fails = True
+    await connections.open_in_turn()
+    assert server.opened == []
+    server.fails = False
+    assert (await connections.take()).number == 1
+
+
 async def test_waiter_takes_what_becomes_free_while_its_own_connection_is_opened(
     server: Server,
 ) -> None:
@@ -365,3 +391,29 @@ async def test_close_ends_idle_connections_now_and_used_ones_when_they_come_back
     connections.give_back(used)
     assert (used.closed, connections.in_use) == (True, 0)
     assert (await connections.take()).number == 3
+
+
+async def test_all_tasks_in_line_share_a_timer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+    call_at = loop.call_at
+
+    def counted(when: float, *arguments: Any) -> asyncio.TimerHandle:
+        times.append(when)
+        return call_at(when, *arguments)
+
+    monkeypatch.setattr(loop, "call_at", counted)
+    monkeypatch.setattr(line, "_LATENESS_SECONDS", 0.0)
+    pool = listed(server, size=1, wait_seconds=0.05)
+    taken = await pool.take()
+    waiters = [asyncio.ensure_future(pool.take()) for _ in range(50)]
+    await settle()
+    assert len(times) == 1
+    pool.give_back(taken)
+    assert await waiters[0] is taken
+    outcomes = await asyncio.gather(*waiters[1:], return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {TimeoutError}
+    pool.give_back(taken)
+    assert await pool.take() is taken

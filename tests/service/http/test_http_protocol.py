@@ -7,8 +7,11 @@ import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from service.app import create_app
+from service.http import dispatch
 from service.http import protocol as http_protocol
 from service.settings.model import Settings
 from tests.service.conftest import Person
@@ -213,11 +216,28 @@ async def test_fault38_client_that_sends_what_begins_no_request_loses_its_connec
     await ends(reader, writer, b"\r\n")
 
 
+async def test_fault38_last_of_several_requests_is_answered_in_time_or_loses_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_protocol, "ANSWER_SECONDS", 0.05)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        if scope["path"] == "/slow":
+            await asyncio.Event().wait()
+        await Response(b"{}")(scope, receive, send)
+
+    async with serving(app) as port:
+        slow = LIVE.replace(b"/livez", b"/slow")
+        answer = await exchange(port, LIVE + b"\r\n" + slow + b"\r\n", end=False)
+    assert answer.count(b"HTTP/1.1 200") == 1
+
+
 async def test_fault38_client_that_does_not_read_its_answers_loses_its_connection(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "ANSWER_SECONDS", 0.05)
-    monkeypatch.setattr(http_protocol, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(dispatch, "LINGER_SECONDS", 0.05)
     client = socket.create_connection(("127.0.0.1", port))
     client.settimeout(0)
     loop = asyncio.get_running_loop()

@@ -5,39 +5,7 @@ import asyncio
 import pytest
 
 from service.http.joined_writes import JoinedWrites
-
-
-class Recorded(asyncio.Transport):
-    """Keeps what is written, and how."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[bytes | str] = []
-        self.closing = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.calls.append(bytes(data))
-
-    def writelines(self, list_of_data: object) -> None:
-        assert isinstance(list_of_data, tuple)
-        self.calls.append(b"".join(list_of_data))
-
-    def write_eof(self) -> None:
-        self.calls.append("eof")
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.closing = True
-        self.calls.append("close")
-
-    def abort(self) -> None:
-        self.closing = True
-        self.calls.append("abort")
-
-    def is_closing(self) -> bool:
-        return self.closing
+from tests.service.http.recorded import Recorded
 
 
 @pytest.fixture
@@ -92,3 +60,12 @@ async def test_aborted_connection_is_not_written_to(recorded: Recorded) -> None:
     transport.abort()
     await asyncio.sleep(0)
     assert recorded.calls == ["abort"]
+
+
+async def test_a_whole_response_is_written_at_once_after_what_waits(recorded: Recorded) -> None:
+    transport = await joined(recorded)
+    transport.write_now(b"whole ")
+    transport.write(b"continue ")
+    transport.write_now(b"response")
+    await asyncio.sleep(0)
+    assert recorded.calls == [b"whole ", b"continue response"]
