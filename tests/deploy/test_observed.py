@@ -93,6 +93,17 @@ class Observed:
         found = self.query('ALERTS{alertstate="firing"}')
         return {series["metric"]["alertname"] for series in found}
 
+    def unsettled(self) -> bool:
+        """Return whether an alert does not fire yet, or a count was scraped only once."""
+        failed, refused = (
+            self.query(f"sum by ({label}) (increase({metric}[5m])) > 0")
+            for label, metric in (
+                ("route", 'http_request_duration_seconds_count{status="503"}'),
+                ("reason", 'token_verifications_total{outcome="refused"}'),
+            )
+        )
+        return not self.firing() >= FIRING or (len(failed), len(refused)) != (3, 2)
+
     def url(self, replica: str) -> str:
         return f"http://127.0.0.1:{self.settings[replica]['PORT']}"
 
@@ -172,7 +183,9 @@ def observed(
     urls, folder = postgres.urls(database), tmp_path_factory.mktemp("observed")
     issuer = Issuer(urls.auth)
     asyncio.run(issuer.mint_key(age=timedelta(days=40)))
-    ports, unused = free_ports(3), free_ports(6)[3:]
+    # Sorted, so that the runbook's commands sort the replicas by their names.
+    found = sorted(free_ports(6))
+    ports, unused = found[:3], found[3:]
     with ExitStack() as stack:
         server = stack.enter_context(WeakIssuer(issuer).in_thread())
         works = environment(
@@ -190,6 +203,8 @@ def observed(
             ports[1],
             BETTER_AUTH_URL=server.url,
             BETTER_AUTH_INTERNAL_URL=f"http://127.0.0.1:{unused[1]}",
+            # Each visit has the same statuses.
+            RATE_LIMITS="login=1000/minute",
             RATE_LIMIT_STORAGE=f"redis://127.0.0.1:{unused[2]}/0",
         )
         settings = {
@@ -211,7 +226,7 @@ def observed(
         system.prometheus = stack.enter_context(prometheus(folder, targets))
         stack.enter_context(system.client)
         (folder / "refused-token").write_text(system.token(aud="https://other.example"))
-        system.until(lambda: FIRING - system.firing())
+        system.until(system.unsettled)
         yield system
 
 

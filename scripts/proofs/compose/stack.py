@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +56,21 @@ class ComposeStack:
             # Short, so that tokens expire during a drill.
             "ACCESS_TOKEN_LIFETIME": "30s",
         }
+
+    @property
+    def web(self) -> str:
+        """The web app's origin for browsers."""
+        return f"https://app.localhost:{self.https_port}"
+
+    @property
+    def api(self) -> str:
+        """The service's origin for browsers."""
+        return f"https://api.localhost:{self.https_port}"
+
+    @property
+    def replicas(self) -> Sequence[str]:
+        """The names of the service's replicas."""
+        return REPLICAS
 
     @property
     def authority(self) -> Path:
@@ -171,9 +186,9 @@ class ComposeStack:
         """Return the engine's description of a service's container."""
         return json.loads(self._engine.run("inspect", self.container(service)))[0]
 
-    def logs(self, service: str) -> str:
+    def logs(self, name: str) -> str:
         """Return everything that a service has written."""
-        return self._engine.logs(self.container(service))
+        return self._engine.logs(self.container(name))
 
     def execute(self, service: str, *command: str) -> str:
         """Run a command in a service's container, and return its output."""

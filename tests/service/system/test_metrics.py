@@ -124,6 +124,7 @@ async def test_states_are_looked_at(client: httpx.AsyncClient, alice: httpx.Head
     assert value(found, "rate_limit_store_available") == 1
     assert ("rate_limit_not_shared_total", ()) in found
     assert ("database_pool_connections_in_use", ()) in found
+    assert value(found, "requests_running") == value(found, "requests_waiting") == 0
     assert ("event_loop_lag_seconds_count", ()) in found
     assert ("verified_token_cache_total", (("result", "hit"),)) in found
     assert ("key_set_fetches_total", (("result", "failure"),)) in found
@@ -175,8 +176,17 @@ def test_changes_of_the_keys_are_counted_and_outages_are_not() -> None:
         listening=True,
         available=True,
         not_shared=0,
+        running=0,
+        waiting=0,
     )
-    watch = Watch(sampled, sampled, sampled, sampled, sampled)
+    watch = Watch(
+        database=sampled,
+        key_set=sampled,
+        verifier=sampled,
+        key_watch=sampled,
+        rate_limits=sampled,
+        requests=sampled,
+    )
     for kids, added in cases:
         sampled.status = partial(KeySetStatus, "fresh", kids)
         before = value(read(exposition()[0].decode()), "key_set_changes_total")
