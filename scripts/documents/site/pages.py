@@ -17,6 +17,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Operation": ("docs/running", "docs/kubernetes", "docs/runbooks/README", "SECURITY"),
     "Evidence": (
         "docs/conformance",
+        "docs/standards/README",
         "docs/comparison",
         "docs/faults",
         "docs/measurements",
@@ -28,6 +29,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
 FOLDERS: Final = {
     "docs/runbooks/README": "docs/runbooks",
     "docs/decisions/README": "docs/decisions",
+    "docs/standards/README": "docs/standards",
 }
 PATTERNS: Final = (
     "*.md",
@@ -35,6 +37,7 @@ PATTERNS: Final = (
     "docs/*.md",
     "docs/decisions/*.md",
     "docs/runbooks/*.md",
+    "docs/standards/*.md",
     "docs/skills/*/*.md",
 )
 
