@@ -18,7 +18,7 @@ from service.settings.renamed import refusal
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKER = ROOT / "docker"
-REPLICAS = ("service-1", "service-2")
+REPLICAS = ("service",)
 
 
 @pytest.fixture(scope="module")
@@ -46,23 +46,6 @@ def test_only_the_proxy_has_a_door(compose: Any) -> None:
     assert [name for name, service in services(compose) if "ports" in service] == ["caddy"]
     assert compose["networks"]["back"] == {"internal": True}
     assert compose["services"]["postgres"]["networks"] == ["back"]
-
-
-@pytest.mark.parametrize("number", [1, 2])
-def test_only_the_proxy_reaches_a_replica_and_is_believed(compose: Any, number: int) -> None:
-    replica, network = f"service-{number}", f"proxy-{number}"
-    members = [name for name, service in services(compose) if network in service["networks"]]
-    assert members == [replica, "caddy"]
-    assert compose["networks"][network]["internal"] is True
-    address = {name: compose["services"][name]["networks"][network] for name in members}
-    settings = compose["services"][replica]["environment"]
-    # It listens in no other network.
-    assert address[replica]["ipv4_address"] == settings["HOST"]
-    assert address["caddy"]["ipv4_address"] == settings["TRUSTED_PROXIES"]
-    # A restarted container is found at once, though others remember its MAC address.
-    assert all(re.fullmatch(r"02(:[0-9a-f]{2}){5}", a["mac_address"]) for a in address.values())
-    upstreams = compose["services"]["caddy"]["environment"]["SERVICE_UPSTREAMS"].split()
-    assert upstreams[number - 1] == f"{settings['HOST']}:{settings['PORT']}"
 
 
 def test_health_is_asked_and_waited_for(compose: Any) -> None:

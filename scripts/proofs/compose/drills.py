@@ -1,4 +1,4 @@
-"""The drills: confinement, use, isolation, a rotation, a stolen key, replicas that stop, leaks."""
+"""The drills: confinement, use, isolation, timers, a rotation, a stolen key, replicas, leaks."""
 
 import asyncio
 import time
@@ -14,8 +14,8 @@ import httpx
 from scripts.proofs.compose import leaks, visitors
 from scripts.proofs.compose.confinement import Confinement
 from scripts.proofs.compose.engine import ComposeError, Engine
+from scripts.proofs.compose.replicas import Replicas
 from scripts.proofs.compose.stack import IMAGES, REPLICAS, SERVICES, TIMERS, ComposeStack
-from scripts.proofs.compose.visitors import Writer
 from scripts.proofs.rotation.people import Person, header_of
 
 _LEARNING: Final = ("--learning-time", "2s", "--publish-ahead", "2s")
@@ -63,11 +63,15 @@ class Drills:
                 self._hardened,
                 self._confined,
                 self._used,
+                self._counted,
                 self._plain_http,
                 self._timers,
                 self._rotated,
                 self._stolen_key,
                 self._stopped,
+                self._scaled,
+                self._hung,
+                self._upgraded,
                 self._leaks,
             ):
                 name = drill.__name__.strip("_").replace("_", " ")
@@ -83,17 +87,19 @@ class Drills:
     async def _hardened(self, report: Report) -> None:
         """Check users, read-only root file systems, published ports, and the size of the image."""
         for service in SERVICES:
-            bindings = self.stack.inspect(service)["HostConfig"].get("PortBindings") or {}
+            first = self.stack.containers(service)[0]
+            bindings = self.stack.inspect(first)["HostConfig"].get("PortBindings") or {}
             published = [port for port, hosts in bindings.items() if hosts]
             if bool(published) != (service == "caddy"):
                 raise ComposeError(f"{service} publishes {published}")
             if service == "migrate":
                 continue
             look = "id -u; touch /etc/x 2>/dev/null && echo writable; grep CapEff /proc/1/status"
-            user, *rest = self.stack.execute(service, "sh", "-c", look).split()
-            allowed = _CADDYS_CAPABILITY if service == "caddy" else 0
-            if user == "0" or "writable" in rest or int(rest[-1], 16) & ~allowed:
-                raise ComposeError(f"{service} runs as {user}, with {' '.join(rest)}")
+            for container in self.stack.containers(service):
+                user, *rest = self.stack.execute(container, "sh", "-c", look).split()
+                allowed = _CADDYS_CAPABILITY if service == "caddy" else 0
+                if user == "0" or "writable" in rest or int(rest[-1], 16) & ~allowed:
+                    raise ComposeError(f"{service} runs as {user}, with {' '.join(rest)}")
         own = self._size(IMAGES[0]) - self._size(self._base())
         report.figures["MB of the service's own layers"] = own / 1e6
         if own > _SERVICE_LIMIT:
@@ -119,10 +125,10 @@ class Drills:
             if (mine.status_code, theirs.status_code) != (200, 404):
                 raise ComposeError(f"isolation: {mine.status_code}, {theirs.status_code}")
             served.update(self._served_by(marks))
-        for replica in REPLICAS:
-            report.figures[f"requests answered by {replica}"] = served[replica]
+        for number, replica in enumerate(self.stack.replicas(), 1):
+            report.figures[f"requests answered by replica {number}"] = served[replica]
             if not served[replica]:
-                raise ComposeError(f"{replica} has answered no request")
+                raise ComposeError(f"replica {number} has answered no request")
         login = {"email": "person-0@example.com", "password": "correct horse"}
         answer = await self._ask(ada, "POST", "/api/auth/login", login)
         if answer.status_code != httpx.codes.OK:
@@ -165,7 +171,7 @@ class Drills:
         for timer in TIMERS:
             await asyncio.to_thread(self.stack.start_timer, timer)
             said = self.stack.logs(timer)
-            if "nothing is due" not in said:
+            if ("backed up to" if timer == "backup" else "nothing is due") not in said:
                 raise ComposeError(f"{timer}: {said.strip()[:200] or 'it wrote nothing'}")
             Confinement(self.stack, self.engine).check_timer(timer)
             await asyncio.to_thread(self.stack.stop, timer)
@@ -217,31 +223,24 @@ class Drills:
         if set(fresh) != {200}:
             raise ComposeError("a token of the next key is refused")
 
+    async def _counted(self, report: Report) -> None:
+        report.figures |= await self._replicas.counted()
+
     async def _stopped(self, report: Report) -> None:
-        """Stop and restart one replica after the other. No request may be lost."""
-        writers = [Writer(person, self.api) for person in self.people]
-        lives = [asyncio.create_task(writer.live()) for writer in writers]
-        try:
-            for replica in REPLICAS:
-                await asyncio.sleep(2)
-                await asyncio.to_thread(self.stack.stop, replica)
-                await asyncio.sleep(2)
-                await asyncio.to_thread(self.stack.start, replica)
-            await asyncio.sleep(3)
-        finally:
-            for life in lives:
-                life.cancel()
-            await asyncio.gather(*lives, return_exceptions=True)
-        counts = sum((writer.counts for writer in writers), Counter[str]())
-        report.figures |= counts
-        for kind, count in counts.items():
-            if "lost" in kind:
-                raise ComposeError(f"while replicas stopped: {kind}: {count}")
-        for writer in writers:
-            await writer.person.refresh()
-            missing = writer.created - await writer.listed()
-            if missing:
-                raise ComposeError(f"{len(missing)} tasks that were created are missing")
+        report.figures |= await self._replicas.stopped()
+
+    async def _scaled(self, report: Report) -> None:
+        report.figures |= await self._replicas.scaled()
+
+    async def _hung(self, report: Report) -> None:
+        report.figures |= await self._replicas.hung()
+
+    async def _upgraded(self, report: Report) -> None:
+        report.figures |= await self._replicas.upgraded()
+
+    @property
+    def _replicas(self) -> Replicas:
+        return Replicas(self.stack, self.people, self.api)
 
     async def _leaks(self, report: Report) -> None:
         """Search the images' layers and configurations, and the logs, for secrets."""
@@ -289,7 +288,7 @@ class Drills:
 
     async def _known_everywhere(self, kid: str) -> bool:
         (key,) = [key for key in await self._keys() if key["kid"] == kid]
-        return bool(key["served"]) and len(key["known_by"]) == len(REPLICAS)
+        return bool(key["served"]) and len(key["known_by"]) == REPLICAS
 
     async def _operate(self, *arguments: str) -> Any:
         command = ("rotate-keys", *arguments, *_KEEP_VERIFYING, "--execute")
@@ -311,7 +310,7 @@ class Drills:
 
     def _served_by(self, marks: Sequence[str]) -> Counter[str]:
         found: Counter[str] = Counter()
-        for replica in REPLICAS:
+        for replica in self.stack.replicas():
             text = self.stack.logs(replica)
             found[replica] += sum(mark in text for mark in marks)
         return found
