@@ -35,6 +35,8 @@ TITLES: Final = {
 }
 _START_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.002
+_WORKER_SERVES: Final = " serves"
+"""The end of the log line of a worker that has started."""
 _SURROUNDINGS: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
@@ -79,6 +81,8 @@ class Contender:
     """What it is measured with, where that is not everything."""
     streams: int = 0
     """How many streams of events are open while it is measured."""
+    workers: int = 1
+    """How many processes serve. The start is measured until the first answers."""
 
     def start(self, question: bytes) -> "Running":
         """Start the server and wait for the first good answer to a request.
@@ -97,13 +101,24 @@ class Contender:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and program.running:
             if _answers(port, question):
-                answered = time.time()
                 tree = program.tree()
                 if tree is not None:
-                    return Running(self, port, program, tree, answered - tree.started)
+                    seconds = tree.age()
+                    self._await_workers(program, deadline)
+                    return Running(self, port, program, tree, seconds)
             time.sleep(_POLL_SECONDS)
         program.stop()
         raise ContenderError(f"{self.name} did not start: {program.last_words()}")
+
+    def _await_workers(self, program: Program, deadline: float) -> None:
+        """Wait until all workers serve, so that what is measured next is theirs."""
+        if self.workers == 1:
+            return
+        while program.lines_with(_WORKER_SERVES) < self.workers:
+            if time.monotonic() > deadline or not program.running:
+                program.stop()
+                raise ContenderError(f"{self.name}: a worker did not start: {program.last_words()}")
+            time.sleep(_POLL_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,9 @@ def contenders(
     """Return the servers of these names, in their order. Raises `SetUpError`."""
     make: dict[str, Callable[[str], Contender]] = {
         SERVICE: lambda name: _service(name, CHECKOUT, site),
-        WORKERS: lambda name: _service(name, CHECKOUT, site, WEB_CONCURRENCY="2"),
+        WORKERS: lambda name: replace(
+            _service(name, CHECKOUT, site, WEB_CONCURRENCY="2"), workers=2
+        ),
         STREAMS: lambda name: replace(
             _service(
                 name,

@@ -4,15 +4,19 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import psutil
 
 from scripts.devstack.leash import leashed
 from scripts.devstack.postgres.cluster import let_go
 from scripts.operations.private_files import last_line, open_log
+
+# The place of the start in /proc/PID/stat, counted from the field after the program's name.
+_START_TICKS: Final = 19
 
 
 def cores() -> tuple[int, int]:
@@ -64,10 +68,16 @@ class Tree:
                 megabytes[process.pid] = process.memory_info().rss / 1e6
         return megabytes
 
-    @property
-    def started(self) -> float:
-        """When the root was started, as `time.time` counts."""
-        return self._root.create_time()
+    def age(self) -> float:
+        """Return the seconds since the root was started, to about 10 ms.
+
+        psutil's `create_time` is up to a second too early: the kernel counts starts from the boot,
+        and publishes the time of the boot in whole seconds.
+        """
+        status = Path(f"/proc/{self._root.pid}/stat").read_text(encoding="utf-8")
+        # The name of the program, in parentheses, can contain anything.
+        ticks = int(status.rpartition(")")[2].split()[_START_TICKS])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
     def _all(self) -> list[psutil.Process]:
         return [self._root, *self._root.children(recursive=True)]
@@ -114,6 +124,10 @@ class Program:
             return Tree(children[0].pid) if children else None
         except psutil.NoSuchProcess:
             return None
+
+    def lines_with(self, end: str) -> int:
+        """Return how many lines of its log end so."""
+        return self._log.read_text(encoding="utf-8").count(f"{end}\n")
 
     def last_words(self) -> str:
         """Return the last line of its log, and where the log is."""

@@ -5,10 +5,9 @@ Exit codes: 1 the service could not start; after a signal, the exit code of that
 several workers. SIGHUP is ignored.
 """
 
-import json
 import logging.config
 import signal
-import subprocess
+import socket
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -16,14 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from service.settings.address import open_listener, read_address
 from service.settings.reader import SettingsError, read
 from service.system.buffered_log import LINE_FORMAT
 from service.system.garbage import make_collections_rare
 from service.system.metrics_files import forget_process, shared_metrics
-from service.system.supervisor import Supervisor
+from service.system.supervisor import CANNOT_START, Supervisor
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+
+    from service.start import Start
 
 # Nothing large of the service is imported here, because with several workers this process only
 # supervises them.
@@ -59,26 +61,28 @@ def main() -> int:
 
 
 def create_app() -> "ASGIApp":
-    """Create the application, in this process or in a worker, which does not call `main`."""
-    from service.system.starting import LOAD_SECONDS  # noqa: PLC0415 - see above
-
-    return _create_app(patience=LOAD_SECONDS)
-
-
-def create_app_without_database() -> "ASGIApp":
-    """Create an application that starts without waiting for the database."""
-    return _create_app(patience=0)
-
-
-def _create_app(*, patience: float) -> "ASGIApp":
+    """Create the application in a worker, which does not call `main`. Exit if it cannot start."""
     make_collections_rare()
+    start = _check(listening=True)
+    if start is None:
+        sys.exit(CANNOT_START)
+    return _create_app(start)
+
+
+def _check(*, listening: bool = False) -> "Start | None":
+    """Import the application, and return how to start; None if the service cannot start."""
+    from service.http.openapi_models import import_fastapi  # noqa: PLC0415 - see above
+
+    import_fastapi()
+    from service.start import check  # noqa: PLC0415 - see above
+
+    return check(listening=listening)
+
+
+def _create_app(start: "Start") -> "ASGIApp":
     from service.app import create_app  # noqa: PLC0415 - see above
 
-    try:
-        return create_app(patience=patience)
-    except SettingsError as error:  # they were changed after the check
-        sys.stderr.writelines(f"service: {line}\n" for line in error.lines)
-        sys.exit(STARTUP_FAILURE)
+    return create_app(start.settings, patience=start.patience)
 
 
 def _workers() -> int:
@@ -91,36 +95,41 @@ def _workers() -> int:
 
 
 def _serve_here() -> int:
-    from service.start import check  # noqa: PLC0415 - see above
-
-    start = check()
+    start = _check()
     if start is None:
         return 1
-    config = _config(start.host, start.port, workers=1, database_answers=start.database_answers)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(_config(_create_app(start), start.settings.host, start.settings.port))
     with suppress(KeyboardInterrupt):  # raised after the shutdown
         server.run()
     return 0 if server.started else STARTUP_FAILURE
 
 
 def _serve_with_workers(workers: int) -> int:
-    checking = [sys.executable, "-m", "service.start"]
-    done = subprocess.run(checking, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
-    if done.returncode != 0:
-        return 1
-    config = _config(**json.loads(done.stdout), workers=workers)
+    """Listen at once, so that requests wait for the first worker instead of being refused."""
+    while (listener := _open_listener()) is None:
+        if _check() is None:  # it reports why, with all other mistakes
+            return 1
+    host, port = listener.getsockname()[:2]
+    # A name, because workers cannot be passed a function of `__main__`.
+    config = _config("service.__main__:create_app", host, port, workers=workers)
     with shared_metrics():
-        supervisor = Supervisor(config, [config.bind_socket()], ended=forget_process)
+        supervisor = Supervisor(config, [listener], ended=forget_process)
         supervisor.run()
     return supervisor.exit_code
 
 
-def _config(host: str, port: int, *, database_answers: bool, workers: int) -> uvicorn.Config:
-    # A name, because workers cannot be passed a function of `__main__`.
-    factory = "create_app" if database_answers else "create_app_without_database"
+def _open_listener() -> socket.socket | None:
+    """Return a socket that listens on HOST and PORT, or None if that is not possible."""
+    try:
+        return open_listener(*read_address())
+    except (OSError, OverflowError, SettingsError, ValueError):
+        return None
+
+
+def _config(app: "ASGIApp | str", host: str, port: int, *, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
-        f"service.__main__:{factory}",
-        factory=True,
+        app,
+        factory=isinstance(app, str),
         host=host,
         port=port,
         workers=workers,

@@ -34,6 +34,7 @@ from service.http.forwarded import TrustedProxies
 from service.http.front import Front
 from service.http.openapi import describe
 from service.http.operations import Operations
+from service.http.running import running_places
 from service.security.audit import Event, NotFoundWatch, SecurityLog
 from service.security.key_watch import KeyWatch
 from service.security.rate_limits import RateLimits
@@ -151,6 +152,7 @@ def open_services(settings: Settings) -> Services:
         draining=draining,
         admission=Admission(
             settings.max_requests_in_flight,
+            most_running=running_places(settings.database_pool_size),
             proxies=TrustedProxies(settings.trusted_proxies),
             cors=Cors(settings.allowed_origins),
             draining=draining,
@@ -168,11 +170,12 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Start the background work; at the end, stop it and close all connections."""
     measured = metrics.Watch(
-        services.database,
-        services.key_set,
-        services.verifier,
-        services.key_watch,
-        services.rate_limits,
+        database=services.database,
+        key_set=services.key_set,
+        verifier=services.verifier,
+        key_watch=services.key_watch,
+        rate_limits=services.rate_limits,
+        requests=services.admission,
     )
     with (
         ending_with_parent(),

@@ -1,51 +1,51 @@
-"""Check the settings, the address and the database before the service starts.
-
-With several workers, `python -m service` runs this in a child process (`python -m service.start`).
-The process that supervises the workers then does not hold the whole application in memory.
-"""
+"""Check the settings, the address and the database before the service starts."""
 
 import asyncio
-import json
 import logging
-import os
 import socket
 import sys
 from collections.abc import Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from service.app import open_database
 from service.database.execution import DatabaseRefusedError
 from service.settings.model import Settings
 from service.settings.reader import SettingsError
-from service.system.starting import CHECK_SECONDS, check_database
+from service.system.starting import CHECK_SECONDS, LOAD_SECONDS, check_database
 
 logger = logging.getLogger("service")
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The address to listen on, and whether the database answered."""
+    """The settings to start with, and whether the database answered."""
 
-    host: str
-    port: int
+    settings: Settings
     database_answers: bool
 
+    @property
+    def patience(self) -> float:
+        """How many seconds the start waits for the database."""
+        return LOAD_SECONDS if self.database_answers else 0
 
-def check() -> Start | None:
+
+def check(*, listening: bool = False) -> Start | None:
     """Return how to start, or None if the service cannot start. The reasons are on stderr.
 
-    A database that is down, or that does not answer in `CHECK_SECONDS`, does not prevent a start.
+    If it is `listening` already, the address is not checked. A database that is down, or that does
+    not answer in `CHECK_SECONDS`, does not prevent a start. No event loop may be running.
     """
     try:
         settings = Settings.load()
-        _require_address(settings)
+        if not listening:
+            _require_address(settings)
         answers = _run(_check_database(settings))
     except SettingsError as error:
         mistakes = error.lines
     except DatabaseRefusedError as error:
         mistakes = [str(error)]
     else:
-        return Start(settings.host, settings.port, answers)
+        return Start(settings, answers)
     for line in mistakes:
         sys.stderr.write(f"service: {line}\n")
     return None
@@ -82,19 +82,3 @@ def _run(checking: Coroutine[None, None, bool]) -> bool:
         return loop.run_until_complete(checking)
     finally:
         loop.close()
-
-
-def main() -> int:
-    """Write how to start to standard output as JSON, and return the exit code."""
-    start = check()
-    if start is None:
-        return 1
-    sys.stdout.write(json.dumps(asdict(start)))
-    return 0
-
-
-if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # without waiting for a name lookup that hangs

@@ -47,6 +47,7 @@ from better_auth_keys.key_sets.fetch import (
     HttpTransport,
     JwksFetcher,
     check_key_url,
+    tls_context,
 )
 from better_auth_keys.key_sets.key_cache import KeyCache
 from better_auth_keys.key_sets.key_set import (
@@ -190,4 +191,5 @@ __all__ = [
     "parse_jwks",
     "parse_retry_after",
     "roles_of",
+    "tls_context",
 ]

@@ -21,7 +21,7 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from better_auth_keys import host_of, is_loopback, parse_retry_after
+from better_auth_keys import host_of, is_loopback, parse_retry_after, tls_context
 from service.accounts.bulkhead import Bulkhead
 from service.accounts.errors import (
     AccountExistsError,
@@ -122,11 +122,8 @@ class BetterAuth:
         self._base = url
         self._origin = origin
         self._budget = budget
-        tls = httpx.create_ssl_context()
-        if ca_file is not None:
-            tls.load_verify_locations(ca_file)
         self._client = httpx.AsyncClient(
-            verify=tls,
+            verify=tls_context(ca_file),
             follow_redirects=False,
             # Use a proxy named in the environment only over TLS: requests contain passwords.
             trust_env=self._base.startswith("https://") and not is_loopback(host_of(url)),

@@ -161,6 +161,13 @@ class Connections(Generic[ConnectionT]):
         while len(self._opened) + len(self._opening) < self._size:
             self._open_one()
 
+    async def open_in_turn(self) -> None:
+        """Open all connections that the pool can have, one after another, until one fails."""
+        while len(self._opened) + len(self._opening) < self._size:
+            self._open_one()
+            if await self.opened():
+                return
+
     async def opened(self) -> list[Exception]:
         """Wait for the connections that are being opened, and return the errors of the failures."""
         if not self._opening:

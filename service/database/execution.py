@@ -112,7 +112,17 @@ class Database:
         )
 
     async def check(self) -> None:
-        """Check the role again, before all waiting statements, and open the pool's connections.
+        """Check the role like `check_role`, and open the pool's connections.
+
+        The first time, wait until all are open. Raises what `check_role` raises.
+        """
+        with _PASSING_TROUBLE:
+            async with asyncio.timeout(self._budget):
+                await self.check_role()
+                await self._connections.fill()
+
+    async def check_role(self) -> None:
+        """Check the role again, before all waiting statements.
 
         If the role must not be used any more, all existing connections are closed. Raises
         `DatabaseRefusedError` or `DatabaseUnavailableError`.
@@ -129,7 +139,13 @@ class Database:
                 if refusal is not None:
                     await self._connections.close()
                     raise DatabaseRefusedError(refusal)
-                await self._connections.fill()
+
+    async def open_in_turn(self) -> None:
+        """Open the missing connections of the pool one after another, until one cannot be opened.
+
+        Requests are served meanwhile, and hardly wait.
+        """
+        await self._connections.open_in_turn()
 
     async def _role(self) -> AnyRow:
         fetch = partial(self._connections.fetch, ROLE_QUERY, [], first=True)

@@ -20,11 +20,12 @@ from starlette.types import Message, Receive, Scope, Send
 from service.http.answer_headers import RawHeaders, complete_headers, request_id_of
 from service.http.body_limit import is_too_large
 from service.http.cors import Cors
+from service.http.dispatch import ABANDONED
 from service.http.error_table import LOGGED, answer
 from service.http.forwarded import HSTS, TrustedProxies, https_required
 from service.http.operations import Operations
 from service.http.problem_document import ContentTooLargeError, internal_error
-from service.http.protocol import ABANDONED
+from service.http.running import ARRIVED
 from service.http.whole_response import cycle_of, send_whole
 from service.services import SCOPE_KEY, Services
 from service.system.buffered_log import LineLogger
@@ -67,7 +68,7 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started_at, status = time.perf_counter(), 0
+        started_at, status = scope.get(ARRIVED) or time.perf_counter(), 0
         scope[SCOPE_KEY] = self._services
         fields = dict(scope["headers"])
         if self._proxies.are_trusted(scope):

@@ -20,6 +20,7 @@ from better_auth_keys import (
 )
 from service.database.url import DatabaseUrl
 from service.security.revocations import SESSION_LIFETIME
+from service.settings.address import HOST, PORT
 from service.settings.base import SettingsModel
 from service.settings.previous_audience import accepted_for_one_release
 from service.settings.reader import SettingsError
@@ -147,10 +148,10 @@ class Settings(SettingsModel):
     characters, the same on every replica. Never used for tokens. Required in production
     (`openssl rand -base64 32`)."""
 
-    host: str = "127.0.0.1"
+    host: str = HOST
     """The address to listen on."""
 
-    port: Port = 8000
+    port: Port = PORT
     """The port to listen on."""
 
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
@@ -174,9 +175,9 @@ class Settings(SettingsModel):
     Auth. A database that sleeps, as on Neon, takes seconds to wake."""
 
     max_requests_in_flight: Annotated[int, Field(ge=16, le=100_000)] = 640
-    """How many requests each process handles at once; further ones are answered with 503 at once.
-    One address or one user gets at most two thirds. Requests in flight wait for a database
-    connection, so a higher value makes all of them slower under load."""
+    """How many requests each process admits at once; further ones are answered with 503 at once.
+    One address or one user gets at most two thirds. Ten for each connection of the pool run at a
+    time and the others wait, so a higher value makes all of them slower under load."""
 
     rate_limits: Limits = DEFAULT_LIMITS
     """Limits by kind; kinds that are not named keep their default. register, login, refresh and

@@ -10,22 +10,20 @@ Exit codes: 0 ready, 1 not ready, 3 it accepted the connection but did not answe
 import http.client
 import sys
 
-from service.settings.reader import SettingsError, read
+from service.settings.address import read_address
+from service.settings.reader import SettingsError
 
 SECONDS = 2.5
 NO_ANSWER = 3  # not 2: Docker reserves that one
 # Where to reach a service that listens on every address.
-LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only compared
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only compared
 
 
 def main() -> int:
     """Send the request and return the exit code. It starts every few seconds: import little."""
     try:
-        given = {name: value.text for name, value in read(["HOST", "PORT"]).given.items()}
-        host = given.get("HOST", "")
-        connection = http.client.HTTPConnection(
-            LOOPBACK.get(host, host), int(given.get("PORT", "8000")), timeout=SECONDS
-        )
+        host, port = read_address()
+        connection = http.client.HTTPConnection(LOOPBACK.get(host, host), port, timeout=SECONDS)
         connection.request("GET", "/readyz")
         return 0 if connection.getresponse().status == http.client.OK else 1
     except TimeoutError:

@@ -15,15 +15,19 @@ class Restarts:
     `LONGEST_PAUSE`, until a worker has run for `STEADY_SECONDS`.
     """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, *, due_at: float | None = None) -> None:
         self._pause = 0.0
         self._started_at = now
-        self.due_at: float | None = None
+        self.due_at = due_at
         """When to start a worker; None while one runs."""
         self.served = False
         """Whether the worker that runs has started completely."""
         self.failing = False
         """Whether the previous worker ended before it had started, as the new one may."""
+
+    def is_due(self, now: float) -> bool:
+        """Return whether to start a worker now."""
+        return self.due_at is not None and self.due_at <= now
 
     def start(self, now: float) -> None:
         """Record that a worker was started."""

@@ -24,7 +24,7 @@ async def check_database(database: Database) -> bool:
     Raises `DatabaseRefusedError` for a database that must not be used.
     """
     try:
-        await database.check()
+        await database.check_role()
     except DatabaseRefusedError:
         raise
     except DatabaseUnavailableError as error:
@@ -37,12 +37,14 @@ async def check_database(database: Database) -> bool:
 async def watching_keys(
     key_watch: KeyWatch, database: Database, *, patience: float | None
 ) -> AsyncIterator[None]:
-    """Open the pool, load the revocations and start `key_watch`; stop it at the end.
+    """Check the database, load the revocations and start `key_watch`; stop it at the end.
 
     Continue without them after `patience` seconds, while attempts go on in the background. With
-    None, wait until the first attempts have ended.
+    None, wait until the first attempts have ended. The pool is opened while requests are served,
+    in turn, because all connections at once would delay the first requests.
     """
     watching = asyncio.create_task(_start(key_watch, database), name="start-key-watch")
+    opening = asyncio.create_task(_open_pool(watching, database), name="open-pool")
     try:
         await asyncio.wait({watching}, timeout=patience)
         if watching.done():
@@ -50,8 +52,14 @@ async def watching_keys(
         yield
     finally:
         watching.cancel()
-        await asyncio.wait({watching})
+        opening.cancel()
+        await asyncio.wait({watching, opening})
         await key_watch.stop()
+
+
+async def _open_pool(watching: "asyncio.Task[None]", database: Database) -> None:
+    await asyncio.wait({watching})
+    await database.open_in_turn()
 
 
 async def _start(key_watch: KeyWatch, database: Database) -> None:

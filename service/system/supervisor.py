@@ -2,8 +2,9 @@
 
 uvicorn's own supervisor ends all workers if one cannot be started again, with exit code 0.
 
-1. Until the first worker has started, a worker that ends by itself also ends the parent, with exit
-   code 1: most likely no other worker can start either.
+1. One worker is started first, so that mistakes in the settings are reported once. Until it has
+   started, requests wait. If it ends by itself before, the parent ends too, with exit code 1: most
+   likely no other worker can start either. The others are started after it.
 2. After that, a worker that ends, or that does not answer for 5 s (30 s while it starts), is
    started again after growing pauses (`Restarts`). The others serve meanwhile.
 3. While no worker serves, the parent answers requests with 503. Only during the first attempt to
@@ -34,7 +35,12 @@ logger = logging.getLogger("service")
 _LOOK_SECONDS: Final = 0.5
 _ANSWER_SECONDS: Final = 5.0
 _START_SECONDS: Final = 30.0
-"""A worker that starts answers after its first imports, which take longer on a busy machine."""
+"""A worker that starts answers after its imports, which take longer on a busy machine."""
+_FIRST_LOOK_SECONDS: Final = 0.05
+"""How often to look whether the first worker has started."""
+
+CANNOT_START: Final = 4
+"""The exit code of a worker that cannot start and has reported why."""
 
 
 class Ended(Protocol):
@@ -43,6 +49,19 @@ class Ended(Protocol):
     def __call__(self, pid: int, *, served: bool) -> None:
         """Handle the end of a worker, which had started completely if it `served`."""
         ...
+
+
+class Worker(Process):
+    """A worker process, which creates the application before its event loop runs."""
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Run the worker. The check before the start has an event loop of its own."""
+        self.config.load()
+        super().target(sockets)
+
+    def join(self) -> None:
+        """Wait for the end of the worker. The parent logs it."""
+        self.process.join()
 
 
 class Supervisor(Multiprocess):
@@ -56,12 +75,16 @@ class Supervisor(Multiprocess):
         self._ended = ended
         self._has_served = False
         self._restarts: dict[Process, Restarts] = {}
+        # Of the workers that are not started yet.
+        self._waiting: list[Restarts] = []
         # When each worker was asked whether it has started, until it answers.
         self._asked: dict[Process, float] = {}
 
     def run(self) -> None:
         """Run the workers until a signal arrives, or until the first of them cannot start."""
-        self.init_processes()
+        now = time.monotonic()
+        self._waiting = [Restarts(now, due_at=now) for _ in range(self.processes_num)]
+        self._start_waiting()
         while not self.should_exit.is_set():
             self._wait()
             self.handle_signals()
@@ -82,8 +105,10 @@ class Supervisor(Multiprocess):
                 if self.signal_queue:  # a signal to the whole group may have ended the worker
                     return
                 self._bury(process, restarts)
-            if restarts.due_at is not None and restarts.due_at <= time.monotonic():
+            if restarts.is_due(time.monotonic()):
                 self._restart(index)
+        if not self.should_exit.is_set():
+            self._start_waiting()
 
     def _is_well(self, process: Process, restarts: Restarts) -> bool:
         """Return whether the worker runs and answers, without waiting for an answer.
@@ -102,6 +127,8 @@ class Supervisor(Multiprocess):
             del self._asked[process]
             if has_started and not restarts.served:
                 restarts.serve()
+                if not self._has_served:
+                    logger.info("serving on %s port %s", self.config.host, self.config.port)
                 self._has_served = True
                 logger.info("worker %s serves", process.pid)
             return True
@@ -128,7 +155,7 @@ class Supervisor(Multiprocess):
         """Wait for a moment, or until a worker ends."""
         if self._can_serve():
             sentinels = [process.process.sentinel for process in self._running()]
-            wait(sentinels, timeout=_LOOK_SECONDS)
+            wait(sentinels, timeout=_LOOK_SECONDS if self._has_served else _FIRST_LOOK_SECONDS)
         else:
             answer_unavailable(self.sockets, seconds=_LOOK_SECONDS)
 
@@ -148,25 +175,41 @@ class Supervisor(Multiprocess):
         what = f"worker {process.pid} ended (exit code {process.exitcode})"
         # A worker that was killed, as for want of memory, may have started since it was last asked.
         if not self._has_served and (process.exitcode or 0) >= 0:
-            logger.error("%s before any worker had started: stopping; the cause is above", what)
+            if process.exitcode != CANNOT_START:
+                logger.error("%s before any worker had started: stopping; the cause is above", what)
             self.exit_code = 1
             self._stop(signal.SIGINT)
             return
         pause = restarts.end(time.monotonic())
-        running = f"{len(self._running())} of {len(self.processes)} are running"
+        running = f"{len(self._running())} of {self.processes_num} are running"
         logger.warning("%s: starting another one in %.0f s; %s", what, pause, running)
 
     def _restart(self, index: int) -> None:
-        restarts = self._restarts[self.processes[index]]
+        process = self.processes[index]
+        if self._start(self._restarts[process], index):
+            del self._restarts[process]
+
+    def _start_waiting(self) -> None:
+        """Start the first worker, or all others if one has started."""
+        most = self.processes_num if self._has_served else 1
+        for restarts in self._waiting[: most - len(self.processes)]:
+            if restarts.is_due(time.monotonic()) and self._start(restarts):
+                self._waiting.remove(restarts)
+
+    def _start(self, restarts: Restarts, index: int | None = None) -> bool:
+        """Start a worker, in the place of an earlier one with `index`. Return whether it runs."""
         restarts.start(time.monotonic())
         try:
-            process = Process(self.config, self.sockets)
+            process = Worker(self.config, self.sockets)
             process.start()
         except OSError as error:
             # No memory, process or file is left. The other workers still serve.
             pause = restarts.end(time.monotonic())
             logger.warning("cannot start a worker (%s): trying again in %.0f s", error, pause)
-            return
-        del self._restarts[self.processes[index]]
+            return False
         self._restarts[process] = restarts
-        self.processes[index] = process
+        if index is None:
+            self.processes.append(process)
+        else:
+            self.processes[index] = process
+        return True

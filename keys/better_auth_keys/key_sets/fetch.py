@@ -5,8 +5,10 @@ This is the only module of the library that sends requests, or knows the HTTP cl
 
 import asyncio
 import re
+import ssl
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeAlias
 
 import anyio.lowlevel
@@ -88,6 +90,19 @@ def check_key_url(url: str, plain_http_hosts: str | Collection[str]) -> None:
         raise ValueError("keys are fetched over https only (or from a listed plain-http host)")
 
 
+@cache
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return the TLS settings of clients that trust the default authorities and those of `ca_file`.
+
+    Certificates are always verified. All clients with the same `ca_file` share one context, because
+    loading the authorities takes 20 ms. So files that change later are not read again.
+    """
+    context = httpx.create_ssl_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
+
+
 class JwksFetcher:
     """Fetches one URL repeatedly, with the entity tag of the last good answer.
 
@@ -113,9 +128,7 @@ class JwksFetcher:
         self._jwks_url = None if discover else url
         self._algorithms = algorithm_set(algorithms)
         self._limits = limits
-        self._tls = httpx.create_ssl_context()
-        if ca_file is not None:
-            self._tls.load_verify_locations(ca_file)
+        self._tls = tls_context(ca_file)
         self._transport = transport
         # Created here, not at the first fetch: loading the TLS authorities and parts of httpx takes
         # 0.1 s, in which the event loop could serve no request.

@@ -16,6 +16,7 @@ from better_auth_keys import (
     host_of,
     is_loopback,
     origin_of,
+    tls_context,
 )
 from scripts.operations.check_config.finding import Finding
 from service.settings.model import Settings
@@ -129,9 +130,7 @@ async def check_clock(settings: Settings) -> Finding:
 
 
 def _client(settings: Settings) -> httpx.AsyncClient:
-    tls = httpx.create_ssl_context()
-    if settings.ca_file is not None:
-        tls.load_verify_locations(settings.ca_file)
+    tls = tls_context(None if settings.ca_file is None else str(settings.ca_file))
     url = settings.issuer_url
     secure = url.startswith("https://") and not is_loopback(host_of(url))
     return httpx.AsyncClient(verify=tls, timeout=_SECONDS, trust_env=secure)

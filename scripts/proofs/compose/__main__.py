@@ -20,8 +20,9 @@ from pathlib import Path
 from scripts.operations.commands import Parser
 from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.compose import stand_ins
-from scripts.proofs.compose.drills import Drills, Report
+from scripts.proofs.compose.drills import Drills
 from scripts.proofs.compose.engine import ComposeError, Engine, HealthTicker
+from scripts.proofs.compose.shared_drills import Report
 from scripts.proofs.compose.stack import PROJECT, ComposeStack
 
 

@@ -106,7 +106,7 @@ class Confinement:
         Raises `ComposeError` if one is missing, or if the stack starts although .env has a setting
         that the compose file does not pass on.
         """
-        for replica in self._stack.replicas():
+        for replica in self._stack.replicas:
             rows = self._stack.read_json(replica, "check-config", "--json")["settings"]
             found = {row["name"]: (row["source"], row["value"]) for row in rows}
             for name, value in HEARD.items():
@@ -128,7 +128,7 @@ class Confinement:
         Raises `ComposeError` if any container but the proxy reaches it.
         """
         attempts = 0
-        for replica in self._stack.replicas():
+        for replica in self._stack.replicas:
             addresses = [*self._stack.addresses(replica).values()]
             knock = ("python", "-c", _KNOCK.format(port=_PORT), *addresses)
             # Check that the port is open from the proxy's network. Otherwise this proves nothing.
@@ -151,7 +151,7 @@ class Confinement:
 
         Raises `ComposeError` if the attempts are not counted as one client's.
         """
-        replica, network = self._stack.replicas()[0], _PRIVATE
+        replica, network = self._stack.replicas[0], _PRIVATE
         forge = _FORGE.format(tries=_TRIES, port=_PORT)
         address = self._stack.addresses(replica)[network]
         said = self._container([network], "python", "-c", forge, address)

@@ -48,7 +48,16 @@ class Engine:
         compose = beside or shutil.which("podman-compose")
         if compose is None:
             raise ComposeError("podman-compose is missing: pip install podman-compose")
-        engine = cls("podman", (compose, "--podman-build-args=--format docker"))
+        engine = cls.podman(folder)
+        engine.compose = (compose, "--podman-build-args=--format docker")
+        return engine
+
+    @classmethod
+    def podman(cls, folder: Path) -> "Engine":
+        """Return Podman without a compose command. Raises `ComposeError`."""
+        if not _works("podman", "--version"):
+            raise ComposeError("Podman is missing: install it (apt-get install podman runc)")
+        engine = cls("podman", ())
         if not _SYSTEMD.exists():
             settings = folder / "containers.conf"
             settings.write_text(_PODMAN_SETTINGS)

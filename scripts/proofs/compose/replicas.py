@@ -2,9 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
@@ -12,15 +9,15 @@ from uuid import uuid4
 import httpx
 
 from scripts.proofs.compose.engine import ComposeError
+from scripts.proofs.compose.shared_drills import SharedDrills
 from scripts.proofs.compose.stack import ComposeStack
-from scripts.proofs.compose.visitors import Writer
-from scripts.proofs.rotation.people import Person
 
 _LOGIN_LIMIT: Final = 5
 _LOGINS: Final = 14
 _SCALED: Final = 3
 _REPLACED_WITHIN_SECONDS: Final = 90.0
 _POLL_SECONDS: Final = 0.2
+_AFTERWARDS_SECONDS: Final = 3
 _TRIES: Final = 200
 # The program is the child of process 1.
 _HANG: Final = "kill -STOP $(cat /proc/1/task/1/children)"
@@ -31,16 +28,15 @@ class Replicas:
     """The replicas, and the people who use them through the proxy."""
 
     stack: ComposeStack
-    people: list[Person]
-    api: str
+    shared: SharedDrills
 
     async def counted(self) -> dict[str, float]:
         """Sign in with wrong passwords. Both replicas must count the attempts together."""
         marks = [uuid4().hex for _ in range(_LOGINS)]
         statuses = []
         for number, mark in enumerate(marks):
-            answer = await self.people[0].service_client.post(
-                f"{self.api}/api/auth/login",
+            answer = await self.shared.people[0].service_client.post(
+                f"{self.stack.api}/api/auth/login",
                 json={"email": f"nobody-{number}@example.com", "password": "wrong password"},
                 headers={"X-Request-ID": mark},
             )
@@ -62,8 +58,9 @@ class Replicas:
                 await asyncio.to_thread(self.stack.stop, replica)
                 await asyncio.sleep(2)
                 await asyncio.to_thread(self.stack.start, replica)
+            await asyncio.sleep(_AFTERWARDS_SECONDS)
 
-        return await self._without_loss(stop_each)
+        return dict(await self.shared.write_during(stop_each))
 
     async def scaled(self) -> dict[str, float]:
         """Start another replica. The proxy must find it, and no request may be lost."""
@@ -81,7 +78,7 @@ class Replicas:
                 await asyncio.sleep(_POLL_SECONDS)
             raise ComposeError("the new replica answered no request")
 
-        counts = await self._without_loss(scale)
+        counts = await self.shared.write_during(scale)
         return {**counts, "the new replica serves after it is healthy, s": found[0]}
 
     async def hung(self) -> dict[str, float]:
@@ -101,13 +98,18 @@ class Replicas:
             await asyncio.to_thread(self.stack.wait_for, replica)
 
         # Requests that it had accepted are lost with it.
-        counts = await self._under_load(hang)
+        counts = await self.shared.write_during(hang, may_lose=True)
         return {**counts, "a hung replica is started again after, s": replaced[0]}
 
     async def upgraded(self) -> dict[str, float]:
         """Run `./scripts/upgrade`. It must replace every container without losing a request."""
         before = {*self._all(), self.stack.container("web")}
-        counts = await self._without_loss(lambda: asyncio.to_thread(self.stack.upgrade))
+
+        async def upgrade() -> None:
+            await asyncio.to_thread(self.stack.upgrade)
+            await asyncio.sleep(_AFTERWARDS_SECONDS)
+
+        counts = await self.shared.write_during(upgrade)
         after = {*self._all(), self.stack.container("web")}
         if before & after or len(before) != len(after):
             raise ComposeError(
@@ -116,37 +118,7 @@ class Replicas:
         return {**counts, "containers replaced": len(after)}
 
     def _all(self) -> list[str]:
-        return self.stack.replicas()
+        return [*self.stack.replicas]
 
     def _started(self, replica: str) -> str:
         return str(self.stack.inspect(replica)["State"]["StartedAt"])
-
-    async def _without_loss(self, work: Callable[[], Awaitable[None]]) -> dict[str, float]:
-        counts = await self._under_load(work)
-        for kind, count in counts.items():
-            if "lost" in kind:
-                raise ComposeError(f"{kind}: {count}")
-        return counts
-
-    async def _under_load(self, work: Callable[[], Awaitable[None]]) -> dict[str, float]:
-        """Write and read tasks meanwhile. Every task that was acknowledged must exist."""
-        writers = [Writer(person, self.api) for person in self.people]
-        lives = [asyncio.create_task(writer.live()) for writer in writers]
-        try:
-            await work()
-            await asyncio.sleep(3)
-        finally:
-            ended = [life for life in lives if life.done()]
-            for life in lives:
-                life.cancel()
-            for life in lives:
-                with suppress(asyncio.CancelledError, httpx.HTTPError):
-                    await life
-        if ended:
-            raise ComposeError("a user could not continue: no token from Better Auth")
-        for writer in writers:
-            await writer.person.refresh()
-            missing = writer.created - await writer.listed()
-            if missing:
-                raise ComposeError(f"{len(missing)} tasks that were created are missing")
-        return dict(sum((writer.counts for writer in writers), Counter[str]()))

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +57,21 @@ class ComposeStack:
             # Short, so that tokens expire during a drill.
             "ACCESS_TOKEN_LIFETIME": "30s",
         }
+
+    @property
+    def web(self) -> str:
+        """The web app's origin for browsers."""
+        return f"https://app.localhost:{self.https_port}"
+
+    @property
+    def api(self) -> str:
+        """The service's origin for browsers."""
+        return f"https://api.localhost:{self.https_port}"
+
+    @property
+    def replicas(self) -> Sequence[str]:
+        """The ids of the service's containers."""
+        return self.containers("service")
 
     @property
     def authority(self) -> Path:
@@ -194,17 +209,13 @@ class ComposeStack:
             raise ComposeError(f"{service} has {len(found)} containers")
         return found[0]
 
-    def replicas(self) -> list[str]:
-        """Return the ids of the replicas of the service."""
-        return self.containers("service")
-
     def inspect(self, service: str) -> Any:
         """Return the engine's description of a service's container."""
         return json.loads(self._engine.run("inspect", self.container(service)))[0]
 
-    def logs(self, service: str) -> str:
+    def logs(self, name: str) -> str:
         """Return everything that the containers of a service have written."""
-        return "".join(self._engine.logs(container) for container in self.containers(service))
+        return "".join(self._engine.logs(container) for container in self.containers(name))
 
     def execute(self, service: str, *command: str) -> str:
         """Run a command in a service's container, and return its output."""

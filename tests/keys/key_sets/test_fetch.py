@@ -1,9 +1,13 @@
 """`JwksFetcher`, where a real server cannot be made to fail at the right moment."""
 
+import ssl
+from pathlib import Path
+
 import httpx
 import pytest
 
-from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher
+from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher, tls_context
+from tests.simulators.tls import make_authority
 
 
 async def test_connection_that_is_gone_as_soon_as_it_is_made_is_a_failed_fetch() -> None:
@@ -21,3 +25,15 @@ async def test_connection_that_is_gone_as_soon_as_it_is_made_is_a_failed_fetch()
     with pytest.raises(FetchError, match="AttributeError"):
         await fetcher.fetch(has_keys=False)
     await fetcher.close()
+
+
+def test_clients_share_a_tls_context_only_if_they_trust_the_same_authorities(
+    tmp_path: Path,
+) -> None:
+    own = str(make_authority(tmp_path).file)
+    assert tls_context(None) is tls_context(None)
+    assert tls_context(own) is tls_context(own)
+    assert len(tls_context(own).get_ca_certs()) == len(tls_context(None).get_ca_certs()) + 1
+    for context in (tls_context(None), tls_context(own)):
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname

@@ -261,6 +261,30 @@ async def test_pool_is_filled_before_connections_are_needed(server: Server) -> N
     assert [(await connections.take()).number for _ in range(2)] == [3, 2]
 
 
+async def test_pool_opened_in_turn_is_complete_with_one_opening_at_a_time(server: Server) -> None:
+    connections = listed(server, 3)
+    begun: list[int] = []
+    connect = server.connect
+
+    async def counted() -> Fake:
+        begun.append(len(server.opened))
+        return await connect()
+
+    connections._connect = counted
+    await connections.open_in_turn()
+    assert begun == [0, 1, 2]
+    assert [(await connections.take()).number for _ in range(3)] == [3, 2, 1]
+
+
+async def test_pool_opened_in_turn_stops_at_the_first_failure(server: Server) -> None:
+    connections = listed(server, 3)
+    server.fails = True
+    await connections.open_in_turn()
+    assert server.opened == []
+    server.fails = False
+    assert (await connections.take()).number == 1
+
+
 async def test_waiter_takes_what_becomes_free_while_its_own_connection_is_opened(
     server: Server,
 ) -> None:

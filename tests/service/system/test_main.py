@@ -12,9 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from uvicorn import Config
 
+from service.__main__ import _serve_with_workers
 from service.settings.model import Settings
 from service.start import check
+from service.system.metrics_files import FOLDER
 from tests.conftest import DatabaseUrls
 from tests.simulators.pooler import needs_pgbouncer, pooled
 
@@ -103,6 +106,32 @@ def test_start_of_several_workers_that_cannot_be_is_one_line_too(
     assert done.stdout == ""
 
 
+def test_fault82_parent_listens_before_it_starts_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port, connected = free_port(), []
+
+    class Parent:
+        exit_code = 0
+
+        def __init__(self, config: Config, sockets: list[socket.socket], **_: object) -> None:
+            assert config.port == port
+            self.sockets = sockets
+
+        def run(self) -> None:
+            socket.create_connection(("127.0.0.1", port)).close()
+            connected.append(port)
+            for listener in self.sockets:
+                listener.close()
+
+    monkeypatch.setenv(FOLDER, "")  # set by what is tested, and restored with the others
+    monkeypatch.setenv("HOST", "")
+    monkeypatch.setenv("PORT", str(port))
+    monkeypatch.setattr("service.__main__.Supervisor", Parent)
+    assert _serve_with_workers(2) == 0
+    assert connected == [port]
+
+
 def test_parent_of_the_workers_is_small(database: DatabaseUrls, tmp_path: Path) -> None:
     port = free_port()
     env = environment(database.app, port, WEB_CONCURRENCY="2")
@@ -181,12 +210,17 @@ def test_fault82_name_of_the_database_that_is_not_resolved_does_not_delay_the_st
 
 def ask(port: int, path: str) -> bytes:
     """Send one request as soon as the service listens, a moment after its start-up message."""
+    with connect(port) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return connection.recv(100)
+
+
+def connect(port: int) -> socket.socket:
+    """Connect as soon as the service listens."""
     deadline = time.monotonic() + 30
     while True:
         try:
-            with socket.create_connection(("127.0.0.1", port)) as connection:
-                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-                return connection.recv(100)
+            return socket.create_connection(("127.0.0.1", port))
         except ConnectionRefusedError:
             if time.monotonic() > deadline:
                 raise

@@ -49,21 +49,49 @@ async def test_database_that_must_not_be_used_is_logged_and_not_ready(
     assert line.endswith("serving 503 until this is corrected")
 
 
+class Watch:
+    """A `KeyWatch` that loads nothing."""
+
+    reachable: bool | None = None
+
+    async def start(self, *, reachable: bool) -> None:
+        self.reachable = reachable
+
+    async def stop(self) -> None:
+        """Nothing was begun."""
+
+
+async def test_pool_is_opened_after_the_start_and_not_waited_for() -> None:
+    events: list[str] = []
+    serving, opened = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def check_role(self) -> None:
+            events.append("checked")
+
+        async def open_in_turn(self) -> None:
+            await serving.wait()
+            events.append("opened")
+            opened.set()
+
+    watch = Watch()
+    async with watching_keys(cast("KeyWatch", watch), cast("Database", Slow()), patience=None):
+        assert watch.reachable is True
+        events.append("serving")
+        serving.set()
+        await opened.wait()
+    assert events == ["checked", "serving", "opened"]
+
+
 async def test_unexpected_error_of_the_first_check_does_not_keep_revocations_from_being_loaded(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Failing:
-        async def check(self) -> None:
+        async def check_role(self) -> None:
             raise RuntimeError
 
-    class Watch:
-        reachable: bool | None = None
-
-        async def start(self, *, reachable: bool) -> None:
-            self.reachable = reachable
-
-        async def stop(self) -> None:
-            """Nothing was begun."""
+        async def open_in_turn(self) -> None:
+            """Open none."""
 
     watch = Watch()
     async with watching_keys(cast("KeyWatch", watch), cast("Database", Failing()), patience=None):

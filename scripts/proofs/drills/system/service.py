@@ -25,8 +25,12 @@ class Service:
     program: Program
 
     def workers(self) -> list[psutil.Process]:
-        """Return the worker processes: those that listen, without the first process."""
-        return [process for process in self.program.processes()[1:] if _listens(process)]
+        """Return the worker processes that serve, as the log of the first process says."""
+        return [
+            process
+            for process in self.program.processes()[1:]
+            if self.program.said(f"worker {process.pid} serves")
+        ]
 
     async def ask(
         self, method: str, path: str, *, token: str | None = None, patience: float = 30.0
@@ -65,9 +69,10 @@ class Service:
                 raise StageError(f"the service is not ready after {seconds:.0f} s: {said}")
             await asyncio.sleep(POLL_SECONDS)
 
-
-def _listens(process: psutil.Process) -> bool:
-    try:
-        return any(each.status == psutil.CONN_LISTEN for each in process.net_connections())
-    except psutil.Error:
-        return False
+    async def until_all_serve(self, workers: int, seconds: float = _START_SECONDS) -> None:
+        """Wait until so many workers serve: the first makes `/readyz` 200. Raises `StageError`."""
+        deadline = time.monotonic() + seconds
+        while len(self.workers()) < workers:
+            if not self.program.running or time.monotonic() > deadline:
+                raise StageError(f"{len(self.workers())} of {workers} workers serve")
+            await asyncio.sleep(POLL_SECONDS)

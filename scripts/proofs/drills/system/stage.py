@@ -79,6 +79,8 @@ class Stage:
         try:
             if ready:
                 await service.until_ready()
+                if (workers := int(settings.get("WEB_CONCURRENCY", "1"))) > 1:
+                    await service.until_all_serve(workers)
                 await self.streams.until_open(service.port)
             yield service
         finally:
