@@ -231,6 +231,10 @@ class ComposeStack:
 
     def down(self) -> None:
         """Stop and remove everything, with its data."""
+        # podman-compose does not find the containers that an upgrade has created.
+        ours = self._engine.run("ps", "-aq", f"--filter=label={_LABEL}.project={PROJECT}").split()
+        if ours:
+            self._engine.run("rm", "-f", *ours)
         self._compose("--profile", "ops", "down", "--volumes", check=False)
 
     def _compose(
