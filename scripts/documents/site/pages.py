@@ -14,7 +14,13 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "keys/CHANGELOG",
     ),
     "Service": ("docs/api", "docs/settings", "docs/faq", "CHANGELOG"),
-    "Operation": ("docs/running", "docs/kubernetes", "docs/runbooks/README", "SECURITY"),
+    "Operation": (
+        "docs/running",
+        "docs/kubernetes",
+        "docs/scale",
+        "docs/runbooks/README",
+        "SECURITY",
+    ),
     "Evidence": (
         "docs/conformance",
         "docs/comparison",
