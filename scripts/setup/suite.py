@@ -1,4 +1,7 @@
-"""What `./scripts/test` runs: checks of style and types, and tests. Standard library only."""
+"""What `./scripts/test` runs: checks of style and types, a build, and tests.
+
+Standard library only.
+"""
 
 import os
 import subprocess
@@ -9,8 +12,11 @@ from scripts.setup.checkout import CHECKOUT, PYTHON, WEB
 from scripts.setup.node_runtime import NodeRuntime
 
 
-def check(node: NodeRuntime) -> bool:
-    """Check style and types, and print the errors."""
+def check(node: NodeRuntime, *, quick: bool) -> bool:
+    """Check style and types, test and build web/, and print the errors.
+
+    The quick suite has no browser tests, so it needs no build.
+    """
     npm = [*node.npm, "run", "--silent"]
     checks = {
         "ruff check": ([str(PYTHON), "-m", "ruff", "check", "--quiet", "."], CHECKOUT),
@@ -18,7 +24,10 @@ def check(node: NodeRuntime) -> bool:
         "mypy": ([str(PYTHON), "-m", "mypy", "--no-error-summary"], CHECKOUT),
         "web lint": ([*npm, "lint"], WEB),
         "web typecheck": ([*npm, "typecheck"], WEB),
+        "web unit tests": ([*npm, "test"], WEB),
     }
+    if not quick:
+        checks["web build"] = ([str(PYTHON), "-m", "scripts.setup.web_build"], CHECKOUT)
     for title, (command, folder) in checks.items():
         sys.stderr.write(f"check   {title} … ")
         sys.stderr.flush()
