@@ -17,6 +17,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Operation": (
         "docs/running",
         "docs/kubernetes",
+        "docs/scale",
         "docs/runbooks/README",
         "docs/cryptography",
         "SECURITY",
