@@ -33,6 +33,7 @@ _MODULES: Final = {
     "docs": "scripts.documents.site",
     "drills": "scripts.proofs.drills",
     "ops": "scripts.devstack.ops_command",
+    "release": "scripts.releases",
     "test": "pytest",
 }
 # The Debian packages of programs that tests run, and their paths.
@@ -56,7 +57,8 @@ def main(argv: Sequence[str]) -> int:
         return fail(command, f"{_QUICK} takes no other arguments; pytest has -m 'not slow'", USAGE)
     try:
         node = set_up(
-            with_node=command == "test" or (command == "dev" and "--api" not in arguments),
+            with_node=command in {"test", "release"}
+            or (command == "dev" and "--api" not in arguments),
             for_tests=command == "test",
         )
     except (SetUpError, OSError) as error:
