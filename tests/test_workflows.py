@@ -10,6 +10,18 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
+# The only jobs with more than the right to read: they publish a release.
+MAY_WRITE = {
+    ("release", "library"): {"contents": "read", "id-token": "write", "attestations": "write"},
+    ("release", "images"): {
+        "contents": "read",
+        "packages": "write",
+        "id-token": "write",
+        "attestations": "write",
+    },
+    ("release", "announce"): {"contents": "write"},
+}
+
 
 def parsed(workflow: Path) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(workflow.read_text())
@@ -27,11 +39,28 @@ def test_there_are_workflows() -> None:
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
 def test_workflow_can_only_read_the_repository(workflow: Path) -> None:
     assert parsed(workflow)["permissions"] == {"contents": "read"}
-    for job in parsed(workflow)["jobs"].values():
-        assert "permissions" not in job
+    for name, job in parsed(workflow)["jobs"].items():
+        assert job.get("permissions") == MAY_WRITE.get((workflow.stem, name))
         assert job["timeout-minutes"] <= 30
     checkouts = [step for step in steps_of(workflow) if "checkout" in step.get("uses", "")]
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_jobs_that_may_write_publish_what_another_job_built() -> None:
+    jobs = parsed(ROOT / ".github" / "workflows" / "release.yml")["jobs"]
+    assert set(jobs) == {"build", *(name for _, name in MAY_WRITE)}
+    for _, name in MAY_WRITE:
+        assert "github.event_name == 'push'" in jobs[name]["if"], "a dry run publishes nothing"
+        assert not [step for step in jobs[name]["steps"] if "checkout" in step.get("uses", "")]
+    for name in ("library", "images"):
+        assert jobs[name]["needs"] == "build"
+        assert jobs[name]["environment"]
+
+
+def test_library_is_published_without_a_password_and_with_attestations() -> None:
+    jobs = parsed(ROOT / ".github" / "workflows" / "release.yml")["jobs"]
+    (publish,) = [s for s in jobs["library"]["steps"] if "pypi-publish" in s.get("uses", "")]
+    assert publish["with"] == {"packages-dir": "dist", "attestations": True}
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
@@ -46,5 +75,7 @@ def test_programs_of_a_workflow_exist(workflow: Path) -> None:
     modules = re.findall(r"python -m ([\w.]+)", commands)
     files = re.findall(r"(?:\./)?((?:scripts|tests)/[\w/.]+)", commands)
     assert modules or files
-    assert all((ROOT / module.replace(".", "/")).exists() for module in modules)
+    for module in modules:
+        path = ROOT / module.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), module
     assert all((ROOT / file).exists() for file in files)

