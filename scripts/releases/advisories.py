@@ -115,7 +115,7 @@ def run(command: Sequence[str], folder: Path) -> str:
             cwd=folder,
             check=False,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            capture_output=True,
             text=True,
         )
     except OSError as error:
