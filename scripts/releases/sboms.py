@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from scripts.devstack.settings import DEFAULT_HOME
+from scripts.releases.licences import npm_packages
 from scripts.releases.products import LIBRARY, SERVICE, ReleaseError
 from scripts.releases.source_tree import Commit
 from scripts.releases.tools import HOME, install, output_of, provide_tools
@@ -60,9 +61,19 @@ def npm_sbom(commit: Commit) -> Sbom:
     node = find_node(VENV)
     if node is None:
         raise ReleaseError("Node.js is missing: ./scripts/test installs it")
-    options = ["--sbom-format=cyclonedx", "--sbom-type=application", "--omit=dev"]
+    options = ["--sbom-format=cyclonedx", "--sbom-type=application"]
     command = [*node.npm, "sbom", "--package-lock-only", *options]
     sbom = _SBOM.validate_json(output_of(command, cwd=WEB))
+    # npm's own --omit=dev also leaves out what both production and development need.
+    kept = {f"{package.name}@{package.version}" for package in npm_packages(CHECKOUT)}
+    parts = [part for part in sbom["components"] if f"{part['name']}@{part['version']}" in kept]
+    references = {sbom["metadata"]["component"]["bom-ref"], *(part["bom-ref"] for part in parts)}
+    sbom["components"] = parts
+    sbom["dependencies"] = [
+        {**entry, "dependsOn": [ref for ref in entry["dependsOn"] if ref in references]}
+        for entry in sbom["dependencies"]
+        if entry["ref"] in references
+    ]
     # npm writes a random number, and the time at which it runs.
     del sbom["serialNumber"]
     sbom["metadata"]["timestamp"] = datetime.fromtimestamp(commit.seconds, UTC).isoformat()
