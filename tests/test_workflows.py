@@ -1,6 +1,8 @@
 """Workflows of the repository's host: least rights, pinned actions, and programs that exist."""
 
+import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+RENOVATE = json.loads((ROOT / ".github" / "renovate.json").read_bytes())
 # The only jobs with more than the right to read: they publish a release.
 MAY_WRITE = {
     ("release", "library"): {"contents": "read", "id-token": "write", "attestations": "write"},
@@ -79,3 +83,35 @@ def test_programs_of_a_workflow_exist(workflow: Path) -> None:
         path = ROOT / module.replace(".", "/")
         assert path.is_dir() or path.with_suffix(".py").is_file(), module
     assert all((ROOT / file).exists() for file in files)
+
+
+def test_pins_of_actions_are_those_that_contributing_names() -> None:
+    used = {
+        (name, version)
+        for workflow in WORKFLOWS
+        for name, version in re.findall(
+            r"uses: ([\w/-]+)@[0-9a-f]{40} # (\S+)", workflow.read_text()
+        )
+    }
+    table = re.findall(r"^\| ([\w-]+/[\w-]+) \| (v\S+) \|", CONTRIBUTING, re.MULTILINE)
+    assert sorted(used) == sorted(table)
+
+
+def test_renovate_leaves_pythons_locks_alone() -> None:
+    assert set(RENOVATE["enabledManagers"]) == {"github-actions", "npm", "custom.regex"}
+
+
+def test_renovate_finds_a_base_image_in_all_of_its_places() -> None:
+    (manager,) = RENOVATE["customManagers"]
+    files = [pattern.strip("/").replace("\\/", "/") for pattern in manager["managerFilePatterns"]]
+    listing = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    names = [name for name in listing if any(re.search(file, name) for file in files)]
+    (expression,) = (text.replace("(?<", "(?P<") for text in manager["matchStrings"])
+    places: dict[str, set[str]] = {}
+    for name in names:
+        for found in re.finditer(expression, (ROOT / name).read_text()):
+            places.setdefault(found["depName"], set()).add(name.partition("/")[0])
+    assert {image.rpartition("/")[2] for image in places} == {"python", "node", "caddy", "postgres"}
+    for image, folders in places.items():
+        built = set() if image.endswith("/postgres") else {"docker"}
+        assert folders == {"docker-compose.yml", "scripts"} | built
