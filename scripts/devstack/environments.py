@@ -59,6 +59,8 @@ def _service_settings(settings: DevSettings, home: DevHome, urls: DatabaseUrls) 
         "NEON_AUTH": "",
         "JWT_ISSUER": "",
         "JWT_AUDIENCE": "",
+        # Without it, the task page polls. What notifications cost does not matter here.
+        "TASK_EVENTS": wanted.get("TASK_EVENTS") or "true",
         "SERVICE_SECRET": wanted.get("SERVICE_SECRET") or home.secret("service-secret"),
     }
     return {**wanted, **ours}

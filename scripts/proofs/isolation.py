@@ -38,7 +38,8 @@ from service.settings.model import Settings
 
 PATH: Final = "/api/tasks"
 ORIGIN: Final = "http://127.0.0.1"
-_AT_ONCE: Final = 32
+# More users at once than connections, but few enough that none waits too long for one.
+_USERS_PER_CONNECTION: Final = 4
 _KEPT: Final = 20
 _SAY_EVERY: Final = 10_000
 
@@ -111,7 +112,8 @@ class _Run:
 
     async def all(self) -> Counter[str]:
         # Only one asyncio task works for a user, so it always knows what the user has.
-        shares = (self._users[number::_AT_ONCE] for number in range(_AT_ONCE))
+        at_once = self._load.pool * _USERS_PER_CONNECTION
+        shares = (self._users[number::at_once] for number in range(at_once))
         tasks = [asyncio.create_task(self._work(share)) for share in shares]
         try:
             await asyncio.gather(*tasks)

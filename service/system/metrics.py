@@ -11,7 +11,7 @@ import os
 import time
 from functools import cache
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -88,6 +88,14 @@ _NOT_SHARED: Final = Counter(
 _POOL: Final = Gauge(
     "database_pool_connections_in_use", "Database connections in use", multiprocess_mode="livesum"
 )
+_RUNNING: Final = Gauge(
+    "requests_running", "Admitted requests that are handled", multiprocess_mode="livesum"
+)
+_WAITING: Final = Gauge(
+    "requests_waiting",
+    "Admitted requests that wait until they are handled",
+    multiprocess_mode="livesum",
+)
 EVENT_STREAMS: Final = Gauge("event_streams", "Open streams of events", multiprocess_mode="livesum")
 EVENT_STREAMS_ENDED: Final = Counter(
     "event_streams_ended", "Streams of events that ended, by reason", ["reason"]
@@ -115,22 +123,39 @@ def exposition() -> tuple[bytes, str]:
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
+class Requests(Protocol):
+    """The requests in flight. `Admission` counts them, and uses this module itself."""
+
+    @property
+    def running(self) -> int:
+        """How many are handled."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many wait until they are handled."""
+        ...
+
+
 class Watch:
     """Samples the gauges, and the counters that other parts keep."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it samples, each passed by name
         self,
+        *,
         database: Database,
         key_set: KeySet,
         verifier: AccessTokenVerifier,
         key_watch: KeyWatch,
         rate_limits: RateLimits,
+        requests: Requests,
     ) -> None:
         self._database = database
         self._key_set = key_set
         self._verifier = verifier
         self._key_watch = key_watch
         self._rate_limits = rate_limits
+        self._requests = requests
         self._counted: dict[Counter, int] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -158,6 +183,8 @@ class Watch:
         _REVOKED_AGE.set(_or_nan(self._key_watch.age))
         _LISTENING.set(self._key_watch.listening)
         _POOL.set(self._database.connections_in_use)
+        _RUNNING.set(self._requests.running)
+        _WAITING.set(self._requests.waiting)
         counters = self._verifier.cache_counters
         self._add(_CACHE.labels("hit"), counters.hits)
         self._add(_CACHE.labels("miss"), counters.misses)

@@ -4,7 +4,7 @@ import { environment } from "@/lib/environment";
 import { currentSession } from "@/lib/session";
 
 import { Bar } from "./bar";
-import { TaskList } from "./tasks/task-list";
+import { TaskPage } from "./tasks/task-page";
 
 interface HomePageProps {
   readonly searchParams: Promise<Record<string, string | string[] | undefined>>;
@@ -36,7 +36,7 @@ export default async function HomePage({ searchParams }: HomePageProps) {
     <>
       <Bar user={session.user} />
       <main>
-        <TaskList serviceOrigin={environment().serviceOrigin} />
+        <TaskPage serviceOrigin={environment().serviceOrigin} user={session.user.id} />
       </main>
     </>
   );

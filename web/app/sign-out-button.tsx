@@ -1,12 +1,14 @@
 "use client";
 
-import { useState } from "react";
+import { useEffect, useState } from "react";
 
 import { leaveFor } from "@/lib/leave";
-import { signOut } from "@/lib/sign-out";
+import { followSignOut, signOut } from "@/lib/sign-out";
 
 export function SignOutButton() {
   const [state, setState] = useState<"ready" | "busy" | "failed">("ready");
+  // Here, because every page of a signed-in user has this button.
+  useEffect(() => followSignOut(() => void leaveFor("/sign-in")), []);
 
   async function leave() {
     if (state === "busy") return;

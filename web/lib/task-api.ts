@@ -1,95 +1,113 @@
-/** A client of the task service, with one function per action of the page. */
+/** A client of the task service, with one function per action of the page. All of them throw RequestFailure. */
 
-import { accessToken, discardAccessToken, SignedOutError } from "./access-token";
-import type { components, operations } from "./service";
+import createClient from "openapi-fetch";
 
-/** Types from the service's OpenAPI document; `python -m scripts.documents.openapi` regenerates them. */
-export type Task = components["schemas"]["Task"];
-export type TaskPage = components["schemas"]["TaskPage"];
-type TaskWrite = components["schemas"]["TaskWrite"];
-type TaskPatch = components["schemas"]["TaskPatch"];
-type ListQuery = NonNullable<operations["listTasks"]["parameters"]["query"]>;
-type Problem = components["schemas"]["Problem"];
+import { failureOf, failureOfResponse, RequestFailure } from "./failure";
+import type { operations, paths } from "./service";
+import type { Task, TaskPage, TaskPatch, TaskWrite } from "./task";
 
-/** The service refused a request or did not answer. The message is meant for the user. */
-export class TaskServiceError extends Error {
-  override readonly name = "TaskServiceError";
+export type ListQuery = NonNullable<operations["listTasks"]["parameters"]["query"]>;
+
+export type TaskApi = ReturnType<typeof taskApi>;
+
+interface Answer<T> {
+  readonly data?: T;
+  readonly error?: unknown;
+  readonly response: Response;
 }
 
-const PAGE_SIZE = 20;
+interface Options {
+  /** `fetch` with an access token. */
+  readonly send: (request: Request) => Promise<Response>;
+  /** Called with the outcome of every call that was not aborted: null if it succeeded. */
+  readonly report: (failure: RequestFailure | null) => void;
+}
 
-/** Return a client of the service at `origin`. Its functions throw TaskServiceError, AccessTokenError or SignedOutError. */
-export function taskApi(origin: string) {
-  const tasks = `${origin}/api/tasks`;
-  const at = (id: string) => `${tasks}/${encodeURIComponent(id)}`;
+/** Return a client of the service at `origin`. */
+export function taskApi(origin: string, { send, report }: Options) {
+  // The service identifies users by their token alone, so no cookies are sent.
+  const client = createClient<paths>({ baseUrl: origin, fetch: send, cache: "no-store", credentials: "omit" });
+
+  async function call<T>(work: Promise<Answer<T>>, signal?: AbortSignal): Promise<T | undefined> {
+    const answer = await work.catch((error: unknown) => {
+      // The page no longer wants the answer.
+      if (signal?.aborted) throw error;
+      const failure = failureOf(error);
+      report(failure);
+      throw failure;
+    });
+    if (answer.response.ok) {
+      report(null);
+      return answer.data;
+    }
+    const failure = failureOfResponse(answer.response, answer.error);
+    report(failure);
+    throw failure;
+  }
 
   return {
-    async list(cursor?: string): Promise<TaskPage> {
-      const query: ListQuery = { limit: PAGE_SIZE, ...(cursor !== undefined && { cursor }) };
-      const written = Object.entries(query).map(([name, value]) => [name, String(value)]);
-      return (await call("GET", `${tasks}?${new URLSearchParams(written)}`)).json();
+    /** Return a page of tasks. */
+    async list(query: ListQuery, signal?: AbortSignal): Promise<TaskPage> {
+      const work: Promise<Answer<unknown>> = client.GET("/api/tasks", { params: { query }, ...signalled(signal) });
+      // Stated, because openapi-fetch 0.17 turns a readonly array into an object with an array's members.
+      return existing(await call(work, signal)) as TaskPage;
     },
 
-    async add(title: string): Promise<Task> {
-      const task: TaskWrite = { title };
-      return (await call("POST", tasks, task)).json();
+    /** Return a task, or null if there is none with this id. */
+    async get(id: string, signal?: AbortSignal): Promise<Task | null> {
+      const work = client.GET("/api/tasks/{task_id}", { params: at(id), ...signalled(signal) });
+      try {
+        return existing(await call(work, signal));
+      } catch (error) {
+        if (error instanceof RequestFailure && error.kind === "gone") return null;
+        throw error;
+      }
     },
 
-    async change(id: string, changes: TaskPatch): Promise<Task> {
-      return (await call("PATCH", at(id), changes)).json();
+    /** Add a task. The same `key` adds it only once, however often the call is repeated. */
+    async add(task: TaskWrite, key: string, signal?: AbortSignal): Promise<Task> {
+      const params = { header: { "Idempotency-Key": key } };
+      return existing(await call(client.POST("/api/tasks", { params, body: task, ...signalled(signal) }), signal));
     },
 
-    async remove(id: string): Promise<void> {
-      await call("DELETE", at(id));
+    /** Change a task, if it still has this version. */
+    async change(id: string, version: number, patch: TaskPatch, signal?: AbortSignal): Promise<Task> {
+      const work = client.PATCH("/api/tasks/{task_id}", {
+        params: { ...at(id), header: ifMatch(version) },
+        body: patch,
+        ...signalled(signal),
+      });
+      return existing(await call(work, signal));
+    },
+
+    /** Delete a task, if it still has this version. */
+    async remove(id: string, version: number, signal?: AbortSignal): Promise<void> {
+      const params = { ...at(id), header: ifMatch(version) };
+      await call(client.DELETE("/api/tasks/{task_id}", { params, ...signalled(signal) }), signal);
+    },
+
+    /** Take a deletion back. */
+    async restore(id: string, signal?: AbortSignal): Promise<Task> {
+      const work = client.POST("/api/tasks/{task_id}/restore", { params: at(id), ...signalled(signal) });
+      return existing(await call(work, signal));
     },
   };
 }
 
-async function call(method: string, url: string, body?: object): Promise<Response> {
-  let token = await accessToken();
-  let response = await send(method, url, token, body);
-  if (response.status === 401) {
-    // The token's key may have been revoked a moment ago. Try once more with a new token.
-    discardAccessToken(token);
-    token = await accessToken();
-    response = await send(method, url, token, body);
-    if (response.status === 401) {
-      discardAccessToken(token);
-      throw new SignedOutError();
-    }
-  }
-  if (!response.ok) throw new TaskServiceError(await explain(response));
-  return response;
+function at(id: string) {
+  return { path: { task_id: id } };
 }
 
-async function send(method: string, url: string, token: string, body?: object): Promise<Response> {
-  const headers: Record<string, string> = { Authorization: `Bearer ${token}` };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  try {
-    return await fetch(url, {
-      method,
-      headers,
-      body: body && JSON.stringify(body),
-      cache: "no-store",
-      // The service identifies users by their token alone.
-      credentials: "omit",
-      signal: AbortSignal.timeout(15_000),
-    });
-  } catch {
-    throw new TaskServiceError("The task service cannot be reached. Try again in a moment.");
-  }
+/** A list has no ETags, but an ETag of the service is its task's version. */
+function ifMatch(version: number) {
+  return { "If-Match": `"v${version}"` };
 }
 
-/** Return a one-sentence explanation of a refusal, from its problem document (RFC 9457). */
-async function explain(response: Response): Promise<string> {
-  if (response.status === 503) {
-    // Retry-After may also be a date, and it is readable only if the service exposes the header.
-    const seconds = Number(response.headers.get("Retry-After"));
-    return `The task service is unavailable. Try again ${seconds > 0 ? `in ${seconds} s` : "in a moment"}.`;
-  }
-  const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
-  for (const text of [problem.detail, problem.title]) {
-    if (typeof text === "string" && text !== "") return text;
-  }
-  return `The task service answered with an error (status ${response.status}).`;
+function signalled(signal: AbortSignal | undefined) {
+  return signal === undefined ? {} : { signal };
+}
+
+function existing<T>(data: T | undefined): T {
+  if (data === undefined) throw new RequestFailure("rejected", "The task service answered without content.");
+  return data;
 }

@@ -13,7 +13,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "docs/skills/better-auth-python/SKILL",
         "keys/CHANGELOG",
     ),
-    "Service": ("docs/api", "docs/settings", "docs/faq", "CHANGELOG"),
+    "Service": ("docs/api", "docs/web-app", "docs/settings", "docs/faq", "CHANGELOG"),
     "Operation": ("docs/running", "docs/kubernetes", "docs/runbooks/README", "SECURITY"),
     "Evidence": (
         "docs/conformance",

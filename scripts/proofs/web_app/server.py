@@ -26,7 +26,7 @@ class Server:
     name: str
     command: Sequence[str]
     cwd: Path
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     logs: Path
     answers: Callable[[], Awaitable[None]]
     """Waits until the program answers."""

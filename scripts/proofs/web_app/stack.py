@@ -8,7 +8,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +53,7 @@ class WebStack:
     """The certificate of the authority that signs the certificates of both."""
     urls: DatabaseUrls
     home: Path
-    _operators: Mapping[str, str]
+    _operators: Mapping[str, str] = field(repr=False)
 
     async def operate(self, command: str, *arguments: str) -> str:
         """Run an operators' command, such as `rotate-keys`, and return its output.

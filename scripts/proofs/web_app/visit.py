@@ -8,14 +8,25 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, BrowserContext, CDPSession, Page, Route, ViewportSize
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    Page,
+    Route,
+    ViewportSize,
+)
+from playwright.async_api import Error as BrowserError
 
 from scripts.proofs.web_app.accounts import Account
 from scripts.proofs.web_app.stack import WebStack
-from scripts.proofs.web_app.watch import Watch
+from scripts.proofs.web_app.watch import NETWORK_CHANGED, Watch
 
 DESKTOP: Final = ViewportSize(width=1280, height=800)
 PHONE: Final = ViewportSize(width=390, height=844)
+_ATTEMPTS: Final = 5
+# After an aborted request, the browser's own page about it may interrupt the next attempt.
+_PASSING: Final = (NETWORK_CHANGED, "chrome-error:")
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,14 @@ class Visit:
     async def open(self, path: str = "/", *, tab: Page | None = None) -> Page:
         """Open a page of the web app in a tab, by default in the first one, and return the tab."""
         page = tab or self.page
-        await page.goto(f"{self.stack.app_origin}{path}")
+        for attempt in range(_ATTEMPTS):
+            try:
+                await page.goto(f"{self.stack.app_origin}{path}")
+                break
+            except BrowserError as error:
+                passing = any(sign in error.message for sign in _PASSING)
+                if not passing or attempt == _ATTEMPTS - 1:
+                    raise
         return page
 
     async def new_tab(self, path: str = "/") -> Page:
@@ -143,14 +161,18 @@ class Caught:
 async def held_requests(page: Page, url: str, *, method: str = "*") -> AsyncIterator[Caught]:
     """Hold the tab's requests to URLs that match a glob until the block ends; then send them."""
     held, released = Caught(), asyncio.Event()
+    handled: list[asyncio.Event] = []
 
     async def hold(route: Route) -> None:
+        done = asyncio.Event()
+        handled.append(done)
         if method in {"*", route.request.method}:
             held.add(route.request.url)
             await released.wait()
         # The page may have given up meanwhile.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(BrowserError):
             await route.continue_()
+        done.set()
 
     await page.route(url, hold)
     try:
@@ -158,6 +180,7 @@ async def held_requests(page: Page, url: str, *, method: str = "*") -> AsyncIter
     finally:
         released.set()
         await page.unroute(url, hold)
+        await asyncio.gather(*(done.wait() for done in handled))
 
 
 @asynccontextmanager

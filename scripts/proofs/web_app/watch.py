@@ -6,11 +6,15 @@ error), an exception that nothing caught, or a request to another origin than th
 
 import re
 from collections.abc import Collection
+from typing import Final
 from urllib.parse import urlsplit
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Request, WebError
 
-_LOCAL_SCHEMES = frozenset({"data", "blob", "about"})
+# Chromium aborts requests when a network interface comes or goes, such as that of a container that
+# another program starts on this machine.
+NETWORK_CHANGED: Final = "net::ERR_NETWORK_CHANGED"
+_LOCAL_SCHEMES: Final = frozenset({"data", "blob", "about"})
 
 
 class Watch:
@@ -18,7 +22,7 @@ class Watch:
 
     def __init__(self, context: BrowserContext, origins: Collection[str]) -> None:
         self._origins = frozenset(origins)
-        self._allowed: list[re.Pattern[str]] = []
+        self._allowed = [re.compile(NETWORK_CHANGED)]
         self._seen: list[str] = []
         context.on("console", self._console)
         context.on("weberror", self._error)

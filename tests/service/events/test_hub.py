@@ -13,7 +13,7 @@ from service.events.format import LIVE, PAUSED, task_event
 from service.events.hub import TaskEvents, TooManyStreamsError
 from service.events.stream import HEARTBEAT_SECONDS, MAX_WAITING, UNREAD_SECONDS, EventStream
 from service.events.tags import OwnerTags
-from service.http.admission import OverloadedError
+from service.http.overload import OverloadedError
 from service.http.streaming import StreamOwner
 from service.security.audit import SecurityLog
 from service.security.owner import Owner

@@ -1,71 +1,24 @@
 """How many requests are admitted, and which are refused."""
 
-import asyncio
-import json
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 import pytest
 from starlette.types import Scope
 
-from service.http.admission import (
-    LONGEST_RETRY_SECONDS,
-    PLACES_FOR_PROBES,
-    REFUSALS_A_SECOND,
-    RETRY_SECONDS,
-    Admission,
-    OverloadedError,
-)
+from service.http.admission import PLACES_FOR_PROBES, Admission
 from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
+from service.http.overload import OverloadedError
 
 MOST = 30
 TWO_THIRDS = 20
-ORIGIN = "https://app.example"
 PROXY = "10.0.0.1"
 
 
-@dataclass
-class FakeClock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
-class FakeTimer:
-    seconds: float
-    call: Callable[[], object]
-    cancelled: bool = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-@dataclass
-class FakeLoop:
-    timers: list[FakeTimer] = field(default_factory=list)
-
-    def call_later(
-        self, seconds: float, call: Callable[..., object], *arguments: object
-    ) -> FakeTimer:
-        self.timers.append(FakeTimer(seconds, lambda: call(*arguments)))
-        return self.timers[-1]
-
-
-def admission(clock: FakeClock | None = None) -> Admission:
+def admission() -> Admission:
     proxies = TrustedProxies((ip_network(PROXY),))
-    return Admission(
-        MOST,
-        proxies=proxies,
-        cors=Cors((ORIGIN,)),
-        draining=Draining(0),
-        clock=clock or FakeClock(),
-    )
+    return Admission(MOST, most_running=MOST, proxies=proxies, cors=Cors(()), draining=Draining(0))
 
 
 def scope(address: str, path: str = "/api/tasks", **headers: str) -> Scope:
@@ -189,99 +142,3 @@ def test_fault74_user_with_many_addresses_gets_no_more_than_their_share() -> Non
     bounded.admit_user("bob")
     bounded.leave_user("alice")
     bounded.leave_user("bob")
-
-
-def retry_after(of: Admission) -> int:
-    answer = of.refusal(scope("192.0.2.1"), []).decode()
-    return int(answer.partition("retry-after: ")[2].partition("\r\n")[0])
-
-
-async def test_fault74_retry_after_grows_with_the_number_of_refusals() -> None:
-    clock = FakeClock()
-    flooded = admission(clock)
-    seen = []
-    for refusals_each_second in (0, 1, 2, 20, 2, 0):
-        for _ in range(refusals_each_second * REFUSALS_A_SECOND):
-            retry_after(flooded)
-        clock.now += 1
-        seen.append(retry_after(flooded))
-    assert seen == [RETRY_SECONDS, 2, 3, LONGEST_RETRY_SECONDS, 3, RETRY_SECONDS]
-
-
-async def test_refusal_is_a_problem_document_with_retry_after_and_cors_headers() -> None:
-    asked = scope("192.0.2.1", x_request_id="given-by-a-proxy", origin=ORIGIN)
-    answer = admission().refusal(asked, [(b"date", b"today")])
-    head, _, body = answer.partition(b"\r\n\r\n")
-    status, *lines = head.decode().split("\r\n")
-    headers = dict(line.split(": ", 1) for line in lines)
-    assert status == "HTTP/1.1 503 Service Unavailable"
-    assert headers["retry-after"] == str(RETRY_SECONDS)
-    assert headers["content-type"] == "application/problem+json"
-    assert headers["access-control-allow-origin"] == ORIGIN
-    assert headers["date"] == "today"
-    assert headers["x-request-id"] == "given-by-a-proxy"
-    assert headers["cache-control"] == "no-store"
-    assert "connection" not in headers
-    assert int(headers["content-length"]) == len(body)
-    problem = json.loads(body)
-    assert (problem["status"], problem["code"]) == (503, "overloaded")
-    assert problem["request_id"] == "given-by-a-proxy"
-
-
-async def test_refusal_of_a_head_request_has_no_body() -> None:
-    asked = {**scope("192.0.2.1"), "method": "HEAD"}
-    assert admission().refusal(asked, []).endswith(b"\r\n\r\n")
-
-
-def test_overload_is_logged_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
-    clock = FakeClock()
-    bounded = admission(clock)
-    with caplog.at_level(logging.WARNING, "service"):
-        for _ in range(100):
-            bounded.refusal(scope("192.0.2.1"), [])
-        clock.now += 1
-        bounded.refusal(scope("192.0.2.1"), [])
-    first, second = (record.getMessage() for record in caplog.records)
-    assert "refused 1 requests" in first
-    assert "refused 100 requests" in second
-
-
-def test_each_request_that_ends_lets_a_refused_connection_be_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loop = FakeLoop()
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
-    bounded = admission()
-    mine = admitted(bounded, "192.0.2.1", tries=2)
-    read: list[int] = []
-    for number in range(3):
-        bounded.read_later(lambda number=number: read.append(number))  # type: ignore[misc] # bound here
-    assert read == []
-    bounded.leave(mine[0])
-    assert read == [0]
-    bounded.leave(mine[1])
-    assert read == [0, 1]
-    assert [timer.cancelled for timer in loop.timers] == [True, True, False]
-    # Nothing ends any more: it is read when a client that obeys Retry-After may come back.
-    assert loop.timers[2].seconds == RETRY_SECONDS
-    loop.timers[2].call()
-    assert read == [0, 1, 2]
-
-
-def test_connection_that_is_refused_twice_in_one_turn_is_read_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loop = FakeLoop()
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
-    bounded = admission()
-    read: list[str] = []
-
-    def read_on() -> None:
-        read.append("read")
-
-    # The pipelined requests of one connection.
-    bounded.read_later(read_on)
-    bounded.read_later(read_on)
-    for timer in loop.timers:
-        timer.call()
-    assert read == ["read"]

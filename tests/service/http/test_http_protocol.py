@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.app import create_app
+from service.http import dispatch
 from service.http import protocol as http_protocol
 from service.settings.model import Settings
 from tests.service.conftest import Person
@@ -236,7 +237,7 @@ async def test_fault38_client_that_does_not_read_its_answers_loses_its_connectio
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "ANSWER_SECONDS", 0.05)
-    monkeypatch.setattr(http_protocol, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(dispatch, "LINGER_SECONDS", 0.05)
     client = socket.create_connection(("127.0.0.1", port))
     client.settimeout(0)
     loop = asyncio.get_running_loop()

@@ -27,7 +27,11 @@ class Slow:
     def __init__(self) -> None:
         self.draining = Draining(0)
         self.admission = Admission(
-            PLACES, proxies=TrustedProxies(()), cors=Cors(()), draining=self.draining
+            PLACES,
+            most_running=PLACES,
+            proxies=TrustedProxies(()),
+            cors=Cors(()),
+            draining=self.draining,
         )
         self.may_answer = asyncio.Event()
         self.busy = asyncio.Event()

@@ -120,6 +120,7 @@ async def test_states_are_looked_at(client: httpx.AsyncClient, alice: httpx.Head
     assert value(found, "rate_limit_store_available") == 1
     assert ("rate_limit_not_shared_total", ()) in found
     assert ("database_pool_connections_in_use", ()) in found
+    assert value(found, "requests_running") == value(found, "requests_waiting") == 0
     assert ("event_loop_lag_seconds_count", ()) in found
     assert ("verified_token_cache_total", (("result", "hit"),)) in found
     assert ("key_set_fetches_total", (("result", "failure"),)) in found

@@ -1,41 +1,73 @@
 "use client";
 
-import { type FormEvent, useState } from "react";
+import { type FormEvent, type KeyboardEvent, useState } from "react";
 
-import { TITLE_LIMIT } from "./title";
+import { TITLE_LIMIT } from "@/lib/task";
 
-interface NewTaskFormProps {
-  /** Add a task. Resolves to true if it was added. */
-  readonly onAdd: (title: string) => Promise<boolean>;
-}
+import { PlusIcon } from "./icons";
+import { useSession } from "./session-context";
+import { DetailFields, draftTexts, type FieldTexts, NO_TEXTS, valuesOf } from "./task-fields";
 
-export function NewTaskForm({ onAdd }: NewTaskFormProps) {
-  const [title, setTitle] = useState("");
-  const [pending, setPending] = useState(false);
+const DRAFT = "new";
 
-  async function submit(event: FormEvent) {
+/** The form for a new task. It is empty again at once, and ready for the next one. */
+export function NewTaskForm() {
+  const { drafts, store } = useSession();
+  const [texts, setTexts] = useState<FieldTexts>(() => draftTexts(drafts.get(DRAFT)) ?? NO_TEXTS);
+  const [isDetailed, setDetailed] = useState(() => !isEmpty({ ...texts, title: "" }));
+  const canAdd = texts.title.trim() !== "";
+
+  function change(changes: Partial<FieldTexts>) {
+    const next = { ...texts, ...changes };
+    setTexts(next);
+    drafts.set(DRAFT, isEmpty(next) ? undefined : next);
+  }
+
+  function submit(event: FormEvent) {
     event.preventDefault();
-    setPending(true);
-    // Keep the text in the field until the service has stored it.
-    if (await onAdd(title.trim())) setTitle("");
-    setPending(false);
+    if (!canAdd) return;
+    store.add(valuesOf(texts, null));
+    change(NO_TEXTS);
+    setDetailed(false);
+    document.getElementById("new-task-title")?.focus();
+  }
+
+  function submitWithControl(event: KeyboardEvent<HTMLFormElement>) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.requestSubmit();
   }
 
   return (
-    <form className="new-task" onSubmit={submit}>
-      <label htmlFor="new-task-title">New task</label>
-      <input
-        id="new-task-title"
-        value={title}
-        onChange={(event) => setTitle(event.target.value)}
-        maxLength={TITLE_LIMIT}
-        required
-        autoComplete="off"
-        placeholder="What needs doing?"
-      />
-      <button type="submit" className="primary" disabled={pending || title.trim() === ""}>
-        Add
-      </button>
+    <form className="new-task" onSubmit={submit} onKeyDown={submitWithControl}>
+      <div className="new-task-line">
+        <PlusIcon />
+        <input
+          id="new-task-title"
+          aria-label="New task"
+          value={texts.title}
+          onChange={(event) => change({ title: event.target.value })}
+          maxLength={TITLE_LIMIT}
+          autoComplete="off"
+          enterKeyHint="done"
+          placeholder="What needs doing?"
+        />
+        <button
+          type="button"
+          className="plain"
+          aria-expanded={isDetailed}
+          onClick={() => setDetailed((before) => !before)}
+        >
+          Details
+        </button>
+        {/* Not disabled while the title is empty: a disabled button would lose the focus. */}
+        <button type="submit" className="primary" aria-disabled={!canAdd}>
+          Add
+        </button>
+      </div>
+      {isDetailed && <DetailFields texts={texts} onChange={change} />}
     </form>
   );
+}
+
+function isEmpty({ title, description, priority, due }: FieldTexts): boolean {
+  return title === "" && description === "" && due === "" && priority === NO_TEXTS.priority;
 }

@@ -1,0 +1,94 @@
+"""Pages while the service, Better Auth or the network is down, and when they are back."""
+
+from functools import partial
+
+import pytest
+from playwright.async_api import expect
+
+from scripts.proofs.web_app.stack import WebStack
+from scripts.proofs.web_app.task_page import TaskPage
+from scripts.proofs.web_app.visit import PHONE, offline, slow_network
+from tests.browser.conftest import NewAccount, Visitor, eventually
+from tests.browser.test_tokens import add, titles
+
+pytestmark = pytest.mark.slow
+
+# A browser reports each failed request as a console error.
+FAILED_REQUESTS = (r"status of (50\d|401)", "net::ERR_", "CORS policy")
+PATIENCE = 30_000
+
+
+async def test_task_added_while_the_service_is_down_is_saved_once_when_it_is_back(
+    web_stack: WebStack, new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    device.watch.allow(*FAILED_REQUESTS)
+    page = await device.open()
+    await add(page, "Before")
+    await eventually(partial(titles, ada), {"Before"})
+    async with web_stack.service.stopped():
+        await add(page, "During")
+        row = page.get_by_role("listitem").filter(has_text="During")
+        # Before that, the row says that saving takes long, and the request may still succeed.
+        await expect(row.get_by_role("alert")).to_be_visible(timeout=PATIENCE)
+        await expect(page.get_by_text("session has ended")).to_have_count(0)
+    await row.get_by_role("button", name="Try again").click()
+    await eventually(partial(titles, ada), {"Before", "During"})
+    await add(page, "After")
+    assert len(await ada.tasks()) == 3
+
+
+async def test_better_auth_down_stops_nothing_until_the_token_is_old(
+    web_stack: WebStack, new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    device.watch.allow(*FAILED_REQUESTS)
+    page = device.page
+    await page.clock.install()
+    await device.open()
+    await add(page, "Before")
+    async with web_stack.web.stopped():
+        await add(page, "With the token in memory")
+        await page.clock.fast_forward("20:00")
+        await add(page, "Without a token")
+        row = page.get_by_role("listitem").filter(has_text="Without a token")
+        await expect(row.get_by_role("alert")).to_be_visible(timeout=PATIENCE)
+        await expect(page.get_by_text("session has ended")).to_have_count(0)
+    await row.get_by_role("button", name="Try again").click()
+    expected = {"Before", "With the token in memory", "Without a token"}
+    await eventually(partial(titles, ada), expected)
+
+
+async def test_offline_page_says_so_and_goes_on_when_the_network_is_back(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada, viewport=PHONE)
+    device.watch.allow(*FAILED_REQUESTS)
+    page = await device.open()
+    await add(page, "Before")
+    async with offline(page):
+        await expect(page.get_by_text("You are offline").first).to_be_visible()
+    await expect(page.get_by_text("You are offline")).to_have_count(0)
+    await add(page, "After")
+    await eventually(partial(titles, ada), {"Before", "After"})
+
+
+async def test_slow_network_loses_nothing_that_is_typed(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada, viewport=PHONE)
+    page = device.page
+    async with slow_network(page):
+        await device.open()
+        field = TaskPage(page).field
+        for number in range(5):
+            await field.fill(f"Fast {number}")
+            await field.press("Enter")
+        await field.fill("Not sent")
+        await eventually(partial(titles, ada), {f"Fast {number}" for number in range(5)})
+        await expect(field).to_have_value("Not sent")
+        await expect(page.get_by_role("listitem")).to_have_count(5)

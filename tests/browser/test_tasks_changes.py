@@ -1,0 +1,188 @@
+"""Changes of tasks are shown at once, saved exactly once, and taken back with the reason."""
+
+import pytest
+from playwright.async_api import expect
+
+from scripts.proofs.web_app.accounts import Account
+from scripts.proofs.web_app.visit import PHONE, held_requests, lost_replies
+from tests.browser.conftest import NewAccount, Visitor, eventually
+from tests.browser.task_page import add, alerts, check, edit, refusing, rename, row, shown, titles
+
+pytestmark = pytest.mark.slow
+
+BUSY = "The task service is busy. Try again in 7 seconds."
+
+
+async def test_what_is_typed_during_a_slow_add_is_kept(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    page = await (await visit(ada)).open()
+    field = page.get_by_label("New task")
+    async with held_requests(page, "**/api/tasks", method="POST") as held:
+        await add(page, "fast one")
+        await held.until(1)
+        await field.press_sequentially("fast two")
+        await expect(row(page, "fast one")).to_be_visible()
+    await eventually(lambda: titles(ada), ["fast one"])
+    await expect(field).to_have_value("fast two")
+    await page.keyboard.press("Enter")
+    await expect(field).to_have_value("")
+    await eventually(lambda: titles(ada), ["fast two", "fast one"])
+    assert await shown(page) == ["fast two", "fast one"]
+
+
+async def test_add_whose_reply_is_lost_is_repeated_without_a_second_task(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    page = await device.open()
+    device.watch.allow("ERR_CONNECTION_RESET")
+    async with lost_replies(page, f"{ada.stack.api_origin}/api/tasks", method="POST") as lost:
+        await add(page, "Once")
+        await lost.until(1)
+        await expect(row(page, "Once").get_by_role("alert").first).to_contain_text("Not added yet")
+    await row(page, "Once").get_by_role("button", name="Try again").click()
+    await expect(alerts(page)).to_have_count(0)
+    assert await titles(ada) == ["Once"]
+    await page.reload()
+    await expect(page.get_by_role("listitem")).to_have_count(1)
+
+
+async def test_tick_is_shown_before_the_service_has_answered(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    await ada.add_tasks("Feed the cat")
+    page = await (await visit(ada)).open()
+    async with held_requests(page, "**/api/tasks/*", method="PATCH") as held:
+        await check(page, "Feed the cat").check()
+        await held.until(1)
+        await expect(check(page, "Feed the cat")).to_be_enabled()
+        # Changed one's mind while the first request is under way.
+        await check(page, "Feed the cat").uncheck()
+    await eventually(lambda: versions(ada), [3])
+    assert [task["completed"] for task in await ada.tasks()] == [False]
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(429, "Too many requests. Try again in 7 seconds."), (503, BUSY)],
+)
+async def test_refused_tick_is_taken_back_beside_its_task(
+    new_account: NewAccount, visit: Visitor, status: int, message: str
+) -> None:
+    ada = await new_account()
+    await ada.add_tasks(*(f"Task {number}" for number in range(30)))
+    device = await visit(ada, viewport=PHONE)
+    page = await device.open()
+    device.watch.allow(f"status of {status}")
+    async with refusing(page, status, method="PATCH", retry_after=7):
+        await check(page, "Task 0").click()
+        alert = row(page, "Task 0").last.get_by_role("alert")
+        await expect(alert).to_contain_text(f"Not marked as done. {message}")
+        await expect(alert).to_be_in_viewport()
+        await expect(check(page, "Task 0")).not_to_be_checked()
+    await page.get_by_role("button", name="Try again").last.click()
+    await expect(check(page, "Task 0")).to_be_checked()
+    await expect(alerts(page)).to_have_count(0)
+
+
+async def test_refused_add_says_why_and_can_be_discarded(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    page = await device.open()
+    device.watch.allow("status of 409")
+    problem = {"code": "task_limit", "detail": "Task limit reached. Delete tasks to make room."}
+    async with refusing(page, 409, method="POST", problem=problem):
+        await add(page, "One too many")
+        await expect(row(page, "One too many")).to_contain_text(problem["detail"])
+    await page.get_by_role("button", name="Discard").click()
+    await expect(page.get_by_text("Nothing to do yet")).to_be_visible()
+    assert await titles(ada) == []
+
+
+async def test_refused_edit_keeps_what_was_typed(new_account: NewAccount, visit: Visitor) -> None:
+    ada = await new_account()
+    await ada.add_tasks("Feed the cat")
+    device = await visit(ada)
+    page = await device.open()
+    device.watch.allow("status of 503")
+    async with refusing(page, 503, method="PATCH", retry_after=7):
+        await rename(page, "Feed the cat", "Feed both cats")
+        await expect(alerts(page)).to_contain_text("“Feed both cats” is not saved")
+        assert await shown(page) == ["Feed the cat"]
+    await edit(page, "Feed the cat")
+    await expect(page.get_by_label("Title")).to_have_value("Feed both cats")
+    await page.keyboard.press("Enter")
+    await eventually(lambda: titles(ada), ["Feed both cats"])
+
+
+async def test_deletion_is_taken_back(new_account: NewAccount, visit: Visitor) -> None:
+    ada = await new_account()
+    await ada.add_tasks("One", "Two", "Three")
+    page = await (await visit(ada)).open()
+    await page.get_by_role("button", name="Delete Two").click()
+    await eventually(lambda: titles(ada), ["Three", "One"])
+    assert await shown(page) == ["Three", "One"]
+    await page.get_by_role("button", name="Undo").click()
+    await eventually(lambda: titles(ada), ["Three", "Two", "One"])
+    assert await shown(page) == ["Three", "Two", "One"]
+
+
+async def test_refused_deletion_brings_the_task_back(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    await ada.add_tasks("Feed the cat")
+    device = await visit(ada)
+    page = await device.open()
+    device.watch.allow("status of 503")
+    async with refusing(page, 503, method="DELETE", retry_after=7):
+        await page.get_by_role("button", name="Delete Feed the cat").click()
+        await expect(row(page, "Feed the cat")).to_contain_text(f"Not deleted. {BUSY}")
+    assert await titles(ada) == ["Feed the cat"]
+
+
+async def test_every_field_is_edited_in_place(new_account: NewAccount, visit: Visitor) -> None:
+    ada = await new_account()
+    await ada.add_tasks("Feed the cat")
+    page = await (await visit(ada, viewport=PHONE)).open()
+    await edit(page, "Feed the cat")
+    await page.get_by_label("Title").fill("Feed both cats")
+    await page.get_by_label("Notes").fill("Two bowls")
+    await page.get_by_label("Due date").fill("2035-01-31")
+    await page.locator(".edit").get_by_label("Priority").select_option("High")
+    await page.get_by_role("button", name="Save").click()
+    await expect(row(page, "Feed both cats")).to_contain_text("Two bowls")
+    await eventually(lambda: titles(ada), ["Feed both cats"])
+    [task] = await ada.tasks()
+    assert (task["description"], task["priority"]) == ("Two bowls", 3)
+    assert task["due_at"].startswith("2035-01-31T23:59:00")
+
+
+async def test_hung_service_is_named_after_a_few_seconds(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    page = await device.open()
+    await expect(page.get_by_text("Nothing to do yet")).to_be_visible()
+    async with ada.stack.service.paused():
+        await add(page, "Still typing")
+        retry = row(page, "Still typing").get_by_role("button", name="Try again")
+        await expect(retry).to_be_visible(timeout=8_000)
+        # Nothing is greyed out meanwhile.
+        await page.get_by_label("New task").fill("next")
+        await expect(page.get_by_role("button", name="Add")).to_be_enabled()
+        await retry.click()
+    await expect(retry).to_have_count(0)
+    await eventually(lambda: titles(ada), ["Still typing"])
+
+
+async def versions(account: Account) -> list[int]:
+    """Return the versions of an account's tasks."""
+    return [task["version"] for task in await account.tasks()]

@@ -1,0 +1,111 @@
+"""What was typed outlives the session, and nothing else does."""
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import NewAccount, Visitor, eventually
+from tests.browser.task_page import add, edit, row, titles
+
+pytestmark = pytest.mark.slow
+
+
+async def test_drafts_survive_a_reload(new_account: NewAccount, visit: Visitor) -> None:
+    ada = await new_account()
+    await ada.add_tasks("Feed the cat")
+    page = await (await visit(ada)).open()
+    await edit(page, "Feed the cat")
+    await page.get_by_label("Notes").fill("Two bowls")
+    await page.get_by_label("New task").fill("Half a tho")
+    await page.reload()
+    await expect(page.get_by_label("New task")).to_have_value("Half a tho")
+    await expect(page.get_by_label("Notes")).to_have_value("Two bowls")
+
+
+async def test_task_typed_after_the_session_ended_is_added_after_signing_in(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    page = await device.open()
+    await expect(page.get_by_text("Nothing to do yet")).to_be_visible()
+    device.watch.allow("status of 401")
+    await ada.auth("POST", "/sign-out", {})
+    await add(page, "Typed too late")
+    banner = page.get_by_role("status").filter(has_text="Your session has ended")
+    await expect(banner).to_be_visible()
+    await page.get_by_label("New task").fill("And a draft")
+    await ada.sign_in()
+    await device.use(ada)
+    await page.goto(f"{ada.stack.app_origin}/")
+    await eventually(lambda: titles(ada), ["Typed too late"])
+    await expect(row(page, "Typed too late")).to_have_count(1)
+    await expect(page.get_by_label("New task")).to_have_value("And a draft")
+
+
+async def test_drafts_are_not_shown_to_another_user(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada, bob = await new_account("Ada"), await new_account("Bob")
+    device = await visit(ada)
+    page = await device.open()
+    await page.get_by_label("New task").fill("A secret of Ada's")
+    await device.use(bob)
+    await page.reload()
+    await expect(page.get_by_label("New task")).to_have_value("")
+    assert "secret" not in await stored(page)
+
+
+async def test_another_user_who_signed_in_does_not_get_this_users_page(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada, bob = await new_account("Ada"), await new_account("Bob")
+    device = await visit(ada)
+    page = await device.open()
+    await expect(page.get_by_text("Nothing to do yet")).to_be_visible()
+    device.watch.allow("status of 401")
+    await device.use(bob)
+    # Ada's token is refused from now on, and the next one is Bob's.
+    await ada.auth("POST", "/sign-out", {})
+    await add(page, "Whose task is it?")
+    await expect(page.get_by_text("Your session has ended. Sign in")).to_be_visible()
+    assert await titles(bob) == []
+
+
+async def test_signing_out_signs_out_every_tab(new_account: NewAccount, visit: Visitor) -> None:
+    ada = await new_account()
+    await ada.add_tasks("Feed the cat")
+    device = await visit(ada)
+    page = await device.open()
+    other = await device.new_tab()
+    await expect(row(other, "Feed the cat")).to_be_visible()
+    await other.get_by_label("New task").fill("A draft")
+    device.watch.allow("status of 401")
+    await page.get_by_role("button", name="Sign out").click()
+    for tab in (page, other):
+        await expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+        await expect(tab.get_by_text("Feed the cat")).to_have_count(0)
+    assert "draft" not in await stored(other)
+
+
+async def test_no_network_is_named_and_the_page_recovers(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    page = await device.open()
+    await expect(page.get_by_text("Nothing to do yet")).to_be_visible()
+    device.watch.allow("ERR_INTERNET_DISCONNECTED", "ERR_")
+    await device.context.set_offline(True)
+    await expect(page.get_by_text("You are offline.").first).to_be_visible()
+    await add(page, "Written offline")
+    await expect(row(page, "Written offline")).to_contain_text("You are offline.")
+    await device.context.set_offline(False)
+    await expect(page.get_by_role("status").filter(has_text="You are offline.")).to_have_count(0)
+    await row(page, "Written offline").get_by_role("button", name="Try again").click()
+    await eventually(lambda: titles(ada), ["Written offline"])
+
+
+async def stored(page: Page) -> str:
+    """Return all that the page has in its storage."""
+    both = "JSON.stringify([{...localStorage}, {...sessionStorage}])"
+    return str(await page.evaluate(both))

@@ -1,0 +1,231 @@
+"""Which admitted requests run, and which wait for how long."""
+
+import asyncio
+from collections import defaultdict
+
+import pytest
+from starlette.types import Scope
+
+from service.http.running import (
+    EXPECTED_SECONDS,
+    FEWEST,
+    LEASE_SECONDS,
+    LOOK_SECONDS,
+    WAIT_SECONDS,
+    Client,
+    Running,
+    running_places,
+)
+from tests.service.http.fakes import FakeClock, FakeLoop
+
+MOST = 9
+TWO_THIRDS = 6
+
+
+class Line:
+    """Requests of clients that are named by letters, and what became of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = FakeClock()
+        self.loop = FakeLoop()
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
+        self.places = Running(MOST, clock=self.clock)
+        self.clients: dict[str, Client] = {}
+        self.scopes: dict[str, Scope] = {}
+        self.numbers: defaultdict[str, int] = defaultdict(int)
+        self.began: list[str] = []
+        self.given_up: list[str] = []
+        self.too_late: list[str] = []
+
+    def ask(self, client: str, times: int = 1) -> None:
+        """Let requests arrive. Those of client "a" are "a0", "a1", and so on."""
+        for _ in range(times):
+            self._ask(client, f"{client}{self.numbers[client]}")
+            self.numbers[client] += 1
+
+    def _ask(self, client: str, name: str) -> None:
+        who = self.clients.setdefault(client, Client(client))
+        scope = self.scopes[name] = {}
+
+        def begin() -> None:
+            self.began.append(name)
+
+        def give_up() -> None:
+            self.given_up.append(name)
+
+        if self.places.begin(who, scope):
+            begin()
+        elif not self.places.wait(who, scope, begin, give_up):
+            self.too_late.append(name)
+
+    def end(self, *names: str) -> None:
+        for name in names:
+            self.places.end(self.clients[name[0]], self.scopes[name])
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock, with the timers that are due."""
+        end = self.clock.now + seconds
+        while self.loop.timers and not self.loop.timers[-1].cancelled:
+            if self.clock.now + LOOK_SECONDS > end:
+                break
+            self.clock.now += LOOK_SECONDS
+            self.loop.timers[-1].call()
+        self.clock.now = end
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> Line:
+    return Line(monkeypatch)
+
+
+def test_fault70_waiting_requests_begin_one_by_one_in_the_order_of_their_arrival(
+    line: Line,
+) -> None:
+    line.ask("a", TWO_THIRDS + 3)
+    assert len(line.began) == line.places.running == TWO_THIRDS
+    assert line.places.waiting == 3
+    for number in range(TWO_THIRDS + 3):
+        line.end(f"a{number}")
+        assert line.places.running <= TWO_THIRDS
+    assert line.began == [f"a{number}" for number in range(TWO_THIRDS + 3)]
+    assert (line.places.running, line.places.waiting) == (0, 0)
+
+
+def test_fault70_client_that_waits_itself_leaves_places_for_others(line: Line) -> None:
+    line.ask("a", 3 * MOST)
+    line.ask("b")
+    assert line.began[-1] == "b0"
+
+
+def test_fault70_no_more_than_the_bound_run_whoever_asks(line: Line) -> None:
+    for client in "abcdefghijklmnopqrstuvwxyz":
+        line.ask(client)
+    assert line.places.running == MOST
+    assert line.began == [f"{client}0" for client in "abcdefghi"]
+
+
+def test_fault70_clients_take_turns(line: Line) -> None:
+    for client in "pqrstuvwx":
+        line.ask(client)
+    line.ask("a", 5)
+    line.ask("b", 2)
+    line.end("p0", "q0", "r0", "s0")
+    assert line.began[MOST:] == ["a0", "b0", "a1", "b1"]
+
+
+def test_newer_request_does_not_overtake_an_older_one_of_its_client(line: Line) -> None:
+    for client in "pqrstuvwx":
+        line.ask(client)
+    line.ask("a", 2)
+    line.end("p0")
+    line.ask("a")
+    line.end("q0", "r0", "s0")
+    assert line.began[MOST:] == ["a0", "a1", "a2"]
+
+
+def test_client_at_its_share_is_passed_over_until_it_is_below(line: Line) -> None:
+    line.ask("a", TWO_THIRDS + 1)
+    line.ask("b", 2)
+    line.ask("c", 2)
+    assert line.places.waiting == 2
+    line.end("b0")
+    assert line.began[-1] == "c1"
+    line.ask("b")
+    line.end("c0")
+    assert line.began[-1] == "b2"
+    line.end("a0", "a1")
+    assert "a6" not in line.began
+    line.end("a2")
+    assert line.began[-1] == "a6"
+
+
+def test_fault70_request_that_has_waited_too_long_is_given_up_before_it_begins(
+    line: Line,
+) -> None:
+    line.ask("a", TWO_THIRDS + MOST)
+    line.pass_time(WAIT_SECONDS - LOOK_SECONDS)
+    # Requests that hang have given their places up.
+    began = line.began.copy()
+    assert line.given_up == []
+    line.pass_time(LOOK_SECONDS)
+    assert line.began == began
+    assert began + line.given_up == [f"a{number}" for number in range(TWO_THIRDS + MOST)]
+    assert line.given_up
+    assert line.places.waiting == 0
+
+
+def test_fault70_requests_that_hang_give_their_places_up(line: Line) -> None:
+    for client in "pqrstuvwx":
+        line.ask(client)
+    line.ask("a", 2)
+    line.pass_time(LEASE_SECONDS)
+    assert line.places.waiting == 2
+    line.pass_time(LOOK_SECONDS)
+    assert line.began[MOST:] == ["a0", "a1"]
+    assert line.places.running == MOST + 2
+    # Their ends free no second place.
+    line.end(*(f"{client}0" for client in "pqrstuvwx"))
+    for client in "bcdefghijklm":
+        line.ask(client)
+    assert line.places.running == MOST
+
+
+def test_fault70_request_whose_turn_would_come_too_late_is_refused_at_once(line: Line) -> None:
+    """Few requests end, so the line is as long as it always may be."""
+    line.ask("a", TWO_THIRDS + MOST)
+    line.end("a0")
+    line.pass_time(LOOK_SECONDS)
+    line.ask("a", 3)
+    assert line.too_late == ["a16", "a17"]
+    assert line.places.waiting == MOST
+    # The wait of another client is shorter, because clients take turns.
+    line.ask("b", 3)
+    assert line.places.is_waiting(line.scopes["b2"])
+
+
+def test_fault70_line_is_as_long_as_the_requests_that_end_in_time(line: Line) -> None:
+    line.ask("a", TWO_THIRDS + 3 * MOST)
+    line.end(*(f"a{number}" for number in range(2 * MOST)))
+    line.pass_time(LOOK_SECONDS)
+    in_time = int(2 * MOST / LOOK_SECONDS * EXPECTED_SECONDS)
+    line.ask("a", 2 * in_time)
+    assert line.places.waiting == in_time + 1
+
+
+def test_fault70_what_was_slow_once_does_not_bound_the_next_line(line: Line) -> None:
+    line.ask("a", TWO_THIRDS + MOST)
+    line.pass_time(LOOK_SECONDS)
+    line.ask("a")
+    assert line.too_late == ["a15"]
+    line.end(*(f"a{number}" for number in range(TWO_THIRDS + MOST)))
+    assert line.places.running == 0
+    line.ask("a", TWO_THIRDS + 3 * MOST)
+    assert line.too_late == ["a15"]
+
+
+def test_request_that_is_withdrawn_is_not_begun_and_makes_room(line: Line) -> None:
+    line.ask("a", TWO_THIRDS + 3)
+    line.end("a6")
+    assert not line.places.is_waiting(line.scopes["a6"])
+    line.end("a0")
+    assert line.began[-1] == "a7"
+    line.end("a8")
+    assert line.places.waiting == 0
+    # Nothing waits, so nothing is looked at.
+    assert all(timer.cancelled for timer in line.loop.timers)
+
+
+def test_request_without_a_place_takes_none(line: Line) -> None:
+    line.ask("a", TWO_THIRDS)
+    scope: Scope = {}
+    line.places.begin_without_place(line.clients["a"], scope)
+    assert line.places.running == TWO_THIRDS + 1
+    line.places.end(line.clients["a"], scope)
+    assert line.places.running == TWO_THIRDS
+    line.ask("b")
+    assert line.began[-1] == "b0"
+
+
+@pytest.mark.parametrize(("pool_size", "expected"), [(1, FEWEST), (10, 100), (40, 400)])
+def test_larger_pool_has_more_places(pool_size: int, expected: int) -> None:
+    assert running_places(pool_size) == expected
