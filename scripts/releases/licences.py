@@ -43,7 +43,11 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     r"caniuse-lite": ("CC-BY-4.0", "data about browsers, which names its source"),
 }
 # Packages whose metadata has a text in place of an SPDX expression.
-_READ_BY_A_PERSON: Final = {"3-Clause BSD License": "BSD-3-Clause", "MIT License": "MIT"}
+_READ_BY_A_PERSON: Final = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "MIT License": "MIT",
+    "License :: OSI Approved :: MIT License": "MIT",
+}
 _FIELDS: Final = ("License-Expression", "License")
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?:\s*;\s*([^\\\n]+))?", re.MULTILINE)
 _LOCK: Final = TypeAdapter(dict[str, Any])
@@ -109,6 +113,8 @@ def python_packages(checkout: Path) -> Iterator[Licensed]:
         if metadata["Version"] != version and marker:
             continue  # Another Python gets another version.
         given = [metadata[field] for field in _FIELDS if field in metadata]
+        # Older metadata may have it as a classifier only.
+        given += [c for c in metadata.get_all("Classifier", []) if c.startswith("License ::")]
         licence = given[0] if given else "unknown"
         yield Licensed("python", name, version, _READ_BY_A_PERSON.get(licence, licence))
 

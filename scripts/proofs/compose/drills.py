@@ -27,7 +27,7 @@ PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE"); export PGPASSWORD
 export PGHOST=postgres PGUSER=postgres
 createdb restored && pg_restore -d restored /var/lib/postgresql/*.dump 2>&1
 vacuumdb --quiet --analyze restored
-psql -d restored -tAc "SELECT reltuples::bigint FROM pg_class WHERE oid = 'public.tasks'::regclass" 2>&1
+psql -d restored -tAc "SELECT reltuples::int FROM pg_class WHERE relname = 'tasks'" 2>&1
 """
 _CADDYS_CAPABILITY: Final = 1 << 10  # CAP_NET_BIND_SERVICE, without which its binary does not start
 
