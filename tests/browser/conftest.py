@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from playwright.async_api import Browser, ViewportSize
+from playwright.async_api import Browser, ViewportSize, expect
 
 from scripts.devstack.postgres.roles import drop_database
 from scripts.devstack.settings import DatabaseUrls
@@ -26,6 +26,9 @@ from scripts.proofs.web_app.visit import DESKTOP, Visit, visiting
 from tests.conftest import PostgresServer
 
 NewAccount = Callable[..., Awaitable[Account]]
+
+# Of expectations without one of their own: this machine may be busy.
+expect.set_options(timeout=30_000)
 
 
 class Visitor(Protocol):
