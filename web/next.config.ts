@@ -3,11 +3,16 @@ import type { NextConfig } from "next";
 // For a Next that was not started by next.mjs.
 process.env.NEXT_TELEMETRY_DISABLED = "1";
 
+const OPENTELEMETRY = ["api", "context-async-hooks", "core", "exporter-trace-otlp-proto", "resources", "sdk-trace"].map(
+  (name) => `@opentelemetry/${name}`,
+);
+
 const config: NextConfig = {
   // `next dev` locks this folder. A second server in the same checkout needs its own, with a name that begins with `.next`.
   distDir: process.env.NEXT_DIST_DIR || ".next",
   // Not bundled: bundling it doubles the time and the memory that `next dev` needs for the first answer.
-  serverExternalPackages: ["better-auth"],
+  // OpenTelemetry is not bundled either, so that Next, Better Auth and this application share one copy of its API.
+  serverExternalPackages: ["better-auth", ...OPENTELEMETRY],
   // Otherwise a lock file in a parent folder would become the root.
   turbopack: { root: __dirname },
   poweredByHeader: false,

@@ -76,6 +76,7 @@ def web_environment(settings: DevSettings, home: DevHome, urls: DatabaseUrls) ->
         "SERVICE_URL": settings.service_origin,
         **settings.mail,
         "REQUIRE_VERIFIED_EMAIL": _verification(settings),
+        **settings.tracing,
         # Not through the proxy: Node does not resolve its names below `localhost` everywhere.
         "SERVICE_INTERNAL_URL": f"http://127.0.0.1:{settings.port}",
         "NEXT_TELEMETRY_DISABLED": "1",

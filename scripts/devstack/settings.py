@@ -1,6 +1,6 @@
 """The settings of a development stack, from the command line, the environment and `.env`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,14 @@ ISSUER_DEFAULTS: Final[Mapping[str, str]] = {
 }
 ISSUER_SECRETS: Final = ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")
 MAIL: Final = ("SMTP_URL", "MAIL_FROM")
+# OTEL_SERVICE_NAME is the service's here: web/ keeps its own name.
+TRACING: Final = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "PLAIN_HTTP_HOSTS",
+)
 
 
 class UsageError(Exception):
@@ -137,7 +145,12 @@ class DevSettings:
     @property
     def mail(self) -> dict[str, str]:
         """The settings of a mail server, if there is one. Otherwise the stack keeps the mails."""
-        return {name: self.environment[name] for name in MAIL if name in self.environment}
+        return self._given(MAIL)
+
+    @property
+    def tracing(self) -> dict[str, str]:
+        """The settings of traces, which web/ shares with the service."""
+        return self._given(TRACING)
 
     @property
     def issuer_settings(self) -> dict[str, str]:
@@ -145,6 +158,9 @@ class DevSettings:
         return {
             name: self.environment.get(name, default) for name, default in ISSUER_DEFAULTS.items()
         }
+
+    def _given(self, names: Sequence[str]) -> dict[str, str]:
+        return {name: self.environment[name] for name in names if name in self.environment}
 
 
 def read_settings(

@@ -240,7 +240,8 @@ class Settings(SettingsModel):
     """Headers for the collector, as `name=value,name=value` with percent-encoded values."""
 
     otel_service_name: str = "better-auth-resource-server"
-    """The name of the service in spans (`service.name`)."""
+    """The name of the service in spans (`service.name`). web/ has the default `better-auth-web`;
+    compose and `./scripts/dev` set the service's only."""
 
     otel_traces_sampler: TraceSampler = "parentbased_always_on"
     """Which traces are recorded. The `parentbased_` samplers let clients decide, by the flag in

@@ -10,7 +10,7 @@ const typescript = require(join(web, "node_modules", "typescript"));
 const folder = mkdtempSync(join(tmpdir(), "web-settings-"));
 try {
   // Some of the Node versions that web/ supports cannot read TypeScript.
-  for (const name of ["setting-reader", "mail-settings", "environment"]) {
+  for (const name of ["setting-reader", "mail-settings", "telemetry-settings", "environment"]) {
     const source = readFileSync(join(web, "lib", `${name}.ts`), "utf8");
     const compilerOptions = { module: typescript.ModuleKind.CommonJS, target: typescript.ScriptTarget.ES2022 };
     writeFileSync(join(folder, `${name}.js`), typescript.transpileModule(source, { compilerOptions }).outputText);

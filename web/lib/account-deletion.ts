@@ -12,6 +12,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { APIError } from "better-auth/api";
 import type { Pool } from "pg";
 
+import { tracedCall } from "./traced-call";
+
 const PATIENCE_MILLISECONDS = 10_000;
 const RETRY_AFTER_SECONDS = 5;
 /** How long the token for the call is valid. It is used at once; the rest is for clocks that differ. */
@@ -72,13 +74,15 @@ function claimsOf(userId: string): CallClaims {
 /** Return the status of the service's response, or the name of the error if there was none. */
 async function requestDeletion(serviceOrigin: string, token: string): Promise<number | string> {
   try {
-    const { status } = await fetch(`${serviceOrigin}/api/auth/me`, {
-      method: "DELETE",
-      headers: { Authorization: `Bearer ${token}` },
-      cache: "no-store",
-      redirect: "manual",
-      signal: AbortSignal.timeout(PATIENCE_MILLISECONDS),
-    });
+    const { status } = await tracedCall("DELETE", "/api/auth/me", (headers) =>
+      fetch(`${serviceOrigin}/api/auth/me`, {
+        method: "DELETE",
+        headers: { ...headers, Authorization: `Bearer ${token}` },
+        cache: "no-store",
+        redirect: "manual",
+        signal: AbortSignal.timeout(PATIENCE_MILLISECONDS),
+      }),
+    );
     return status;
   } catch (error) {
     return error instanceof Error ? error.name : "error";

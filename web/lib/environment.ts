@@ -1,5 +1,13 @@
 import { type SmtpServer, sender, smtpServer } from "./mail-settings";
 import { readSetting, SettingError, type Source } from "./setting-reader";
+import {
+  collectorHeaders,
+  collectorUrl,
+  hostNames,
+  type TracingSettings,
+  traceRatio,
+  traceSampler,
+} from "./telemetry-settings";
 
 /**
  * All settings of this application, read and checked in one place.
@@ -34,6 +42,8 @@ export interface Environment {
   readonly mail: MailSettings | undefined;
   /** Whether users sign in only after they verified their e-mail address. */
   readonly verificationRequired: boolean;
+  /** Where to send spans. Undefined if none are recorded. */
+  readonly tracing: TracingSettings | undefined;
 }
 
 export interface MailSettings {
@@ -114,6 +124,13 @@ export function readEnvironment(source: Source): Environment {
       "REQUIRE_VERIFIED_EMAIL: needs SMTP_URL, to send the links that verify an address",
     );
   }
+  const endpoint = setting("OTEL_EXPORTER_OTLP_ENDPOINT", collectorUrl(setting("PLAIN_HTTP_HOSTS", hostNames) ?? []));
+  const collector = {
+    headers: setting("OTEL_EXPORTER_OTLP_HEADERS", collectorHeaders) ?? {},
+    serviceName: setting("OTEL_SERVICE_NAME", String) ?? "better-auth-web",
+    sampler: setting("OTEL_TRACES_SAMPLER", traceSampler) ?? "parentbased_always_on",
+    ratio: setting("OTEL_TRACES_SAMPLER_ARG", traceRatio) ?? 1,
+  };
   const environment: Environment = {
     authDatabase,
     origin: ownOrigin,
@@ -128,6 +145,7 @@ export function readEnvironment(source: Source): Environment {
     serviceOrigin: serviceOrigin ?? "http://localhost:8000",
     mail: server !== undefined && from !== undefined ? { server, from } : undefined,
     verificationRequired,
+    tracing: endpoint === undefined ? undefined : { endpoint, ...collector },
   };
   if (problems.size > 0) throw new EnvironmentError([...problems.values()]);
   return environment;

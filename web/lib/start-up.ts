@@ -17,14 +17,15 @@ class StartUpError extends Error {
 }
 
 /**
- * Check the settings, migrate Better Auth's tables, create the trigger that revokes ended sessions, and make sure that a
- * signing key exists.
+ * Check the settings, start tracing if it is set up, migrate Better Auth's tables, create the trigger that revokes ended
+ * sessions, and make sure that a signing key exists.
  *
  * On failure, end the process with status 1: a server that stayed up would answer every request with an error.
  */
 export async function startUp(): Promise<void> {
   try {
     checkEnvironment();
+    await traceIfWanted();
     await prepareDatabase();
   } catch (error) {
     const lines = error instanceof StartUpError ? error.lines : [`cannot start: ${describe(error)}`];
@@ -39,6 +40,14 @@ function checkEnvironment(): void {
   } catch (error) {
     throw error instanceof EnvironmentError ? new StartUpError(error.problems) : error;
   }
+}
+
+/** Load OpenTelemetry's SDK and start it, but only if there is a collector. */
+async function traceIfWanted(): Promise<void> {
+  const { tracing } = environment();
+  if (tracing === undefined) return;
+  const { startTracing } = await import("./tracing");
+  startTracing(tracing);
 }
 
 async function prepareDatabase(): Promise<void> {
