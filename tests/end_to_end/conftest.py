@@ -21,6 +21,7 @@ from dotenv import dotenv_values
 from scripts.devstack.network import free_ports
 from scripts.devstack.postgres.files import short_hash
 from service.database.url import parse_database_url
+from tests.simulators.collector import Collector
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 180
@@ -108,7 +109,21 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="package")
-def stack(home: Path) -> Iterator[Stack]:
+def collector() -> Iterator[Collector]:
+    """Run a collector in a thread of its own, because these tests do not run in an event loop."""
+    loop, running = asyncio.new_event_loop(), Collector()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result()
+    yield running
+    asyncio.run_coroutine_threadsafe(running.__aexit__(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(scope="package")
+def stack(home: Path, collector: Collector) -> Iterator[Stack]:
     port, web_port = free_ports(2)
     with started(
         home,
@@ -120,6 +135,7 @@ def stack(home: Path) -> Iterator[Stack]:
         WEB_CONCURRENCY="2",
         # All clients in the tests have the same address.
         RATE_LIMITS=",".join(f"{kind}=1000/minute" for kind in LIMITED),
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
     ) as running:
         yield running
 

@@ -47,3 +47,27 @@ describe("mail", () => {
     expect(found.join()).not.toMatch(/secret|nobody/);
   });
 });
+
+describe("tracing", () => {
+  const ENDPOINT = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://localhost:4318" };
+
+  it("is off without a collector", () => {
+    expect(readEnvironment({ ...NEEDED, OTEL_TRACES_SAMPLER: "always_on" }).tracing).toBeUndefined();
+  });
+
+  it("has the defaults of OpenTelemetry", () => {
+    expect(readEnvironment({ ...NEEDED, ...ENDPOINT }).tracing).toEqual({
+      endpoint: "http://localhost:4318",
+      headers: {},
+      serviceName: "better-auth-web",
+      sampler: "parentbased_always_on",
+      ratio: 1,
+    });
+  });
+
+  it("reports wrong headers without repeating them", () => {
+    expect(problems({ ...ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS: "secret" })).toEqual([
+      "OTEL_EXPORTER_OTLP_HEADERS: must be name=value,name=value, with percent-encoded values",
+    ]);
+  });
+});

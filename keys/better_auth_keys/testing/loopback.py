@@ -10,7 +10,10 @@ Answer = Callable[[Request], Awaitable[Reply]]
 
 
 class LoopbackServer:
-    """Answers each request with `answer(request)`. Bodies of requests need a Content-Length."""
+    """Answers each request with `answer(request)`.
+
+    Bodies of requests have a Content-Length, or are chunked without trailers.
+    """
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -53,8 +56,22 @@ async def _read(reader: asyncio.StreamReader) -> Request:
     method, path, _ = request_line.split(" ")
     pairs = (line.split(": ", 1) for line in lines)
     headers = {name.lower(): value for name, value in pairs}
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    if headers.get("transfer-encoding") == "chunked":
+        body = await _read_chunks(reader)
+    else:
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
     return Request(method, path, headers, body)
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    """Read a chunked body (RFC 9112 section 7.1)."""
+    body = b""
+    size = -1
+    while size != 0:
+        size = int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16)
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+    return body
 
 
 async def _write(reply: Reply, writer: asyncio.StreamWriter) -> None:

@@ -219,6 +219,25 @@ def test_operators_get_what_web_has_of_the_keys(
     assert "SIGNING_KEYS_URL" not in operators
 
 
+def test_web_sends_spans_to_the_collector_of_the_service_under_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not {name for name in web_environment_of(tmp_path) if name.startswith("OTEL_")}
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "tasks")
+    web = web_environment_of(tmp_path)
+    assert {name: value for name, value in web.items() if name.startswith("OTEL_")} == {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318",
+        "OTEL_TRACES_SAMPLER": "traceidratio",
+    }
+
+
+def web_environment_of(folder: Path) -> dict[str, str]:
+    settings = read(folder)
+    return web_environment(settings, home_of(settings), URLS)
+
+
 def test_operators_of_a_stack_without_web_have_a_file_of_keys(tmp_path: Path) -> None:
     settings = read(tmp_path, api_only=True)
     operators = operators_environment(settings, home_of(settings), URLS)
