@@ -3,10 +3,10 @@
 import pytest
 from playwright.async_api import expect
 
-from scripts.proofs.web_app.accounts import Account
-from scripts.proofs.web_app.visit import PHONE, held_requests, lost_replies
+from scripts.proofs.web_app.accounts import Account, titles
+from scripts.proofs.web_app.task_page import add, alerts, check, edit, rename, row, shown
+from scripts.proofs.web_app.visit import PHONE, held_requests, lost_replies, refusing
 from tests.browser.conftest import NewAccount, Visitor, eventually
-from tests.browser.task_page import add, alerts, check, edit, refusing, rename, row, shown, titles
 
 pytestmark = pytest.mark.slow
 

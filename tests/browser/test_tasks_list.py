@@ -3,9 +3,9 @@
 import pytest
 from playwright.async_api import expect
 
+from scripts.proofs.web_app.task_page import add, check, row, shown
 from scripts.proofs.web_app.visit import PHONE
 from tests.browser.conftest import NewAccount, Visitor
-from tests.browser.task_page import add, check, row, shown
 
 pytestmark = pytest.mark.slow
 

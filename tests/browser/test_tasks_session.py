@@ -3,8 +3,9 @@
 import pytest
 from playwright.async_api import Page, expect
 
+from scripts.proofs.web_app.accounts import titles
+from scripts.proofs.web_app.task_page import add, edit, row
 from tests.browser.conftest import NewAccount, Visitor, eventually
-from tests.browser.task_page import add, edit, row, titles
 
 pytestmark = pytest.mark.slow
 

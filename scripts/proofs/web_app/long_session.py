@@ -26,7 +26,6 @@ from scripts.proofs.web_app.server import Server
 from scripts.proofs.web_app.session import SessionUser
 from scripts.proofs.web_app.stack import WebStack
 from scripts.proofs.web_app.stand import EXPECTED_ERRORS, stand
-from scripts.proofs.web_app.task_page import TaskPage
 from scripts.proofs.web_app.visit import PHONE, slow_network, visiting
 
 # A browser reports each failed request as a console error. If an answer was lost, trying again
@@ -52,7 +51,7 @@ async def play(
         visit.watch.allow(*PROVOKED)
         await visit.use(owner)
         chance = random.Random(seed)  # noqa: S311 - no secret, and it must be repeatable
-        user = SessionUser(TaskPage(visit.page), owner, chance)
+        user = SessionUser(visit.page, owner, chance)
         try:
             async with slow_network(visit.page):
                 await visit.open()

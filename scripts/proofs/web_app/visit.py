@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -214,3 +215,35 @@ async def lost_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Ca
     finally:
         await session.send("Fetch.disable")
         await session.detach()
+
+
+@asynccontextmanager
+async def refusing(
+    page: Page,
+    status: int,
+    *,
+    method: str,
+    problem: Mapping[str, str] | None = None,
+    retry_after: int | None = None,
+) -> AsyncIterator[None]:
+    """Refuse the tab's requests about tasks with a method, until the block ends."""
+
+    async def refuse(route: Route) -> None:
+        if route.request.method != method:
+            await route.fallback()
+            return
+        headers = {
+            "Access-Control-Allow-Origin": await route.request.header_value("origin") or "",
+            "Access-Control-Expose-Headers": "Retry-After",
+            "Content-Type": "application/problem+json",
+        }
+        if retry_after is not None:
+            headers["Retry-After"] = str(retry_after)
+        await route.fulfill(status=status, headers=headers, body=json.dumps(dict(problem or {})))
+
+    pattern = "**/api/tasks**"
+    await page.route(pattern, refuse)
+    try:
+        yield
+    finally:
+        await page.unroute(pattern, refuse)
