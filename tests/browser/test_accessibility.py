@@ -7,8 +7,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from scripts.proofs.web_app.accessibility import looks, violations
+from scripts.proofs.web_app.network import held_requests, offline
 from scripts.proofs.web_app.task_page import add, check, delete, edit, rename, row
-from scripts.proofs.web_app.visit import Visit, held_requests, offline
+from scripts.proofs.web_app.visit import Visit
 from tests.browser.conftest import NewAccount, Visitor
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,8 @@ from joserfc import jws
 from playwright.async_api import Page, expect
 
 from scripts.proofs.web_app.accounts import PASSWORD, Account
-from scripts.proofs.web_app.visit import PHONE, held_requests, lost_replies
+from scripts.proofs.web_app.network import held_requests, lost_replies
+from scripts.proofs.web_app.visit import PHONE
 from tests.browser.conftest import NewAccount, Visitor, eventually
 
 pytestmark = pytest.mark.slow

@@ -6,9 +6,10 @@ import pytest
 from playwright.async_api import expect
 
 from scripts.proofs.web_app.accounts import title_set
+from scripts.proofs.web_app.network import offline, slow_network
 from scripts.proofs.web_app.stack import WebStack
 from scripts.proofs.web_app.task_page import add, field
-from scripts.proofs.web_app.visit import PHONE, offline, slow_network
+from scripts.proofs.web_app.visit import PHONE
 from tests.browser.conftest import NewAccount, Visitor, eventually
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,8 @@ import pytest
 from playwright.async_api import expect
 
 from scripts.proofs.web_app.accounts import titles
+from scripts.proofs.web_app.network import refusing
 from scripts.proofs.web_app.task_page import alerts, check, has_focus, row, shown
-from scripts.proofs.web_app.visit import refusing
 from tests.browser.conftest import NewAccount, Visitor, eventually
 
 pytestmark = pytest.mark.slow

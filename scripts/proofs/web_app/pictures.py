@@ -20,10 +20,11 @@ from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.web_app.accounts import Account, account
+from scripts.proofs.web_app.network import held_requests
 from scripts.proofs.web_app.stack import WebStack
 from scripts.proofs.web_app.stand import EXPECTED_ERRORS, stand
 from scripts.proofs.web_app.task_page import add, edit, rename, row, rows
-from scripts.proofs.web_app.visit import PHONE, held_requests, visiting
+from scripts.proofs.web_app.visit import PHONE, visiting
 from scripts.setup.checkout import CHECKOUT
 
 FOLDER: Final = CHECKOUT / "docs" / "pictures"
