@@ -38,6 +38,7 @@ export function Filters({ view, onChange }: FiltersProps) {
           type="search"
           aria-label="Search tasks"
           placeholder="Search"
+          dir="auto"
           maxLength={SEARCH_LIMIT}
           autoComplete="off"
           value={text}

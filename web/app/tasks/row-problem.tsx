@@ -59,9 +59,9 @@ function Question({ pending, theirs, title }: { pending: PendingTask; theirs: Ta
       {fields.map((field) => (
         <dl key={field}>
           <dt>Theirs</dt>
-          <dd>{valueText(field, { ...theirs })}</dd>
+          <dd dir="auto">{valueText(field, { ...theirs })}</dd>
           <dt>Mine</dt>
-          <dd>{valueText(field, { ...theirs, ...patch })}</dd>
+          <dd dir="auto">{valueText(field, { ...theirs, ...patch })}</dd>
         </dl>
       ))}
       <div className="buttons">
