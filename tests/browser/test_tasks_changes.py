@@ -74,7 +74,7 @@ async def test_list_that_overtakes_the_answer_to_an_add_shows_the_task_once(
         window.numbers = new Set();
         new MutationObserver(count).observe(document.body, { childList: true, subtree: true });
     }""")
-    async with held_replies(page, "**/api/tasks", method="POST") as held:
+    async with held_replies(page, f"{ada.stack.api_origin}/api/tasks", method="POST") as held:
         await add(page, "Overtaken")
         await held.until(1)
         async with page.expect_response("**/api/tasks?*"):
@@ -115,14 +115,16 @@ async def test_refused_tick_is_taken_back_beside_its_task(
     device = await visit(ada, viewport=PHONE)
     page = await device.open()
     device.watch.allow(f"status of {status}")
+    # At the lower edge of the window: the reason needs room below it.
+    await row(page, "Task 10").evaluate("(row) => row.scrollIntoView({ block: 'end' })")
     async with refusing(page, status, method="PATCH", retry_after=7):
-        await check(page, "Task 0").click()
-        alert = row(page, "Task 0").last.get_by_role("alert")
+        await check(page, "Task 10").click()
+        alert = row(page, "Task 10").get_by_role("alert")
         await expect(alert).to_contain_text(f"Not marked as done. {message}")
         await expect(alert).to_be_in_viewport()
-        await expect(check(page, "Task 0")).not_to_be_checked()
+        await expect(check(page, "Task 10")).not_to_be_checked()
     await page.get_by_role("button", name="Try again").last.click()
-    await expect(check(page, "Task 0")).to_be_checked()
+    await expect(check(page, "Task 10")).to_be_checked()
     await expect(alerts(page)).to_have_count(0)
 
 

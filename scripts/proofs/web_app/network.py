@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,34 +70,18 @@ class Caught:
 @asynccontextmanager
 async def held_requests(page: Page, url: str, *, method: str = "*") -> AsyncIterator[Caught]:
     """Hold the tab's requests to URLs that match a glob until the block ends; then send them."""
-    async with _held(page, url, method, replies=False) as held:
-        yield held
-
-
-@asynccontextmanager
-async def held_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Caught]:
-    """Let the stack handle the tab's requests, but hold the replies until the block ends."""
-    async with _held(page, url, method, replies=True) as held:
-        yield held
-
-
-@asynccontextmanager
-async def _held(page: Page, url: str, method: str, *, replies: bool) -> AsyncIterator[Caught]:
     held, released = Caught(), asyncio.Event()
     handled: list[asyncio.Event] = []
 
     async def hold(route: Route) -> None:
         done = asyncio.Event()
         handled.append(done)
-        reply = None
         if method in {"*", route.request.method}:
-            if replies:
-                reply = await route.fetch()
             held.add(route.request.url)
             await released.wait()
         # The page may have given up meanwhile.
         with contextlib.suppress(BrowserError):
-            await (route.continue_() if reply is None else route.fulfill(response=reply))
+            await route.continue_()
         done.set()
 
     await page.route(url, hold)
@@ -115,20 +99,51 @@ async def lost_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Ca
 
     The URL may contain `*`.
     """
-    lost = Caught()
+
+    async def lose(session: CDPSession, request: str) -> None:
+        failure = {"requestId": request, "errorReason": "ConnectionReset"}
+        await session.send("Fetch.failRequest", failure)
+
+    async with _caught_replies(page, url, method, lose) as lost:
+        yield lost
+
+
+@asynccontextmanager
+async def held_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Caught]:
+    """Let the stack handle the tab's requests, but hold the replies until the block ends.
+
+    The URL may contain `*`.
+    """
+    released = asyncio.Event()
+
+    async def hold(session: CDPSession, request: str) -> None:
+        await released.wait()
+        await session.send("Fetch.continueRequest", {"requestId": request})
+
+    async with _caught_replies(page, url, method, hold) as held:
+        try:
+            yield held
+        finally:
+            released.set()
+
+
+@asynccontextmanager
+async def _caught_replies(
+    page: Page, url: str, method: str, handle: Callable[[CDPSession, str], Awaitable[None]]
+) -> AsyncIterator[Caught]:
+    caught = Caught()
     session = await page.context.new_cdp_session(page)
     tasks: set[asyncio.Task[None]] = set()
 
     async def decide(event: dict[str, Any]) -> None:
         if event["request"]["method"] == method:
-            lost.add(event["request"]["url"])
-            failure = {"requestId": event["requestId"], "errorReason": "ConnectionReset"}
-            await session.send("Fetch.failRequest", failure)
+            caught.add(event["request"]["url"])
+            await handle(session, event["requestId"])
         else:
             await session.send("Fetch.continueRequest", {"requestId": event["requestId"]})
 
     def paused(event: dict[str, Any]) -> None:
-        task = asyncio.ensure_future(decide(event))
+        task = asyncio.create_task(decide(event))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -136,8 +151,9 @@ async def lost_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Ca
     pattern = {"urlPattern": url, "requestStage": "Response"}
     await session.send("Fetch.enable", {"patterns": [pattern]})
     try:
-        yield lost
+        yield caught
     finally:
+        await asyncio.gather(*tasks)
         await session.send("Fetch.disable")
         await session.detach()
 
