@@ -5,20 +5,19 @@ Exit codes: 1 the service could not start; after a signal, the exit code of that
 several workers. SIGHUP is ignored.
 """
 
-import logging.config
 import signal
 import socket
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from service.settings.address import open_listener, read_address
 from service.settings.reader import SettingsError, read
-from service.system.buffered_log import LINE_FORMAT
 from service.system.garbage import make_collections_rare
+from service.system.log_config import configure_logs, log_config
 from service.system.metrics_files import forget_process, shared_metrics
 from service.system.supervisor import CANNOT_START, Supervisor
 
@@ -30,29 +29,10 @@ if TYPE_CHECKING:
 # Nothing large of the service is imported here, because with several workers this process only
 # supervises them.
 
-LOGGING: Final[dict[str, Any]] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"format": LINE_FORMAT},
-        "json": {"format": "%(message)s"},
-    },
-    "handlers": {
-        "stderr": {"()": "service.system.buffered_log.BufferedHandler", "formatter": "line"},
-        "json": {"()": "service.system.buffered_log.BufferedHandler", "formatter": "json"},
-    },
-    "root": {"level": "INFO", "handlers": ["stderr"]},
-    # httpx logs a line for each key fetch; our own logger reports fetches that fail.
-    "loggers": {
-        "httpx": {"level": "WARNING"},
-        "security": {"handlers": ["json"], "propagate": False},
-    },
-}
-
 
 def main() -> int:
     """Check the settings, the address and the database, then serve until a signal arrives."""
-    logging.config.dictConfig(LOGGING)
+    configure_logs()
     make_collections_rare()
     # SIGHUP is sent when a terminal closes, and by tools that rotate logs. Nothing can be reloaded.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -140,7 +120,7 @@ def _config(app: "ASGIApp | str", host: str, port: int, *, workers: int = 1) -> 
         # We write our own access log, because uvicorn's contains query strings.
         access_log=False,
         # Passed to uvicorn because every worker process configures its own logging.
-        log_config=LOGGING,
+        log_config=log_config(),
         server_header=False,
         # Any client can send X-Forwarded-*; forwarded.py decides which senders to trust.
         proxy_headers=False,

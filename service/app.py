@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from better_auth_keys import (
@@ -18,7 +20,7 @@ from better_auth_keys import (
 from service import __version__
 from service.accounts import me_routes
 from service.accounts import routes as account_routes
-from service.accounts.issuer_client import BetterAuth
+from service.accounts.issuer_client import BetterAuth, untraced
 from service.accounts.sessions import Sessions
 from service.database.execution import Database
 from service.database.listener import Listener, Subscription
@@ -31,7 +33,6 @@ from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.error_table import add_problem_handlers
 from service.http.forwarded import TrustedProxies
-from service.http.front import Front
 from service.http.openapi import describe
 from service.http.operations import Operations
 from service.http.running import running_places
@@ -51,6 +52,10 @@ from service.system.worker import counting_signals_once, ending_with_parent
 from service.tasks import routes as task_routes
 from service.tasks.cursor import CursorSigner
 from service.tasks.notifying import CHANNEL
+from service.tracing.choice import front_of, open_tracing, pool_of
+
+if TYPE_CHECKING:  # it needs an extra
+    from service.tracing.spans import Tracing
 
 DESCRIPTION = """
 Manage the tasks of a [Better Auth](https://better-auth.com) user. Send the JWT that Better Auth
@@ -61,6 +66,14 @@ header, which identifies the request in the service's log. Every GET operation a
 """
 
 
+# FastAPI's own telemetry records paths, queries and messages of exceptions, and misses the
+# operations that `Operations` calls. `service/tracing/` records all requests, without those.
+NO_TELEMETRY: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
 ROUTERS: Final = (
     event_routes.router,  # before `/api/tasks/{task_id}`
     task_routes.router,
@@ -89,13 +102,14 @@ def create_app(settings: Settings | None = None, *, patience: float | None = Non
         # Relative links break behind proxies, and a 307 to another scheme loses the token.
         redirect_slashes=False,
         max_body_size=MAX_BODY_BYTES,
+        telemetry=NO_TELEMETRY,
     )
     add_problem_handlers(app)
     describe(app)
     add_docs(app)
     for router in ROUTERS:
         app.include_router(router)
-    return Front(
+    return front_of(services.tracing)(
         app,
         services,
         operations=Operations(app, ROUTERS),
@@ -107,9 +121,10 @@ def create_app(settings: Settings | None = None, *, patience: float | None = Non
 
 def open_services(settings: Settings) -> Services:
     """Create the parts of the service. Nothing is connected or fetched yet."""
-    database = open_database(settings, pool_size=settings.database_pool_size)
+    tracing = open_tracing(settings)
+    database = open_database(settings, pool_size=settings.database_pool_size, tracing=tracing)
     watch_database = open_database(settings, pool_size=1)
-    key_set = open_key_set(settings, cache=open_key_cache(settings))
+    key_set = open_key_set(settings, cache=open_key_cache(settings), tracing=tracing)
     policy = settings.policy
     security_log = SecurityLog(settings.secret)
     draining = Draining(settings.drain_seconds)
@@ -130,6 +145,7 @@ def open_services(settings: Settings) -> Services:
         origin=origin_of(settings.better_auth_url),
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
         budget=settings.request_seconds,
+        tracing=untraced if tracing is None else tracing.call,
     )
     revocations = Revocations(database, policy, session_lifetime=settings.session_lifetime)
     return Services(
@@ -161,6 +177,7 @@ def open_services(settings: Settings) -> Services:
         account_api=settings.account_api,
         max_tasks=settings.max_tasks_per_user,
         require_verified_email=settings.require_verified_email,
+        tracing=tracing,
     )
 
 
@@ -185,6 +202,8 @@ async def serving(
     ):
         shown_settings = {name: shown(value) for name, value in settings}
         services.security_log.write(Event.START_UP, settings=shown_settings)
+        if services.tracing is not None:
+            services.tracing.start()
         await services.key_set.start()
         try:
             async with watching_keys(services.key_watch, services.database, patience=patience):
@@ -198,9 +217,13 @@ async def serving(
             await services.key_set.stop()
             await services.watch_database.close()
             await services.database.close()
+            if services.tracing is not None:
+                await services.tracing.close()
 
 
-def open_database(settings: Settings, *, pool_size: int) -> Database:
+def open_database(
+    settings: Settings, *, pool_size: int, tracing: "Tracing | None" = None
+) -> Database:
     """Create the pool for DATABASE_URL. No connection is made yet."""
     return Database(
         settings.database_url,
@@ -209,6 +232,7 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
         max_age=settings.database_connection_seconds,
         prepared_statements=settings.database_url.prepared_statements,
         waited=metrics.POOL_WAIT.observe,
+        pool=pool_of(tracing),
     )
 
 
@@ -245,7 +269,9 @@ def open_key_cache(settings: Settings) -> KeyCache | None:
     return KeyCache(settings.key_cache, issuers=settings.policy.all_issuers)
 
 
-def open_key_set(settings: Settings, *, cache: KeyCache | None = None) -> KeySet:
+def open_key_set(
+    settings: Settings, *, cache: KeyCache | None = None, tracing: "Tracing | None" = None
+) -> KeySet:
     """Create the issuer's key set. Nothing is fetched yet. A key file needs no cache."""
     if settings.jwks_file is not None:
         return StaticKeySet.from_file(settings.jwks_file, algorithms=settings.jwt_algorithms)
@@ -255,4 +281,5 @@ def open_key_set(settings: Settings, *, cache: KeyCache | None = None) -> KeySet
         plain_http_hosts=settings.plain_http_hosts,
         ca_file=None if settings.ca_file is None else str(settings.ca_file),
         cache=cache,
+        tracing=None if tracing is None else partial(tracing.call, "GET keys"),
     )

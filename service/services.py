@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import HTTPConnection
 
@@ -19,6 +19,9 @@ from service.security.audit import NotFoundWatch, SecurityLog
 from service.security.key_watch import KeyWatch
 from service.security.rate_limits import RateLimits
 from service.tasks.cursor import CursorSigner
+
+if TYPE_CHECKING:  # it needs an extra
+    from service.tracing.spans import Tracing
 
 SCOPE_KEY: Final = "services"
 
@@ -50,6 +53,8 @@ class Services:
     account_api: bool
     max_tasks: int
     require_verified_email: bool
+    tracing: "Tracing | None"
+    """None if no spans are exported."""
 
 
 def services_of(request: HTTPConnection) -> Services:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from service.app import open_database
 from service.database.execution import DatabaseRefusedError
 from service.settings.model import Settings
 from service.settings.reader import SettingsError
+from service.system.log_config import report_mistakes
 from service.system.starting import CHECK_SECONDS, LOAD_SECONDS, check_database
 
 logger = logging.getLogger("service")
@@ -46,8 +46,7 @@ def check(*, listening: bool = False) -> Start | None:
         mistakes = [str(error)]
     else:
         return Start(settings, answers)
-    for line in mistakes:
-        sys.stderr.write(f"service: {line}\n")
+    report_mistakes(mistakes)
     return None
 
 

@@ -19,6 +19,8 @@ from service.settings.renamed import refusal
 ROOT = Path(__file__).resolve().parent.parent
 DOCKER = ROOT / "docker"
 REPLICAS = ("service-1", "service-2")
+# They read no secrets, and run as the users of their images.
+OBSERVERS = {"prometheus": "65534:65534", "grafana": "472:0"}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,8 @@ def test_every_container_is_hardened(compose: Any) -> None:
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
-        assert service["user"].startswith("${STACK_USER:?"), name
+        user = service["user"]
+        assert OBSERVERS.get(name, "") == user or user.startswith("${STACK_USER:?"), name
         assert service["mem_limit"], name
         assert service["pids_limit"], name
         assert "privileged" not in service, name
@@ -43,7 +46,12 @@ def test_every_container_is_hardened(compose: Any) -> None:
 
 
 def test_only_the_proxy_has_a_door(compose: Any) -> None:
-    assert [name for name, service in services(compose) if "ports" in service] == ["caddy"]
+    doors = [name for name, service in services(compose) if "ports" in service]
+    assert doors == ["caddy", *OBSERVERS]
+    for name in OBSERVERS:
+        (port,) = compose["services"][name]["ports"]
+        assert port.startswith("127.0.0.1:"), "of this machine only"
+        assert compose["services"][name]["profiles"] == ["observe"]
     assert compose["networks"]["back"] == {"internal": True}
     assert compose["services"]["postgres"]["networks"] == ["back"]
 
@@ -52,15 +60,18 @@ def test_only_the_proxy_has_a_door(compose: Any) -> None:
 def test_only_the_proxy_reaches_a_replica_and_is_believed(compose: Any, number: int) -> None:
     replica, network = f"service-{number}", f"proxy-{number}"
     members = [name for name, service in services(compose) if network in service["networks"]]
-    assert members == [replica, "caddy"]
+    assert members == [replica, "caddy", "prometheus"]
     assert compose["networks"][network]["internal"] is True
     address = {name: compose["services"][name]["networks"][network] for name in members}
     settings = compose["services"][replica]["environment"]
     # It listens in no other network.
     assert address[replica]["ipv4_address"] == settings["HOST"]
     assert address["caddy"]["ipv4_address"] == settings["TRUSTED_PROXIES"]
+    # Prometheus has an address that is neither theirs nor trusted.
+    assert len({a["ipv4_address"] for a in address.values()}) == len(members)
     # A restarted container is found at once, though others remember its MAC address.
-    assert all(re.fullmatch(r"02(:[0-9a-f]{2}){5}", a["mac_address"]) for a in address.values())
+    for name in (replica, "caddy"):
+        assert re.fullmatch(r"02(:[0-9a-f]{2}){5}", address[name]["mac_address"])
     upstreams = compose["services"]["caddy"]["environment"]["SERVICE_UPSTREAMS"].split()
     assert upstreams[number - 1] == f"{settings['HOST']}:{settings['PORT']}"
 

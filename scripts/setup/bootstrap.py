@@ -38,6 +38,7 @@ _MODULES: Final = {
 _PROGRAMS: Final = {
     "chromium": Path("/usr/bin/chromium"),
     "pgbouncer": Path("/usr/sbin/pgbouncer"),
+    "prometheus": Path("/usr/bin/prometheus"),
     "redis-server": Path("/usr/bin/redis-server"),
 }
 _OLDEST_PYTHON: Final = (3, 11)
@@ -165,7 +166,8 @@ def _may_install() -> bool:
 
 
 def _install(steps: SetUp, *packages: str) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # The tests start their own servers. In runlevel 1 packages start none, except with systemd.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     steps.run("apt-get-update", ["apt-get", "update"], env=environment)
     steps.run("apt-get-install", install, env=environment)

@@ -13,9 +13,11 @@ the table would have it too. It is not used, and a token without a signature is 
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar
 
 import httpx
@@ -34,6 +36,7 @@ from service.accounts.errors import (
     WrongCredentialsError,
 )
 
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _MAX_BYTES: Final = 64 * 1024
 _MAX_AGENT: Final = 200
 _MAX_RETRY_AFTER: Final = 3600
@@ -58,6 +61,7 @@ _EXISTS: Final = frozenset({"USER_ALREADY_EXISTS", "USER_ALREADY_EXISTS_USE_ANOT
 Model = TypeVar("Model", bound=BaseModel)
 
 
+CallTracing = Callable[[str], AbstractContextManager[Mapping[str, str]]]
 Operation = Literal["register", "login", "refresh", "logout"]
 
 
@@ -104,13 +108,19 @@ class _Token(BaseModel):
     token: str
 
 
+def untraced(_name: str) -> AbstractContextManager[Mapping[str, str]]:
+    """Record nothing of a call."""
+    return nullcontext(_NO_HEADERS)
+
+
 class BetterAuth:
     """A client of Better Auth, which has its API at `url` and the public origin `origin`.
 
-    `budget` bounds each call in seconds, waiting for a slot included.
+    `budget` bounds each call in seconds, waiting for a slot included. `tracing` records a call,
+    and returns the headers that continue the trace at Better Auth.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first are passed by name
         self,
         url: str,
         *,
@@ -118,10 +128,12 @@ class BetterAuth:
         ca_file: str | None,
         budget: float,
         transport: httpx.AsyncBaseTransport | None = None,
+        tracing: CallTracing = untraced,
     ) -> None:
         self._base = url
         self._origin = origin
         self._budget = budget
+        self._tracing = tracing
         self._client = httpx.AsyncClient(
             verify=tls_context(ca_file),
             follow_redirects=False,
@@ -195,12 +207,13 @@ class BetterAuth:
         if session is not None:
             headers["Authorization"] = f"Bearer {session}"
         try:
-            async with asyncio.timeout(self._budget), self._bulkhead.slot(caller.operation):
-                request = self._client.stream(
-                    method, f"{self._base}{path}", headers=headers, json=body
-                )
-                async with request as response:
-                    content = await _bounded(response)
+            with self._tracing(f"{method} {path}") as further:
+                async with asyncio.timeout(self._budget), self._bulkhead.slot(caller.operation):
+                    request = self._client.stream(
+                        method, f"{self._base}{path}", headers={**headers, **further}, json=body
+                    )
+                    async with request as response:
+                        content = await _bounded(response)
         except (httpx.HTTPError, TimeoutError, AttributeError) as error:
             # anyio raises AttributeError for a connection that is gone as soon as it is made, and
             # httpx lets it through. Only the class is named: messages may quote what was sent.

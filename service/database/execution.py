@@ -83,7 +83,7 @@ class Database:
     `budget` bounds each call in seconds, with all that it waits for. A connection is replaced after
     `max_age` seconds, because servers, and the addresses of names, change. Without
     `prepared_statements`, each statement takes one more round trip, but transaction poolers that do
-    not support prepared statements (PgBouncer before 1.21) work.
+    not support prepared statements (PgBouncer before 1.21) work. `pool` creates the pool.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first are passed by name
@@ -95,10 +95,11 @@ class Database:
         max_age: float = MAX_AGE_SECONDS,
         prepared_statements: bool = True,
         waited: Callable[[float], object] = lambda _seconds: None,
+        pool: Callable[..., Pool] = Pool,
     ) -> None:
         self._budget = budget
         self._must_write = url.session != "any"
-        self._connections = Pool(
+        self._connections = pool(
             url,
             size=pool_size,
             budget=budget,

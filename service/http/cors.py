@@ -19,6 +19,7 @@ _REQUEST_HEADERS: Final = (
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "traceparent",
 )
 _ANSWER_HEADERS: Final = (
     "ETag",

@@ -107,7 +107,11 @@ class Front:
                 await internal_error(request_id)(inner, receive, send_complete)
         finally:
             self.admission.leave(scope)
+            self._finish(inner, status)
             _write_down(inner, method, status, time.perf_counter() - started_at, request_id)
+
+    def _finish(self, scope: Scope, status: int) -> None:
+        """Do nothing. `service/tracing/front.py` completes the span of the request here."""
 
     async def _respond(self, scope: Scope, receive: Receive, fields: _Fields) -> Response | None:
         """Return the response, or None if FastAPI must handle the request."""
@@ -136,7 +140,10 @@ def _write_down(scope: Scope, method: str, status: int, seconds: float, request_
         # The path without its query, which may contain secrets.
         path = _printable(scope["path"])
         took = f"{seconds * 1000:.1f} ms"
-        access_log.info(f"{method} {path} {status} {took} (request {request_id})")
+        access_log.info(
+            f"{method} {path} {status} {took} (request {request_id})",
+            (method, path, status, seconds, request_id),
+        )
 
 
 def _printable(path: str) -> str:

@@ -21,6 +21,8 @@ from typing import Final
 from cachetools import TTLCache
 from fastapi import Request
 
+from service.system.trace_ids import trace_ids
+
 logger = logging.getLogger("security")
 
 _MAX_DETAIL: Final = 200
@@ -123,6 +125,7 @@ class SecurityLog:
             line[name] = value[:_MAX_DETAIL] if isinstance(value, str) else value
         if left_out:
             line["left_out"] = left_out
+        line.update(trace_ids())
         written = {name: value for name, value in line.items() if value is not None}
         logger.log(level, "%s", json.dumps(written))
 

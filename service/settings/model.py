@@ -4,6 +4,7 @@
 """
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -24,6 +25,13 @@ from service.settings.address import HOST, PORT
 from service.settings.base import SettingsModel
 from service.settings.previous_audience import accepted_for_one_release
 from service.settings.reader import SettingsError
+from service.settings.telemetry import (
+    CollectorHeaders,
+    CollectorUrl,
+    LogFormat,
+    TraceSampler,
+    headers_in,
+)
 from service.settings.types import (
     DEFAULT_LIMITS,
     Algorithms,
@@ -219,6 +227,28 @@ class Settings(SettingsModel):
     tokens have no such claim unless Better Auth is configured to add it. web/ refuses to sign in
     such users; its default is true if `SMTP_URL` is set."""
 
+    log_format: LogFormat = "text"
+    """`json` writes every line of the log as a JSON object, with `trace_id` and `span_id` where a
+    span is recorded. The security log is JSON in any case."""
+
+    otel_exporter_otlp_endpoint: CollectorUrl | None = None
+    """The base URL of an OpenTelemetry collector, such as `http://localhost:4318`, which gets spans
+    over OTLP/HTTP (`/v1/traces`). It must be https, or on this machine or a host of
+    `PLAIN_HTTP_HOSTS`. Default: no spans are recorded."""
+
+    otel_exporter_otlp_headers: CollectorHeaders = None
+    """Headers for the collector, as `name=value,name=value` with percent-encoded values."""
+
+    otel_service_name: str = "better-auth-resource-server"
+    """The name of the service in spans (`service.name`)."""
+
+    otel_traces_sampler: TraceSampler = "parentbased_always_on"
+    """Which traces are recorded. The `parentbased_` samplers let clients decide, by the flag in
+    `traceparent`; `traceidratio` does not."""
+
+    otel_traces_sampler_arg: Annotated[float, Field(ge=0, le=1)] = 1
+    """The part of the traces that the `traceidratio` samplers record, from 0 to 1."""
+
     @field_validator("better_auth_url")
     @classmethod
     def _issuer_url(cls, value: str, info: ValidationInfo) -> str:
@@ -349,6 +379,12 @@ class Settings(SettingsModel):
         """The store of the rate limits, or None for this process. It may hold a password."""
         url = self.rate_limit_storage
         return None if url is None else url.get_secret_value()
+
+    @property
+    def collector_headers(self) -> Mapping[str, str]:
+        """The headers for the collector of spans. They may hold a password."""
+        text = self.otel_exporter_otlp_headers
+        return {} if text is None else headers_in(text.get_secret_value())
 
     @property
     def secret(self) -> bytes:

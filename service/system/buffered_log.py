@@ -14,9 +14,14 @@ from contextlib import contextmanager
 from typing import Final, TextIO
 from weakref import WeakSet
 
+from service.system.json_log import JsonFormatter, json_line
+
 SECONDS: Final = 0.05
 MAX_LINES: Final = 500
 LINE_FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
+_FIELDS: Final = ("method", "path", "status", "duration_seconds", "request_id")
+RequestFields = tuple[str, str, int, float, str]
+"""The values of `_FIELDS`."""
 _LOOKED_UP: Final = ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing")
 
 
@@ -83,15 +88,23 @@ class LineLogger:
         self._logger = logging.getLogger(name)
         self._prefix = LINE_FORMAT % {"levelname": "INFO", "name": name, "message": ""}
 
-    def info(self, line: str) -> None:
-        """Write one line."""
+    def info(self, line: str, request: RequestFields | None = None) -> None:
+        """Write one line. As JSON, it also has the fields of its request."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
         match logging.getLogger().handlers:
             case [BufferedHandler() as handler]:
-                handler.add(self._prefix + line)
+                if isinstance(handler.formatter, JsonFormatter):
+                    line = self._json(line, request)
+                else:
+                    line = self._prefix + line
+                handler.add(line)
             case _:
                 self._logger.info("%s", line)
+
+    def _json(self, line: str, request: RequestFields | None) -> str:
+        fields = {} if request is None else dict(zip(_FIELDS, request, strict=True))
+        return json_line("INFO", self._logger.name, line, **fields)
 
 
 _handlers: Final[WeakSet[BufferedHandler]] = WeakSet()

@@ -63,6 +63,9 @@ _KEY_SET_AGE: Final = Gauge(
     "key_set_age_seconds", "Time since the last successful fetch", multiprocess_mode="livemax"
 )
 _KEYS: Final = Gauge("key_set_keys", "Known keys", multiprocess_mode="livemin")
+_KEY_CHANGES: Final = Counter(
+    "key_set_changes", "Changes of the known keys since the process first knew some"
+)
 _LEFT_OUT: Final = Gauge(
     "key_set_left_out_keys",
     "Keys in the issuer's set that cannot verify tokens",
@@ -157,6 +160,7 @@ class Watch:
         self._rate_limits = rate_limits
         self._requests = requests
         self._counted: dict[Counter, int] = {}
+        self._kids: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -176,6 +180,7 @@ class Watch:
             _KEY_SET.labels(state).set(state == status.state)
         _KEY_SET_AGE.set(_or_nan(status.age))
         _KEYS.set(len(status.kids))
+        self._count_change(frozenset(status.kids))
         reasons = [key.reason for key in status.left_out]
         for reason in UnusableKey:
             _LEFT_OUT.labels(reason.value).set(reasons.count(reason))
@@ -192,6 +197,12 @@ class Watch:
         self._add(_FETCHES.labels("failure"), status.failures)
         _STORE.set(self._rate_limits.available)
         self._add(_NOT_SHARED, self._rate_limits.not_shared)
+
+    def _count_change(self, kids: frozenset[str]) -> None:
+        """Count a change of the known keys. Keys that are not available are not a change."""
+        if self._kids and kids and kids != self._kids:
+            _KEY_CHANGES.inc()
+        self._kids = kids or self._kids
 
     def _add(self, counter: Counter, total: int) -> None:
         """Add the increase of a total since the last sample."""

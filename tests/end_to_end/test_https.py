@@ -65,8 +65,12 @@ async def test_story_across_origins_with_no_other_trust_than_that_authority(
         answer.raise_for_status()
         cookie = answer.headers["Set-Cookie"]
         assert cookie.startswith("__Secure-")
-        assert "Secure" in cookie
+        assert {"Secure", "HttpOnly", "SameSite=Lax"} <= {*cookie.split("; ")}
         session = {"Authorization": f"Bearer {answer.headers['set-auth-token']}"}
+        # The session's cookie is no use to another site.
+        stolen = {"Origin": "https://evil.localhost", "Cookie": cookie.partition(";")[0]}
+        forged = await client.post(f"{https.web}/api/auth/sign-out", headers=stolen, json={})
+        assert (forged.status_code, forged.json()["code"]) == (403, "INVALID_ORIGIN")
         client.cookies.clear()
         token = (await client.get(f"{https.web}/api/auth/token", headers=session)).json()["token"]
 

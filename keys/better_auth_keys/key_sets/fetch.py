@@ -6,9 +6,11 @@ This is the only module of the library that sends requests, or knows the HTTP cl
 import asyncio
 import re
 import ssl
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import anyio.lowlevel
@@ -31,11 +33,15 @@ _MAX_ETAG: Final = 256
 # No compression: the documents are small, and a compression bomb would be unpacked before its size
 # could be checked.
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
 
 HttpTransport: TypeAlias = httpx.AsyncBaseTransport
 """What sends the requests. A key set can be given another one than httpx's own."""
+
+FetchTracing: TypeAlias = Callable[[], AbstractContextManager[Mapping[str, str]]]
+"""Returns what each fetch runs in. Its value is added to the headers, such as a `traceparent`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,7 @@ class JwksFetcher:
         limits: FetchLimits,
         transport: HttpTransport | None,
         discover: bool = False,
+        tracing: FetchTracing | None = None,
     ) -> None:
         check_key_url(url, plain_http_hosts)
         self.url = url
@@ -130,6 +137,8 @@ class JwksFetcher:
         self._limits = limits
         self._tls = tls_context(ca_file)
         self._transport = transport
+        self._tracing = tracing or _untraced
+        self._further_headers = _NO_HEADERS
         # Created here, not at the first fetch: loading the TLS authorities and parts of httpx takes
         # 0.1 s, in which the event loop could serve no request.
         self._client: httpx.AsyncClient | None = self._new_client()
@@ -138,7 +147,8 @@ class JwksFetcher:
     async def fetch(self, *, has_keys: bool) -> FetchedKeys:
         """Fetch the set once. Raises `FetchError`, whose message is safe to log."""
         try:
-            return await self._bounded(has_keys=has_keys)
+            with self._tracing() as self._further_headers:
+                return await self._bounded(has_keys=has_keys)
         except BaseException:
             # The tag may be the cause, so the next fetch is made without one. So may the URL.
             self._etag = None
@@ -210,7 +220,8 @@ class JwksFetcher:
         self, url: str, condition: Mapping[str, str]
     ) -> tuple[int, httpx.Headers, bytes]:
         """Return the status, the headers and, with status 200, the body."""
-        async with self._open().stream("GET", url, headers={**_HEADERS, **condition}) as response:
+        headers = {**self._further_headers, **_HEADERS, **condition}
+        async with self._open().stream("GET", url, headers=headers) as response:
             if response.status_code != httpx.codes.OK:
                 return response.status_code, response.headers, b""
             if response.headers.get("content-encoding", "identity") != "identity":
@@ -243,6 +254,10 @@ class JwksFetcher:
             transport=self._transport,
             headers={"User-Agent": "better-auth-resource-server"},
         )
+
+
+def _untraced() -> AbstractContextManager[Mapping[str, str]]:
+    return nullcontext(_NO_HEADERS)
 
 
 def _entity_tag(headers: httpx.Headers) -> str | None:

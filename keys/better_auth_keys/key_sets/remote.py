@@ -32,7 +32,13 @@ from cachetools import TTLCache
 
 from better_auth_keys.clock import Clock, SystemClock
 from better_auth_keys.errors import KeySetUnavailableError
-from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, HttpTransport, JwksFetcher
+from better_auth_keys.key_sets.fetch import (
+    FetchError,
+    FetchLimits,
+    FetchTracing,
+    HttpTransport,
+    JwksFetcher,
+)
 from better_auth_keys.key_sets.key_cache import KeyCache
 from better_auth_keys.key_sets.key_set import KeySetState, KeySetStatus, KeySnapshot
 from better_auth_keys.key_sets.pending_fetch import PendingFetch
@@ -54,7 +60,8 @@ class RemoteKeySet:
     `url` must be https, or http to a loopback host or to one of `plain_http_hosts`; otherwise
     `ValueError` is raised. TLS certificates are always verified; `ca_file` adds authorities to the
     default ones. `transport` replaces httpx's network transport. `cache` keeps the last good keys
-    for the next start.
+    for the next start. `tracing` returns a context manager that each fetch runs in, whose value has
+    further headers for its requests.
 
     With `discover`, `url` is an issuer, whose metadata names the URL of its keys (RFC 8414 or
     OpenID Connect). While the metadata cannot be read, or is another issuer's, the keys are
@@ -74,6 +81,7 @@ class RemoteKeySet:
         transport: HttpTransport | None = None,
         cache: KeyCache | None = None,
         discover: bool = False,
+        tracing: FetchTracing | None = None,
     ) -> None:
         self._fetcher = JwksFetcher(
             url,
@@ -83,6 +91,7 @@ class RemoteKeySet:
             limits=limits or FetchLimits(),
             transport=transport,
             discover=discover,
+            tracing=tracing,
         )
         self._file = None if cache is None else cache.file_of(url, algorithms)
         self._policy = policy or RefreshPolicy()

@@ -14,9 +14,16 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "keys/CHANGELOG",
     ),
     "Service": ("docs/api", "docs/web-app", "docs/settings", "docs/faq", "CHANGELOG"),
-    "Operation": ("docs/running", "docs/kubernetes", "docs/runbooks/README", "SECURITY"),
+    "Operation": (
+        "docs/running",
+        "docs/kubernetes",
+        "docs/runbooks/README",
+        "docs/cryptography",
+        "SECURITY",
+    ),
     "Evidence": (
         "docs/conformance",
+        "docs/standards/README",
         "docs/comparison",
         "docs/faults",
         "docs/measurements",
@@ -28,6 +35,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
 FOLDERS: Final = {
     "docs/runbooks/README": "docs/runbooks",
     "docs/decisions/README": "docs/decisions",
+    "docs/standards/README": "docs/standards",
 }
 PATTERNS: Final = (
     "*.md",
@@ -35,6 +43,7 @@ PATTERNS: Final = (
     "docs/*.md",
     "docs/decisions/*.md",
     "docs/runbooks/*.md",
+    "docs/standards/*.md",
     "docs/skills/*/*.md",
 )
 

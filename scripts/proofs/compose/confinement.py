@@ -15,6 +15,8 @@ HELD: Final[Mapping[str, frozenset[str]]] = {
     "service-1": frozenset({"app_database_url", "service_secret"}),
     "service-2": frozenset({"app_database_url", "service_secret"}),
     "caddy": frozenset(),
+    "prometheus": frozenset(),
+    "grafana": frozenset(),
     "ops": _SIGNING | {"app_database_url"},
     "rotation": _SIGNING | {"app_database_url"},
     "purge": frozenset({"purge_database_url", "auth_database_url"}),

@@ -1,6 +1,8 @@
 """`JwksFetcher`, where a real server cannot be made to fail at the right moment."""
 
 import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -37,3 +39,35 @@ def test_clients_share_a_tls_context_only_if_they_trust_the_same_authorities(
     for context in (tls_context(None), tls_context(own)):
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
+
+
+async def test_each_fetch_runs_in_the_tracing_and_sends_its_headers() -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def tracing() -> Iterator[Mapping[str, str]]:
+        try:
+            yield {"traceparent": f"trace {len(seen)}", "Accept": "of the tracing"}
+        except FetchError as error:
+            seen.append(str(error))
+            raise
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["traceparent"])
+        assert request.headers["Accept"] == "application/json"
+        return httpx.Response(500)
+
+    fetcher = JwksFetcher(
+        "http://localhost:3000/jwks",
+        algorithms="EdDSA",
+        plain_http_hosts=(),
+        ca_file=None,
+        limits=FetchLimits(),
+        transport=httpx.MockTransport(refuse),
+        tracing=tracing,
+    )
+    for _ in range(2):
+        with pytest.raises(FetchError):
+            await fetcher.fetch(has_keys=False)
+    assert seen == ["trace 0", "status 500", "trace 2", "status 500"]
+    await fetcher.close()

@@ -200,6 +200,8 @@ def test_answer_tells_browsers_to_do_nothing_else_with_it(seen: Seen, case: str)
     answer = seen[0][case]
     assert answer.all("x-content-type-options") == ["nosniff"]
     assert answer.all("referrer-policy") == ["no-referrer"]
+    # Attackers look up known faults by names and versions of programs.
+    assert answer.all("server") == []
     (policy,) = answer.all("content-security-policy")
     if case == "page":
         assert "frame-ancestors 'none'" in policy

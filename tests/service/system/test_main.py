@@ -1,5 +1,6 @@
 """`python -m service`: one line and an exit code if it cannot start, a log if it can."""
 
+import json
 import os
 import signal
 import socket
@@ -208,10 +209,10 @@ def test_fault82_name_of_the_database_that_is_not_resolved_does_not_delay_the_st
     assert not start.database_answers
 
 
-def ask(port: int, path: str) -> bytes:
+def ask(port: int, path: str, headers: str = "") -> bytes:
     """Send one request as soon as the service listens, a moment after its start-up message."""
     with connect(port) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
         return connection.recv(100)
 
 
@@ -309,6 +310,35 @@ def test_every_worker_writes_the_access_log(
         watchdog.cancel()
     assert any(line.startswith("INFO service.requests: GET /docs 200") for line in seen)
     assert "token" not in "".join(seen)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_line_of_a_traced_service_is_json_and_its_requests_have_trace_ids(
+    database: DatabaseUrls, tmp_path: Path, workers: str
+) -> None:
+    """The collector is down, which neither requests nor the shutdown notice."""
+    port, trace = free_port(), "0af7651916cd43dd8448eb211c80319c"
+    env = environment(
+        database.app,
+        port,
+        WEB_CONCURRENCY=workers,
+        LOG_FORMAT="json",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "service"], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
+    ) as process:
+        watchdog = threading.Timer(30, process.kill)
+        watchdog.start()
+        parent = f"traceparent: 00-{trace}-b7ad6b7169203331-01\r\n"
+        assert ask(port, "/livez", parent).startswith(b"HTTP/1.1 200")
+        process.terminate()
+        _, written = process.communicate()
+        watchdog.cancel()
+    lines = [json.loads(line) for line in written.splitlines()]
+    (request,) = [line for line in lines if line.get("path") == "/livez"]
+    assert (request["trace_id"], request["status"]) == (trace, 200)
+    assert process.returncode == (-signal.SIGTERM if workers == "1" else 0)
 
 
 @pytest.mark.parametrize(("trusted", "seen"), [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")])

@@ -7,17 +7,21 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from better_auth_keys import Signer, UnusableKey
+from better_auth_keys import KeySetStatus, Signer, UnusableKey
 from scripts.proofs.in_process import running
 from service.app import create_app
 from service.settings.model import Settings
+from service.system.metrics import Watch, exposition
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, rates, settings_for
 from tests.service.system.test_main import ask, environment, free_port
@@ -124,6 +128,7 @@ async def test_states_are_looked_at(client: httpx.AsyncClient, alice: httpx.Head
     assert ("event_loop_lag_seconds_count", ()) in found
     assert ("verified_token_cache_total", (("result", "hit"),)) in found
     assert ("key_set_fetches_total", (("result", "failure"),)) in found
+    assert ("key_set_changes_total", ()) in found
 
 
 async def test_keys_that_are_left_out_are_counted_by_reason(
@@ -148,6 +153,46 @@ async def test_keys_that_are_left_out_are_counted_by_reason(
         "weak": 1,
         "key_type": 2,
     }
+
+
+def test_changes_of_the_keys_are_counted_and_outages_are_not() -> None:
+    """A sample, and how many changes it adds."""
+    cases = [
+        ((), 0),
+        (("a",), 0),
+        (("a",), 0),
+        (("a", "b"), 1),
+        (("b", "a"), 0),
+        ((), 0),
+        (("b", "a"), 0),
+        ((), 0),
+        (("b",), 1),
+    ]
+    sampled: Any = SimpleNamespace(
+        connections_in_use=0,
+        cache_counters=SimpleNamespace(hits=0, misses=0),
+        revocations=(),
+        age=None,
+        listening=True,
+        available=True,
+        not_shared=0,
+        running=0,
+        waiting=0,
+    )
+    watch = Watch(
+        database=sampled,
+        key_set=sampled,
+        verifier=sampled,
+        key_watch=sampled,
+        rate_limits=sampled,
+        requests=sampled,
+    )
+    for kids, added in cases:
+        sampled.status = partial(KeySetStatus, "fresh", kids)
+        before = value(read(exposition()[0].decode()), "key_set_changes_total")
+        watch.look()
+        after = value(read(exposition()[0].decode()), "key_set_changes_total")
+        assert after - before == added, kids
 
 
 def test_workers_are_added_up(database: DatabaseUrls, tmp_path: Path, signer: Signer) -> None:

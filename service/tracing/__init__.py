@@ -1,0 +1,1 @@
+"""OpenTelemetry: spans of requests, of their statements, and of calls to Better Auth."""
