@@ -70,6 +70,7 @@ async def test_offline_page_says_so_and_goes_on_when_the_network_is_back(
     device.watch.allow(*FAILED_REQUESTS)
     page = await device.open()
     await add(page, "Before")
+    await eventually(partial(title_set, ada), {"Before"})
     async with offline(page):
         await expect(page.get_by_text("You are offline").first).to_be_visible()
     await expect(page.get_by_text("You are offline")).to_have_count(0)
