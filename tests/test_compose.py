@@ -18,7 +18,7 @@ from service.settings.renamed import refusal
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKER = ROOT / "docker"
-REPLICAS = ("service-1", "service-2")
+REPLICAS = ("service",)
 # They read no secrets, and run as the users of their images.
 OBSERVERS = {"prometheus": "65534:65534", "grafana": "472:0"}
 
@@ -54,26 +54,6 @@ def test_only_the_proxy_has_a_door(compose: Any) -> None:
         assert compose["services"][name]["profiles"] == ["observe"]
     assert compose["networks"]["back"] == {"internal": True}
     assert compose["services"]["postgres"]["networks"] == ["back"]
-
-
-@pytest.mark.parametrize("number", [1, 2])
-def test_only_the_proxy_reaches_a_replica_and_is_believed(compose: Any, number: int) -> None:
-    replica, network = f"service-{number}", f"proxy-{number}"
-    members = [name for name, service in services(compose) if network in service["networks"]]
-    assert members == [replica, "caddy", "prometheus"]
-    assert compose["networks"][network]["internal"] is True
-    address = {name: compose["services"][name]["networks"][network] for name in members}
-    settings = compose["services"][replica]["environment"]
-    # It listens in no other network.
-    assert address[replica]["ipv4_address"] == settings["HOST"]
-    assert address["caddy"]["ipv4_address"] == settings["TRUSTED_PROXIES"]
-    # Prometheus has an address that is neither theirs nor trusted.
-    assert len({a["ipv4_address"] for a in address.values()}) == len(members)
-    # A restarted container is found at once, though others remember its MAC address.
-    for name in (replica, "caddy"):
-        assert re.fullmatch(r"02(:[0-9a-f]{2}){5}", address[name]["mac_address"])
-    upstreams = compose["services"]["caddy"]["environment"]["SERVICE_UPSTREAMS"].split()
-    assert upstreams[number - 1] == f"{settings['HOST']}:{settings['PORT']}"
 
 
 def test_health_is_asked_and_waited_for(compose: Any) -> None:

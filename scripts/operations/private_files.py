@@ -20,12 +20,12 @@ def make_private_folder(folder: Path, mode: int = PRIVATE_FOLDER) -> Path:
     return folder
 
 
-def create_private(path: Path, text: str) -> None:
-    """Create a private file with `text`, on disk when this returns. Raises `OSError`.
+def create_private(path: Path, text: str, mode: int = PRIVATE_FILE) -> None:
+    """Create a file with `text`, private by default, on disk when this returns. Raises `OSError`.
 
     An existing file, or a symbolic link in its place, is an error and is left alone.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
@@ -38,8 +38,13 @@ def create_private(path: Path, text: str) -> None:
 
 def write_private(path: Path, text: str) -> None:
     """Write `text` atomically; other users can never read the file."""
+    write_atomically(path, text, PRIVATE_FILE)
+
+
+def write_atomically(path: Path, text: str, mode: int) -> None:
+    """Write `text` atomically; `mode` is subject to the umask. Raises `OSError`."""
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.unfinished")
-    create_private(unfinished, text)
+    create_private(unfinished, text, mode)
     try:
         unfinished.replace(path)
     except BaseException:

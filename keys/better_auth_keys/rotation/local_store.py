@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from better_auth_keys.rotation.store import (
     KeyInUseError,
     KeyState,
+    RevokedKey,
     SigningKey,
     UnknownKeyError,
     active_keys,
@@ -67,6 +68,10 @@ class LocalKeys:
     async def keys(self) -> list[SigningKey]:
         """Return all keys that are not destroyed, oldest first."""
         return self.listed()
+
+    async def revoked_keys(self) -> list[RevokedKey]:
+        """Return all revoked keys, in the order of their kids."""
+        return [RevokedKey(kid) for kid in sorted(self.revoked)]
 
     async def publish(self, signer: Signer) -> bool:
         """Add a key that is served but does not sign. If no key signs yet, it signs."""

@@ -77,6 +77,14 @@ class SigningKey:
         return KeyState.PRE_ACTIVATION if self.activated_at is None else KeyState.ACTIVE
 
 
+@dataclass(frozen=True, slots=True)
+class RevokedKey:
+    """A kid that every replica refuses. A store that does not record times has no `revoked_at`."""
+
+    kid: str
+    revoked_at: datetime | None = None
+
+
 class UnknownKeyError(SigningKeyError):
     """There is no key with this kid."""
 
@@ -110,6 +118,10 @@ class KeyTransaction(Protocol):
 
     async def keys(self) -> list[SigningKey]:
         """Return all keys that are not destroyed, oldest first."""
+        ...
+
+    async def revoked_keys(self) -> list[RevokedKey]:
+        """Return all revoked keys, the latest first if the store records when."""
         ...
 
     async def publish(self, signer: Signer) -> bool:

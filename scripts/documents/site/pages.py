@@ -17,6 +17,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Operation": (
         "docs/running",
         "docs/kubernetes",
+        "docs/scale",
         "docs/runbooks/README",
         "docs/cryptography",
         "SECURITY",
@@ -29,7 +30,12 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "docs/measurements",
         "docs/performance",
     ),
-    "Development": ("docs/architecture", "CONTRIBUTING", "docs/decisions/README"),
+    "Development": (
+        "docs/architecture",
+        "CONTRIBUTING",
+        "docs/releasing",
+        "docs/decisions/README",
+    ),
 }
 # The pages of a folder stand below the page that lists them.
 FOLDERS: Final = {

@@ -1,6 +1,8 @@
 """Rotate Better Auth's signing keys without interrupting users.
 
     rotate-keys status              show each key's state, which replicas know it, and its next step
+                                    (--watch: draw it every 2 s, until Ctrl-C or for an hour;
+                                    --html PATH: write it as a web page, "-" to stdout)
     rotate-keys publish             add a key that is served but does not sign yet, unless there is
                                     one already
     rotate-keys activate [KID]      sign with a key, once every replica of the service knows it;
@@ -43,7 +45,6 @@ from better_auth_keys.rotation.plan import RotationRefusedError
 from better_auth_keys.rotation.policy import RotationPolicy, signing_algorithms
 from scripts.operations.commands import ONLY_SHOWN, Parser, UsageError, check_reason, duration
 from scripts.operations.exit_codes import DONE, NOTHING_DUE, USAGE, fail
-from scripts.operations.rotate_keys.report import Status
 from scripts.operations.rotate_keys.settings import POLICY_OPTIONS
 from scripts.operations.rotate_keys.steps import Outcome, Rotation
 from scripts.operations.rotate_keys.target import Target
@@ -71,14 +72,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SigningKeyError, RotationRefusedError) as error:
         return fail("rotate-keys", error)
     except KeyboardInterrupt:
+        if options.watch:
+            return DONE
         return fail("rotate-keys", "interrupted; each step is atomic: see rotate-keys status")
 
 
 async def _run(options: argparse.Namespace) -> int:
     target = Target.read(options)
     if options.command == "status":
-        status = await Status.read(target)
-        status.print_json() if options.json else status.print_table()
+        # Only this command draws: a revocation must not depend on what draws tables.
+        from scripts.operations.rotate_keys.status import show_status  # noqa: PLC0415 - see above
+
+        await show_status(target, options)
         return DONE
     replaces = _replaced(options, target)
     await _check_notification(target, options)
@@ -157,6 +162,10 @@ def _check(options: argparse.Namespace) -> None:
     most = {"activate": 1, "retire": 1, "prune": 1, "revoke": 100}.get(options.command, 0)
     if len(options.kids) > most:
         raise UsageError(f"{options.command} takes {'no' if most == 0 else 'one'} KID")
+    if options.command != "status" and (options.watch or options.html):
+        raise UsageError("--watch and --html can only be used with status")
+    if options.watch and not sys.stdout.isatty():
+        raise UsageError("--watch requires a terminal: use status --json in a script")
     if options.replaces is not None and options.command != "activate":
         raise UsageError("--replaces can only be used with activate")
     reason = options.reason
@@ -206,7 +215,10 @@ def _parser() -> Parser:
     parser.add_argument(
         "--execute", action="store_true", help="apply the change (default: only show it)"
     )
-    parser.add_argument("--json", action="store_true", help="write JSON for machines")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="write JSON for machines")
+    output.add_argument("--watch", action="store_true", help="draw the status every 2 s")
+    output.add_argument("--html", type=Path, metavar="PATH", help="write the status as a web page")
     parser.add_argument("--reason", metavar="WHY", help="the reason to record")
     parser.add_argument("--force", action="store_true", help="do what would be refused")
     parser.add_argument("--file", type=Path, metavar="PATH", help="use the keys in a file")

@@ -1,11 +1,9 @@
-"""`rotate-keys status`: the state of each key, as a table or as JSON."""
+"""What `rotate-keys status` shows: the state of each key, in words and as JSON."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 from better_auth_keys.rotation.better_auth.store import Replica
 from better_auth_keys.rotation.plan import (
@@ -17,11 +15,27 @@ from better_auth_keys.rotation.plan import (
     retirable_at,
     safe_to_remove_at,
 )
-from better_auth_keys.rotation.store import KeyState, SigningKey, active_keys
+from better_auth_keys.rotation.store import KeyState, RevokedKey, SigningKey, active_keys
 from scripts.operations.rotate_keys.target import Target, UnservedError
 from service.settings.durations import brief
 
-_COLUMNS: Final = ("KID", "ALGORITHM", "STATE", "AGE", "OPENS", "SERVED", "KNOWN", "NEXT STEP")
+
+@dataclass(frozen=True)
+class KeyLine:
+    """What people read about one key."""
+
+    kid: str
+    algorithm: str
+    state: KeyState
+    age: str
+    published_at: datetime
+    opens: bool
+    served: bool | None
+    known_by: Sequence[str]
+    """The names of the replicas that accept its tokens."""
+    next_step: str
+    due: bool
+    """Whether the next step is due now."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,7 @@ class Status:
     """The keys, what the issuer serves and what the replicas know, at one moment."""
 
     keys: Sequence[SigningKey]
+    revoked: Sequence[RevokedKey]
     steps: Sequence[Step]
     served: frozenset[str] | None
     replicas: Sequence[Replica]
@@ -41,6 +56,7 @@ class Status:
         """Read the status. Raises `KeyStoreError`; other errors become warnings."""
         async with target.store.changing("status", execute=False) as transaction:
             keys, now = await transaction.keys(), await transaction.now()
+            revoked = await transaction.revoked_keys()
         warnings = []
         try:
             steps = plan(keys, target.policy, now)
@@ -59,28 +75,7 @@ class Status:
         warnings += [] if reason is None else [reason]
         replicas = await target.replicas()
         warnings += _alarms(keys, target)
-        return cls(keys, steps, served, replicas, now, warnings, target)
-
-    def print_table(self) -> None:
-        """Print a table, grouped by algorithm."""
-        rows = {key.kid: self._row(key) for key in self.keys}
-        table = [_COLUMNS, *rows.values()]
-        widths = [max(len(row[n]) for row in table) for n in range(len(_COLUMNS))]
-        _write(_COLUMNS, widths)
-        for n, algorithm in enumerate(self._algorithms()):
-            if n > 0:
-                print()
-            for key in self.keys:
-                if key.algorithm == algorithm:
-                    _write(rows[key.kid], widths)
-            for step in self.steps:
-                if step.kid is None and step.algorithm == algorithm:
-                    print(f"{step.verb} a key of {algorithm} {self._when(step)}")
-        for replica in self.replicas:
-            how = "listening" if replica.listening else "not listening"
-            print(f"replica {replica.name}: {how}, last seen {self._ago(replica.seen_at)}")
-        for warning in self.warnings:
-            print(f"rotate-keys: warning: {warning}", file=sys.stderr)
+        return cls(keys, revoked, steps, served, replicas, now, warnings, target)
 
     def print_json(self) -> None:
         """Print the same as JSON."""
@@ -113,15 +108,30 @@ class Status:
             )
         )
 
-    def _algorithms(self) -> Sequence[str]:
-        """Return the algorithms that have a key or a step, the issuer's default first."""
+    def lines(self) -> Mapping[str, Sequence[KeyLine]]:
+        """Return the keys of each algorithm that has a key or a step, the default first."""
         found = {key.algorithm for key in self.keys} | {step.algorithm for step in self.steps}
         known = dict.fromkeys([*self.target.algorithms, *sorted(found)])
-        return [algorithm for algorithm in known if algorithm in found]
+        return {
+            algorithm: [self._line(key) for key in self.keys if key.algorithm == algorithm]
+            for algorithm in known
+            if algorithm in found
+        }
 
-    def _row(self, key: SigningKey) -> tuple[str, ...]:
-        served = "?" if self.served is None else _yes(key.kid in self.served)
-        known = sum(replica.takes(key) for replica in self.replicas)
+    def missing(self, algorithm: str) -> Sequence[str]:
+        """Return the steps of an algorithm that need a new key."""
+        return [
+            f"{step.verb} a key of {algorithm} {self._when(step)}"
+            for step in self.steps
+            if step.kid is None and step.algorithm == algorithm
+        ]
+
+    def replica_line(self, replica: Replica) -> str:
+        """Return how a replica is notified of changes, and when it last reported."""
+        how = "listening" if replica.listening else "not listening"
+        return f"{shown(replica.name)}: {how}, last seen {self._ago(replica.seen_at)}"
+
+    def _line(self, key: SigningKey) -> KeyLine:
         step = self._step(key)
         following = "pinned" if key.kid in self.target.policy.pinned else "-"
         if step is not None:
@@ -129,15 +139,17 @@ class Status:
         removable = self._removable(key)
         if removable is not None:
             following += f"; safe to remove {self._moment(removable)}"
-        return (
-            key.kid,
-            key.algorithm,
-            key.state.value,
+        return KeyLine(
+            shown(key.kid),
+            shown(key.algorithm),
+            key.state,
             brief(self.now - key.published_at),
-            _yes(key.usable),
-            served,
-            f"{known}/{len(self.replicas)}",
+            key.published_at,
+            key.usable,
+            None if self.served is None else key.kid in self.served,
+            [shown(replica.name) for replica in self.replicas if replica.takes(key)],
             following,
+            step is not None and step.due_at <= self.now,
         )
 
     def _object(self, key: SigningKey) -> Mapping[str, object]:
@@ -180,9 +192,9 @@ class Status:
         return f"{brief(max(self.now - moment, self.now - self.now))} ago"
 
 
-def _write(row: Sequence[str], widths: Sequence[int]) -> None:
-    line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-    print(line.rstrip())
+def shown(text: str) -> str:
+    """Return a text from the database without characters that would control a terminal."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def _alarms(keys: Sequence[SigningKey], target: Target) -> list[str]:
@@ -216,10 +228,6 @@ def _alarms(keys: Sequence[SigningKey], target: Target) -> list[str]:
             " order: prune now"
         )
     return alarms
-
-
-def _yes(value: bool) -> str:  # noqa: FBT001 - the value to show
-    return "yes" if value else "NO"
 
 
 def _utc(moment: datetime | None) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from scripts.proofs.compose.engine import ComposeError, Engine
-from scripts.proofs.compose.stack import HEARD, IMAGES, PROJECT, REPLICAS, SERVICES, ComposeStack
+from scripts.proofs.compose.stack import HEARD, IMAGES, PROJECT, SERVICES, ComposeStack
 
 _SIGNING: Final = frozenset({"auth_database_url", "better_auth_secret"})
 _OF_ROLES: Final = frozenset(f"{role}_database_url" for role in ("owner", "app", "auth", "purge"))
@@ -12,18 +12,20 @@ HELD: Final[Mapping[str, frozenset[str]]] = {
     "postgres": _OF_ROLES | {"postgres_password"},
     "migrate": frozenset({"owner_database_url"}),
     "web": _SIGNING,
-    "service-1": frozenset({"app_database_url", "service_secret"}),
-    "service-2": frozenset({"app_database_url", "service_secret"}),
+    "service": frozenset({"app_database_url", "service_secret"}),
+    "valkey": frozenset(),
     "caddy": frozenset(),
     "prometheus": frozenset(),
     "grafana": frozenset(),
     "ops": _SIGNING | {"app_database_url"},
     "rotation": _SIGNING | {"app_database_url"},
     "purge": frozenset({"purge_database_url", "auth_database_url"}),
+    "backup": frozenset({"postgres_password"}),
 }
 """The secrets that each container gets."""
 
 _PORT: Final = 8000
+_PRIVATE: Final = f"{PROJECT}_proxy"  # the network of the replicas and the proxy only
 _TRIES: Final = 12
 _LIMIT: Final = 5
 # Settings that the compose file refuses.
@@ -81,7 +83,8 @@ class Confinement:
         """
         for service in SERVICES:
             if service != "migrate":
-                self.check_secrets(service, self._stack.execute(service, "sh", "-c", _LOOK))
+                for container in self._stack.containers(service):
+                    self.check_secrets(service, self._stack.execute(container, "sh", "-c", _LOOK))
         # These do not keep running.
         for service in ("migrate", "ops"):
             self.check_secrets(service, self._stack.run(service, "sh", "-c", _LOOK))
@@ -105,7 +108,7 @@ class Confinement:
         Raises `ComposeError` if one is missing, or if the stack starts although .env has a setting
         that the compose file does not pass on.
         """
-        for replica in REPLICAS:
+        for replica in self._stack.replicas:
             rows = self._stack.read_json(replica, "check-config", "--json")["settings"]
             found = {row["name"]: (row["source"], row["value"]) for row in rows}
             for name, value in HEARD.items():
@@ -127,13 +130,13 @@ class Confinement:
         Raises `ComposeError` if any container but the proxy reaches it.
         """
         attempts = 0
-        for replica in REPLICAS:
+        for replica in self._stack.replicas:
             addresses = [*self._stack.addresses(replica).values()]
             knock = ("python", "-c", _KNOCK.format(port=_PORT), *addresses)
             # Check that the port is open from the proxy's network. Otherwise this proves nothing.
-            if "status 200" not in self._container([_private(replica)], *knock):
+            if "status 200" not in self._container([_PRIVATE], *knock):
                 raise ComposeError(f"{replica} does not answer")
-            others = [name for name in SERVICES if name not in {replica, "caddy", "migrate"}]
+            others = [name for name in SERVICES if name not in {"service", "caddy", "migrate"}]
             reached = {
                 name: self._container(self._stack.addresses(name), *knock) for name in others
             }
@@ -150,7 +153,7 @@ class Confinement:
 
         Raises `ComposeError` if the attempts are not counted as one client's.
         """
-        replica, network = REPLICAS[0], _private(REPLICAS[0])
+        replica, network = self._stack.replicas[0], _PRIVATE
         forge = _FORGE.format(tries=_TRIES, port=_PORT)
         address = self._stack.addresses(replica)[network]
         said = self._container([network], "python", "-c", forge, address)
@@ -175,8 +178,3 @@ class Confinement:
         """Run a command in a new container in these networks."""
         joined = (f"--network={network}" for network in networks)
         return self._engine.run("run", "--rm", *joined, "--cap-drop=ALL", IMAGES[0], *command)
-
-
-def _private(replica: str) -> str:
-    """Return the network that a replica shares with the proxy only."""
-    return f"{PROJECT}_proxy-{replica.rpartition('-')[2]}"

@@ -1,4 +1,4 @@
-"""The drills: confinement, use, isolation, a rotation, a stolen key, replicas that stop, leaks."""
+"""The drills: confinement, use, isolation, timers, a rotation, a stolen key, replicas, leaks."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,8 +11,9 @@ import httpx
 from scripts.proofs.compose import leaks, visitors
 from scripts.proofs.compose.confinement import Confinement
 from scripts.proofs.compose.engine import ComposeError, Engine
+from scripts.proofs.compose.replicas import Replicas
 from scripts.proofs.compose.shared_drills import Report, SharedDrills
-from scripts.proofs.compose.stack import IMAGES, REPLICAS, SERVICES, TIMERS, ComposeStack
+from scripts.proofs.compose.stack import IMAGES, SERVICES, TIMERS, ComposeStack
 
 _LEARNING: Final = ("--learning-time", "2s", "--publish-ahead", "2s")
 _KEEP_VERIFYING: Final = ("--keep-verifying", "90s")
@@ -20,6 +21,14 @@ _REVOKED_WITHIN_SECONDS: Final = 1.0
 _PATIENCE_SECONDS: Final = 30.0
 _SERVICE_LIMIT: Final = 150 * 1000 * 1000
 _IN_A_ROW: Final = 10
+# Into another database, as the superuser.
+_RESTORE: Final = """
+PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE"); export PGPASSWORD
+export PGHOST=postgres PGUSER=postgres
+createdb restored && pg_restore -d restored /var/lib/postgresql/*.dump 2>&1
+vacuumdb --quiet --analyze restored
+psql -d restored -tAc "SELECT reltuples::int FROM pg_class WHERE relname = 'tasks'" 2>&1
+"""
 _CADDYS_CAPABILITY: Final = 1 << 10  # CAP_NET_BIND_SERVICE, without which its binary does not start
 
 
@@ -44,11 +53,15 @@ class Drills:
                 self._hardened,
                 self._confined,
                 self.shared.used,
+                self._counted,
                 self._plain_http,
                 self._timers,
                 self.shared.rotated,
                 self.shared.stolen_key,
                 self._stopped,
+                self._scaled,
+                self._hung,
+                self._upgraded,
                 self._leaks,
             ):
                 name = drill.__name__.strip("_").replace("_", " ")
@@ -63,17 +76,19 @@ class Drills:
     async def _hardened(self, report: Report) -> None:
         """Check users, read-only root file systems, published ports, and the size of the image."""
         for service in SERVICES:
-            bindings = self.stack.inspect(service)["HostConfig"].get("PortBindings") or {}
+            first = self.stack.containers(service)[0]
+            bindings = self.stack.inspect(first)["HostConfig"].get("PortBindings") or {}
             published = [port for port, hosts in bindings.items() if hosts]
             if bool(published) != (service == "caddy"):
                 raise ComposeError(f"{service} publishes {published}")
             if service == "migrate":
                 continue
             look = "id -u; touch /etc/x 2>/dev/null && echo writable; grep CapEff /proc/1/status"
-            user, *rest = self.stack.execute(service, "sh", "-c", look).split()
-            allowed = _CADDYS_CAPABILITY if service == "caddy" else 0
-            if user == "0" or "writable" in rest or int(rest[-1], 16) & ~allowed:
-                raise ComposeError(f"{service} runs as {user}, with {' '.join(rest)}")
+            for container in self.stack.containers(service):
+                user, *rest = self.stack.execute(container, "sh", "-c", look).split()
+                allowed = _CADDYS_CAPABILITY if service == "caddy" else 0
+                if user == "0" or "writable" in rest or int(rest[-1], 16) & ~allowed:
+                    raise ComposeError(f"{service} runs as {user}, with {' '.join(rest)}")
         own = self._size(IMAGES[0]) - self._size(self._base())
         report.figures["MB of the service's own layers"] = own / 1e6
         if own > _SERVICE_LIMIT:
@@ -108,27 +123,39 @@ class Drills:
         }.items():
             report.figures[figure] = await asyncio.to_thread(look)
 
-    async def _timers(self, _report: Report) -> None:
-        """Run the timers once (nothing is due), then stop them for the next drill."""
+    async def _timers(self, report: Report) -> None:
+        """Run the timers once, and restore the backup. Then stop them for the next drill."""
         for timer in TIMERS:
             await asyncio.to_thread(self.stack.start_timer, timer)
             said = self.stack.logs(timer)
-            if "nothing is due" not in said:
+            if ("backed up to" if timer == "backup" else "nothing is due") not in said:
                 raise ComposeError(f"{timer}: {said.strip()[:200] or 'it wrote nothing'}")
             Confinement(self.stack, self.engine).check_timer(timer)
+            if timer == "backup":
+                restored = self.stack.execute(timer, "sh", "-c", _RESTORE).split()
+                if not restored[-1].isdecimal() or restored[-1] == "0":
+                    raise ComposeError(f"the backup was not restored: {' '.join(restored)}")
+                report.figures["tasks in the restored backup"] = int(restored[-1])
             await asyncio.to_thread(self.stack.stop, timer)
 
-    async def _stopped(self, report: Report) -> None:
-        """Stop and restart one replica after the other. No request may be lost."""
-        report.figures |= await self.shared.write_during(self._restart)
+    async def _counted(self, report: Report) -> None:
+        report.figures |= await self._replicas.counted()
 
-    async def _restart(self) -> None:
-        for replica in REPLICAS:
-            await asyncio.sleep(2)
-            await asyncio.to_thread(self.stack.stop, replica)
-            await asyncio.sleep(2)
-            await asyncio.to_thread(self.stack.start, replica)
-        await asyncio.sleep(3)
+    async def _stopped(self, report: Report) -> None:
+        report.figures |= await self._replicas.stopped()
+
+    async def _scaled(self, report: Report) -> None:
+        report.figures |= await self._replicas.scaled()
+
+    async def _hung(self, report: Report) -> None:
+        report.figures |= await self._replicas.hung()
+
+    async def _upgraded(self, report: Report) -> None:
+        report.figures |= await self._replicas.upgraded()
+
+    @property
+    def _replicas(self) -> Replicas:
+        return Replicas(self.stack, self.shared)
 
     async def _leaks(self, report: Report) -> None:
         """Search the images' layers and configurations, and the logs, for secrets."""

@@ -14,9 +14,10 @@ from scripts.setup.checkout import CHECKOUT
 
 PROJECT: Final = "prove-compose"
 # In the order in which they start.
-SERVICES: Final = ("postgres", "migrate", "web", "service-1", "service-2", "caddy")
-TIMERS: Final = ("rotation", "purge")
-REPLICAS: Final = ("service-1", "service-2")
+SERVICES: Final = ("postgres", "valkey", "migrate", "web", "service", "caddy")
+TIMERS: Final = ("rotation", "purge", "backup")
+REPLICAS: Final = 2
+"""How many replicas of the service the stack starts with."""
 IMAGES: Final = tuple(
     f"better-auth-resource-server{part}:{PROJECT}" for part in ("", "-web", "-caddy")
 )
@@ -69,8 +70,8 @@ class ComposeStack:
 
     @property
     def replicas(self) -> Sequence[str]:
-        """The names of the service's replicas."""
-        return REPLICAS
+        """The ids of the service's containers."""
+        return self.containers("service")
 
     @property
     def authority(self) -> Path:
@@ -99,7 +100,7 @@ class ComposeStack:
 
     def build(self) -> None:
         """Build the images."""
-        for service in ("service-1", "web", "caddy"):
+        for service in ("service", "web", "caddy"):
             self._say(f"building the image of {service}")
             self._compose("build", service)
 
@@ -113,17 +114,21 @@ class ComposeStack:
         self._engine.run("cp", f"{self.container('caddy')}:{root}", str(self.authority))
 
     def wait_for(self, service: str) -> None:
-        """Wait until a service is healthy or, for the migrations, has succeeded."""
+        """Wait until a service's containers are healthy or, for the migrations, have succeeded.
+
+        A container's id can be given instead of a service, here and in the other methods.
+        """
         wanted = ("exited", "0") if service == "migrate" else ("running", "healthy")
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while (found := self._state(service)) != wanted:
-            if time.monotonic() > deadline or found[0] == "exited":
-                last = self.logs(service).strip().rpartition("\n")[2]
-                raise ComposeError(f"{service} is {' '.join(found)}, not {wanted[1]}: {last}")
-            time.sleep(_POLL_SECONDS)
+        for container in self.containers(service):
+            while (found := self._state(service, container)) != wanted:
+                if time.monotonic() > deadline or found[0] == "exited":
+                    last = self.logs(container).strip().rpartition("\n")[2]
+                    raise ComposeError(f"{service} is {' '.join(found)}, not {wanted[1]}: {last}")
+                time.sleep(_POLL_SECONDS)
 
-    def _state(self, service: str) -> tuple[str, str]:
-        (state,) = json.loads(self._engine.run("inspect", self.container(service)))
+    def _state(self, service: str, container: str) -> tuple[str, str]:
+        (state,) = json.loads(self._engine.run("inspect", container))
         status = state["State"]
         health = status.get("Health") or status.get("Healthcheck") or {}
         if service == "migrate":
@@ -131,21 +136,37 @@ class ComposeStack:
         return status["Status"], str(health.get("Status"))
 
     def stop(self, service: str) -> None:
-        """Stop a service, as `docker compose stop` does."""
-        self._compose("--profile", "ops", "stop", service)
+        """Stop a container, as `docker compose stop` does."""
+        self._engine.run("stop", "--time", "30", self.container(service))
 
     def start(self, service: str) -> None:
-        """Start a stopped service again, and wait until it is healthy."""
-        self._compose("start", service)
+        """Start a stopped container again, and wait until it is healthy."""
+        self._engine.run("start", self.container(service))
         self.wait_for(service)
 
-    def recreate(self, service: str) -> None:
-        """Replace a service's container by a new one, and wait until it is healthy."""
-        # Not by `up --force-recreate`: podman-compose stops all other services for that.
-        self.stop(service)
-        self._engine.run("rm", self.container(service))
-        self._compose("up", "-d", "--no-deps", "--no-build", service)
-        self.wait_for(service)
+    def scale(self, replicas: int) -> None:
+        """Start more replicas of the service, as a user would, and wait until they are healthy."""
+        options = ("-d", "--no-deps", "--no-build", "--no-recreate")
+        self._compose("up", *options, "--scale", f"service={replicas}", "service")
+        self.wait_for("service")
+
+    def upgrade(self) -> None:
+        """Replace the replicas and web/ by `./scripts/upgrade`. Raises `ComposeError`."""
+        command = ["scripts/upgrade", "--no-build", "--engine", self._engine.name]
+        environment = {**self._engine.environment, **self._environment}
+        # So that it finds podman-compose where the proof has found it.
+        folder = str(Path(self._engine.compose[0]).parent)
+        environment["PATH"] = f"{folder}:{environment['PATH']}"
+        done = subprocess.run(
+            command,
+            cwd=self.checkout,
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise ComposeError(done.stderr.strip().rpartition("\n")[2])
 
     def start_timer(self, timer: str) -> None:
         """Start a timer like the README, and wait until it has run once. Raises `ComposeError`."""
@@ -173,11 +194,17 @@ class ComposeStack:
         networks = self.inspect(service)["NetworkSettings"]["Networks"]
         return {name: network["IPAddress"] for name, network in networks.items()}
 
-    def container(self, service: str) -> str:
-        """Return the id of a service's container."""
+    def containers(self, service: str) -> list[str]:
+        """Return the ids of a service's containers."""
+        if service not in {*SERVICES, *TIMERS}:
+            return [service]
         labels = (f"{_LABEL}.project={PROJECT}", f"{_LABEL}.service={service}")
         filters = [f"--filter=label={label}" for label in labels]
-        found = self._engine.run("ps", "-aq", *filters).split()
+        return self._engine.run("ps", "-aq", *filters).split()
+
+    def container(self, service: str) -> str:
+        """Return the id of the only container of a service."""
+        found = self.containers(service)
         if len(found) != 1:
             raise ComposeError(f"{service} has {len(found)} containers")
         return found[0]
@@ -187,8 +214,8 @@ class ComposeStack:
         return json.loads(self._engine.run("inspect", self.container(service)))[0]
 
     def logs(self, name: str) -> str:
-        """Return everything that a service has written."""
-        return self._engine.logs(self.container(name))
+        """Return everything that the containers of a service have written."""
+        return "".join(self._engine.logs(container) for container in self.containers(name))
 
     def execute(self, service: str, *command: str) -> str:
         """Run a command in a service's container, and return its output."""
@@ -204,6 +231,10 @@ class ComposeStack:
 
     def down(self) -> None:
         """Stop and remove everything, with its data."""
+        # podman-compose does not find the containers that an upgrade has created.
+        ours = self._engine.run("ps", "-aq", f"--filter=label={_LABEL}.project={PROJECT}").split()
+        if ours:
+            self._engine.run("rm", "-f", *ours)
         self._compose("--profile", "ops", "down", "--volumes", check=False)
 
     def _compose(

@@ -1,8 +1,9 @@
 """Stand-ins for the base images, built from Debian packages if the images cannot be pulled.
 
-They have the names in the Dockerfiles and provide what these need: Python with venv, Node with npm,
-a PostgreSQL that creates its data folder as any user and runs `/docker-entrypoint-initdb.d`, and a
-Caddy with the file capability of the real one. Each has the label `stand-in=true`.
+They have the names of the real images and provide what is needed of these: Python with venv, Node
+with npm, a PostgreSQL that creates its data folder as any user and runs
+`/docker-entrypoint-initdb.d`, a Caddy with the file capability of the real one, and Redis under the
+names of Valkey's programs. Each has the label `stand-in=true`.
 """
 
 import os
@@ -25,7 +26,8 @@ PYTHON: Final = "docker.io/library/python:3.11-slim-bookworm"
 NODE: Final = "docker.io/library/node:24-bookworm-slim"
 POSTGRES: Final = "docker.io/library/postgres:18-bookworm"
 CADDY: Final = "docker.io/library/caddy:2"
-IMAGES: Final = (PYTHON, NODE, POSTGRES, CADDY)
+VALKEY: Final = "docker.io/valkey/valkey:8.1"
+IMAGES: Final = (PYTHON, NODE, POSTGRES, CADDY, VALKEY)
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,10 @@ def _postgres(files: Path) -> None:
     target.chmod(0o755)
 
 
+def _nothing(_files: Path) -> None:
+    """Write no files: the packages are enough."""
+
+
 def _caddy(files: Path) -> None:
     caddy = shutil.which("caddy", path=str(Path(sys.executable).parent))
     if caddy is None:
@@ -161,5 +167,13 @@ _STAND_INS: Final[Mapping[str, _StandIn]] = {
         ("ca-certificates", "wget", "libcap2-bin"),
         _caddy,
         commands=('chroot "$1" setcap cap_net_bind_service=+ep /usr/bin/caddy',),
+    ),
+    VALKEY: _StandIn(
+        ("redis-server",),
+        _nothing,
+        commands=(
+            'ln -s redis-server "$1/usr/bin/valkey-server"',
+            'ln -s redis-cli "$1/usr/bin/valkey-cli"',
+        ),
     ),
 }

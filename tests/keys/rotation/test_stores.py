@@ -166,6 +166,20 @@ async def test_revoked_key_is_gone_at_once_and_does_not_come_back(case: Case) ->
             await transaction.publish(signer)
 
 
+async def test_revoked_keys_are_listed(case: Case) -> None:
+    store, _ = case
+    await publish(store, 1)
+    kids = await publish(store, 2)
+    for kid in kids:
+        await do(store, revoke, kid)
+    async with store.changing("a test", execute=False) as transaction:
+        revoked = await transaction.revoked_keys()
+    assert {key.kid for key in revoked} == {*kids}
+    if isinstance(store, BetterAuthSigningKeys):
+        assert [key.kid for key in revoked] == kids[::-1]
+        assert all(key.revoked_at is not None for key in revoked)
+
+
 async def test_key_that_signs_is_not_taken_away(case: Case) -> None:
     store, _ = case
     (first,) = await publish(store, 1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -83,3 +84,8 @@ def test_service_is_asked_where_host_says_that_it_listens(
 
 def test_nobody_there_is_not_healthy() -> None:
     assert probe(free_port()) == 1
+
+
+def test_service_that_accepts_a_connection_and_does_not_answer_is_told_apart() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        assert probe(hung.getsockname()[1]) == 3

@@ -20,6 +20,7 @@ from better_auth_keys.rotation.better_auth.table import (
 from better_auth_keys.rotation.store import (
     KeyInUseError,
     KeyState,
+    RevokedKey,
     SigningKey,
     UnknownKeyError,
     active_keys,
@@ -78,6 +79,11 @@ class BetterAuthKeyTransaction:
             secrets=self._secrets,
             now=await self.now(),
         )
+
+    async def revoked_keys(self) -> list[RevokedKey]:
+        """Return all revoked keys, the latest first."""
+        query = "SELECT kid, revoked_at FROM public.revoked_keys ORDER BY revoked_at DESC, kid"
+        return [RevokedKey(*record.values()) for record in await self._connection.fetch(query)]
 
     async def publish(self, signer: Signer) -> bool:
         """Add a key that is served but does not sign. If no key signs yet, it signs."""

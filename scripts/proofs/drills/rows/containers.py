@@ -23,7 +23,7 @@ _UNDER_LOAD_SECONDS: Final = 3.0
 
 
 async def replaced(stage: Stage) -> Seen:
-    """Replace one replica's container after the other, and watch every request."""
+    """Replace one replica's container after the other, then web/'s, and watch every request."""
     seen = Seen()
     folder = stage.folder / "compose"
     await asyncio.to_thread(folder.mkdir)
@@ -36,9 +36,8 @@ async def replaced(stage: Stage) -> Seen:
         writers = await _writers(compose, stack)
         lives = [asyncio.create_task(writer.live()) for writer in writers]
         try:
-            for replica in REPLICAS:
-                await asyncio.sleep(_UNDER_LOAD_SECONDS)
-                await asyncio.to_thread(compose.recreate, replica)
+            await asyncio.sleep(_UNDER_LOAD_SECONDS)
+            await asyncio.to_thread(compose.upgrade)
             await asyncio.sleep(_UNDER_LOAD_SECONDS)
         finally:
             for life in lives:
@@ -48,7 +47,7 @@ async def replaced(stage: Stage) -> Seen:
             await _count(writer, seen)
     slowest = max(writer.slowest for writer in writers)
     seen.require(slowest < _SLOWEST_SECONDS, f"a request took {milliseconds(slowest)}")
-    seen.fact(f"{len(REPLICAS)} containers replaced, slowest request {milliseconds(slowest)}")
+    seen.fact(f"{REPLICAS} replicas replaced, slowest request {milliseconds(slowest)}")
     return seen
 
 

@@ -1,0 +1,1 @@
+"""Releases: distributions, images, bills of materials, licences and known vulnerabilities."""
