@@ -7,8 +7,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from scripts.proofs.web_app.accessibility import looks, violations
-from scripts.proofs.web_app.task_page import TaskPage
-from scripts.proofs.web_app.visit import Visit, held_requests, offline
+from scripts.proofs.web_app.network import held_requests, offline
+from scripts.proofs.web_app.task_page import add, check, delete, edit, rename, row
+from scripts.proofs.web_app.visit import Visit
 from tests.browser.conftest import NewAccount, Visitor
 
 pytestmark = pytest.mark.slow
@@ -76,25 +77,24 @@ async def loading(device: Visit) -> AsyncIterator[None]:
 @asynccontextmanager
 async def full(device: Visit) -> AsyncIterator[None]:
     await device.open()
-    tasks = TaskPage(device.page)
-    await tasks.add("Water the plants")
-    await tasks.add("Read the README")
+    await add(device.page, "Water the plants")
+    await add(device.page, "Read the README")
     async with device.page.expect_response(lambda answer: answer.request.method == "PATCH"):
-        await tasks.tick("Read the README")
+        await check(device.page, "Read the README").click()
     yield
 
 
 @asynccontextmanager
 async def edited(device: Visit) -> AsyncIterator[None]:
     async with full(device):
-        await TaskPage(device.page).edit("Water the plants")
+        await edit(device.page, "Water the plants")
         yield
 
 
 @asynccontextmanager
 async def deleted(device: Visit) -> AsyncIterator[None]:
     async with full(device):
-        await TaskPage(device.page).delete("Water the plants")
+        await delete(device.page, "Water the plants")
         yield
 
 
@@ -110,9 +110,8 @@ async def filtered(device: Visit) -> AsyncIterator[None]:
 async def disconnected(device: Visit) -> AsyncIterator[None]:
     async with full(device), offline(device.page):
         await expect(device.page.get_by_text("You are offline").first).to_be_visible()
-        await TaskPage(device.page).add("Not saved")
-        row = TaskPage(device.page).row("Not saved")
-        await expect(row.get_by_role("alert")).to_be_visible()
+        await add(device.page, "Not saved")
+        await expect(row(device.page, "Not saved").get_by_role("alert")).to_be_visible()
         yield
 
 
@@ -120,13 +119,12 @@ async def disconnected(device: Visit) -> AsyncIterator[None]:
 async def disputed(device: Visit) -> AsyncIterator[None]:
     """A task that was changed here and elsewhere, to different titles."""
     async with full(device):
-        tasks = TaskPage(device.page)
         async with held_requests(device.page, "**/api/tasks/*", method="PATCH") as held:
-            await tasks.rename("Water the plants", "Water the flowers")
+            await rename(device.page, "Water the plants", "Water the flowers")
             await held.until(1)
             other = await device.new_tab()
             async with other.expect_response(lambda answer: answer.request.method == "PATCH"):
-                await TaskPage(other).rename("Water the plants", "Water the trees")
+                await rename(other, "Water the plants", "Water the trees")
         await expect(device.page.get_by_role("button", name="Keep mine")).to_be_visible()
         await other.close()
         yield

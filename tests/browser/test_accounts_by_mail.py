@@ -11,8 +11,8 @@ from playwright.async_api import Page, expect
 from scripts.devstack.mail_sink import MailSink
 from scripts.proofs.web_app.accounts import PASSWORD, Account
 from scripts.proofs.web_app.stack import WebStack
+from tests.browser.account_forms import NEW_PASSWORD, accepted, expect_error, fill
 from tests.browser.conftest import NewAccount, Visitor, eventually
-from tests.browser.test_accounts import NEW_PASSWORD, accepted, expect_error, fill
 
 pytestmark = pytest.mark.slow
 

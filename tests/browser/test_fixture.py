@@ -9,8 +9,9 @@ from playwright.async_api import expect
 
 from scripts.proofs.compose.visitors import client
 from scripts.proofs.web_app.accounts import Account, account
+from scripts.proofs.web_app.network import held_requests, lost_replies
 from scripts.proofs.web_app.stack import WebStack
-from scripts.proofs.web_app.visit import PHONE, held_requests, lost_replies
+from scripts.proofs.web_app.visit import PHONE
 from scripts.proofs.web_app.watch import Watch
 from tests.browser.conftest import NewAccount, Visitor, eventually
 

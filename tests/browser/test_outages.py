@@ -5,11 +5,12 @@ from functools import partial
 import pytest
 from playwright.async_api import expect
 
+from scripts.proofs.web_app.accounts import title_set
+from scripts.proofs.web_app.network import offline, slow_network
 from scripts.proofs.web_app.stack import WebStack
-from scripts.proofs.web_app.task_page import TaskPage
-from scripts.proofs.web_app.visit import PHONE, offline, slow_network
+from scripts.proofs.web_app.task_page import add, field
+from scripts.proofs.web_app.visit import PHONE
 from tests.browser.conftest import NewAccount, Visitor, eventually
-from tests.browser.test_tokens import add, titles
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ async def test_task_added_while_the_service_is_down_is_saved_once_when_it_is_bac
     device.watch.allow(*FAILED_REQUESTS)
     page = await device.open()
     await add(page, "Before")
-    await eventually(partial(titles, ada), {"Before"})
+    await eventually(partial(title_set, ada), {"Before"})
     async with web_stack.service.stopped():
         await add(page, "During")
         row = page.get_by_role("listitem").filter(has_text="During")
@@ -34,7 +35,7 @@ async def test_task_added_while_the_service_is_down_is_saved_once_when_it_is_bac
         await expect(row.get_by_role("alert")).to_be_visible(timeout=PATIENCE)
         await expect(page.get_by_text("session has ended")).to_have_count(0)
     await row.get_by_role("button", name="Try again").click()
-    await eventually(partial(titles, ada), {"Before", "During"})
+    await eventually(partial(title_set, ada), {"Before", "During"})
     await add(page, "After")
     assert len(await ada.tasks()) == 3
 
@@ -58,7 +59,7 @@ async def test_better_auth_down_stops_nothing_until_the_token_is_old(
         await expect(page.get_by_text("session has ended")).to_have_count(0)
     await row.get_by_role("button", name="Try again").click()
     expected = {"Before", "With the token in memory", "Without a token"}
-    await eventually(partial(titles, ada), expected)
+    await eventually(partial(title_set, ada), expected)
 
 
 async def test_offline_page_says_so_and_goes_on_when_the_network_is_back(
@@ -69,11 +70,12 @@ async def test_offline_page_says_so_and_goes_on_when_the_network_is_back(
     device.watch.allow(*FAILED_REQUESTS)
     page = await device.open()
     await add(page, "Before")
+    await eventually(partial(title_set, ada), {"Before"})
     async with offline(page):
         await expect(page.get_by_text("You are offline").first).to_be_visible()
     await expect(page.get_by_text("You are offline")).to_have_count(0)
     await add(page, "After")
-    await eventually(partial(titles, ada), {"Before", "After"})
+    await eventually(partial(title_set, ada), {"Before", "After"})
 
 
 async def test_slow_network_loses_nothing_that_is_typed(
@@ -84,11 +86,10 @@ async def test_slow_network_loses_nothing_that_is_typed(
     page = device.page
     async with slow_network(page):
         await device.open()
-        field = TaskPage(page).field
         for number in range(5):
-            await field.fill(f"Fast {number}")
-            await field.press("Enter")
-        await field.fill("Not sent")
-        await eventually(partial(titles, ada), {f"Fast {number}" for number in range(5)})
-        await expect(field).to_have_value("Not sent")
+            await field(page).fill(f"Fast {number}")
+            await field(page).press("Enter")
+        await field(page).fill("Not sent")
+        await eventually(partial(title_set, ada), {f"Fast {number}" for number in range(5)})
+        await expect(field(page)).to_have_value("Not sent")
         await expect(page.get_by_role("listitem")).to_have_count(5)

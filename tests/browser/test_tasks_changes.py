@@ -3,10 +3,21 @@
 import pytest
 from playwright.async_api import expect
 
-from scripts.proofs.web_app.accounts import Account
-from scripts.proofs.web_app.visit import PHONE, held_requests, lost_replies
+from scripts.proofs.web_app.accounts import Account, titles
+from scripts.proofs.web_app.network import held_replies, held_requests, lost_replies, refusing
+from scripts.proofs.web_app.task_page import (
+    add,
+    alerts,
+    check,
+    delete,
+    edit,
+    rename,
+    row,
+    shown,
+    undo,
+)
+from scripts.proofs.web_app.visit import PHONE
 from tests.browser.conftest import NewAccount, Visitor, eventually
-from tests.browser.task_page import add, alerts, check, edit, refusing, rename, row, shown, titles
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +61,32 @@ async def test_add_whose_reply_is_lost_is_repeated_without_a_second_task(
     await expect(page.get_by_role("listitem")).to_have_count(1)
 
 
+async def test_list_that_overtakes_the_answer_to_an_add_shows_the_task_once(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    await ada.add_tasks("Feed the cat")
+    page = await (await visit(ada)).open()
+    await expect(check(page, "Feed the cat")).to_be_visible()
+    # Every number of rows that the page ever shows.
+    await page.evaluate("""() => {
+        const count = () => numbers.add(document.querySelectorAll("main li").length);
+        window.numbers = new Set();
+        new MutationObserver(count).observe(document.body, { childList: true, subtree: true });
+    }""")
+    async with held_replies(page, f"{ada.stack.api_origin}/api/tasks", method="POST") as held:
+        await add(page, "Overtaken")
+        await held.until(1)
+        async with page.expect_response("**/api/tasks?*"):
+            await page.evaluate("window.dispatchEvent(new Event('focus'))")
+        # Long enough for the list to be shown.
+        await page.evaluate("() => new Promise((next) => setTimeout(next, 100))")
+    await eventually(lambda: page.evaluate("[...numbers]"), [2])
+    await ada.add_tasks("From elsewhere")
+    await expect(check(page, "From elsewhere")).to_be_visible()
+    assert await shown(page) == ["From elsewhere", "Overtaken", "Feed the cat"]
+
+
 async def test_tick_is_shown_before_the_service_has_answered(
     new_account: NewAccount, visit: Visitor
 ) -> None:
@@ -78,14 +115,16 @@ async def test_refused_tick_is_taken_back_beside_its_task(
     device = await visit(ada, viewport=PHONE)
     page = await device.open()
     device.watch.allow(f"status of {status}")
+    # At the lower edge of the window: the reason needs room below it.
+    await row(page, "Task 10").evaluate("(row) => row.scrollIntoView({ block: 'end' })")
     async with refusing(page, status, method="PATCH", retry_after=7):
-        await check(page, "Task 0").click()
-        alert = row(page, "Task 0").last.get_by_role("alert")
+        await check(page, "Task 10").click()
+        alert = row(page, "Task 10").get_by_role("alert")
         await expect(alert).to_contain_text(f"Not marked as done. {message}")
         await expect(alert).to_be_in_viewport()
-        await expect(check(page, "Task 0")).not_to_be_checked()
+        await expect(check(page, "Task 10")).not_to_be_checked()
     await page.get_by_role("button", name="Try again").last.click()
-    await expect(check(page, "Task 0")).to_be_checked()
+    await expect(check(page, "Task 10")).to_be_checked()
     await expect(alerts(page)).to_have_count(0)
 
 
@@ -131,6 +170,22 @@ async def test_deletion_is_taken_back(new_account: NewAccount, visit: Visitor) -
     await page.get_by_role("button", name="Undo").click()
     await eventually(lambda: titles(ada), ["Three", "Two", "One"])
     assert await shown(page) == ["Three", "Two", "One"]
+
+
+async def test_deletion_is_taken_back_together_with_what_was_not_saved_before_it(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    await ada.add_tasks("Feed the cat")
+    page = await (await visit(ada)).open()
+    async with held_requests(page, "**/api/tasks/*", method="PATCH") as held:
+        await check(page, "Feed the cat").click()
+        await held.until(1)
+        await rename(page, "Feed the cat", "Feed both cats")
+        await delete(page, "Feed both cats")
+    await eventually(lambda: titles(ada), [])
+    await undo(page, "Feed both cats")
+    await eventually(lambda: titles(ada), ["Feed both cats"])
 
 
 async def test_refused_deletion_brings_the_task_back(

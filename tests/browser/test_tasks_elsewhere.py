@@ -3,9 +3,10 @@
 import pytest
 from playwright.async_api import expect
 
+from scripts.proofs.web_app.accounts import titles
+from scripts.proofs.web_app.task_page import add, check, edit, rename, row, shown
 from scripts.proofs.web_app.visit import PHONE
 from tests.browser.conftest import NewAccount, Visitor, eventually
-from tests.browser.task_page import add, check, edit, rename, row, shown, titles
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +118,7 @@ async def test_page_fetches_again_after_the_stream_was_cut(
         await expect(banner).to_be_visible(timeout=30_000)
     await ada.add_tasks("From elsewhere")
     await expect(row(page, "From elsewhere")).to_be_visible(timeout=20_000)
-    await row(page, "Written during").get_by_role("button", name="Try again").click()
+    await row(page, "Written during the outage").get_by_role("button", name="Try again").click()
     await eventually(lambda: titles(ada), ["Written during the outage", "From elsewhere"])
 
 

@@ -3,8 +3,10 @@
 import pytest
 from playwright.async_api import expect
 
+from scripts.proofs.web_app.accounts import titles
+from scripts.proofs.web_app.network import refusing
+from scripts.proofs.web_app.task_page import alerts, check, has_focus, row, shown
 from tests.browser.conftest import NewAccount, Visitor, eventually
-from tests.browser.task_page import alerts, check, has_focus, refusing, row, shown, titles
 
 pytestmark = pytest.mark.slow
 

@@ -3,9 +3,10 @@
 import pytest
 from playwright.async_api import expect
 
+from scripts.proofs.web_app.accounts import titles
+from scripts.proofs.web_app.task_page import add, check, row, shown
 from scripts.proofs.web_app.visit import PHONE
-from tests.browser.conftest import NewAccount, Visitor
-from tests.browser.task_page import add, check, row, shown
+from tests.browser.conftest import NewAccount, Visitor, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +33,21 @@ async def test_view_is_in_the_address(new_account: NewAccount, visit: Visitor) -
     await expect(page.get_by_label("Search tasks")).to_have_value("")
 
 
+async def test_view_follows_a_link_and_back(new_account: NewAccount, visit: Visitor) -> None:
+    ada = await new_account()
+    await ada.add_tasks("Feed the cat", "Call the vet")
+    page = await (await visit(ada)).open()
+    search = page.get_by_label("Search tasks")
+    await search.fill("vet")
+    await expect(page.get_by_role("listitem")).to_have_count(1)
+    await page.get_by_role("link", name="Tasks").click()
+    await expect(page.get_by_role("listitem")).to_have_count(2)
+    await expect(search).to_have_value("")
+    await page.go_back()
+    await expect(page.get_by_role("listitem")).to_have_count(1)
+    await expect(search).to_have_value("vet")
+
+
 async def test_done_task_leaves_a_list_of_open_ones_and_comes_back(
     new_account: NewAccount, visit: Visitor
 ) -> None:
@@ -42,6 +58,19 @@ async def test_done_task_leaves_a_list_of_open_ones_and_comes_back(
     await expect(row(page, "Two")).to_have_count(0)
     await page.get_by_role("button", name="Undo").click()
     await expect(check(page, "Two")).not_to_be_checked()
+
+
+async def test_double_click_deletes_or_ticks_one_task(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    await ada.add_tasks("One", "Two", "Three")
+    page = await (await visit(ada)).open("/?done=hide")
+    await page.get_by_role("button", name="Delete Three").dblclick()
+    await check(page, "Two").dblclick()
+    await eventually(lambda: titles(ada), ["Two", "One"])
+    assert await shown(page) == ["One"]
+    assert [task["completed"] for task in await ada.tasks()] == [True, False]
 
 
 async def test_nothing_matches(new_account: NewAccount, visit: Visitor) -> None:
@@ -68,9 +97,9 @@ async def test_pages_are_loaded_by_scrolling_and_again_after_a_reload(
     await row(page, "Task 000").scroll_into_view_if_needed()
     await page.reload()
     await expect(row(page, "Task 000")).to_be_in_viewport()
-    titles = await shown(page)
-    assert titles == sorted(titles, reverse=True)
-    assert len(titles) == 170
+    all_titles = await shown(page)
+    assert all_titles == sorted(all_titles, reverse=True)
+    assert len(all_titles) == 170
 
 
 async def test_done_elsewhere_is_hidden_where_done_is_hidden(

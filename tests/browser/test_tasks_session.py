@@ -3,8 +3,9 @@
 import pytest
 from playwright.async_api import Page, expect
 
+from scripts.proofs.web_app.accounts import titles
+from scripts.proofs.web_app.task_page import add, edit, row
 from tests.browser.conftest import NewAccount, Visitor, eventually
-from tests.browser.task_page import add, edit, row, titles
 
 pytestmark = pytest.mark.slow
 
@@ -101,7 +102,10 @@ async def test_no_network_is_named_and_the_page_recovers(
     await expect(row(page, "Written offline")).to_contain_text("You are offline.")
     await device.context.set_offline(False)
     await expect(page.get_by_role("status").filter(has_text="You are offline.")).to_have_count(0)
-    await row(page, "Written offline").get_by_role("button", name="Try again").click()
+    # The change that the outage stopped stays in sight.
+    banner = page.get_by_role("status").filter(has_text="1 change is not saved yet.")
+    await banner.get_by_role("button", name="Try again").click()
+    await expect(banner).to_have_count(0)
     await eventually(lambda: titles(ada), ["Written offline"])
 
 

@@ -5,13 +5,13 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from scripts.proofs.web_app.accounts import Account
+from scripts.proofs.web_app.accounts import title_set
 from scripts.proofs.web_app.calls import Calls, claims_of
 from scripts.proofs.web_app.server import ServerError
 from scripts.proofs.web_app.stack import WebStack
-from scripts.proofs.web_app.task_page import TaskPage
+from scripts.proofs.web_app.task_page import add, field
 from tests.browser.conftest import NewAccount, Visitor, eventually
 
 pytestmark = pytest.mark.slow
@@ -23,15 +23,6 @@ STORED = """async () => {
     return JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie,
         databases, caches, location.href, document.referrer, history.state, window.name]);
 }"""
-
-
-async def add(page: Page, title: str) -> None:
-    """Add a task, and wait until it is in the list."""
-    await TaskPage(page).add(title)
-
-
-async def titles(of: Account) -> set[str]:
-    return {task["title"] for task in await of.tasks()}
 
 
 async def test_token_is_renewed_before_it_expires(
@@ -50,7 +41,7 @@ async def test_token_is_renewed_before_it_expires(
         assert {call.status for call in calls.answered} <= {200, 201}
         for earlier, later in pairwise(map(claims_of, calls.tokens)):
             assert later["iat"] <= earlier["exp"]
-    assert await titles(ada) == {"Task 1", "Task 2", "Task 3"}
+    assert await title_set(ada) == {"Task 1", "Task 2", "Task 3"}
 
 
 async def saved(calls: Calls) -> int:
@@ -85,7 +76,7 @@ async def test_rotated_and_then_revoked_key_is_not_noticed(
     await web_stack.operate("rotate-keys", "revoke", first, *leaked)
     await add(page, "Signed with the second key")
     await eventually(partial(saved, calls), 3)
-    assert await titles(ada) == {
+    assert await title_set(ada) == {
         "Signed with the first key",
         "The first key still verifies",
         "Signed with the second key",
@@ -118,16 +109,15 @@ async def test_revoked_session_ends_the_open_page_and_keeps_what_was_typed(
     reason = ("--reason", "a lost telephone", "--execute")
     await web_stack.operate("revoke-tokens", "--session", session, *reason)
 
-    field = TaskPage(page).field
-    await field.fill("Typed after the end")
-    await field.press("Enter")
+    await field(page).fill("Typed after the end")
+    await field(page).press("Enter")
     await expect(page.get_by_text("Your session has ended").first).to_be_visible()
-    await field.fill("Not sent")
+    await field(page).fill("Not sent")
     await ada.sign_in()
     await device.use(ada)
     await device.open()
-    await expect(field).to_have_value("Not sent")
-    await eventually(partial(titles, ada), {"Before", "Typed after the end"})
+    await expect(field(page)).to_have_value("Not sent")
+    await eventually(partial(title_set, ada), {"Before", "Typed after the end"})
 
 
 async def test_signing_out_ends_all_tabs_and_no_other_device(
@@ -159,7 +149,7 @@ async def test_token_is_never_stored(new_account: NewAccount, visit: Visitor) ->
     device.context.on("request", lambda request: urls.append(request.url))
     page = await device.open()
     await add(page, "A task")
-    await TaskPage(page).field.fill("A draft")
+    await field(page).fill("A draft")
     await page.reload()
     await expect(page.get_by_text("A task")).to_be_visible()
     secrets = {part for token in calls.tokens for part in token.split(".")}

@@ -122,8 +122,9 @@ class Observed:
         answer = self.client.get(f"{self.url('service-2')}/api/tasks", headers=bearer(accepted))
         assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
         self.client.get(f"{self.url('service-2')}/readyz")
-        # The store is not used before a request is counted.
-        body = {"email": "ada@example.com", "password": "correct horse battery"}
+        # The store is not used before a request is counted. An account has a limit of its own.
+        email = f"{secrets.token_hex(8)}@example.com"
+        body = {"email": email, "password": "correct horse battery"}
         self.client.post(f"{self.url('service-2')}/api/auth/login", json=body)
 
     def until(self, missing: Callable[[], object]) -> None:

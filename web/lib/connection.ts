@@ -12,14 +12,18 @@ export type ConnectionState =
   | { readonly is: "signed-out" };
 
 export class Connection extends Observable<ConnectionState> {
+  #offlineSince = 0;
+
   constructor() {
     super({ is: "fine" });
   }
 
-  /** Take the outcome of a request into account: null if it succeeded. */
-  readonly report = (failure: RequestFailure | null): void => {
+  /** Take the outcome of a request into account: null if it succeeded. `sent` is when it was sent. */
+  readonly report = (failure: RequestFailure | null, sent: number): void => {
     const next = stateAfter(failure);
     const { is } = this.snapshot();
+    // A late answer does not mean that the network is back.
+    if (is === "offline" && next?.is !== "signed-out" && sent <= this.#offlineSince) return;
     // A session that has ended does not come back: signing in loads the page again.
     if (next === null || is === "signed-out" || (next.is === "fine" && is === "fine")) return;
     this.set(next);
@@ -27,7 +31,10 @@ export class Connection extends Observable<ConnectionState> {
 
   /** Follow the browser's own knowledge of its network. Return how to stop. */
   readonly follow = (): (() => void) => {
-    const goOffline = () => this.snapshot().is !== "signed-out" && this.set({ is: "offline" });
+    const goOffline = () => {
+      this.#offlineSince = Date.now();
+      if (this.snapshot().is !== "signed-out") this.set({ is: "offline" });
+    };
     const goOnline = () => this.snapshot().is === "offline" && this.set({ is: "fine" });
     if (!navigator.onLine) goOffline();
     window.addEventListener("offline", goOffline);

@@ -19,8 +19,8 @@ interface Answer<T> {
 interface Options {
   /** `fetch` with an access token. */
   readonly send: (request: Request) => Promise<Response>;
-  /** Called with the outcome of every call that was not aborted: null if it succeeded. */
-  readonly report: (failure: RequestFailure | null) => void;
+  /** Called with the outcome of every call that was not aborted, null if it succeeded, and when it was sent. */
+  readonly report: (failure: RequestFailure | null, sent: number) => void;
 }
 
 /** Return a client of the service at `origin`. */
@@ -29,19 +29,20 @@ export function taskApi(origin: string, { send, report }: Options) {
   const client = createClient<paths>({ baseUrl: origin, fetch: send, cache: "no-store", credentials: "omit" });
 
   async function call<T>(work: Promise<Answer<T>>, signal?: AbortSignal): Promise<T | undefined> {
+    const sent = Date.now();
     const answer = await work.catch((error: unknown) => {
       // The page no longer wants the answer.
       if (signal?.aborted) throw error;
       const failure = failureOf(error);
-      report(failure);
+      report(failure, sent);
       throw failure;
     });
     if (answer.response.ok) {
-      report(null);
+      report(null, sent);
       return answer.data;
     }
     const failure = failureOfResponse(answer.response, answer.error);
-    report(failure);
+    report(failure, sent);
     throw failure;
   }
 

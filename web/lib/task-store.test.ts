@@ -92,6 +92,29 @@ describe("TaskStore", () => {
     expect(store.snapshot().news.get("t1")?.deleted).toBe(false);
   });
 
+  test("restores with the changes that were not sent before the deletion", async () => {
+    store.change("t1", task, { completed: true });
+    store.change("t1", { ...task, completed: true }, { title: "Feed both cats" });
+    store.remove("t1", { ...task, completed: true, title: "Feed both cats" });
+    await settled();
+    expect(service.calls).toEqual(["change", "remove"]);
+    notices.runLast();
+    await settled();
+    expect(service.tasks.get("t1")).toMatchObject({ title: "Feed both cats", completed: true });
+  });
+
+  test("restores with a change that had failed", async () => {
+    service.failure = new RequestFailure("busy", "The task service is busy.");
+    store.change("t1", task, { title: "Feed both cats" });
+    await settled();
+    service.failure = null;
+    store.remove("t1", task);
+    await settled();
+    notices.runLast();
+    await settled();
+    expect(service.tasks.get("t1")?.title).toBe("Feed both cats");
+  });
+
   test("takes a repeated deletion for done", async () => {
     service.losesAnswers = true;
     store.remove("t1", task);

@@ -67,7 +67,9 @@ export class TaskStore extends Observable<TaskState> {
   remove(key: string, task: Task): void {
     const pending = this.#pendingOf(key, task);
     this.#put(state.wish(pending, { deleted: true }));
-    this.#notices.tell(`Deleted “${task.title}”.`, { label: "Undo", key, run: () => this.#restore(key, task) });
+    // With the changes that were not sent before it.
+    const run = () => this.#restore(key, task, pending.patch);
+    this.#notices.tell(`Deleted “${task.title}”.`, { label: "Undo", key, run });
   }
 
   /** Try again what failed, or what takes long. */
@@ -111,21 +113,16 @@ export class TaskStore extends Observable<TaskState> {
     return this.#running.has(this.snapshot().news.get(id)?.key ?? id);
   }
 
-  /** Return whether a task is being added, whose id is not known yet. */
-  isAdding(): boolean {
-    return [...this.#running.keys()].some((key) => this.snapshot().pending.get(key)?.task === null);
-  }
-
   /** Forget the news that every list has which was asked for after `before`. */
   prune(before: number): void {
     const news = pruned(this.snapshot().news, before);
     if (news !== this.snapshot().news) this.#update({ news });
   }
 
-  #restore(key: string, task: Task): void {
+  #restore(key: string, task: Task, patch: TaskPatch): void {
     const { pending, news } = this.snapshot();
     const current = pending.get(key) ?? state.known(key, newsOf(news, key)?.task ?? task, true);
-    this.#put(state.wish(current, { deleted: false }));
+    this.#put(state.wish(current, { deleted: false, patch }));
   }
 
   /** `task` is what the user saw, even if a newer version is known: a change of it must be found to be in conflict. */

@@ -12,6 +12,7 @@ describe("the address", () => {
 
   test("is not trusted", () => {
     expect(viewOf(new URLSearchParams("done=1&priority=9&due=never&sort=owner_id"))).toEqual(EVERYTHING);
+    expect(viewOf(new URLSearchParams("q=cat%00")).search).toBe("cat");
   });
 });
 

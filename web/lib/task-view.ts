@@ -42,7 +42,8 @@ export const SEARCH_LIMIT = 200;
 export function viewOf(parameters: URLSearchParams): TaskView {
   const priority = parameters.get("priority") ?? "";
   return {
-    search: (parameters.get("q") ?? "").slice(0, SEARCH_LIMIT),
+    // The service refuses the character NUL.
+    search: (parameters.get("q") ?? "").replaceAll("\0", "").slice(0, SEARCH_LIMIT),
     hideDone: parameters.get("done") === "hide",
     priority: /^[0-3]$/.test(priority) ? Number(priority) : null,
     due: DUES.find(([due]) => due === parameters.get("due"))?.[0] ?? null,

@@ -133,3 +133,13 @@ async def account(
         if signed_up:
             await created.sign_up()
         yield created
+
+
+async def titles(of: Account) -> list[str]:
+    """Return the titles of an account's tasks at the service, newest first."""
+    return [task["title"] for task in await of.tasks()]
+
+
+async def title_set(of: Account) -> set[str]:
+    """Return the titles without their order."""
+    return set(await titles(of))

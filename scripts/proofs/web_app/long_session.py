@@ -22,12 +22,12 @@ from playwright.async_api import Browser
 
 from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.web_app.accounts import account
+from scripts.proofs.web_app.network import slow_network
 from scripts.proofs.web_app.server import Server
 from scripts.proofs.web_app.session import SessionUser
 from scripts.proofs.web_app.stack import WebStack
 from scripts.proofs.web_app.stand import EXPECTED_ERRORS, stand
-from scripts.proofs.web_app.task_page import TaskPage
-from scripts.proofs.web_app.visit import PHONE, slow_network, visiting
+from scripts.proofs.web_app.visit import PHONE, visiting
 
 # A browser reports each failed request as a console error. If an answer was lost, trying again
 # finds another version (412), or no task any more (404).
@@ -52,7 +52,7 @@ async def play(
         visit.watch.allow(*PROVOKED)
         await visit.use(owner)
         chance = random.Random(seed)  # noqa: S311 - no secret, and it must be repeatable
-        user = SessionUser(TaskPage(visit.page), owner, chance)
+        user = SessionUser(visit.page, owner, chance)
         try:
             async with slow_network(visit.page):
                 await visit.open()

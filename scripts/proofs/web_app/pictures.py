@@ -20,10 +20,11 @@ from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.web_app.accounts import Account, account
+from scripts.proofs.web_app.network import held_requests
 from scripts.proofs.web_app.stack import WebStack
 from scripts.proofs.web_app.stand import EXPECTED_ERRORS, stand
-from scripts.proofs.web_app.task_page import TaskPage
-from scripts.proofs.web_app.visit import PHONE, held_requests, visiting
+from scripts.proofs.web_app.task_page import add, edit, rename, row, rows
+from scripts.proofs.web_app.visit import PHONE, visiting
 from scripts.setup.checkout import CHECKOUT
 
 FOLDER: Final = CHECKOUT / "docs" / "pictures"
@@ -61,7 +62,7 @@ class Camera:
         ) as visit:
             await visit.use(self.user)
             await visit.open()
-            await expect(TaskPage(visit.page).rows).to_have_count(len(_tasks()))
+            await expect(rows(visit.page)).to_have_count(len(_tasks()))
             yield visit.page
 
     async def take(self, page: Page, name: str) -> Path:
@@ -115,7 +116,7 @@ async def walk(browser: Browser, stack: WebStack, folder: Path) -> list[Path]:
             taken.append(await camera.take(page, "phone"))
         async with camera.opened(_WINDOW, "light") as page:
             taken.append(await camera.take(page, "tasks"))
-            await TaskPage(page).edit("Prepare the talk about key rotation")
+            await edit(page, "Prepare the talk about key rotation")
             taken.append(await camera.take(page, "edit"))
             await page.keyboard.press("Escape")
             taken.append(await _conflict(camera, page))
@@ -132,7 +133,7 @@ async def _conflict(camera: Camera, page: Page) -> Path:
     (task,) = [each for each in await user.tasks() if each["title"] == title]
     path = f"/api/tasks/{task['id']}"
     async with held_requests(page, f"**{path}") as held:
-        await TaskPage(page).rename(title, f"{title} evening")
+        await rename(page, title, f"{title} evening")
         await held.until(1)
         (await user.call("PATCH", path, {"title": "Book a table for Saturday"})).raise_for_status()
     await expect(page.get_by_role("button", name="Keep mine")).to_be_visible()
@@ -144,8 +145,8 @@ async def _conflict(camera: Camera, page: Page) -> Path:
 async def _outage(camera: Camera, page: Page) -> Path:
     """Add a task while the service is down."""
     async with camera.user.stack.service.stopped():
-        await TaskPage(page).add("Buy stamps")
-        discard = TaskPage(page).row("Buy stamps").get_by_role("button", name="Discard")
+        await add(page, "Buy stamps")
+        discard = row(page, "Buy stamps").get_by_role("button", name="Discard")
         await expect(discard).to_be_visible(timeout=_WAIT_MS)
         return await camera.take(page, "outage")
 

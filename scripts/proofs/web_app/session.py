@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from playwright.async_api import Error as BrowserError
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
+from scripts.proofs.web_app import task_page
 from scripts.proofs.web_app.accounts import Account
-from scripts.proofs.web_app.task_page import TaskPage
 
 # How often the user does what, compared with the rest.
 _WEIGHTS: Final = {"add": 40, "tick": 30, "rename": 15, "delete": 10, "undo": 5}
@@ -21,13 +21,14 @@ _NEAR: Final = 15
 _FEWEST: Final = 3
 _RECENT_SECONDS: Final = 5.0
 _SETTLE_SECONDS: Final = 120.0
+_SHOWN_MS: Final = 15_000
 
 
 @dataclass
 class SessionUser:
     """A user who acts on the task page, and keeps book of it."""
 
-    tasks: TaskPage
+    page: Page
     account: Account
     random: random.Random
     expected: dict[str, bool] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class SessionUser:
     async def try_again(self) -> None:
         """Press a button with which a failed change is tried again, if there is one."""
         for name in ("Try again", "Keep mine"):
-            button = self.tasks.rows.get_by_role("button", name=name).first
+            button = task_page.rows(self.page).get_by_role("button", name=name).first
             if await button.is_visible():
                 self.counts[name] += 1
                 self.history.append(name.lower())
@@ -95,9 +96,9 @@ class SessionUser:
 
     async def check_page(self) -> None:
         """Check that the page, loaded again, shows exactly the tasks that there should be."""
-        page = self.tasks.page
+        page = self.page
         await page.reload()
-        await expect(self.tasks.rows.first).to_be_visible(timeout=30_000)
+        await expect(task_page.rows(page).first).to_be_visible(timeout=30_000)
         more = page.get_by_role("button", name=re.compile("^(Load more|Loading)"))
         while await more.count():
             with contextlib.suppress(BrowserError):  # it may be gone by now
@@ -108,7 +109,7 @@ class SessionUser:
 
     async def shown(self) -> dict[str, bool]:
         """Return the tasks that the page shows."""
-        boxes = self.tasks.rows.get_by_role("checkbox")
+        boxes = task_page.rows(self.page).get_by_role("checkbox")
         found: list[tuple[str, bool]] = await boxes.evaluate_all(
             "(boxes) => boxes.map((box) => [box.getAttribute('aria-label'), box.checked])"
         )
@@ -134,23 +135,24 @@ class SessionUser:
     async def _add(self) -> None:
         title = self._new_title()
         self.history.append(f"add {title}")
-        await self.tasks.add(title)
+        await task_page.add(self.page, title)
         self.expected[title] = False
 
     async def _tick(self, title: str) -> None:
         self.history.append(f"tick {title}")
-        await self.tasks.tick(title)
+        await task_page.check(self.page, title).click()
         self.expected[title] = not self.expected[title]
 
     async def _rename(self, title: str) -> None:
         new = self._new_title()
         self.history.append(f"rename {title} to {new}")
-        await self.tasks.rename(title, new)
+        await task_page.rename(self.page, title, new)
+        await expect(task_page.check(self.page, new)).to_be_visible(timeout=_SHOWN_MS)
         self.expected[new] = self.expected.pop(title)
 
     async def _delete(self, title: str) -> None:
         self.history.append(f"delete {title}")
-        await self.tasks.delete(title)
+        await task_page.delete(self.page, title)
         now = asyncio.get_running_loop().time()
         self._deleted = (title, self.expected.pop(title), now)
 
@@ -159,7 +161,7 @@ class SessionUser:
         title, done, _ = self._deleted
         self._deleted = None
         self.history.append(f"restore {title}")
-        await self.tasks.undo(title)
+        await task_page.undo(self.page, title)
         self.expected[title] = done
 
 

@@ -1,65 +1,76 @@
-"""The task page, as its user acts on it: by the names of its controls."""
+"""The task page in one tab, as its user acts on it: by the names of its controls."""
 
 import re
 from typing import Final
 
 from playwright.async_api import Locator, Page, expect
 
-_SECONDS: Final = 15.0
+_WAIT_MS: Final = 15_000
 
 
-class TaskPage:
-    """The task page in one tab."""
+def field(page: Page) -> Locator:
+    """Return the field for the title of a new task."""
+    return page.get_by_role("textbox", name="New task")
 
-    def __init__(self, page: Page) -> None:
-        self.page = page
 
-    @property
-    def field(self) -> Locator:
-        """The field for the title of a new task."""
-        return self.page.get_by_role("textbox", name="New task")
+def rows(page: Page) -> Locator:
+    """Return the rows of the list."""
+    return page.get_by_role("main").get_by_role("listitem")
 
-    @property
-    def rows(self) -> Locator:
-        """The rows of the list."""
-        return self.page.locator("main").get_by_role("listitem")
 
-    def row(self, title: str) -> Locator:
-        """Return the row of a task whose title is not a part of another one."""
-        return self.rows.filter(has=self.box(title))
+def row(page: Page, title: str) -> Locator:
+    """Return the row of the task with a title, unless its form is open."""
+    return rows(page).filter(has=check(page, title))
 
-    def box(self, title: str) -> Locator:
-        """Return the checkbox of a task."""
-        return self.page.get_by_role("checkbox", name=title, exact=True)
 
-    async def add(self, title: str) -> None:
-        """Type a task and press Enter, and wait until it is in the list."""
-        await self.field.fill(title)
-        await self.field.press("Enter")
-        await expect(self.box(title)).to_be_visible(timeout=_SECONDS * 1000)
+def check(page: Page, title: str) -> Locator:
+    """Return the checkbox of a task."""
+    return page.get_by_role("checkbox", name=title, exact=True)
 
-    async def tick(self, title: str) -> None:
-        """Mark a task as done, or as open again."""
-        await self.box(title).click()
 
-    async def edit(self, title: str) -> Locator:
-        """Open the form of a task, and return the row that it takes the place of."""
-        await self.row(title).get_by_role("button", name=re.compile("^Edit ")).click()
-        return self.rows.filter(has=self.page.get_by_role("button", name="Save"))
+def alerts(page: Page) -> Locator:
+    """Return the alerts of the page. Next.js has one of its own beside it."""
+    return page.get_by_role("main").get_by_role("alert")
 
-    async def rename(self, title: str, new: str) -> None:
-        """Edit the title of a task, and wait until the list shows it."""
-        form = await self.edit(title)
-        await form.get_by_label("Title").fill(new)
-        await form.get_by_role("button", name="Save").click()
-        await expect(self.box(new)).to_be_visible(timeout=_SECONDS * 1000)
 
-    async def delete(self, title: str) -> None:
-        """Delete a task, and wait until it has left the list."""
-        await self.row(title).get_by_role("button", name=f"Delete {title}", exact=True).click()
-        await expect(self.box(title)).to_have_count(0, timeout=_SECONDS * 1000)
+async def add(page: Page, title: str) -> None:
+    """Type a task and press Enter, and wait until it is in the list."""
+    await field(page).fill(title)
+    await field(page).press("Enter")
+    await expect(check(page, title)).to_be_visible(timeout=_WAIT_MS)
 
-    async def undo(self, title: str) -> None:
-        """Take back the last deletion, which was of this task."""
-        await self.page.get_by_role("button", name="Undo").last.click()
-        await expect(self.box(title)).to_be_visible(timeout=_SECONDS * 1000)
+
+async def edit(page: Page, title: str) -> Locator:
+    """Open the form of a task, and return the row that it is in."""
+    await row(page, title).get_by_role("button", name=re.compile("^Edit ")).click()
+    await expect(page.get_by_label("Title")).to_be_focused()
+    return rows(page).filter(has=page.get_by_role("button", name="Save"))
+
+
+async def rename(page: Page, title: str, new: str) -> None:
+    """Change the title of a task in its form, and save it."""
+    form = await edit(page, title)
+    await form.get_by_label("Title").fill(new)
+    await page.keyboard.press("Enter")
+
+
+async def delete(page: Page, title: str) -> None:
+    """Delete a task, and wait until it has left the list."""
+    await row(page, title).get_by_role("button", name=f"Delete {title}", exact=True).click()
+    await expect(check(page, title)).to_have_count(0, timeout=_WAIT_MS)
+
+
+async def undo(page: Page, title: str) -> None:
+    """Take back the last deletion, which was of this task."""
+    await page.get_by_role("button", name="Undo").last.click()
+    await expect(check(page, title)).to_be_visible(timeout=_WAIT_MS)
+
+
+async def shown(page: Page) -> list[str]:
+    """Return the titles in the list, in their order."""
+    return await page.locator(".title-text").all_text_contents()
+
+
+async def has_focus(page: Page) -> bool:
+    """Return whether anything has the focus."""
+    return bool(await page.evaluate("document.activeElement !== document.body"))

@@ -1,19 +1,15 @@
-"""A browser context on the stack, as one person's device, and what a network does to it."""
+"""A browser context on the stack, as one person's device."""
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from playwright.async_api import (
     Browser,
     BrowserContext,
-    CDPSession,
     Page,
-    Route,
     ViewportSize,
 )
 from playwright.async_api import Error as BrowserError
@@ -100,117 +96,3 @@ async def visiting(
     async with context:
         watch = Watch(context, (stack.app_origin, stack.api_origin))
         yield Visit(stack, context, await context.new_page(), watch)
-
-
-@asynccontextmanager
-async def slow_network(
-    page: Page, *, latency_ms: int = 400, kilobytes_per_second: int = 50
-) -> AsyncIterator[None]:
-    """Slow down the network of one tab until the block ends."""
-    session = await page.context.new_cdp_session(page)
-    await session.send("Network.enable")
-    await _emulate(session, latency_ms, kilobytes_per_second * 1024)
-    try:
-        yield
-    finally:
-        await _emulate(session, 0, -1)
-        await session.detach()
-
-
-async def _emulate(session: CDPSession, latency_ms: int, bytes_per_second: int) -> None:
-    conditions = {
-        "offline": False,
-        "latency": latency_ms,
-        "downloadThroughput": bytes_per_second,
-        "uploadThroughput": bytes_per_second,
-    }
-    await session.send("Network.emulateNetworkConditions", conditions)
-
-
-@asynccontextmanager
-async def offline(page: Page) -> AsyncIterator[None]:
-    """Disconnect all tabs of the context until the block ends."""
-    await page.context.set_offline(True)
-    try:
-        yield
-    finally:
-        await page.context.set_offline(False)
-
-
-@dataclass
-class Caught:
-    """Requests of a page that were held, or whose replies were lost."""
-
-    urls: list[str] = field(default_factory=list)
-    _added: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def add(self, url: str) -> None:
-        """Add a request."""
-        self.urls.append(url)
-        self._added.set()
-
-    async def until(self, count: int = 1, seconds: float = 15.0) -> None:
-        """Wait until there are so many. Raises `TimeoutError`."""
-        async with asyncio.timeout(seconds):
-            while len(self.urls) < count:
-                self._added.clear()
-                await self._added.wait()
-
-
-@asynccontextmanager
-async def held_requests(page: Page, url: str, *, method: str = "*") -> AsyncIterator[Caught]:
-    """Hold the tab's requests to URLs that match a glob until the block ends; then send them."""
-    held, released = Caught(), asyncio.Event()
-    handled: list[asyncio.Event] = []
-
-    async def hold(route: Route) -> None:
-        done = asyncio.Event()
-        handled.append(done)
-        if method in {"*", route.request.method}:
-            held.add(route.request.url)
-            await released.wait()
-        # The page may have given up meanwhile.
-        with contextlib.suppress(BrowserError):
-            await route.continue_()
-        done.set()
-
-    await page.route(url, hold)
-    try:
-        yield held
-    finally:
-        released.set()
-        await page.unroute(url, hold)
-        await asyncio.gather(*(done.wait() for done in handled))
-
-
-@asynccontextmanager
-async def lost_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Caught]:
-    """Let the stack handle the tab's requests, but lose the replies, until the block ends.
-
-    The URL may contain `*`.
-    """
-    lost = Caught()
-    session = await page.context.new_cdp_session(page)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def decide(event: dict[str, Any]) -> None:
-        if event["request"]["method"] == method:
-            lost.add(event["request"]["url"])
-            failure = {"requestId": event["requestId"], "errorReason": "ConnectionReset"}
-            await session.send("Fetch.failRequest", failure)
-        else:
-            await session.send("Fetch.continueRequest", {"requestId": event["requestId"]})
-
-    def paused(event: dict[str, Any]) -> None:
-        task = asyncio.ensure_future(decide(event))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    session.on("Fetch.requestPaused", paused)
-    pattern = {"urlPattern": url, "requestStage": "Response"}
-    await session.send("Fetch.enable", {"patterns": [pattern]})
-    try:
-        yield lost
-    finally:
-        await session.send("Fetch.disable")
-        await session.detach()

@@ -22,7 +22,7 @@ from scripts.operations.exit_codes import DONE, FAILED, fail
 from scripts.proofs.web_app.accounts import account
 from scripts.proofs.web_app.stack import WebStack
 from scripts.proofs.web_app.stand import EXPECTED_ERRORS, stand
-from scripts.proofs.web_app.task_page import TaskPage
+from scripts.proofs.web_app.task_page import rows
 from scripts.proofs.web_app.visit import PHONE, visiting
 
 GOAL_KB: Final = 200.0
@@ -77,7 +77,7 @@ async def weigh(browser: Browser, stack: WebStack) -> Weight:
         await session.send("Emulation.setCPUThrottlingRate", {"rate": _SLOWER})
         await visit.page.add_init_script(_OBSERVE)
         await visit.open()
-        await expect(TaskPage(visit.page).rows).to_have_count(_TASKS)
+        await expect(rows(visit.page)).to_have_count(_TASKS)
         # Not until the network is idle: the stream of events stays open.
         await visit.page.evaluate("() => new Promise(requestIdleCallback)")
         measured = await visit.page.evaluate("() => window.longTasks")

@@ -6,25 +6,25 @@ import type { ConnectionState } from "@/lib/connection";
 
 import { useConnection, useTaskState } from "./session-context";
 
-/** Whether the session ended, the service is busy, or the network is gone: one line at the top, always in sight. */
+/** Whether the session ended, the service is busy, the network is gone or changes are not saved: always in sight. */
 export function Banner({ onTryAgain }: { onTryAgain: () => void }) {
   const connection = useConnection();
   const { pending } = useTaskState();
-  const unsaved = [...pending.values()].filter(({ status }) => status === "failed").length;
+  const failed = [...pending.values()].filter(({ status }) => status === "failed");
+  // After an outage, the changes that it stopped may be anywhere in the list.
+  const canBeSaved = connection.is === "fine" && failed.some(({ failure }) => failure?.isTemporary);
+  const texts = [textOf(connection), failed.length > 0 && notSaved(failed.length)];
   return (
     <div className="banner-place" role="status">
-      {connection.is !== "fine" && (
+      {(connection.is !== "fine" || canBeSaved) && (
         <div className={`banner ${connection.is}`}>
-          <p>
-            {textOf(connection)}
-            {unsaved > 0 && ` ${unsaved === 1 ? "1 change is" : `${unsaved} changes are`} not saved yet.`}
-          </p>
+          <p>{texts.filter(Boolean).join(" ")}</p>
           {connection.is === "signed-out" && (
             <Link className="button" href="/sign-in?ended">
               Sign in
             </Link>
           )}
-          {(connection.is === "troubled" || connection.is === "offline") && (
+          {(connection.is === "troubled" || connection.is === "offline" || canBeSaved) && (
             <button type="button" onClick={onTryAgain}>
               Try again
             </button>
@@ -33,6 +33,10 @@ export function Banner({ onTryAgain }: { onTryAgain: () => void }) {
       )}
     </div>
   );
+}
+
+function notSaved(changes: number): string {
+  return `${changes === 1 ? "1 change is" : `${changes} changes are`} not saved yet.`;
 }
 
 function textOf(connection: ConnectionState): string {

@@ -95,6 +95,7 @@ export function EditForm({ row: { key, task, pending }, takesFocus, onClose }: E
           id={`${id}-title`}
           ref={title}
           data-part="field"
+          dir="auto"
           value={texts.title}
           onChange={(event) => change({ title: event.target.value })}
           maxLength={TITLE_LIMIT}

@@ -1,6 +1,6 @@
 "use client";
 
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import { PRIORITIES } from "@/lib/task";
 import { DUES, EVERYTHING, isFiltered, SEARCH_LIMIT, SORTS, type TaskView } from "@/lib/task-view";
@@ -19,13 +19,25 @@ const TYPING_PAUSE = 300;
 export function Filters({ view, onChange }: FiltersProps) {
   const [text, setText] = useState(view.search);
 
+  const sent = useRef(text);
   useEffect(() => {
-    const timer = setTimeout(() => onChange({ search: text }), TYPING_PAUSE);
+    const timer = setTimeout(() => {
+      sent.current = text;
+      onChange({ search: text });
+    }, TYPING_PAUSE);
     return () => clearTimeout(timer);
   }, [text, onChange]);
 
+  // A link has led to another search.
+  useEffect(() => {
+    if (view.search === sent.current) return;
+    sent.current = view.search;
+    setText(view.search);
+  }, [view.search]);
+
   function clear() {
     setText("");
+    sent.current = "";
     onChange({ ...EVERYTHING, sort: view.sort });
   }
 
@@ -38,6 +50,7 @@ export function Filters({ view, onChange }: FiltersProps) {
           type="search"
           aria-label="Search tasks"
           placeholder="Search"
+          dir="auto"
           maxLength={SEARCH_LIMIT}
           autoComplete="off"
           value={text}

@@ -43,6 +43,7 @@ export function NewTaskForm() {
         <input
           id="new-task-title"
           aria-label="New task"
+          dir="auto"
           value={texts.title}
           onChange={(event) => change({ title: event.target.value })}
           maxLength={TITLE_LIMIT}

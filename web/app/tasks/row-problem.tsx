@@ -1,5 +1,7 @@
 "use client";
 
+import { useLayoutEffect, useRef } from "react";
+
 import { dueLabel } from "@/lib/due-date";
 import { disputedFields, nextStep, type PendingTask } from "@/lib/pending-task";
 import { fieldsOf, PRIORITIES, type Task, type TaskPatch } from "@/lib/task";
@@ -10,6 +12,10 @@ import { useSession } from "./session-context";
 /** What went wrong with a row's last change, beside it, and what can be done. */
 export function RowProblem({ row: { key, task, pending } }: { row: Row }) {
   const { store } = useSession();
+  const place = useRef<HTMLDivElement>(null);
+  const status = pending?.status;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once for each problem
+  useLayoutEffect(() => keepInSight(place.current), [status]);
   if (pending?.status === "slow") {
     return (
       <div className="row-problem">
@@ -22,7 +28,7 @@ export function RowProblem({ row: { key, task, pending } }: { row: Row }) {
   }
   if (pending?.status === "failed") {
     return (
-      <div className="row-problem failed">
+      <div className="row-problem failed" ref={place}>
         <p role="alert">
           {notDone(pending)} {pending.failure?.message}
         </p>
@@ -38,7 +44,11 @@ export function RowProblem({ row: { key, task, pending } }: { row: Row }) {
     );
   }
   if (pending?.status === "asking" && pending.theirs !== null) {
-    return <Question pending={pending} theirs={pending.theirs} title={task.title} />;
+    return (
+      <div ref={place}>
+        <Question pending={pending} theirs={pending.theirs} title={task.title} />
+      </div>
+    );
   }
   return null;
 }
@@ -59,9 +69,9 @@ function Question({ pending, theirs, title }: { pending: PendingTask; theirs: Ta
       {fields.map((field) => (
         <dl key={field}>
           <dt>Theirs</dt>
-          <dd>{valueText(field, { ...theirs })}</dd>
+          <dd dir="auto">{valueText(field, { ...theirs })}</dd>
           <dt>Mine</dt>
-          <dd>{valueText(field, { ...theirs, ...patch })}</dd>
+          <dd dir="auto">{valueText(field, { ...theirs, ...patch })}</dd>
         </dl>
       ))}
       <div className="buttons">
@@ -74,6 +84,12 @@ function Question({ pending, theirs, title }: { pending: PendingTask; theirs: Ta
       </div>
     </div>
   );
+}
+
+/** Scroll a problem into the window, if its task is there. The rest of the list stays where it is otherwise. */
+function keepInSight(problem: HTMLElement | null): void {
+  const top = problem?.closest("[data-key]")?.getBoundingClientRect().top ?? -1;
+  if (top >= 0 && top < window.innerHeight) problem?.scrollIntoView({ block: "nearest" });
 }
 
 /** Return a sentence about what was not done. */

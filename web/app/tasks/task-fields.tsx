@@ -52,6 +52,7 @@ export function DetailFields({ texts, onChange }: DetailFieldsProps) {
         <textarea
           id={`${id}-notes`}
           rows={3}
+          dir="auto"
           maxLength={DESCRIPTION_LIMIT}
           value={texts.description}
           onChange={(event) => onChange({ description: event.target.value })}

@@ -51,7 +51,9 @@ export const TaskRow = memo(function TaskRow({ row, onTick }: TaskRowProps) {
         />
         <button type="button" ref={title} className="title" data-part="title" onClick={() => setEditing("opened")}>
           <span className="hidden">Edit </span>
-          <span className="title-text">{task.title}</span>
+          <span className="title-text" dir="auto">
+            {task.title}
+          </span>
           <Meta task={task} />
         </button>
         <button
@@ -93,7 +95,11 @@ function Meta({ task }: { task: Task }) {
           {PRIORITIES[task.priority]}
         </span>
       )}
-      {task.description !== null && <span className="notes">{task.description}</span>}
+      {task.description !== null && (
+        <span className="notes" dir="auto">
+          {task.description}
+        </span>
+      )}
     </span>
   );
 }

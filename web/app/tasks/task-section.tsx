@@ -1,8 +1,9 @@
 "use client";
 
-import { useCallback, useEffect, useRef } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 
+import { clickGuard } from "@/lib/double-click";
 import { keepFocus } from "@/lib/kept-focus";
 import { newsOf } from "@/lib/task-news";
 import type { Row } from "@/lib/task-rows";
@@ -31,6 +32,7 @@ export function TaskSection() {
   const section = useRef<HTMLElement>(null);
   const heading = useRef<HTMLHeadingElement>(null);
   const dialog = useRef<HTMLDialogElement>(null);
+  const [guard] = useState(clickGuard);
 
   useEffect(() => (section.current === null ? undefined : keepFocus(section.current, () => heading.current)), []);
 
@@ -74,7 +76,7 @@ export function TaskSection() {
       <NewTaskForm />
       <Filters view={view} onChange={changeView} />
       {!isEmpty && (
-        <ul className="tasks" aria-label="Tasks">
+        <ul className="tasks" aria-label="Tasks" onClickCapture={guard}>
           {rows.map((row) => (
             <TaskRow key={row.key} row={row} onTick={tick} />
           ))}

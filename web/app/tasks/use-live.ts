@@ -3,6 +3,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 
+import { isAdding } from "@/lib/adds-under-way";
 import { follow } from "@/lib/live";
 import type { Task } from "@/lib/task";
 import { versionAfter } from "@/lib/task-news";
@@ -55,7 +56,7 @@ export function useLive(): boolean {
       for (const [id, version] of waiting) {
         const known = Math.max(versionAfter(store.snapshot().news.get(id)), newestListed(id)?.version ?? 0);
         // The answer to a request of this page is on its way, and most likely the reason for the event.
-        if (store.isSending(id) || (known === 0 && store.isAdding())) continue;
+        if (store.isSending(id) || (known === 0 && isAdding(store))) continue;
         waiting.delete(id);
         if (known < version) newer.push(id);
       }

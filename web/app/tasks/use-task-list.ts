@@ -3,6 +3,7 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useEffect, useMemo } from "react";
 
+import { addsAnswered } from "@/lib/adds-under-way";
 import type { AskedPage } from "@/lib/task-rows";
 import { rowsOf } from "@/lib/task-rows";
 import { addressOf, filtersOf, type TaskView } from "@/lib/task-view";
@@ -28,7 +29,9 @@ export function useTaskList(view: TaskView, live: boolean) {
     queryFn: async ({ pageParam: cursor, signal }): Promise<AskedPage> => {
       const asked = Date.now();
       const limit = cursor === null ? FIRST_PAGE : FURTHER_PAGES;
-      return { ...(await api.list({ ...filters, limit, ...(cursor !== null && { cursor }) }, signal)), asked };
+      const page = await api.list({ ...filters, limit, ...(cursor !== null && { cursor }) }, signal);
+      await addsAnswered(store);
+      return { ...page, asked };
     },
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.next_cursor,

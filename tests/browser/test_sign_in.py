@@ -1,49 +1,19 @@
-"""Accounts: signing up and in, settings, sessions on other devices, and what goes wrong there."""
+"""Signing up and signing in, and what goes wrong there."""
 
 import json
 import re
-from collections.abc import Awaitable, Callable
 
 import pytest
 from joserfc import jws
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from scripts.proofs.web_app.accounts import PASSWORD, Account
-from scripts.proofs.web_app.visit import PHONE, held_requests, lost_replies
-from tests.browser.conftest import NewAccount, Visitor, eventually
+from scripts.proofs.web_app.accounts import PASSWORD
+from scripts.proofs.web_app.network import held_requests, lost_replies
+from scripts.proofs.web_app.visit import PHONE
+from tests.browser.account_forms import REFUSED, expect_error, fill
+from tests.browser.conftest import NewAccount, Visitor
 
 pytestmark = pytest.mark.slow
-
-NEW_PASSWORD = "another horse battery"
-FOCUSED = "() => document.activeElement.name || document.activeElement.tagName"
-# Chromium reports every response of an error as a console error.
-REFUSED = "status of (400|401|422|429)"
-
-
-async def fill(page: Page, **fields: str) -> None:
-    for name, value in fields.items():
-        await page.locator(f"input[name={name}]").fill(value)
-
-
-async def expect_error(page: Page, field: str, message: str) -> None:
-    """The message is the field's description, and the field has the focus."""
-    place = page.locator(f"input[name={field}]")
-    await expect(place).to_have_accessible_description(re.compile(re.escape(message)))
-    await expect(place).to_have_attribute("aria-invalid", "true")
-    await expect(place).to_be_focused()
-
-
-def accepted(account: Account, token: str) -> Callable[[], Awaitable[bool]]:
-    """Return a function that asks the service whether it accepts a token."""
-
-    async def ask() -> bool:
-        headers = {"Authorization": f"Bearer {token}"}
-        url = f"{account.stack.api_origin}/api/tasks"
-        status = (await account.http.get(url, headers=headers)).status_code
-        assert status in {200, 401}
-        return status == 200
-
-    return ask
 
 
 async def test_newcomer_signs_up_with_the_keyboard_and_sees_the_tasks(visit: Visitor) -> None:
@@ -182,120 +152,6 @@ async def test_session_that_the_service_refuses_leads_to_no_loop(
     await expect(page.locator("input")).to_have_count(0)
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.get_by_label("Password")).to_be_visible()
-
-
-async def test_account_page_needs_a_session(visit: Visitor) -> None:
-    page = await (await visit()).open("/account")
-    assert page.url.endswith("/sign-in")
-
-
-async def test_signing_out_there_refuses_the_tokens_within_a_second(
-    new_account: NewAccount, visit: Visitor
-) -> None:
-    ada = await new_account()
-    there = await ada.token()
-    await ada.sign_in()
-    here = await ada.token()
-    page = await (await visit(ada)).open("/account")
-    sessions = page.get_by_role("region", name="Where you are signed in")
-    await expect(sessions.get_by_role("listitem")).to_have_count(2)
-    # The session's token is not in the page.
-    for cookie in ada.cookies().values():
-        assert cookie.partition(".")[0] not in await page.content()
-    await sessions.get_by_role("button", name="Sign out there").click()
-    await expect(sessions.get_by_role("status")).to_contain_text("is signed out.")
-    await eventually(accepted(ada, there), wanted=False, seconds=1)
-    assert await accepted(ada, here)()
-    await expect(sessions.get_by_role("listitem")).to_have_count(1)
-    assert await page.evaluate(FOCUSED) == "H2"
-    await page.reload()
-    await expect(sessions.get_by_role("listitem")).to_have_count(1)
-
-
-async def test_signing_out_everywhere_else_keeps_this_session(
-    new_account: NewAccount, visit: Visitor
-) -> None:
-    ada = await new_account()
-    tokens = [await ada.token()]
-    for _ in range(2):
-        await ada.sign_in()
-        tokens.append(await ada.token())
-    page = await (await visit(ada, viewport=PHONE)).open("/account")
-    await page.get_by_role("button", name="Sign out everywhere else").click()
-    await expect(page.get_by_text("All other devices are signed out.")).to_be_visible()
-    for token, wanted in zip(tokens, (False, False, True), strict=True):
-        await eventually(accepted(ada, token), wanted, seconds=1)
-    await expect(page.get_by_role("listitem")).to_have_count(1)
-
-
-async def test_changed_password_signs_out_the_other_devices(
-    new_account: NewAccount, visit: Visitor
-) -> None:
-    ada = await new_account()
-    there = await ada.token()
-    await ada.sign_in()
-    device = await visit(ada)
-    device.watch.allow(REFUSED)
-    page = await device.open("/account")
-    form = page.get_by_role("region", name="Password")
-    await form.get_by_label("Current password").fill("wrong horse battery")
-    await form.get_by_label("New password").fill(NEW_PASSWORD)
-    await page.keyboard.press("Enter")
-    current = form.get_by_label("Current password")
-    await expect(current).to_have_accessible_description("This is not your password.")
-    await expect(current).to_be_focused()
-    await current.fill(PASSWORD)
-    await page.keyboard.press("Enter")
-    await expect(form.get_by_role("status")).to_contain_text("Your password is changed")
-    await expect(current).to_have_value("")
-    await eventually(accepted(ada, there), wanted=False, seconds=1)
-    ada.password = NEW_PASSWORD
-    await ada.sign_in()
-    # This device is still signed in.
-    await page.get_by_role("link", name="Tasks").click()
-    await expect(page.get_by_role("heading", name="Your tasks")).to_be_visible()
-
-
-async def test_address_is_changed_at_once_where_no_mail_is_sent(
-    new_account: NewAccount, visit: Visitor
-) -> None:
-    ada, bob = await new_account("Ada"), await new_account("Bob")
-    page = await (await visit(ada)).open("/account")
-    form = page.get_by_role("region", name="E-mail address")
-    await form.get_by_label("New e-mail address").fill(bob.email)
-    await page.keyboard.press("Enter")
-    await expect(form.get_by_role("status")).to_contain_text("cannot be used")
-    ada.email = f"new-{ada.email}"
-    await form.get_by_label("New e-mail address").fill(ada.email)
-    await page.keyboard.press("Enter")
-    await expect(form.get_by_role("status")).to_have_text("Your address is changed.")
-    await expect(form.locator("strong")).to_have_text(ada.email)
-    await ada.sign_in()
-
-
-async def test_account_is_deleted_with_the_password_only(
-    new_account: NewAccount, visit: Visitor
-) -> None:
-    ada = await new_account()
-    await ada.add_tasks("Forget me")
-    token = await ada.token()
-    device = await visit(ada)
-    device.watch.allow(REFUSED)
-    page = await device.open("/account")
-    await page.get_by_text("Delete your account").click()
-    button = page.get_by_role("button", name="Delete my account and my tasks")
-    form = page.locator("form", has=button)
-    await form.get_by_label("Password").fill("wrong horse battery")
-    await button.click()
-    password = form.get_by_label("Password")
-    await expect(password).to_have_accessible_description("This is not your password.")
-    await expect(password).to_be_focused()
-    assert await accepted(ada, token)()
-    await password.fill(PASSWORD)
-    await button.click()
-    await expect(page.get_by_role("status")).to_contain_text("are deleted")
-    await eventually(accepted(ada, token), wanted=False, seconds=1)
-    assert (await ada.auth("GET", "/get-session")).json() is None
 
 
 async def test_unknown_address_leads_home(visit: Visitor) -> None:
