@@ -37,6 +37,7 @@ async def test_task_added_while_the_service_is_down_is_saved_once_when_it_is_bac
     await row.get_by_role("button", name="Try again").click()
     await eventually(partial(title_set, ada), {"Before", "During"})
     await add(page, "After")
+    await eventually(partial(title_set, ada), {"Before", "During", "After"})
     assert len(await ada.tasks()) == 3
 
 
