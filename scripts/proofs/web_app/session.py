@@ -84,7 +84,9 @@ class SessionUser:
             if await button.is_visible():
                 self.counts[name] += 1
                 self.history.append(name.lower())
-                await button.click()
+                # The page repeats some changes by itself, so the button may be gone by now.
+                with contextlib.suppress(BrowserError):
+                    await button.click(timeout=2_000)
 
     async def stored(self) -> dict[str, bool]:
         """Return the tasks that the service has. A title that it has twice is marked."""
