@@ -98,7 +98,7 @@ class Line(Generic[ThingT]):
         self._timer = loop.call_at(gives_up + _LATENESS_SECONDS, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the tasks give up whose time is over."""
+        """End the wait of the tasks whose time is over."""
         self._timer = None
         self._waiting = deque(one for one in self._waiting if not one.place.done())
         now, coming = loop.time(), self._coming()

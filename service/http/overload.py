@@ -91,7 +91,7 @@ class Overload:
         self._unread[read] = loop.call_later(PUT_OFF_SECONDS, self._read, read)
 
     def read_next(self) -> None:
-        """Let the refused connection be read that has waited for the longest time."""
+        """Read the refused connection that has waited for the longest time."""
         if self._unread:
             self._read(next(iter(self._unread)))
 

@@ -135,7 +135,7 @@ class Running:
         begin: Callable[[], object],
         give_up: Callable[[], object],
     ) -> bool:
-        """Let a request wait, and call `begin` when it has a place, or `give_up`.
+        """Put a request in the line, and call `begin` when it has a place, or `give_up`.
 
         Return False if its turn would come too late. Otherwise `end` must follow, unless `give_up`
         has been called.

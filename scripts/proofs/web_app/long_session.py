@@ -74,7 +74,7 @@ async def play(
 
 
 async def _act(user: SessionUser, stack: WebStack, operations: int, restarts: int) -> None:
-    """Let the user act, and restart the programs meanwhile."""
+    """Run the user's session, and restart the programs meanwhile."""
     chance = user.random
     moments = chance.sample(range(operations // 8, operations * 7 // 8), 2 * restarts)
     due = dict(zip(moments, [stack.service, stack.web] * restarts, strict=True))

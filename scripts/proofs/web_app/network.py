@@ -95,7 +95,7 @@ async def held_requests(page: Page, url: str, *, method: str = "*") -> AsyncIter
 
 @asynccontextmanager
 async def lost_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Caught]:
-    """Let the stack handle the tab's requests, but lose the replies, until the block ends.
+    """Lose the replies to the tab's requests, which the stack handles, until the block ends.
 
     The URL may contain `*`.
     """
@@ -110,7 +110,7 @@ async def lost_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Ca
 
 @asynccontextmanager
 async def held_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Caught]:
-    """Let the stack handle the tab's requests, but hold the replies until the block ends.
+    """Hold the replies to the tab's requests, which the stack handles, until the block ends.
 
     The URL may contain `*`.
     """

@@ -98,7 +98,7 @@ class Server:
             self._program.signal_group(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused program continue. One that runs is not affected."""
+        """Continue a paused program. One that runs is not affected."""
         if self._program is not None and self._program.running:
             self._program.signal_group(signal.SIGCONT)
 

@@ -74,7 +74,7 @@ def listed(
 
 
 async def settle() -> None:
-    """Let every task run until it waits."""
+    """Run every task until it waits."""
     for _ in range(10):
         await asyncio.sleep(0)
 

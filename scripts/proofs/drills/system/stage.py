@@ -137,7 +137,7 @@ class Stage:
         per_second: float | None = None,
         mix: tuple[int, int, int, int, int] | None = None,
     ) -> AsyncIterator["Crowd"]:
-        """Let clients read and write, then decide their last writes, and compare the ledger."""
+        """Run clients that read and write, decide their last writes, and compare the ledger."""
         ledger = Ledger()
         clients = []
         for _ in range(number):
@@ -208,7 +208,7 @@ class Crowd:
 
 
 async def _end(clients: Sequence[Client], lives: Sequence["asyncio.Task[None]"]) -> None:
-    """Let the clients decide their last writes, or leave them undecided after a while."""
+    """Wait until the clients have decided their last writes, but not for ever."""
     for client in clients:
         client.stop()
     _, late = await asyncio.wait(lives, timeout=_DECIDE_SECONDS)
