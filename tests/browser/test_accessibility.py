@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from scripts.proofs.web_app.accessibility import looks, violations
-from scripts.proofs.web_app.network import held_requests, offline
+from scripts.proofs.web_app.network import Network, offline
 from scripts.proofs.web_app.task_page import add, check, delete, edit, rename, row
 from scripts.proofs.web_app.visit import Visit
 from tests.browser.conftest import NewAccount, Visitor
@@ -68,7 +68,8 @@ async def empty(device: Visit) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def loading(device: Visit) -> AsyncIterator[None]:
-    async with held_requests(device.page, "**/api/tasks?*") as held:
+    network = await Network.of(device.page)
+    async with network.held_requests(r"/api/tasks\?", method="GET") as held:
         await device.open()
         await held.until(1)
         yield
@@ -118,8 +119,9 @@ async def disconnected(device: Visit) -> AsyncIterator[None]:
 @asynccontextmanager
 async def disputed(device: Visit) -> AsyncIterator[None]:
     """A task that was changed here and elsewhere, to different titles."""
+    network = await Network.of(device.page)
     async with full(device):
-        async with held_requests(device.page, "**/api/tasks/*", method="PATCH") as held:
+        async with network.held_requests("/api/tasks/", method="PATCH") as held:
             await rename(device.page, "Water the plants", "Water the flowers")
             await held.until(1)
             other = await device.new_tab()

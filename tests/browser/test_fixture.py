@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from scripts.proofs.compose.visitors import client
 from scripts.proofs.web_app.accounts import Account, account
-from scripts.proofs.web_app.network import held_requests, lost_replies
+from scripts.proofs.web_app.network import Network
 from scripts.proofs.web_app.stack import WebStack
 from scripts.proofs.web_app.visit import PHONE
 from scripts.proofs.web_app.watch import Watch
@@ -57,9 +57,10 @@ async def test_errors_exceptions_and_third_parties_are_noticed(visit: Visitor) -
 async def test_lost_reply_loses_no_request(new_account: NewAccount, visit: Visitor) -> None:
     ada = await new_account()
     device = await visit(ada)
+    network = await Network.of(device.page)
     page = await device.open()
     device.watch.allow("ERR_CONNECTION_RESET")
-    async with lost_replies(page, f"{ada.stack.api_origin}/api/tasks", method="POST") as lost:
+    async with network.lost_replies("/api/tasks$", method="POST") as lost:
         await page.get_by_label("New task").fill("Lost and found")
         await page.keyboard.press("Enter")
         await lost.until(1)
@@ -71,14 +72,20 @@ async def test_held_request_is_sent_when_it_is_released(
 ) -> None:
     ada = await new_account()
     device = await visit(ada)
+    network = await Network.of(device.page)
     page = await device.open()
-    async with held_requests(page, "**/api/tasks", method="POST") as held:
+    async with network.held_requests("/api/tasks$", method="POST") as held:
         await page.get_by_label("New task").fill("Held up")
         await page.keyboard.press("Enter")
         await held.until(1)
         assert await ada.tasks() == []
     await expect(page.get_by_role("listitem")).to_contain_text("Held up")
     await eventually(lambda: titles(ada), ["Held up"])
+
+
+async def test_network_of_a_page_that_is_open_is_not_taken_over(visit: Visitor) -> None:
+    with pytest.raises(ValueError, match=r"shows https://.* already"):
+        await Network.of(await (await visit()).open("/sign-in"))
 
 
 async def test_programs_stop_hang_and_restart_with_other_settings(web_stack: WebStack) -> None:

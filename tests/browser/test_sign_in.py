@@ -8,7 +8,7 @@ from joserfc import jws
 from playwright.async_api import expect
 
 from scripts.proofs.web_app.accounts import PASSWORD
-from scripts.proofs.web_app.network import held_requests, lost_replies
+from scripts.proofs.web_app.network import Network
 from scripts.proofs.web_app.visit import PHONE
 from tests.browser.account_forms import REFUSED, expect_error, fill
 from tests.browser.conftest import NewAccount, Visitor
@@ -112,15 +112,15 @@ async def test_form_is_sent_once_and_says_so_when_the_connection_is_lost(
     ada = await new_account()
     device = await visit()
     device.watch.allow("ERR_CONNECTION_RESET")
+    network = await Network.of(device.page)
     page = await device.open("/sign-in")
     await fill(page, email=ada.email, password=PASSWORD)
-    url = f"{ada.stack.app_origin}/api/auth/sign-in/email"
-    async with lost_replies(page, url, method="POST"):
+    async with network.lost_replies("/sign-in/email$", method="POST"):
         await page.keyboard.press("Enter")
         await expect(page.locator("form").get_by_role("alert")).to_contain_text(
             "This site cannot be reached."
         )
-    async with held_requests(page, "**/sign-in/email") as held:
+    async with network.held_requests("/sign-in/email$", method="POST") as held:
         button = page.get_by_role("button")
         await button.click()
         await held.until()

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from scripts.proofs.web_app.accounts import Account, titles
-from scripts.proofs.web_app.network import held_replies, held_requests, lost_replies, refusing
+from scripts.proofs.web_app.network import Network
 from scripts.proofs.web_app.task_page import (
     add,
     alerts,
@@ -28,9 +28,11 @@ async def test_what_is_typed_during_a_slow_add_is_kept(
     new_account: NewAccount, visit: Visitor
 ) -> None:
     ada = await new_account()
-    page = await (await visit(ada)).open()
+    device = await visit(ada)
+    network = await Network.of(device.page)
+    page = await device.open()
     field = page.get_by_label("New task")
-    async with held_requests(page, "**/api/tasks", method="POST") as held:
+    async with network.held_requests("/api/tasks$", method="POST") as held:
         await add(page, "fast one")
         await held.until(1)
         await field.press_sequentially("fast two")
@@ -48,9 +50,10 @@ async def test_add_whose_reply_is_lost_is_repeated_without_a_second_task(
 ) -> None:
     ada = await new_account()
     device = await visit(ada)
+    network = await Network.of(device.page)
     page = await device.open()
     device.watch.allow("ERR_CONNECTION_RESET")
-    async with lost_replies(page, f"{ada.stack.api_origin}/api/tasks", method="POST") as lost:
+    async with network.lost_replies("/api/tasks$", method="POST") as lost:
         await add(page, "Once")
         await lost.until(1)
         await expect(row(page, "Once").get_by_role("alert").first).to_contain_text("Not added yet")
@@ -66,7 +69,9 @@ async def test_list_that_overtakes_the_answer_to_an_add_shows_the_task_once(
 ) -> None:
     ada = await new_account()
     await ada.add_tasks("Feed the cat")
-    page = await (await visit(ada)).open()
+    device = await visit(ada)
+    network = await Network.of(device.page)
+    page = await device.open()
     await expect(check(page, "Feed the cat")).to_be_visible()
     # Every number of rows that the page ever shows.
     await page.evaluate("""() => {
@@ -74,7 +79,7 @@ async def test_list_that_overtakes_the_answer_to_an_add_shows_the_task_once(
         window.numbers = new Set();
         new MutationObserver(count).observe(document.body, { childList: true, subtree: true });
     }""")
-    async with held_replies(page, f"{ada.stack.api_origin}/api/tasks", method="POST") as held:
+    async with network.held_replies("/api/tasks$", method="POST") as held:
         await add(page, "Overtaken")
         await held.until(1)
         async with page.expect_response("**/api/tasks?*"):
@@ -92,8 +97,10 @@ async def test_tick_is_shown_before_the_service_has_answered(
 ) -> None:
     ada = await new_account()
     await ada.add_tasks("Feed the cat")
-    page = await (await visit(ada)).open()
-    async with held_requests(page, "**/api/tasks/*", method="PATCH") as held:
+    device = await visit(ada)
+    network = await Network.of(device.page)
+    page = await device.open()
+    async with network.held_requests("/api/tasks/", method="PATCH") as held:
         await check(page, "Feed the cat").check()
         await held.until(1)
         await expect(check(page, "Feed the cat")).to_be_enabled()
@@ -113,11 +120,12 @@ async def test_refused_tick_is_taken_back_beside_its_task(
     ada = await new_account()
     await ada.add_tasks(*(f"Task {number}" for number in range(30)))
     device = await visit(ada, viewport=PHONE)
+    network = await Network.of(device.page)
     page = await device.open()
     device.watch.allow(f"status of {status}")
     # At the lower edge of the window: the reason needs room below it.
     await row(page, "Task 10").evaluate("(row) => row.scrollIntoView({ block: 'end' })")
-    async with refusing(page, status, method="PATCH", retry_after=7):
+    async with network.refused(status, method="PATCH", retry_after=7):
         await check(page, "Task 10").click()
         alert = row(page, "Task 10").get_by_role("alert")
         await expect(alert).to_contain_text(f"Not marked as done. {message}")
@@ -133,10 +141,11 @@ async def test_refused_add_says_why_and_can_be_discarded(
 ) -> None:
     ada = await new_account()
     device = await visit(ada)
+    network = await Network.of(device.page)
     page = await device.open()
     device.watch.allow("status of 409")
     problem = {"code": "task_limit", "detail": "Task limit reached. Delete tasks to make room."}
-    async with refusing(page, 409, method="POST", problem=problem):
+    async with network.refused(409, method="POST", problem=problem):
         await add(page, "One too many")
         await expect(row(page, "One too many")).to_contain_text(problem["detail"])
     await page.get_by_role("button", name="Discard").click()
@@ -148,9 +157,10 @@ async def test_refused_edit_keeps_what_was_typed(new_account: NewAccount, visit:
     ada = await new_account()
     await ada.add_tasks("Feed the cat")
     device = await visit(ada)
+    network = await Network.of(device.page)
     page = await device.open()
     device.watch.allow("status of 503")
-    async with refusing(page, 503, method="PATCH", retry_after=7):
+    async with network.refused(503, method="PATCH", retry_after=7):
         await rename(page, "Feed the cat", "Feed both cats")
         await expect(alerts(page)).to_contain_text("“Feed both cats” is not saved")
         assert await shown(page) == ["Feed the cat"]
@@ -177,8 +187,10 @@ async def test_deletion_is_taken_back_together_with_what_was_not_saved_before_it
 ) -> None:
     ada = await new_account()
     await ada.add_tasks("Feed the cat")
-    page = await (await visit(ada)).open()
-    async with held_requests(page, "**/api/tasks/*", method="PATCH") as held:
+    device = await visit(ada)
+    network = await Network.of(device.page)
+    page = await device.open()
+    async with network.held_requests("/api/tasks/", method="PATCH") as held:
         await check(page, "Feed the cat").click()
         await held.until(1)
         await rename(page, "Feed the cat", "Feed both cats")
@@ -194,9 +206,10 @@ async def test_refused_deletion_brings_the_task_back(
     ada = await new_account()
     await ada.add_tasks("Feed the cat")
     device = await visit(ada)
+    network = await Network.of(device.page)
     page = await device.open()
     device.watch.allow("status of 503")
-    async with refusing(page, 503, method="DELETE", retry_after=7):
+    async with network.refused(503, method="DELETE", retry_after=7):
         await page.get_by_role("button", name="Delete Feed the cat").click()
         await expect(row(page, "Feed the cat")).to_contain_text(f"Not deleted. {BUSY}")
     assert await titles(ada) == ["Feed the cat"]

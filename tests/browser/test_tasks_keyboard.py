@@ -3,8 +3,8 @@
 import pytest
 from playwright.async_api import expect
 
-from scripts.proofs.web_app.accounts import titles
-from scripts.proofs.web_app.network import refusing
+from scripts.proofs.web_app.accounts import Account, titles
+from scripts.proofs.web_app.network import Network
 from scripts.proofs.web_app.task_page import alerts, check, has_focus, row, shown
 from tests.browser.conftest import NewAccount, Visitor, eventually
 
@@ -65,6 +65,7 @@ async def test_focus_is_never_lost(new_account: NewAccount, visit: Visitor) -> N
     ada = await new_account()
     [_, two, _, _] = await ada.add_tasks("One", "Two", "Three", "Four")
     device = await visit(ada)
+    network = await Network.of(device.page)
     page = await device.open("/?done=hide")
     device.watch.allow("status of 503", "status of 404")
     press = page.keyboard.press
@@ -85,7 +86,7 @@ async def test_focus_is_never_lost(new_account: NewAccount, visit: Visitor) -> N
         await expect(edit).to_be_focused()
     # A failure, and what can be done about it.
     for choice in ("Try again", "Discard"):
-        async with refusing(page, 503, method="PATCH"):
+        async with network.refused(503, method="PATCH"):
             await check(page, "One").focus()
             await press("Space")
             button = row(page, "One").get_by_role("button", name=choice)
@@ -97,6 +98,8 @@ async def test_focus_is_never_lost(new_account: NewAccount, visit: Visitor) -> N
         if choice == "Try again":
             await press("u")
             await expect(check(page, "One")).to_be_focused()
+            # Saved, or the next refusal would be of this change as well.
+            await eventually(lambda: titles_to_do(ada), ["Four", "One"])
     # Deleting the last tasks.
     for title in ("Four", "One"):
         await page.get_by_role("button", name=f"Delete {title}").focus()
@@ -136,3 +139,7 @@ async def test_focus_returns_to_the_list_when_more_is_loaded(
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("listitem")).to_have_count(60)
     await expect(check(page, "Task 009")).to_be_focused()
+
+
+async def titles_to_do(of: Account) -> list[str]:
+    return [task["title"] for task in await of.tasks() if not task["completed"]]

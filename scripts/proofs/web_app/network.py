@@ -1,14 +1,15 @@
 """What a network, or the service behind it, does to the requests of one tab."""
 
 import asyncio
-import contextlib
+import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal, Self
 
-from playwright.async_api import CDPSession, Page, Route
+from playwright.async_api import CDPSession, Page
 from playwright.async_api import Error as BrowserError
 
 
@@ -49,7 +50,7 @@ async def offline(page: Page) -> AsyncIterator[None]:
 
 @dataclass
 class Caught:
-    """Requests of a page that were held, or whose replies were lost."""
+    """Requests of a page that were held or refused, or whose replies were held or lost."""
 
     urls: list[str] = field(default_factory=list)
     _added: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,124 +68,148 @@ class Caught:
                 await self._added.wait()
 
 
-@asynccontextmanager
-async def held_requests(page: Page, url: str, *, method: str = "*") -> AsyncIterator[Caught]:
-    """Hold the tab's requests to URLs that match a glob until the block ends; then send them."""
-    held, released = Caught(), asyncio.Event()
-    handled: list[asyncio.Event] = []
-
-    async def hold(route: Route) -> None:
-        done = asyncio.Event()
-        handled.append(done)
-        if method in {"*", route.request.method}:
-            held.add(route.request.url)
-            await released.wait()
-        # The page may have given up meanwhile.
-        with contextlib.suppress(BrowserError):
-            await route.continue_()
-        done.set()
-
-    await page.route(url, hold)
-    try:
-        yield held
-    finally:
-        released.set()
-        await page.unroute(url, hold)
-        await asyncio.gather(*(done.wait() for done in handled))
+_Stage = Literal["Request", "Response"]
+_Event = dict[str, Any]
+_Handle = Callable[[_Event], Coroutine[None, None, None]]
 
 
-@asynccontextmanager
-async def lost_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Caught]:
-    """Lose the replies to the tab's requests, which the stack handles, until the block ends.
+@dataclass(frozen=True, eq=False)
+class _Rule:
+    """What happens to the requests with a method, or to their replies."""
 
-    The URL may contain `*`.
+    url: re.Pattern[str]
+    method: str
+    stage: _Stage
+    handle: _Handle
+    caught: Caught = field(default_factory=Caught)
+    under_way: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def fits(self, event: _Event) -> bool:
+        replied = "responseStatusCode" in event or "responseErrorReason" in event
+        request = event["request"]
+        return (
+            replied == (self.stage == "Response")
+            and request["method"] == self.method
+            and self.url.search(request["url"]) is not None
+        )
+
+
+class Network:
+    """The network between one tab and the stack, which holds, loses or refuses what it is told to.
+
+    Its URLs are regular expressions, such as `"/api/tasks$"`.
     """
 
-    async def lose(session: CDPSession, request: str) -> None:
-        failure = {"requestId": request, "errorReason": "ConnectionReset"}
-        await session.send("Fetch.failRequest", failure)
+    _PATTERN: Final = "*/api/*"
 
-    async with _caught_replies(page, url, method, lose) as lost:
-        yield lost
+    def __init__(self, session: CDPSession) -> None:
+        self._session = session
+        self._rules: list[_Rule] = []
+        self._passing: set[asyncio.Task[None]] = set()
 
+    @classmethod
+    async def of(cls, page: Page) -> Self:
+        """Return the network of a tab that shows nothing yet.
 
-@asynccontextmanager
-async def held_replies(page: Page, url: str, *, method: str) -> AsyncIterator[Caught]:
-    """Hold the replies to the tab's requests, which the stack handles, until the block ends.
+        Chromium begins to intercept while a page goes on: a request of that moment may fail or
+        escape. So this must come first, and it ends with the tab. Raises `ValueError`.
+        """
+        if page.url != "about:blank":
+            raise ValueError(f"the tab shows {page.url} already; take its network over first")
+        session = await page.context.new_cdp_session(page)
+        network = cls(session)
+        session.on("Fetch.requestPaused", network._paused)
+        stages: tuple[_Stage, _Stage] = ("Request", "Response")
+        patterns = [{"urlPattern": cls._PATTERN, "requestStage": stage} for stage in stages]
+        await session.send("Fetch.enable", {"patterns": patterns})
+        return network
 
-    The URL may contain `*`.
-    """
-    released = asyncio.Event()
-
-    async def hold(session: CDPSession, request: str) -> None:
-        await released.wait()
-        await session.send("Fetch.continueRequest", {"requestId": request})
-
-    async with _caught_replies(page, url, method, hold) as held:
-        try:
+    @asynccontextmanager
+    async def held_requests(self, url: str, *, method: str) -> AsyncIterator[Caught]:
+        """Hold the tab's requests until the block ends; then send them."""
+        async with self._held(url, method, "Request") as held:
             yield held
+
+    @asynccontextmanager
+    async def held_replies(self, url: str, *, method: str) -> AsyncIterator[Caught]:
+        """Hold the replies to the tab's requests, which the stack handles, until the block ends."""
+        async with self._held(url, method, "Response") as held:
+            yield held
+
+    @asynccontextmanager
+    async def lost_replies(self, url: str, *, method: str) -> AsyncIterator[Caught]:
+        """Lose the replies to the tab's requests, which the stack handles, until the block ends."""
+
+        async def lose(event: _Event) -> None:
+            await self._send("failRequest", event, errorReason="ConnectionReset")
+
+        async with self._ruled(_Rule(re.compile(url), method, "Response", lose)) as lost:
+            yield lost
+
+    @asynccontextmanager
+    async def refused(
+        self,
+        status: int,
+        *,
+        method: str,
+        problem: Mapping[str, str] | None = None,
+        retry_after: int | None = None,
+    ) -> AsyncIterator[Caught]:
+        """Refuse the tab's requests about tasks with a method, until the block ends."""
+        body = base64.b64encode(json.dumps(dict(problem or {})).encode()).decode()
+
+        async def refuse(event: _Event) -> None:
+            headers = {
+                "Access-Control-Allow-Origin": event["request"]["headers"].get("Origin", ""),
+                "Access-Control-Expose-Headers": "Retry-After",
+                "Content-Type": "application/problem+json",
+            }
+            if retry_after is not None:
+                headers["Retry-After"] = str(retry_after)
+            pairs = [{"name": name, "value": value} for name, value in headers.items()]
+            await self._send(
+                "fulfillRequest", event, responseCode=status, responseHeaders=pairs, body=body
+            )
+
+        rule = _Rule(re.compile("/api/tasks"), method, "Request", refuse)
+        async with self._ruled(rule) as refused:
+            yield refused
+
+    @asynccontextmanager
+    async def _held(self, url: str, method: str, stage: _Stage) -> AsyncIterator[Caught]:
+        released = asyncio.Event()
+
+        async def hold(event: _Event) -> None:
+            await released.wait()
+            await self._send("continueRequest", event)
+
+        async with self._ruled(_Rule(re.compile(url), method, stage, hold)) as held:
+            try:
+                yield held
+            finally:
+                released.set()
+
+    @asynccontextmanager
+    async def _ruled(self, rule: _Rule) -> AsyncIterator[Caught]:
+        self._rules.append(rule)
+        try:
+            yield rule.caught
         finally:
-            released.set()
+            self._rules.remove(rule)
+            await asyncio.gather(*rule.under_way)
 
-
-@asynccontextmanager
-async def _caught_replies(
-    page: Page, url: str, method: str, handle: Callable[[CDPSession, str], Awaitable[None]]
-) -> AsyncIterator[Caught]:
-    caught = Caught()
-    session = await page.context.new_cdp_session(page)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def decide(event: dict[str, Any]) -> None:
-        if event["request"]["method"] == method:
-            caught.add(event["request"]["url"])
-            await handle(session, event["requestId"])
+    def _paused(self, event: _Event) -> None:
+        rule = next((rule for rule in self._rules if rule.fits(event)), None)
+        if rule is None:
+            tasks, task = self._passing, asyncio.create_task(self._send("continueRequest", event))
         else:
-            await session.send("Fetch.continueRequest", {"requestId": event["requestId"]})
-
-    def paused(event: dict[str, Any]) -> None:
-        task = asyncio.create_task(decide(event))
+            tasks, task = rule.under_way, asyncio.create_task(rule.handle(event))
+            rule.caught.add(event["request"]["url"])
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    session.on("Fetch.requestPaused", paused)
-    pattern = {"urlPattern": url, "requestStage": "Response"}
-    await session.send("Fetch.enable", {"patterns": [pattern]})
-    try:
-        yield caught
-    finally:
-        await asyncio.gather(*tasks)
-        await session.send("Fetch.disable")
-        await session.detach()
-
-
-@asynccontextmanager
-async def refusing(
-    page: Page,
-    status: int,
-    *,
-    method: str,
-    problem: Mapping[str, str] | None = None,
-    retry_after: int | None = None,
-) -> AsyncIterator[None]:
-    """Refuse the tab's requests about tasks with a method, until the block ends."""
-
-    async def refuse(route: Route) -> None:
-        if route.request.method != method:
-            await route.fallback()
-            return
-        headers = {
-            "Access-Control-Allow-Origin": await route.request.header_value("origin") or "",
-            "Access-Control-Expose-Headers": "Retry-After",
-            "Content-Type": "application/problem+json",
-        }
-        if retry_after is not None:
-            headers["Retry-After"] = str(retry_after)
-        await route.fulfill(status=status, headers=headers, body=json.dumps(dict(problem or {})))
-
-    pattern = "**/api/tasks**"
-    await page.route(pattern, refuse)
-    try:
-        yield
-    finally:
-        await page.unroute(pattern, refuse)
+    async def _send(self, command: str, event: _Event, **parameters: object) -> None:
+        # The page may have given the request up meanwhile, or be closed.
+        with suppress(BrowserError):
+            own = {"requestId": event["requestId"], **parameters}
+            await self._session.send(f"Fetch.{command}", own)

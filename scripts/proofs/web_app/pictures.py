@@ -20,7 +20,7 @@ from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from scripts.operations.exit_codes import DONE, fail
 from scripts.proofs.web_app.accounts import Account, account
-from scripts.proofs.web_app.network import held_requests
+from scripts.proofs.web_app.network import Network
 from scripts.proofs.web_app.stack import WebStack
 from scripts.proofs.web_app.stand import EXPECTED_ERRORS, stand
 from scripts.proofs.web_app.task_page import add, edit, rename, row, rows
@@ -55,15 +55,16 @@ class Camera:
     @asynccontextmanager
     async def opened(
         self, viewport: ViewportSize, scheme: Literal["light", "dark"]
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncIterator[tuple[Page, Network]]:
         """Open the task page in a window, and wait for the tasks."""
         async with visiting(
             self.browser, self.user.stack, viewport=viewport, scheme=scheme, reduced_motion=True
         ) as visit:
             await visit.use(self.user)
+            network = await Network.of(visit.page)
             await visit.open()
             await expect(rows(visit.page)).to_have_count(len(_tasks()))
-            yield visit.page
+            yield visit.page, network
 
     async def take(self, page: Page, name: str) -> Path:
         """Write a picture of a window. Raises `PictureError` if it is too large."""
@@ -112,14 +113,14 @@ async def walk(browser: Browser, stack: WebStack, folder: Path) -> list[Path]:
         for task in _tasks():
             (await ada.call("POST", "/api/tasks", task)).raise_for_status()
         camera = Camera(browser, ada, folder)
-        async with camera.opened(_SCREEN, "dark") as page:
+        async with camera.opened(_SCREEN, "dark") as (page, _):
             taken.append(await camera.take(page, "phone"))
-        async with camera.opened(_WINDOW, "light") as page:
+        async with camera.opened(_WINDOW, "light") as (page, network):
             taken.append(await camera.take(page, "tasks"))
             await edit(page, "Prepare the talk about key rotation")
             taken.append(await camera.take(page, "edit"))
             await page.keyboard.press("Escape")
-            taken.append(await _conflict(camera, page))
+            taken.append(await _conflict(camera, page, network))
             taken.append(await _outage(camera, page))
             await page.goto(f"{stack.app_origin}/account")
             await expect(page.get_by_role("heading", name="Your account")).to_be_visible()
@@ -127,12 +128,12 @@ async def walk(browser: Browser, stack: WebStack, folder: Path) -> list[Path]:
     return taken
 
 
-async def _conflict(camera: Camera, page: Page) -> Path:
+async def _conflict(camera: Camera, page: Page, network: Network) -> Path:
     """Change a task while it is changed elsewhere, which the page has not seen yet."""
     title, user = "Book a table for Friday", camera.user
     (task,) = [each for each in await user.tasks() if each["title"] == title]
     path = f"/api/tasks/{task['id']}"
-    async with held_requests(page, f"**{path}") as held:
+    async with network.held_requests(f"{path}$", method="PATCH") as held:
         await rename(page, title, f"{title} evening")
         await held.until(1)
         (await user.call("PATCH", path, {"title": "Book a table for Saturday"})).raise_for_status()
