@@ -113,8 +113,8 @@ def _config(app: "ASGIApp | str", host: str, port: int, *, workers: int = 1) -> 
         host=host,
         port=port,
         workers=workers,
-        http="service.http.protocol:BoundedHttpProtocol",
-        loop="service.http.accepting:Loop",
+        http="service.http.connections.protocol:BoundedHttpProtocol",
+        loop="service.http.connections.accepting:Loop",
         # There are no WebSockets: an upgrade to one is handled as an ordinary request.
         ws="none",
         # We write our own access log, because uvicorn's contains query strings.

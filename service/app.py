@@ -27,15 +27,15 @@ from service.database.listener import Listener, Subscription
 from service.events import routes as event_routes
 from service.events.hub import TaskEvents
 from service.events.tags import OwnerTags
-from service.http.admission import Admission
 from service.http.body_limit import MAX_BODY_BYTES
+from service.http.connections.admission import Admission
+from service.http.connections.running import running_places
 from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.error_table import add_problem_handlers
 from service.http.forwarded import TrustedProxies
 from service.http.openapi import describe
 from service.http.operations import Operations
-from service.http.running import running_places
 from service.security.audit import Event, NotFoundWatch, SecurityLog
 from service.security.key_watch import KeyWatch
 from service.security.rate_limits import RateLimits

@@ -13,7 +13,7 @@ from service.accounts.issuer_client import BetterAuth
 from service.accounts.sessions import Sessions
 from service.database.execution import Database
 from service.events.hub import TaskEvents
-from service.http.admission import Admission
+from service.http.connections.admission import Admission
 from service.http.draining import Draining
 from service.security.audit import NotFoundWatch, SecurityLog
 from service.security.key_watch import KeyWatch

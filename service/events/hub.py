@@ -21,10 +21,10 @@ from service.events.combining import Change, Combining
 from service.events.format import End, task_event
 from service.events.stream import EventStream
 from service.events.tags import OwnerTags
-from service.http.overload import OverloadedError
+from service.http.connections.overload import OverloadedError
+from service.http.connections.running import SHARE
+from service.http.connections.streaming import HandOver
 from service.http.problem_document import ProblemError
-from service.http.running import SHARE
-from service.http.streaming import HandOver
 from service.security.audit import Event, SecurityLog
 from service.system.metrics import EVENT_STREAMS, EVENT_STREAMS_ENDED, EVENTS_SENT
 

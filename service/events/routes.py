@@ -9,9 +9,9 @@ from starlette.types import Receive, Scope, Send
 from better_auth_keys import counted_address
 from service.events.hub import TaskEvents
 from service.events.stream import EventStream
+from service.http.connections.streaming import HAND_OVER
 from service.http.openapi import Responses, described_problem, problems
 from service.http.problem_document import ProblemError
-from service.http.streaming import HAND_OVER
 from service.security.authentication import (
     READ,
     AuthenticatedRoute,

@@ -12,7 +12,7 @@ from typing import Final
 from better_auth_keys import AccessToken
 from service.events.combining import Change
 from service.events.format import HEARTBEAT, LIVE, PAUSED, End, end_event, task_event
-from service.http.streaming import HandOver, StreamConnection
+from service.http.connections.streaming import HandOver, StreamConnection
 from service.system.buffered_log import LineLogger
 
 MAX_WAITING: Final = 256

@@ -1,1 +1,1 @@
-"""HTTP: bounds on messages, middleware, JSON bodies, and errors as problem documents."""
+"""HTTP: the one pass around every request, JSON bodies, and errors as problem documents."""

@@ -41,8 +41,8 @@ from service.accounts.errors import (
     WrongCredentialsError,
 )
 from service.database.execution import DatabaseRefusedError, DatabaseUnavailableError
-from service.http.overload import DETAIL as OVERLOADED
-from service.http.overload import OverloadedError
+from service.http.connections.overload import DETAIL as OVERLOADED
+from service.http.connections.overload import OverloadedError
 from service.http.problem_document import (
     ContentTooLargeError,
     FieldProblem,

@@ -19,14 +19,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.http.answer_headers import RawHeaders, complete_headers, request_id_of
 from service.http.body_limit import is_too_large
+from service.http.connections.dispatch import ABANDONED
+from service.http.connections.running import ARRIVED
+from service.http.connections.whole_response import cycle_of, send_whole
 from service.http.cors import Cors
-from service.http.dispatch import ABANDONED
 from service.http.error_table import LOGGED, answer
 from service.http.forwarded import HSTS, TrustedProxies, https_required
 from service.http.operations import Operations
 from service.http.problem_document import ContentTooLargeError, internal_error
-from service.http.running import ARRIVED
-from service.http.whole_response import cycle_of, send_whole
 from service.services import SCOPE_KEY, Services
 from service.system.buffered_log import LineLogger
 from service.system.metrics import count_request

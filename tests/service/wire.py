@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from service.http.protocol import BoundedHttpProtocol
+from service.http.connections.protocol import BoundedHttpProtocol
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 

@@ -18,7 +18,7 @@ from service.app import create_app
 from service.database.execution import Database
 from service.database.url import parse_database_url
 from service.events import stream as event_stream
-from service.http import protocol as http_protocol
+from service.http.connections import protocol as http_protocol
 from service.http.front import Front
 from service.security.rate_limits import Allowance, Kind, RateLimits
 from service.security.revocations import Revocations

@@ -13,8 +13,8 @@ from service.events.format import LIVE, PAUSED, task_event
 from service.events.hub import TaskEvents, TooManyStreamsError
 from service.events.stream import HEARTBEAT_SECONDS, MAX_WAITING, UNREAD_SECONDS, EventStream
 from service.events.tags import OwnerTags
-from service.http.overload import OverloadedError
-from service.http.streaming import StreamOwner
+from service.http.connections.overload import OverloadedError
+from service.http.connections.streaming import StreamOwner
 from service.security.audit import SecurityLog
 from service.security.owner import Owner
 from service.settings.model import Settings

@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 
 from scripts.documents.openapi import DOCUMENT
 from service.app import create_app
-from service.http.protocol import BoundedHttpProtocol
+from service.http.connections.protocol import BoundedHttpProtocol
 from service.settings.model import Settings
 from tests.service.conftest import Person
 

@@ -22,9 +22,9 @@ from typing import Final
 from starlette.types import Scope
 
 from service.http.answer_headers import request_id_of
+from service.http.connections.refusal import Refusal
+from service.http.connections.running import ARRIVED
 from service.http.cors import Cors
-from service.http.refusal import Refusal
-from service.http.running import ARRIVED
 from service.system.metrics import count_request
 
 RETRY_SECONDS: Final = 1

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from service.http.deadline import Deadline
+from service.http.connections.deadline import Deadline
 
 
 class Timer:

@@ -5,11 +5,11 @@ from ipaddress import ip_network
 import pytest
 from starlette.types import Scope
 
-from service.http.admission import PLACES_FOR_PROBES, Admission
+from service.http.connections.admission import PLACES_FOR_PROBES, Admission
+from service.http.connections.overload import OverloadedError
 from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
-from service.http.overload import OverloadedError
 
 MOST = 30
 TWO_THIRDS = 20

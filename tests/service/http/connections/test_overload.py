@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from service.app import create_app
-from service.http.admission import Admission
+from service.http.connections.admission import Admission
 from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies

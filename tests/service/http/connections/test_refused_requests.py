@@ -9,15 +9,15 @@ from functools import partial
 import pytest
 from starlette.types import Scope
 
-from service.http.cors import Cors
-from service.http.overload import (
+from service.http.connections.overload import (
     LONGEST_RETRY_SECONDS,
     PUT_OFF_SECONDS,
     RETRY_SECONDS,
     RETURNS_A_SECOND,
     Overload,
 )
-from tests.service.http.fakes import FakeClock, FakeLoop
+from service.http.cors import Cors
+from tests.service.http.connections.fakes import FakeClock, FakeLoop
 
 IN_FLIGHT = 30
 ORIGIN = "https://app.example"

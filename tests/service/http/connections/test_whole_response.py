@@ -10,9 +10,9 @@ from starlette.types import Message, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from service.http.joined_writes import JoinedWrites
-from service.http.whole_response import cycle_of, send_whole
-from tests.service.http.recorded import Recorded
+from service.http.connections.joined_writes import JoinedWrites
+from service.http.connections.whole_response import cycle_of, send_whole
+from tests.service.http.connections.recorded import Recorded
 
 JSON = Response(b'{"id":1}', 200, {"etag": '"v1"', "x-tab": "a\tb"}, "application/json")
 EMPTY = Response(status_code=204)

@@ -11,8 +11,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.app import create_app
-from service.http import dispatch, overload, running
-from service.http.admission import Admission
+from service.http.connections import dispatch, overload, running
+from service.http.connections.admission import Admission
 from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies

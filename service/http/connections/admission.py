@@ -27,11 +27,11 @@ from typing import Final
 from starlette.types import Scope
 
 from better_auth_keys import counted_address
+from service.http.connections.overload import Overload, OverloadedError
+from service.http.connections.running import SHARE, Client, Running
 from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
-from service.http.overload import Overload, OverloadedError
-from service.http.running import SHARE, Client, Running
 from service.security.rate_limits import IPV6_PREFIX
 
 PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})

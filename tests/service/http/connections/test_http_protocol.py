@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.app import create_app
-from service.http import dispatch
-from service.http import protocol as http_protocol
+from service.http.connections import dispatch
+from service.http.connections import protocol as http_protocol
 from service.settings.model import Settings
 from tests.service.conftest import Person
 from tests.service.wire import LIVE, exchange, serving, status_of

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from service.http.accepting import MOST_IN_A_TURN, Loop
+from service.http.connections.accepting import MOST_IN_A_TURN, Loop
 
 CLIENTS = 2 * MOST_IN_A_TURN
 TURNS = 12

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from service.http.joined_writes import JoinedWrites
+from service.http.connections.joined_writes import JoinedWrites
 
 # Tabs and all bytes except control characters. Those could end a field, and begin another one.
 _ALLOWED: Final = bytes({0x09, *range(0x20, 0x100)} - {0x7F})

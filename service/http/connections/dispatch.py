@@ -22,11 +22,11 @@ from typing import Any, Final
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.http.admission import Admission
-from service.http.deadline import Deadline
-from service.http.joined_writes import JoinedWrites
-from service.http.overload import PUT_OFF_SECONDS, REFUSED_KEPT_SECONDS
-from service.http.streaming import HAND_OVER, StreamConnection, StreamOwner
+from service.http.connections.admission import Admission
+from service.http.connections.deadline import Deadline
+from service.http.connections.joined_writes import JoinedWrites
+from service.http.connections.overload import PUT_OFF_SECONDS, REFUSED_KEPT_SECONDS
+from service.http.connections.streaming import HAND_OVER, StreamConnection, StreamOwner
 
 LINGER_SECONDS: Final = 1.0
 """How long a refused client may read its response. Closing at once would reset the connection."""
@@ -182,17 +182,17 @@ class DispatchingProtocol(HttpToolsProtocol):
 
     def _put_off(self, data: bytes) -> bool:
         """Keep bytes that come early, and stop reading. Return whether they do."""
-        is_early = self.loop.time() < self._early_until
-        self._early_until = 0.0
-        if is_early and self._admission is not None:
-            self._early = data
-            self.flow.pause_reading()
-            context = copy_context()
-            self._admission.overload.read_later(
-                # Another request's end may cause this.
-                lambda: self.loop.call_soon(self._read_on, context=context)
-            )
-        return is_early
+        until, self._early_until = self._early_until, 0.0
+        if self._admission is None or self.loop.time() >= until:
+            return False
+        self._early = data
+        self.flow.pause_reading()
+        context = copy_context()
+        self._admission.overload.read_later(
+            # Another request's end may cause this.
+            lambda: self.loop.call_soon(self._read_on, context=context)
+        )
+        return True
 
     def _read_on(self) -> None:
         data, self._early = self._early, b""

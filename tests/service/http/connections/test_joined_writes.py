@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from service.http.joined_writes import JoinedWrites
-from tests.service.http.recorded import Recorded
+from service.http.connections.joined_writes import JoinedWrites
+from tests.service.http.connections.recorded import Recorded
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 from starlette.types import Scope
 
-from service.http.running import (
+from service.http.connections.running import (
     EXPECTED_SECONDS,
     FEWEST,
     LEASE_SECONDS,
@@ -16,7 +16,7 @@ from service.http.running import (
     Running,
     running_places,
 )
-from tests.service.http.fakes import FakeClock, FakeLoop
+from tests.service.http.connections.fakes import FakeClock, FakeLoop
 
 MOST = 9
 TWO_THIRDS = 6

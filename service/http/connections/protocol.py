@@ -24,11 +24,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from service.http import refusal as refusals
 from service.http.answer_headers import request_id_of
 from service.http.body_limit import MAX_BODY_BYTES
-from service.http.dispatch import LINGER_SECONDS, DispatchingProtocol
-from service.http.refusal import Refusal
+from service.http.connections import refusal as refusals
+from service.http.connections.dispatch import LINGER_SECONDS, DispatchingProtocol
+from service.http.connections.refusal import Refusal
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 100

@@ -1,0 +1,1 @@
+"""Connections: the limits on them, and what begins, delays or refuses their requests."""
