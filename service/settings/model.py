@@ -231,6 +231,10 @@ class Settings(SettingsModel):
     """`json` writes every line of the log as a JSON object, with `trace_id` and `span_id` where a
     span is recorded. The security log is JSON in any case."""
 
+    log_requests: bool = True
+    """The service writes a line for each request. `docker-compose.yml` switches this off: its proxy
+    writes one already, so the security log is kept longer."""
+
     otel_exporter_otlp_endpoint: CollectorUrl | None = None
     """The base URL of an OpenTelemetry collector, such as `http://localhost:4318`, which gets spans
     over OTLP/HTTP (`/v1/traces`). It must be https, or on this machine or a host of

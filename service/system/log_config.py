@@ -1,4 +1,4 @@
-"""The configuration of the logs, which LOG_FORMAT chooses.
+"""The configuration of the logs, which LOG_FORMAT and LOG_REQUESTS choose.
 
 It is read before the other settings, so that the report of their mistakes has the right form. This
 module imports nothing large, because the parent of several workers uses it too.
@@ -13,7 +13,10 @@ from service.settings.reader import SettingsError, read
 from service.system.buffered_log import LINE_FORMAT
 from service.system.json_log import json_line
 
-_SETTING: Final = "LOG_FORMAT"
+_FORMAT: Final = "LOG_FORMAT"
+_REQUESTS: Final = "LOG_REQUESTS"
+# As in the settings' model (pydantic).
+_OFF: Final = frozenset({"0", "off", "f", "false", "n", "no"})
 _HANDLER: Final = "service.system.buffered_log.BufferedHandler"
 
 
@@ -35,6 +38,7 @@ def log_config() -> dict[str, Any]:
         # httpx logs a line for each key fetch; our own logger reports fetches that fail.
         "loggers": {
             "httpx": {"level": "WARNING"},
+            "service.requests": {"level": "WARNING" if _chosen(_REQUESTS) in _OFF else "INFO"},
             # Its lines are JSON already.
             "security": {"handlers": ["complete"], "propagate": False},
         },
@@ -54,9 +58,13 @@ def report_mistakes(lines: Iterable[str]) -> None:
 
 
 def _is_json() -> bool:
-    """Return whether LOG_FORMAT is `json`. The check of all settings reports a wrong value."""
+    return _chosen(_FORMAT) == "json"
+
+
+def _chosen(setting: str) -> str:
+    """Return the text of a setting, or nothing. The check of all settings reports a wrong value."""
     try:
-        given = read([_SETTING]).given.get(_SETTING)
+        given = read([setting]).given.get(setting)
     except SettingsError:
-        return False
-    return given is not None and given.text == "json"
+        return ""
+    return "" if given is None else given.text.lower()

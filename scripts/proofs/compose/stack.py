@@ -27,6 +27,8 @@ HEARD: Final[Mapping[str, str]] = {
     "CORS_ORIGINS": "https://one.example,https://two.example",
     "DATABASE_POOL_SIZE": "9",
     "JWT_ALGORITHMS": "EdDSA,ES256",
+    # The drills find in the logs which replica has answered.
+    "LOG_REQUESTS": "true",
     "MAX_TASKS_PER_USER": "9000000",
     "RATE_LIMITS": (
         "register=6 per 1 minute,login=5 per 1 minute,refresh=61 per 1 minute,"

@@ -99,6 +99,18 @@ def test_log_format_chooses_the_formatter(
     assert log_config()["handlers"]["lines"]["formatter"] == formatter
 
 
+@pytest.mark.parametrize(
+    ("value", "written"), [("true", True), ("false", False), ("No", False), ("maybe", True)]
+)
+def test_lines_of_requests_can_be_switched_off_and_errors_cannot(
+    monkeypatch: pytest.MonkeyPatch, value: str, *, written: bool
+) -> None:
+    monkeypatch.setenv("LOG_REQUESTS", value)
+    level = logging.getLevelNamesMapping()[log_config()["loggers"]["service.requests"]["level"]]
+    assert (level <= logging.INFO) == written
+    assert level <= logging.ERROR
+
+
 def test_reasons_of_a_failed_start_are_json_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
