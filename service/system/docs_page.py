@@ -50,6 +50,11 @@ _POLICY: Final = (
     " img-src 'self' data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    # A page that opened this one, where users paste tokens, gets no handle on its window.
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
 
 
 def add_docs(app: FastAPI) -> None:
@@ -58,7 +63,7 @@ def add_docs(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+        return HTMLResponse(page, headers=_HEADERS)
 
     @app.get(f"/{_START}", include_in_schema=False)
     async def start() -> Response:

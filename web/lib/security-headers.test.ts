@@ -41,6 +41,7 @@ describe("securityHeaders", () => {
       expect(Object.keys(securityHeaders(page))).toEqual(
         expect.arrayContaining([
           "Content-Security-Policy",
+          "Cross-Origin-Opener-Policy",
           "Permissions-Policy",
           "Referrer-Policy",
           "X-Content-Type-Options",

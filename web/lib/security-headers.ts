@@ -48,6 +48,8 @@ export function securityHeaders(page: Page): Record<string, string> {
     "X-Content-Type-Options": "nosniff",
     // Addresses of pages stay here: the page for a new password has its token in the address.
     "Referrer-Policy": "same-origin",
+    // A page that opened this one, or that it opens, gets no handle on its window.
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     // Not in development: browsers remember it for the host name, also for other projects there.
     ...(page.https && !page.development && { "Strict-Transport-Security": `max-age=${YEAR_SECONDS}` }),

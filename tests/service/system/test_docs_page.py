@@ -42,6 +42,7 @@ async def test_docs_page_has_nothing_in_it_that_its_policy_would_have_to_allow(
     assert directives["base-uri"] == directives["form-action"] == "'none'"
     assert directives["script-src"] == directives["style-src"] == "'self'"
     assert "unsafe" not in policy
+    assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert not re.search(r"<style|style=|\son\w+=|<script(?! src=)", answer.text)
 
 
