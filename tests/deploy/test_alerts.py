@@ -1,5 +1,6 @@
 """deploy/prometheus/: the rules are valid, do what their names say, and have runbooks."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -81,3 +82,23 @@ def test_each_alert_has_a_section_and_each_section_an_alert() -> None:
         runbook = f"{RUNBOOK.relative_to(ROOT).as_posix()}#{name.lower()}"
         assert rule["annotations"]["runbook"] == runbook
         assert rule["labels"]["severity"] in {"critical", "warning"}
+
+
+def test_commands_for_kubernetes_apply_the_rules(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    (commands,) = re.findall(r"^```sh\n(for rules in .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f"#!/bin/sh\necho --- >> {tmp_path}/applied; cat >> {tmp_path}/applied\n")
+    kubectl.chmod(0o700)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-ec", commands], cwd=ROOT, env={"PATH": path}, check=True)
+    applied = [*yaml.safe_load_all((tmp_path / "applied").read_text())]
+    assert applied == [
+        {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": {"name": name},
+            "spec": loaded(name),
+        }
+        for name in RULES
+    ]
