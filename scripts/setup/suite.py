@@ -69,9 +69,10 @@ def check(node: NodeRuntime, *, quick: bool) -> bool:
 def pytest_arguments(*, quick: bool) -> list[str]:
     """Return the arguments that run the whole suite, or without the tests marked `slow`."""
     # By file, because tests in one file share fixtures that are slow to set up. Each worker has its
-    # own PostgreSQL. In the given order, because end_to_end/ takes longest and is first.
-    arguments = ["-n", "auto", "--maxprocesses", "4"]
-    arguments += ["--dist", "loadfile", "--no-loadscope-reorder"]
+    # own PostgreSQL. In the given order, because end_to_end/ takes longest and is first. At least
+    # three workers: the tests wait for other processes nearly half of their time.
+    workers = min(max(3, os.cpu_count() or 1), 4)
+    arguments = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     if quick:
         # Show tests that take long without the mark.
         arguments += ["-m", "not slow", "--durations", "10", "--durations-min", "5"]
