@@ -12,7 +12,7 @@ from tests.end_to_end.conftest import started, temporary_home
 pytestmark = pytest.mark.slow
 
 # Each run starts with another page: the page that the server compiled first used to reload.
-PAGES = {"/": "Tasks", "/sign-in": "Sign in", "/?again": "Tasks"}
+PAGES = {"/": "Tasks", "/sign-in": "Sign in"}
 # Compiling a page takes seconds, and this machine may be busy.
 PATIENCE = 120_000
 # Pages that reloaded for ever did so two to three times a second.
