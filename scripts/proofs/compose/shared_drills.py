@@ -81,14 +81,14 @@ class SharedDrills:
         if made.status_code != httpx.codes.CREATED:
             raise ComposeError(f"creating a task: status {made.status_code}")
         path = f"/api/tasks/{made.json()['id']}"
-        served: Counter[str] = Counter()
-        for _ in range(20):
-            marks = [uuid4().hex for _ in range(2)]
-            mine = await self.ask(ada, "GET", path, mark=marks[0])
-            theirs = await self.ask(bob, "GET", path, mark=marks[1])
+        marks = [uuid4().hex for _ in range(40)]
+        for hers, his in zip(marks[::2], marks[1::2], strict=True):
+            mine = await self.ask(ada, "GET", path, mark=hers)
+            theirs = await self.ask(bob, "GET", path, mark=his)
             if (mine.status_code, theirs.status_code) != (200, 404):
                 raise ComposeError(f"isolation: {mine.status_code}, {theirs.status_code}")
-            served.update(self._served_by(marks))
+        # At the end, because a line is written a moment after its request.
+        served = self._served_by(marks)
         for number, replica in enumerate(self.system.replicas, 1):
             report.figures[f"requests answered by replica {number}"] = served[replica]
             if not served[replica]:
