@@ -34,13 +34,13 @@ EXPECTED_SECONDS: Final = 0.75
 """How long a request in the line may be expected to wait."""
 LOOK_SECONDS: Final = 0.25
 """How often the line is examined while it is not empty."""
-_LOOKS_IN_A_LEASE: Final = 2
+_LOOKS_IN_A_LEASE: Final = 1
 LEASE_SECONDS: Final = LOOK_SECONDS * _LOOKS_IN_A_LEASE
 """At most one look longer. A running request that waits for the processor ends within it."""
-FOR_EACH_CONNECTION: Final = 10
+FOR_EACH_CONNECTION: Final = 4
 """How many requests run for each database connection: one or two have it, and the others are read,
 verified and answered meanwhile. More of them would only wait, as tasks."""
-FEWEST: Final = 64
+FEWEST: Final = 48
 """Two thirds of it are enough for a client with 32 connections."""
 ARRIVED: Final = "arrived"
 """Set in the scope of a request that waited: when it arrived, by `time.perf_counter`."""

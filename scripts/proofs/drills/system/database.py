@@ -14,6 +14,12 @@ _ROWS: Final = """
 SELECT owner_id, id::text, description, title, version, deleted_at IS NOT NULL
 FROM public.tasks WHERE owner_id = ANY ($1::text[])
 """
+_GIVE: Final = """
+INSERT INTO public.tasks
+    (owner_id, id, title, completed, priority, created_at, updated_at, version)
+SELECT owner, gen_random_uuid(), 'Task ' || number, false, 1, now(), now(), 1
+FROM unnest($1::text[]) AS owner, generate_series(1, $2::int) AS number
+"""
 _REVOKE: Final = """
 WITH added AS (
     INSERT INTO public.token_revocations (kind, value, operator, reason)
@@ -65,6 +71,12 @@ class Database:
                 owner, *row = tuple[Any, ...](columns)
                 found[owner].append(Row(*row))
         return found
+
+    async def give_tasks(self, users: Sequence[str], number: int) -> None:
+        """Give so many tasks to each user. They are for lists: nobody counts them."""
+        async with self.session() as connection:
+            await connection.exec_driver_sql(_GIVE, ([*users], number))
+            await connection.exec_driver_sql("VACUUM ANALYZE public.tasks")
 
     async def end_connections(self) -> int:
         """End the connections of the service from the server's side, and return how many."""

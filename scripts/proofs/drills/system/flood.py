@@ -1,13 +1,15 @@
 """A flood of requests from a process of its own, so that it does not delay the clients of a drill.
 
-    python -m scripts.proofs.drills.system.flood PORT SECONDS < TOKENS
+    python -m scripts.proofs.drills.system.flood PORT CONNECTIONS SECONDS < TOKENS
 
-Each line of standard input is the token of one connection, which requests a list again and again.
-After a refusal, it waits about as long as Retry-After says. The connections come from up to 250
+Each line of standard input is a token. The connections share the tokens out, and each requests the
+lists of its users in turns, again and again. After a refusal, it waits about as long as Retry-After
+says. The connections come from up to 250
 addresses. The results are written to standard output as JSON.
 """
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -50,17 +52,18 @@ class Flood:
         return self.statuses.get(str(_GOOD), 0) / self.seconds
 
 
-async def flood(port: int, tokens: Sequence[str], seconds: float) -> Flood:
-    """Ask with each token on a connection of its own."""
+async def flood(port: int, connections: int, tokens: Sequence[str], seconds: float) -> Flood:
+    """Ask on so many connections, each with its share of the tokens in turns."""
     traffic = Traffic()
     loop = asyncio.get_running_loop()
     chance = random.Random(port)  # noqa: S311 - reproducible, not secret
     end = loop.time() + seconds
 
-    async def ask_on_and_on(number: int, token: str) -> None:
+    async def ask_on_and_on(number: int) -> None:
         connection = Connection(port, address=f"127.0.0.{2 + number % _ADDRESSES}")
+        users = itertools.cycle(tokens[number::connections])
         while loop.time() < end:
-            answer = await connection.ask("GET", "/api/tasks", token=token)
+            answer = await connection.ask("GET", "/api/tasks", token=next(users))
             traffic.count(answer, connection.failure)
             if answer is None or answer.status != _GOOD:
                 told = None if answer is None else answer.retry_after
@@ -70,8 +73,8 @@ async def flood(port: int, tokens: Sequence[str], seconds: float) -> Flood:
         connection.close()
 
     async with asyncio.TaskGroup() as group:
-        for number, token in enumerate(tokens):
-            group.create_task(ask_on_and_on(number, token))
+        for number in range(connections):
+            group.create_task(ask_on_and_on(number))
     good, refused = traffic.good_seconds, traffic.refused_seconds
     return Flood(
         seconds,
@@ -82,10 +85,11 @@ async def flood(port: int, tokens: Sequence[str], seconds: float) -> Flood:
     )
 
 
-async def flooding(port: int, tokens: Sequence[str], seconds: float) -> Flood:
+async def flooding(port: int, connections: int, tokens: Sequence[str], seconds: float) -> Flood:
     """Run a flood in a process of its own."""
+    arguments = map(str, (port, connections, seconds))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "scripts.proofs.drills.system.flood", str(port), str(seconds)),
+        *(sys.executable, "-m", "scripts.proofs.drills.system.flood", *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -99,12 +103,12 @@ async def flooding(port: int, tokens: Sequence[str], seconds: float) -> Flood:
 
 def main() -> int:
     """Flood the port, and write what was seen."""
-    port, seconds = int(sys.argv[1]), float(sys.argv[2])
+    port, connections, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     tokens = sys.stdin.read().split()
-    allow_descriptors(len(tokens))
+    allow_descriptors(connections)
     os.nice(_NICE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        seen = runner.run(flood(port, tokens, seconds))
+        seen = runner.run(flood(port, connections, tokens, seconds))
     print(json.dumps(asdict(seen)))
     return 0
 
