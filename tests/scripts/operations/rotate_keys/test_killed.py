@@ -22,7 +22,7 @@ from tests.simulators.jwks_table import SECRET, Issuer, connected
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 OLD_SECRET = "the-secret-before-this-one-0123456789"
 DAY = timedelta(days=1)
 ES256 = ["--algorithm", "ES256"]
@@ -104,7 +104,7 @@ def held(superuser_url: str, database: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_fault72_killed_in_the_middle_nothing_has_happened_and_again_it_is_done(
+def test_fault72_killed_command_changes_nothing_and_can_be_repeated(
     step: str,
     postgres: PostgresServer,
     issuer_database: DatabaseUrls,
