@@ -59,7 +59,7 @@ def _wait_for_one_turn_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def combined() -> None:
-    """Let the hub send the changes that waited for each other."""
+    """Run the event loop until the hub has sent the changes that waited for each other."""
     for _ in range(3):
         await asyncio.sleep(0)
 

@@ -38,7 +38,7 @@ class Line:
         self.too_late: list[str] = []
 
     def ask(self, client: str, times: int = 1) -> None:
-        """Let requests arrive. Those of client "a" are "a0", "a1", and so on."""
+        """Send requests. Those of client "a" are "a0", "a1", and so on."""
         for _ in range(times):
             self._ask(client, f"{client}{self.numbers[client]}")
             self.numbers[client] += 1
