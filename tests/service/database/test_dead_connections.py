@@ -20,23 +20,14 @@ from service.tasks.query import TaskQuery
 from service.tasks.repository import TaskRepository
 from service.tasks.schemas import TaskWrite
 from tests.conftest import DatabaseUrls, PostgresServer
-from tests.service.database.test_database import owner
-from tests.simulators.postgres_proxy import PostgresProxy, postgres_proxy
+from tests.service.database.owners import NEW, owner
+from tests.simulators.postgres_proxy import PostgresProxy
 
-NEW = TaskWrite(title="x")
 TERMINATE = (
     "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
     " WHERE application_name = 'better-auth-resource-server' AND usename = 'app'"
     " AND datname = $1"
 )
-
-
-@pytest.fixture
-async def proxy(database: DatabaseUrls) -> AsyncIterator[PostgresProxy]:
-    """A proxy in front of the database."""
-    target = make_url(database.app)
-    async with postgres_proxy(target.host or "", target.port or 5432) as running_proxy:
-        yield running_proxy
 
 
 def pool_of(database: DatabaseUrls, *, port: int = 0, size: int = 1, budget: float = 5) -> Database:

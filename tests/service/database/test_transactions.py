@@ -1,7 +1,6 @@
 """`Database.run_together`: all statements or none, as one owner, and the connection afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -19,13 +18,6 @@ SEEN: Step = (Statement("SELECT current_setting('app.user_id', true), txid_curre
 BACKEND = Statement("SELECT current_setting('app.user_id', true), pg_backend_pid()")
 SLEEP: Step = (Statement("SELECT pg_sleep(5)"), {})
 FAIL: Step = (Statement("SELECT 1 / 0"), {})
-
-
-@pytest.fixture
-async def pool(database: DatabaseUrls) -> AsyncIterator[Database]:
-    pool = Database(parse_database_url(database.app), pool_size=1)
-    yield pool
-    await pool.close()
 
 
 @pytest.fixture
