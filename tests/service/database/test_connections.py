@@ -5,12 +5,7 @@ import asyncio
 import pytest
 
 from service.database.connections import IDLE_SECONDS
-from tests.service.database.fake_server import (
-    MAX_AGE_SECONDS,
-    Server,
-    listed,
-    settle,
-)
+from tests.service.database.fake_server import MAX_AGE_SECONDS, Server, listed, settle
 from tests.simulators.clock import ManualClock
 
 

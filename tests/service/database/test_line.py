@@ -6,11 +6,7 @@ from typing import Any
 import pytest
 
 from service.database import line
-from tests.service.database.fake_server import (
-    Server,
-    listed,
-    settle,
-)
+from tests.service.database.fake_server import Server, listed, settle
 
 
 async def test_turn_goes_to_the_longest_waiter_and_not_to_a_newcomer(server: Server) -> None:

@@ -4,12 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.service.database.fake_server import (
-    FakeConnection,
-    Server,
-    listed,
-    settle,
-)
+from tests.service.database.fake_server import FakeConnection, Server, listed, settle
 
 
 async def test_pool_is_filled_before_connections_are_needed(server: Server) -> None:
