@@ -28,7 +28,7 @@ from scripts.devstack.network import free_ports
 from scripts.devstack.postgres.roles import create_database
 from tests.conftest import PostgresServer
 from tests.end_to_end.test_runbooks import LiveIssuer, steps
-from tests.service.system.test_main import ask, environment
+from tests.service.program import ask, environment
 from tests.simulators.jwks_table import SECRET, Issuer
 from tests.simulators.prometheus import needs_prometheus, prometheus
 

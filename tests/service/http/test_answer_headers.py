@@ -14,7 +14,7 @@ from better_auth_keys import Signer
 from service.tasks.repository import TaskRepository
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person
-from tests.service.system.test_main import environment, free_port
+from tests.service.program import environment, free_port
 
 ORIGIN = b"Origin: http://localhost:3000\r\n"
 PREFLIGHT = b"Access-Control-Request-Method: GET\r\n"

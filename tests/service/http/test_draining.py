@@ -16,7 +16,7 @@ import pytest
 from better_auth_keys import Signer
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN, Person
-from tests.service.system.test_main import ask, environment, free_port
+from tests.service.program import ask, environment, free_port
 
 pytestmark = pytest.mark.slow
 

@@ -24,7 +24,7 @@ from service.settings.model import Settings
 from service.system.metrics import Watch, exposition
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import Person, rates, settings_for
-from tests.service.system.test_main import ask, environment, free_port
+from tests.service.program import ask, environment, free_port
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

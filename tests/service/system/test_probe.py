@@ -14,7 +14,7 @@ import pytest
 from better_auth_keys import Signer
 from tests.conftest import DatabaseUrls
 from tests.service.http.test_draining import service
-from tests.service.system.test_main import free_port
+from tests.service.program import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 

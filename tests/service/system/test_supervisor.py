@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import DatabaseUrls
-from tests.service.system.test_main import ask, connect, environment, free_port
+from tests.service.program import ask, connect, environment, free_port
 
 pytestmark = pytest.mark.slow
 
