@@ -5,6 +5,7 @@ due at a fixed rate, and a latency counts from when the request was due, not fro
 was free to send it.
 """
 
+import heapq
 import itertools
 import re
 import select
@@ -20,6 +21,7 @@ Request = tuple[bytes, int]
 """The bytes to send, and the status that the answer must have."""
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_RETRY_AFTER: Final = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 _STATUS: Final = slice(9, 12)
 _CHUNK: Final = 1 << 18
 _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
@@ -83,13 +85,17 @@ class _Client:
             raise LoadError(f"an answer without Content-Length: {buffer[:200]!r}")
         return status if len(buffer) >= end + 4 + int(length[1]) else None
 
+    def retry_after(self) -> int:
+        """Return the seconds that a whole answer asks the client to wait for."""
+        seconds = _RETRY_AFTER.search(self.buffer, 0, self.buffer.find(b"\r\n\r\n"))
+        return 0 if seconds is None else int(seconds[1])
+
 
 class Load:
     """Send requests to a server on 127.0.0.1, over connections that are kept.
 
     They come from `hosts`, addresses of 127.0.0.x, in turns, because a server may limit one
-    address. After a 503, a connection pauses for `rest_seconds`, like a client that obeys
-    Retry-After.
+    address. If they are `patient`, a connection pauses for as long as Retry-After says.
     """
 
     def __init__(
@@ -99,7 +105,7 @@ class Load:
         *,
         connections: int,
         hosts: Sequence[int] = ONE_HOST,
-        rest_seconds: float = 0.0,
+        patient: bool = False,
     ) -> None:
         self._port = port
         self._requests = requests
@@ -112,8 +118,10 @@ class Load:
         self._clients: dict[int, _Client] = {}
         self._idle: deque[_Client] = deque()
         self._due: deque[float] = deque()
-        self._rest_seconds = rest_seconds
-        self._resting: deque[tuple[float, _Client]] = deque()
+        self._patient = patient
+        self._resting: list[tuple[float, int, _Client]] = []
+        """A heap of connections by the time at which they go on; the number makes times differ."""
+        self._numbers = itertools.count()
 
     def run(
         self,
@@ -162,7 +170,7 @@ class Load:
                 return
             wait = min(max(until - now, _SHORTEST_WAIT), _LONGEST_WAIT)
             while self._resting and self._resting[0][0] <= now:
-                self._idle.append(self._resting.popleft()[1])
+                self._idle.append(heapq.heappop(self._resting)[2])
             if self._resting:
                 wait = min(wait, self._resting[0][0] - now)
             if rate is None:
@@ -224,9 +232,10 @@ class Load:
             status = client.status()
             if status is not None:
                 self._answered(client, status)
-                if self._rest_seconds and status == HTTPStatus.SERVICE_UNAVAILABLE:
-                    rested = time.perf_counter() + self._rest_seconds
-                    self._resting.append((rested, client))
+                rest = client.retry_after() if self._patient else 0
+                if rest:
+                    rested = time.perf_counter() + rest
+                    heapq.heappush(self._resting, (rested, next(self._numbers), client))
                 else:
                     self._idle.append(client)
 
@@ -245,8 +254,9 @@ class Load:
         client.socket.close()
         if client in self._idle:
             self._idle.remove(client)  # it was idle for longer than the server keeps connections
-        elif resting := [entry for entry in self._resting if entry[1] is client]:
+        elif resting := [entry for entry in self._resting if entry[2] is client]:
             self._resting.remove(resting[0])
+            heapq.heapify(self._resting)
         else:
             self._outcome.unexpected["closed"] += 1
         self._connect()

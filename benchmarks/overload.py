@@ -6,8 +6,8 @@
 
 The service runs with its production settings on one core; the load and PostgreSQL share another.
 Each round measures lists by 32 connections, which is the best that the service does, and then by
-2,000. `patient` clients wait for a second after a 503, as its Retry-After asks; `impatient` ones
-send the next request at once. Meanwhile another process asks `/livez`, `/readyz` and `/metrics` ten
+2,000. `patient` clients wait after a 503 for as long as its Retry-After asks; `impatient` ones send
+the next request at once. Meanwhile another process asks `/livez`, `/readyz` and `/metrics` ten
 times a second, each time over a new connection.
 
 Latencies include the time that the load needs to notice an answer. With impatient clients, the load
@@ -45,7 +45,6 @@ from better_auth_keys import Signer
 _USERS: Final = 200
 _BEST_CONNECTIONS: Final = 32
 _CONNECTIONS: Final = 2_000
-_REST_SECONDS: Final = 1.0
 _PROBES: Final = ("/livez", "/readyz", "/metrics")
 _PROBE_PAUSE: Final = 0.1
 _PROBE_PATIENCE: Final = 20.0
@@ -99,7 +98,7 @@ def _ask(port: int, pipe: Connection) -> None:
 
 
 def _measure(
-    server: Running, visitors: Visitors, best: float, *, rest: float, seconds: float
+    server: Running, visitors: Visitors, best: float, *, patient: bool, seconds: float
 ) -> Round:
     ours, theirs = multiprocessing.Pipe()
     asking = multiprocessing.get_context("fork").Process(target=_ask, args=(server.port, theirs))
@@ -111,7 +110,7 @@ def _measure(
             _lists(visitors),
             connections=_CONNECTIONS,
             hosts=MANY_HOSTS,
-            rest_seconds=rest,
+            patient=patient,
         )
         outcome = load.run(
             warm_up=1.0,
@@ -191,10 +190,11 @@ async def _run(rounds: int, seconds: float, against: Path | None) -> list[Round]
                     hosts=MANY_HOSTS,
                 )
                 best = _goodput(load.run(warm_up=0.5, seconds=seconds))
-                for title, rest in (("patient", _REST_SECONDS), ("impatient", 0.0)):
-                    found = _measure(server, visitors, best, rest=rest, seconds=seconds)
+                for patient in (True, False):
+                    found = _measure(server, visitors, best, patient=patient, seconds=seconds)
+                    title = "patient" if patient else "impatient"
                     print(f"round {number + 1}, {title}: {found.line()}", flush=True)
-                    if rest:
+                    if patient:
                         judged.append(found)
     return judged
 

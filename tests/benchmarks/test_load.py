@@ -114,3 +114,13 @@ def test_open_loop_keeps_its_rate() -> None:
             warm_up=0, seconds=0.5, rate=100
         )
     assert 25 <= outcome.answers <= 52
+
+
+@pytest.mark.parametrize(("patient", "waits"), [(True, True), (False, False)])
+def test_patient_client_waits_as_long_as_retry_after_says(*, patient: bool, waits: bool) -> None:
+    refused = b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+    with serving(lambda number: OK if number else refused) as port:
+        load = Load(port, iter([(REQUEST, 200)] * 2), connections=1, patient=patient)
+        outcome = load.run(warm_up=0, seconds=30)
+    assert (outcome.answers, outcome.unexpected) == (2, {"503": 1})
+    assert (outcome.seconds >= 1) == waits

@@ -18,7 +18,7 @@ class LoopbackServer:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._server: asyncio.Server | None = None
-        self._clients: set[asyncio.StreamWriter] = set()
+        self._clients: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> str:
         """Listen on a port, by default a free one, and return the origin of the server."""
@@ -27,15 +27,18 @@ class LoopbackServer:
         return f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
 
     async def stop(self) -> None:
-        """Stop listening, and abort the connections."""
+        """Stop listening, abort the connections, and give up the replies that are held back."""
         if self._server is not None:
             self._server.close()
-            for writer in tuple(self._clients):
+            clients, self._clients = self._clients, {}
+            for writer, task in clients.items():
                 writer.transport.abort()
+                if task is not None:
+                    task.cancel()
             self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients.add(writer)
+        self._clients[writer] = asyncio.current_task()
         try:
             while True:
                 reply = await self._answer(await _read(reader))
@@ -46,7 +49,7 @@ class LoopbackServer:
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
-            self._clients.discard(writer)
+            self._clients.pop(writer, None)
             writer.close()
 
 
