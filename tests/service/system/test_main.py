@@ -1,4 +1,4 @@
-"""`python -m service`: a failed start is one line and exit code 1, and none waits for the database."""
+"""`python -m service`: a failed start is one line; no start waits for the database."""
 
 import socket
 import subprocess
