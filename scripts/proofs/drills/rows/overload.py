@@ -116,7 +116,7 @@ async def _served(
 
 async def _flood(stage: Stage, service: Service, seen: Seen, size: _Size) -> Traffic:
     users = [f"flooder{number}" for number in range(size.connections)]
-    await stage.database.give_tasks(users, _TASKS)
+    await stage.database.add_tasks(users, _TASKS)
     tokens = [stage.issuer.token(user) for user in users]
     await _served(service, _FEW, tokens, _WARM_UP_SECONDS)
     probes, floods, recoveries = Traffic(), list[_Served](), list[float]()

@@ -14,7 +14,7 @@ _ROWS: Final = """
 SELECT owner_id, id::text, description, title, version, deleted_at IS NOT NULL
 FROM public.tasks WHERE owner_id = ANY ($1::text[])
 """
-_GIVE: Final = """
+_ADD: Final = """
 INSERT INTO public.tasks
     (owner_id, id, title, completed, priority, created_at, updated_at, version)
 SELECT owner, gen_random_uuid(), 'Task ' || number, false, 1, now(), now(), 1
@@ -72,10 +72,10 @@ class Database:
                 found[owner].append(Row(*row))
         return found
 
-    async def give_tasks(self, users: Sequence[str], number: int) -> None:
-        """Give so many tasks to each user. They are for lists: nobody counts them."""
+    async def add_tasks(self, users: Sequence[str], number: int) -> None:
+        """Add so many tasks for each user, without counting them."""
         async with self.session() as connection:
-            await connection.exec_driver_sql(_GIVE, ([*users], number))
+            await connection.exec_driver_sql(_ADD, ([*users], number))
             await connection.exec_driver_sql("VACUUM ANALYZE public.tasks")
 
     async def end_connections(self) -> int:
