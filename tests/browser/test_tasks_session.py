@@ -102,8 +102,12 @@ async def test_no_network_is_named_and_the_page_recovers(
     await expect(row(page, "Written offline")).to_contain_text("You are offline.")
     await device.context.set_offline(False)
     await expect(page.get_by_role("status").filter(has_text="You are offline.")).to_have_count(0)
-    # The change that the outage stopped stays in sight.
+    # The change that the outage stopped stays in sight, without a reason that is no longer true.
     banner = page.get_by_role("status").filter(has_text="1 change is not saved yet.")
+    problem = row(page, "Written offline").get_by_role("alert")
+    await expect(problem).to_have_text("Not added yet.")
+    await page.reload()
+    await expect(problem).to_have_text("Not added yet.")
     await banner.get_by_role("button", name="Try again").click()
     await expect(banner).to_have_count(0)
     await eventually(lambda: titles(ada), ["Written offline"])
