@@ -4,6 +4,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from scripts.proofs.web_app.accounts import titles
+from scripts.proofs.web_app.network import Network
 from scripts.proofs.web_app.task_page import add, edit, row
 from tests.browser.conftest import NewAccount, Visitor, eventually
 
@@ -86,6 +87,40 @@ async def test_signing_out_signs_out_every_tab(new_account: NewAccount, visit: V
         await expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
         await expect(tab.get_by_text("Feed the cat")).to_have_count(0)
     assert "draft" not in await stored(other)
+
+
+async def test_signing_out_with_an_unsaved_change_asks_first(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    network = await Network.of(device.page)
+    page = await device.open()
+    await expect(page.get_by_text("Nothing to do yet")).to_be_visible()
+    device.watch.allow("status of 401", "status of 503")
+    sign_out = page.get_by_role("button", name="Sign out")
+    question = page.get_by_role("alertdialog", name="1 change is not saved. Sign out anyway?")
+    async with network.refused(503, method="POST"):
+        await add(page, "Not saved")
+        await expect(row(page, "Not saved").get_by_role("alert")).to_be_visible()
+        await sign_out.click()
+        stay = question.get_by_role("button", name="Stay")
+        await expect(stay).to_be_focused()
+        await stay.click()
+        await expect(sign_out).to_be_focused()
+        await sign_out.click()
+        await expect(question).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(question).to_be_hidden()
+        await expect(sign_out).to_be_focused()
+        await expect(row(page, "Not saved")).to_be_visible()
+        # The change is in this tab, so another page of it asks as well.
+        await page.get_by_role("link", name="Ada").click()
+        await expect(page.get_by_role("heading", name="Password")).to_be_visible()
+        await sign_out.click()
+        await question.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert "Not saved" not in await stored(page)
 
 
 async def test_no_network_is_named_and_the_page_recovers(
