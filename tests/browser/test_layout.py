@@ -83,3 +83,17 @@ async def test_failed_sign_out_leaves_room_for_the_name(
         await expect(alert).to_be_visible()
         assert await name.bounding_box() == before
         assert await page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+
+
+async def test_list_of_shortcuts_opens_at_its_beginning(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    device = await visit(await new_account(), viewport=ViewportSize(width=640, height=400))
+    page = await device.open()
+    await page.get_by_role("button", name="Keyboard shortcuts").click()
+    heading = page.get_by_role("heading", name="Keyboard shortcuts")
+    await expect(heading).to_be_focused()
+    await expect(heading).to_be_in_viewport(ratio=1)
+    assert await page.get_by_role("dialog").evaluate("(dialog) => dialog.scrollTop") == 0
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_label("Use single letters as shortcuts")).to_be_focused()
