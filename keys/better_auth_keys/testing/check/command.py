@@ -5,7 +5,8 @@
 Start your server first, with http://127.0.0.1:8400 as the URL of Better Auth; its keys are served
 at /api/auth/jwks there, while this command runs. The URL must be of an operation that requires a
 token, and that GET does not change. Each row of the check is a line: what was expected, and what
-was seen.
+was seen. If the server accepts no good token, a line says what may be wrong, and the other rows are
+not run.
 
 The server is only sent GET requests: at most 400, for at most 180 s. The issuer listens on the
 loopback interface only, so the server must run on this machine.
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = asyncio.run(_check(options, algorithms))
     except OSError as error:
         parser.error(f"cannot listen on port {options.issuer_port}: {error.strerror}")
+    for advice in (result.outcome.advice for result in results if result.outcome.advice):
+        print(f"check-resource-server: {advice}", file=sys.stderr)  # noqa: T201 - not a result
     score = Score.of(results)
     print(score)  # noqa: T201 - the result
     if options.json is not None:
