@@ -1,16 +1,12 @@
 """The rows of `check-resource-server`: a strict server passes, and a weak one fails for it."""
 
-import json
-import socket
 from dataclasses import replace
-from pathlib import Path
 
 import httpx
 import pytest
 
 from better_auth_keys.testing.check.advice import advice_on
 from better_auth_keys.testing.check.catalogue import ROWS
-from better_auth_keys.testing.check.command import main
 from better_auth_keys.testing.check.row import Result, Verdict
 from better_auth_keys.testing.check.rows import claims, encodings, proofs, requests, signatures
 from better_auth_keys.testing.check.runner import run_rows
@@ -196,35 +192,3 @@ async def test_rows_beyond_the_limit_of_requests_are_not_run(
 
 def test_rows_have_distinct_names() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
-
-
-def test_unknown_algorithm_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["http://127.0.0.1:1/me", "--issuer-port", "0", "--algorithms", "HS256"])
-    assert ended.value.code == 2
-    assert "unknown algorithm 'HS256'; known: EdDSA, " in capsys.readouterr().err
-
-
-def test_port_in_use_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as ended:
-        main(["http://127.0.0.1:1/me", "--issuer-port", str(taken.getsockname()[1])])
-    assert ended.value.code == 2
-    assert "cannot listen on port" in capsys.readouterr().err
-
-
-def test_server_that_does_not_answer_fails_with_the_reason(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    report = tmp_path / "report.json"
-    options = ["--issuer-port", "0", "--json", str(report)]
-    assert main(["http://127.0.0.1:1/me", *options]) == 1
-    written = capsys.readouterr()
-    lines = written.out.splitlines()
-    assert lines[0].endswith("seen: no answer (ConnectError)")
-    assert lines[-1] == f"0 of {len(ROWS)} rows passed; 0 not applicable"
-    assert len(lines) == 2
-    [advice] = written.err.splitlines()
-    assert advice.startswith("check-resource-server: could not connect to http://127.0.0.1:1/me: ")
-    rows = json.loads(report.read_text())["rows"]
-    assert [row["name"] for row in rows] == [row.name for row in ROWS]
-    assert {row["seen"] for row in rows[1:]} == {"not run: the server accepts no good token"}
