@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 
 from scripts.proofs.web_app.accessibility import looks, violations
 from scripts.proofs.web_app.network import Network, offline
-from scripts.proofs.web_app.task_page import add, check, delete, edit, rename, row
+from scripts.proofs.web_app.task_page import add, check, delete, edit, field, rename, row
 from scripts.proofs.web_app.visit import Visit
 from tests.browser.conftest import NewAccount, Visitor
 
@@ -140,6 +140,16 @@ async def shortcuts(device: Visit) -> AsyncIterator[None]:
         yield
 
 
+@asynccontextmanager
+async def leaving(device: Visit) -> AsyncIterator[None]:
+    """A question before unsaved text is lost."""
+    async with full(device):
+        await field(device.page).fill("Not added")
+        await device.page.get_by_role("button", name="Sign out").click()
+        await expect(device.page.get_by_role("alertdialog")).to_be_visible()
+        yield
+
+
 State = Callable[[Visit], AbstractAsyncContextManager[None]]
 STATES: list[State] = [
     empty,
@@ -151,6 +161,7 @@ STATES: list[State] = [
     disconnected,
     disputed,
     shortcuts,
+    leaving,
 ]
 
 

@@ -4,6 +4,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from scripts.proofs.web_app.accounts import titles
+from scripts.proofs.web_app.network import Network
 from scripts.proofs.web_app.task_page import add, edit, row
 from tests.browser.conftest import NewAccount, Visitor, eventually
 
@@ -88,6 +89,40 @@ async def test_signing_out_signs_out_every_tab(new_account: NewAccount, visit: V
     assert "draft" not in await stored(other)
 
 
+async def test_signing_out_with_an_unsaved_change_asks_first(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    network = await Network.of(device.page)
+    page = await device.open()
+    await expect(page.get_by_text("Nothing to do yet")).to_be_visible()
+    device.watch.allow("status of 401", "status of 503")
+    sign_out = page.get_by_role("button", name="Sign out")
+    question = page.get_by_role("alertdialog", name="1 change is not saved. Sign out anyway?")
+    async with network.refused(503, method="POST"):
+        await add(page, "Not saved")
+        await expect(row(page, "Not saved").get_by_role("alert")).to_be_visible()
+        await sign_out.click()
+        stay = question.get_by_role("button", name="Stay")
+        await expect(stay).to_be_focused()
+        await stay.click()
+        await expect(sign_out).to_be_focused()
+        await sign_out.click()
+        await expect(question).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(question).to_be_hidden()
+        await expect(sign_out).to_be_focused()
+        await expect(row(page, "Not saved")).to_be_visible()
+        # The change is in this tab, so another page of it asks as well.
+        await page.get_by_role("link", name="Ada").click()
+        await expect(page.get_by_role("heading", name="Password")).to_be_visible()
+        await sign_out.click()
+        await question.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert "Not saved" not in await stored(page)
+
+
 async def test_no_network_is_named_and_the_page_recovers(
     new_account: NewAccount, visit: Visitor
 ) -> None:
@@ -102,8 +137,12 @@ async def test_no_network_is_named_and_the_page_recovers(
     await expect(row(page, "Written offline")).to_contain_text("You are offline.")
     await device.context.set_offline(False)
     await expect(page.get_by_role("status").filter(has_text="You are offline.")).to_have_count(0)
-    # The change that the outage stopped stays in sight.
+    # The change that the outage stopped stays in sight, without a reason that is no longer true.
     banner = page.get_by_role("status").filter(has_text="1 change is not saved yet.")
+    problem = row(page, "Written offline").get_by_role("alert")
+    await expect(problem).to_have_text("Not added yet.")
+    await page.reload()
+    await expect(problem).to_have_text("Not added yet.")
     await banner.get_by_role("button", name="Try again").click()
     await expect(banner).to_have_count(0)
     await eventually(lambda: titles(ada), ["Written offline"])

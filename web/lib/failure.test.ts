@@ -46,6 +46,12 @@ describe("failureOf", () => {
     expect(failureOf(new Error("a mistake of ours"), true).kind).toBe("rejected");
   });
 
+  test("tells a missing connection from other failures", () => {
+    const kinds = ["offline", "unreachable", "silent", "busy", "rejected"] as const;
+    const found = kinds.filter((kind) => new RequestFailure(kind, "").isDisconnection);
+    expect(found).toEqual(["offline", "unreachable"]);
+  });
+
   test("leaves a failure as it is", () => {
     const failure = new RequestFailure("limit", "Task limit reached.");
     expect(failureOf(failure, false)).toBe(failure);

@@ -40,6 +40,11 @@ export class RequestFailure extends Error {
   get isTemporary(): boolean {
     return ["offline", "unreachable", "silent", "busy"].includes(this.kind);
   }
+
+  /** Whether the request found no connection. The message is out of date as soon as there is one. */
+  get isDisconnection(): boolean {
+    return this.kind === "offline" || this.kind === "unreachable";
+  }
 }
 
 /** Return the failure that stands for a request without an answer. */

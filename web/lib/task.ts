@@ -16,6 +16,11 @@ export type TaskPatch = Partial<TaskFields>;
 export const TITLE_LIMIT = 200;
 export const DESCRIPTION_LIMIT = 10_000;
 
+/** Return whether the service refuses a title for its length. It counts an emoji as one character. */
+export function isTooLong(title: string): boolean {
+  return [...title.trim()].length > TITLE_LIMIT;
+}
+
 /** The names of priorities, by their number. */
 export const PRIORITIES = ["None", "Low", "Medium", "High"] as const;
 

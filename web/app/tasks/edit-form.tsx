@@ -2,11 +2,11 @@
 
 import { type FormEvent, type KeyboardEvent, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 
-import { differences, fieldsOf, type Task, TITLE_LIMIT } from "@/lib/task";
+import { differences, fieldsOf, isTooLong, type Task } from "@/lib/task";
 import type { Row } from "@/lib/task-rows";
 
 import { useSession } from "./session-context";
-import { DetailFields, draftTexts, type FieldTexts, textsOf, valuesOf } from "./task-fields";
+import { DetailFields, draftTexts, type FieldTexts, TitleError, textsOf, valuesOf } from "./task-fields";
 
 /** What a form keeps while a task is edited: the task as it was at the beginning, and the texts. */
 interface EditDraft {
@@ -35,7 +35,8 @@ export function EditForm({ row: { key, task, pending }, takesFocus, onClose }: E
   const id = useId();
   const title = useRef<HTMLInputElement>(null);
   const { base, texts } = draft;
-  const canSave = texts.title.trim() !== "";
+  const tooLong = isTooLong(texts.title);
+  const canSave = texts.title.trim() !== "" && !tooLong;
 
   useLayoutEffect(() => {
     if (takesFocus) title.current?.focus();
@@ -98,9 +99,11 @@ export function EditForm({ row: { key, task, pending }, takesFocus, onClose }: E
           dir="auto"
           value={texts.title}
           onChange={(event) => change({ title: event.target.value })}
-          maxLength={TITLE_LIMIT}
+          aria-invalid={tooLong}
+          aria-describedby={tooLong ? `${id}-error` : undefined}
           autoComplete="off"
         />
+        <TitleError id={`${id}-error`} title={texts.title} />
       </div>
       <DetailFields texts={texts} onChange={change} />
       <div className="buttons">

@@ -50,7 +50,7 @@ export function EmptyList({ filtered }: { filtered: boolean }) {
   ) : (
     <div className="list-state">
       <p className="big">Nothing to do yet</p>
-      <p>Write down your first task above. It is saved while you go on typing.</p>
+      <p>Write down your first task above. Press Enter to add it; you can type the next one at once.</p>
     </div>
   );
 }

@@ -2,11 +2,11 @@
 
 import { type FormEvent, type KeyboardEvent, useState } from "react";
 
-import { TITLE_LIMIT } from "@/lib/task";
+import { isTooLong } from "@/lib/task";
 
 import { PlusIcon } from "./icons";
 import { useSession } from "./session-context";
-import { DetailFields, draftTexts, type FieldTexts, NO_TEXTS, valuesOf } from "./task-fields";
+import { DetailFields, draftTexts, type FieldTexts, NO_TEXTS, TitleError, valuesOf } from "./task-fields";
 
 const DRAFT = "new";
 
@@ -15,7 +15,8 @@ export function NewTaskForm() {
   const { drafts, store } = useSession();
   const [texts, setTexts] = useState<FieldTexts>(() => draftTexts(drafts.get(DRAFT)) ?? NO_TEXTS);
   const [isDetailed, setDetailed] = useState(() => !isEmpty({ ...texts, title: "" }));
-  const canAdd = texts.title.trim() !== "";
+  const tooLong = isTooLong(texts.title);
+  const canAdd = texts.title.trim() !== "" && !tooLong;
 
   function change(changes: Partial<FieldTexts>) {
     const next = { ...texts, ...changes };
@@ -46,7 +47,8 @@ export function NewTaskForm() {
           dir="auto"
           value={texts.title}
           onChange={(event) => change({ title: event.target.value })}
-          maxLength={TITLE_LIMIT}
+          aria-invalid={tooLong}
+          aria-describedby={tooLong ? "new-task-error" : undefined}
           autoComplete="off"
           enterKeyHint="done"
           placeholder="What needs doing?"
@@ -59,11 +61,12 @@ export function NewTaskForm() {
         >
           Details
         </button>
-        {/* Not disabled while the title is empty: a disabled button would lose the focus. */}
+        {/* Not disabled while the title is empty or too long: a disabled button would lose the focus. */}
         <button type="submit" className="primary" aria-disabled={!canAdd}>
           Add
         </button>
       </div>
+      <TitleError id="new-task-error" title={texts.title} />
       {isDetailed && <DetailFields texts={texts} onChange={change} />}
     </form>
   );

@@ -7,7 +7,7 @@ import { disputedFields, nextStep, type PendingTask } from "@/lib/pending-task";
 import { fieldsOf, PRIORITIES, type Task, type TaskPatch } from "@/lib/task";
 import type { Row } from "@/lib/task-rows";
 
-import { useSession } from "./session-context";
+import { useConnection, useSession } from "./session-context";
 
 /** What went wrong with a row's last change, beside it, and what can be done. */
 export function RowProblem({ row: { key, task, pending } }: { row: Row }) {
@@ -29,9 +29,7 @@ export function RowProblem({ row: { key, task, pending } }: { row: Row }) {
   if (pending?.status === "failed") {
     return (
       <div className="row-problem failed" ref={place}>
-        <p role="alert">
-          {notDone(pending)} {pending.failure?.message}
-        </p>
+        <Failed pending={pending} />
         <div className="buttons">
           <button type="button" data-part="retry" onClick={() => store.retry(key)}>
             Try again
@@ -51,6 +49,13 @@ export function RowProblem({ row: { key, task, pending } }: { row: Row }) {
     );
   }
   return null;
+}
+
+/** What was not done, and why, unless the reason was a missing connection that is there again. */
+function Failed({ pending }: { pending: PendingTask }) {
+  const { failure } = pending;
+  const isReconnected = useConnection().is === "fine" && failure?.isDisconnection;
+  return <p role="alert">{isReconnected ? notDone(pending) : `${notDone(pending)} ${failure?.message ?? ""}`}</p>;
 }
 
 /** Ask which of two versions to keep. */

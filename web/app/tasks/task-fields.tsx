@@ -3,7 +3,7 @@
 import { useId } from "react";
 
 import { dayOf, momentOf } from "@/lib/due-date";
-import { DESCRIPTION_LIMIT, PRIORITIES, type Task, type TaskPatch } from "@/lib/task";
+import { DESCRIPTION_LIMIT, isTooLong, PRIORITIES, type Task, type TaskPatch, TITLE_LIMIT } from "@/lib/task";
 
 /** The texts of a form for a task. */
 export interface FieldTexts {
@@ -35,6 +35,16 @@ export function draftTexts(value: unknown): FieldTexts | null {
   if (typeof value !== "object" || value === null) return null;
   const texts = { ...NO_TEXTS, ...value };
   return Object.values(texts).every((text) => typeof text === "string") ? texts : null;
+}
+
+/** What is wrong with a title. The field of the title is described by it. */
+export function TitleError({ id, title }: { id: string; title: string }) {
+  if (!isTooLong(title)) return null;
+  return (
+    <p id={id} role="alert" className="error">
+      This title is too long. Use at most {TITLE_LIMIT} characters.
+    </p>
+  );
 }
 
 interface DetailFieldsProps {

@@ -17,7 +17,7 @@ import { NewTaskForm } from "./new-task-form";
 import { focusRow, NoticeList } from "./notice-list";
 import { useSession } from "./session-context";
 import { shortcutListener } from "./shortcuts";
-import { ShortcutsDialog } from "./shortcuts-dialog";
+import { openShortcuts, ShortcutsDialog } from "./shortcuts-dialog";
 import { TaskRow } from "./task-row";
 import { useLive } from "./use-live";
 import { useTaskList } from "./use-task-list";
@@ -41,7 +41,7 @@ export function TaskSection() {
       const key = flushSync(() => notices.runLast());
       if (key !== null) focusRow(key);
     };
-    const listener = shortcutListener({ undo, help: () => dialog.current?.showModal() });
+    const listener = shortcutListener({ undo, help: () => openShortcuts(dialog.current) });
     document.addEventListener("keydown", listener);
     return () => document.removeEventListener("keydown", listener);
   }, [notices]);
@@ -97,7 +97,7 @@ export function TaskSection() {
         />
       )}
       <p className="hint">
-        <button type="button" className="plain" onClick={() => dialog.current?.showModal()}>
+        <button type="button" className="plain" onClick={() => openShortcuts(dialog.current)}>
           Keyboard shortcuts <kbd>?</kbd>
         </button>
       </p>
