@@ -4,20 +4,29 @@ Fixtures:
 
 - `better_auth_issuer`: an `Issuer` in the process, for `issuer.verifier()` or `issuer.transport`.
 - `better_auth_server`: an `HttpIssuer` on a free port, for an app that is given its URL.
-- `as_user`: `as_user(app, auth.user, user)` answers all requests of the test as this user.
+- `as_user`: `as_user(app, auth.user, user)` answers all requests of the test as this user, and
+  `with as_user(app, auth.user, user):` those of the block.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, Protocol
 
 import pytest
 
 from better_auth_keys.testing import HttpIssuer, Issuer
 from better_auth_keys.testing import as_user as override
-from better_auth_keys.testing.overrides import HasOverrides
+from better_auth_keys.testing.overrides import HasOverrides, User
 
-AsUser = Callable[[HasOverrides, Callable[..., Any], object], None]
+
+class AsUser(Protocol):
+    """The type of the fixture `as_user`."""
+
+    def __call__(
+        self, app: HasOverrides, dependency: Callable[..., Any], user: User
+    ) -> AbstractContextManager[User]:
+        """Replace a dependency at once, until the block or the test ends."""
+        ...
 
 
 @pytest.fixture
@@ -35,10 +44,28 @@ def better_auth_server() -> Iterator[HttpIssuer]:
 
 @pytest.fixture
 def as_user() -> Iterator[AsUser]:
-    """Return a function that replaces a dependency with a user until the test ends."""
-    with ExitStack() as overridden:
+    """Return a function that replaces a dependency with a user until the block or test ends.
 
-        def replace(app: HasOverrides, dependency: Callable[..., Any], user: object) -> None:
-            overridden.enter_context(override(app, dependency, user))
+    A user that was set within a block ends with it.
+    """
+    replaced: list[ExitStack] = []
 
-        yield replace
+    @contextmanager
+    def until_the_block_ends(this: ExitStack, user: User) -> Iterator[User]:
+        try:
+            yield user
+        finally:
+            while this in replaced:
+                replaced.pop().close()
+
+    def replace(
+        app: HasOverrides, dependency: Callable[..., Any], user: User
+    ) -> AbstractContextManager[User]:
+        this = ExitStack()
+        this.enter_context(override(app, dependency, user))
+        replaced.append(this)
+        return until_the_block_ends(this, user)
+
+    yield replace
+    while replaced:
+        replaced.pop().close()

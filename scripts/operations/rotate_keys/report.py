@@ -121,7 +121,7 @@ class Status:
     def missing(self, algorithm: str) -> Sequence[str]:
         """Return the steps of an algorithm that need a new key."""
         return [
-            f"{step.verb} a key of {algorithm} {self._when(step)}"
+            f"{step.verb} a new {algorithm} key {self._when(step)}"
             for step in self.steps
             if step.kid is None and step.algorithm == algorithm
         ]
@@ -133,12 +133,6 @@ class Status:
 
     def _line(self, key: SigningKey) -> KeyLine:
         step = self._step(key)
-        following = "pinned" if key.kid in self.target.policy.pinned else "-"
-        if step is not None:
-            following = f"{step.verb} {self._when(step)}"
-        removable = self._removable(key)
-        if removable is not None:
-            following += f"; safe to remove {self._moment(removable)}"
         return KeyLine(
             shown(key.kid),
             shown(key.algorithm),
@@ -148,9 +142,21 @@ class Status:
             key.usable,
             None if self.served is None else key.kid in self.served,
             [shown(replica.name) for replica in self.replicas if replica.takes(key)],
-            following,
+            self._following(key, step),
             step is not None and step.due_at <= self.now,
         )
+
+    def _following(self, key: SigningKey, step: Step | None) -> str:
+        """Return what happens to a key next, and when it is safe to remove, the earlier first."""
+        removable = self._removable(key)
+        removal = "" if removable is None else f"safe to remove {self._moment(removable)}"
+        if step is None:
+            following = "pinned" if key.kid in self.target.policy.pinned else "-"
+        elif step.verb == "prune" and removable is not None and removable <= step.due_at:
+            return f"{removal}; the timer prunes {self._when(step)}"
+        else:
+            following = f"{step.verb} {self._when(step)}"
+        return f"{following}; {removal}" if removal else following
 
     def _object(self, key: SigningKey) -> Mapping[str, object]:
         step, removable = self._step(key), self._removable(key)

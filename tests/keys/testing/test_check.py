@@ -1,14 +1,16 @@
 """The rows of `check-resource-server`: a strict server passes, and a weak one fails for it."""
 
-import socket
+from dataclasses import replace
 
+import httpx
 import pytest
 
+from better_auth_keys.testing.check.advice import advice_on
 from better_auth_keys.testing.check.catalogue import ROWS
-from better_auth_keys.testing.check.command import main
 from better_auth_keys.testing.check.row import Result, Verdict
 from better_auth_keys.testing.check.rows import claims, encodings, proofs, requests, signatures
 from better_auth_keys.testing.check.runner import run_rows
+from better_auth_keys.testing.check.target import Answer
 from tests.keys.testing import servers_with_proofs, weak_servers
 from tests.keys.testing.weak_servers import Server, check, stand_of
 
@@ -140,6 +142,45 @@ async def test_without_a_good_token_no_other_row_is_run() -> None:
     assert seen(results, "flood") == "not run: the server accepts no good token"
 
 
+async def test_rows_that_are_not_run_for_want_of_a_good_token_are_not_reported() -> None:
+    reported: list[Result] = []
+    async with stand_of(Server) as stand:
+        stand.options = type(stand.options)("https://other.example.com", "x")
+        results = await run_rows(stand, ROWS, reported.append)
+    assert [result.row.name for result in reported] == ["good-token"]
+    assert len(results) == len(ROWS)
+
+
+async def test_advice_on_a_401_names_issuer_audience_and_scope() -> None:
+    async with stand_of(Server) as stand:
+        stand.options = replace(stand.options, audience="https://b.example.com", scope="read")
+        [result] = await run_rows(stand, ROWS[:1])
+        origin = stand.issuer.origin
+    advice = result.outcome.advice or ""
+    assert advice.startswith(f"{weak_servers.URL} answered a good token with 401. ")
+    assert (
+        f"Does it trust the issuer {origin}, with the audience https://b.example.com "
+        "and the scope 'read'?"
+    ) in advice
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (Answer(403, httpx.Headers()), "The token has no scope: pass --scope"),
+        (Answer(503, httpx.Headers()), "It did not fetch the keys of http://127.0.0.1:"),
+        (Answer(404, httpx.Headers()), "or pass --accepted 404"),
+        (Answer(0, httpx.Headers(), error="ConnectError"), "nothing may listen there. Start"),
+        (Answer(0, httpx.Headers(), error="ReadTimeout"), "did not answer within 10 s"),
+        (Answer(0, httpx.Headers(), error="RemoteProtocolError"), "(RemoteProtocolError)"),
+    ],
+    ids=["403", "503", "404", "not connected", "late", "not HTTP"],
+)
+async def test_advice_follows_from_the_answer(answer: Answer, advice: str) -> None:
+    async with stand_of(Server) as stand:
+        assert advice in advice_on(answer, stand)
+
+
 async def test_rows_beyond_the_limit_of_requests_are_not_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -151,26 +192,3 @@ async def test_rows_beyond_the_limit_of_requests_are_not_run(
 
 def test_rows_have_distinct_names() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
-
-
-def test_unknown_algorithm_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["http://127.0.0.1:1/me", "--issuer-port", "0", "--algorithms", "HS256"])
-    assert ended.value.code == 2
-    assert "unknown algorithm 'HS256'; known: EdDSA, " in capsys.readouterr().err
-
-
-def test_port_in_use_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as ended:
-        main(["http://127.0.0.1:1/me", "--issuer-port", str(taken.getsockname()[1])])
-    assert ended.value.code == 2
-    assert "cannot listen on port" in capsys.readouterr().err
-
-
-def test_server_that_does_not_answer_fails_with_the_reason(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["http://127.0.0.1:1/me", "--issuer-port", "0"]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("seen: no answer (ConnectError)")
-    assert lines[-1] == f"0 of {len(ROWS)} rows passed; 0 not applicable"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import httpx
@@ -16,6 +17,10 @@ from scripts.proofs.in_process import running
 
 async def current_user() -> str:
     return "no one"
+
+
+async def other_user() -> str:
+    return "no one else"
 
 
 async def test_better_auth_issuer_signs_tokens_that_its_verifier_accepts(
@@ -41,10 +46,38 @@ def app() -> FastAPI:
     return app
 
 
+@pytest.fixture
+def app_without_overrides_afterwards(app: FastAPI) -> Iterator[FastAPI]:
+    """Return the app, and check it once the fixture `as_user` has ended."""
+    yield app
+    assert app.dependency_overrides == {}
+
+
 async def test_as_user_fixture_answers_as_the_user(app: FastAPI, as_user: AsUser) -> None:
     as_user(app, current_user, "ada")
     async with running(app) as client:
         assert (await client.get("/me")).json() == "ada"
+
+
+async def test_as_user_fixture_ends_with_its_block(app: FastAPI, as_user: AsUser) -> None:
+    as_user(app, current_user, "ada")
+    async with running(app) as client:
+        with as_user(app, current_user, "bob") as bob:
+            assert (await client.get("/me")).json() == bob == "bob"
+            as_user(app, current_user, "eve")
+            assert (await client.get("/me")).json() == "eve"
+        assert (await client.get("/me")).json() == "ada"
+
+
+async def test_as_user_fixture_ends_with_the_test(
+    app_without_overrides_afterwards: FastAPI, as_user: AsUser
+) -> None:
+    app = app_without_overrides_afterwards
+    as_user(app, current_user, "ada")
+    with as_user(app, current_user, "bob"):
+        as_user(app, current_user, "eve")
+    as_user(app, other_user, "bob")
+    assert set(app.dependency_overrides) == {current_user, other_user}
 
 
 async def test_as_user_ends_with_its_block_and_may_be_nested(app: FastAPI) -> None:

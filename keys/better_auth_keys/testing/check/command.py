@@ -1,24 +1,29 @@
 """Check a resource server from outside: play its issuer, and send it tokens good and bad.
 
-    check-resource-server http://127.0.0.1:8000/me --issuer-port 8400
+    check-resource-server http://127.0.0.1:8000/me --issuer-port 8400 --algorithms EdDSA,RS256
 
 Start your server first, with http://127.0.0.1:8400 as the URL of Better Auth; its keys are served
 at /api/auth/jwks there, while this command runs. The URL must be of an operation that requires a
 token, and that GET does not change. Each row of the check is a line: what was expected, and what
-was seen.
+was seen. If the server accepts no good token, a line says what may be wrong, and the other rows are
+not run. --algorithms are those that your server accepts; EdDSA,RS256 is the default of
+better-auth-keys. Others must be refused.
 
 The server is only sent GET requests: at most 400, for at most 180 s. The issuer listens on the
 loopback interface only, so the server must run on this machine.
-Exit codes: 0 every row that applies was passed, 1 at least one was not, 2 usage.
+Exit codes: 0 every row that applies was passed, 1 at least one was not, 2 usage, 141 the reader of
+the output closed it.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import httpx
 
@@ -31,10 +36,22 @@ from better_auth_keys.testing.check.runner import run_rows
 from better_auth_keys.testing.check.stand import Options, Stand
 from better_auth_keys.testing.check.target import REQUEST_SECONDS, Target
 
+_SIGPIPE_EXIT: Final = 128 + 13
+"""What a shell reports of a program that SIGPIPE ended."""
+
 
 def run() -> None:
-    """Run the command, and end the process with its exit code."""
-    sys.exit(main())
+    """Run the command, and end the process with its exit code.
+
+    It ends quietly if the reader of its output, such as `head`, has closed it.
+    """
+    try:
+        code = main()
+    except BrokenPipeError:
+        # Python flushes stdout once more when it ends, and would report this error there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _SIGPIPE_EXIT
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,10 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unknown algorithm {unknown[0]!r}; known: {', '.join(ALGORITHMS)}")
     try:
         results = asyncio.run(_check(options, algorithms))
+    except BrokenPipeError:
+        raise  # the output was closed, and the port is fine
     except OSError as error:
         parser.error(f"cannot listen on port {options.issuer_port}: {error.strerror}")
+    for advice in (result.outcome.advice for result in results if result.outcome.advice):
+        print(f"check-resource-server: {advice}", file=sys.stderr)  # noqa: T201 - not a result
     score = Score.of(results)
-    print(score)  # noqa: T201 - the result
+    print(score, flush=True)  # noqa: T201 - the result
     if options.json is not None:
         options.json.write_text(json.dumps(as_json(options.url, results), indent=2) + "\n")
     if options.junit is not None:
@@ -106,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--algorithms",
         default="EdDSA",
         metavar="NAMES",
-        help="what the server accepts, comma-separated; the first one signs; default: EdDSA",
+        help="all that the server accepts, comma-separated; the first one signs; default: EdDSA",
     )
     parser.add_argument(
         "--tokens",

@@ -21,6 +21,8 @@ class Outcome:
 
     verdict: Verdict
     seen: str
+    advice: str | None = None
+    """Why no good token may have been accepted, and what to do."""
 
     @classmethod
     def of(cls, good: bool, seen: str) -> "Outcome":  # noqa: FBT001 - the condition is the argument

@@ -16,7 +16,8 @@ async def run_rows(
 ) -> list[Result]:
     """Run the rows, and call `report` with each result.
 
-    Rows that could not be run are failures. Without a good token nothing else means anything.
+    Rows that could not be run are failures. Without a good token nothing else means anything: the
+    rows after it are not run, and not reported.
     """
     results: list[Result] = []
     stopped: str | None = None
@@ -31,5 +32,6 @@ async def run_rows(
         if row is GOOD_TOKEN and outcome.verdict is Verdict.FAIL:
             stopped = _NO_GOOD_TOKEN
         results.append(Result(row, outcome))
-        report(results[-1])
+        if row is GOOD_TOKEN or stopped != _NO_GOOD_TOKEN:
+            report(results[-1])
     return results

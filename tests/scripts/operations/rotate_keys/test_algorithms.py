@@ -172,8 +172,8 @@ def test_status_groups_keys_by_algorithm(
         "",
         "publish",
     ]
-    assert lines[2].startswith("publish a key of ES256 from")
-    assert lines[-1] == "publish a key of RS256 now"
+    assert lines[2].startswith("publish a new ES256 key from")
+    assert lines[-1] == "publish a new RS256 key now"
     said = rotate("status", "--json").json
     assert [step["algorithm"] for step in said["next"]] == ["RS256", "ES256"]
 

@@ -78,7 +78,7 @@ def test_page_shows_ages_next_steps_replicas_and_revoked_keys(tmp_path: Path) ->
         f"{OLD} deactivated 2026-10-25 12:00 UTC (32 d ago) yes yes 2 of 2 replicas: one, two",
         "retire now; safe to remove from",
         f"{NEW} active 2026-11-24 12:00 UTC (2 d ago) yes yes 1 of 2 replicas: one -",
-        "publish a key of EdDSA from 2026-12-25 11:45 UTC",
+        "publish a new EdDSA key from 2026-12-25 11:45 UTC",
         "two: not listening, last seen 0 s ago",
         f"Key Revoked {BAD} 2026-11-21 12:00 UTC",
     ):

@@ -11,6 +11,7 @@ from scripts.operations.rotate_keys.report import Status
 from scripts.operations.rotate_keys.table import open_console, print_table
 from tests.scripts.operations.rotate_keys.statuses import (
     BAD,
+    DAY,
     ESCAPE,
     NEW,
     NOW,
@@ -35,11 +36,20 @@ def test_pipe_has_one_plain_line_for_each_key(tmp_path: Path) -> None:
         f"{OLD}  EdDSA      deactivated  32 d  yes    yes     2/2"
         "    retire now; safe to remove from 2026-11-26 13:00 UTC\n"
         f"{NEW}  EdDSA      active       2 d   yes    yes     1/2    -\n"
-        "publish a key of EdDSA from 2026-12-25 11:45 UTC\n"
+        "publish a new EdDSA key from 2026-12-25 11:45 UTC\n"
         "replica one: listening, last seen 0 s ago\n"
         "replica two: not listening, last seen 0 s ago\n"
         "rotate-keys: warning: look\n"
     )
+
+
+def test_retired_key_is_safe_to_remove_before_the_timer_prunes_it(tmp_path: Path) -> None:
+    retired = SigningKey(
+        BAD, "EdDSA", NOW - 2 * DAY, NOW - 2 * DAY, superseded_at=NOW - DAY, retired_at=NOW
+    )
+    assert (
+        "safe to remove from 2026-11-26 13:00 UTC; the timer prunes from 2026-11-27 13:00 UTC\n"
+    ) in printed(status(tmp_path, retired), io.StringIO())
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
+from better_auth_keys.testing.check.advice import advice_on
 from better_auth_keys.testing.check.forged import compact
-from better_auth_keys.testing.check.row import Outcome, Row, not_applicable
+from better_auth_keys.testing.check.row import Outcome, Row, Verdict, not_applicable
 from better_auth_keys.testing.check.stand import Stand
 from better_auth_keys.testing.check.target import Answer
 
@@ -36,7 +37,9 @@ def _authorization(*values: str) -> list[tuple[str, str]]:
 
 async def _accepted(stand: Stand) -> Outcome:
     answer = await stand.ask_patiently(stand.token())
-    return Outcome.of(answer.status == stand.options.accepted, str(answer))
+    if answer.status == stand.options.accepted:
+        return Outcome(Verdict.PASS, str(answer))
+    return Outcome(Verdict.FAIL, str(answer), advice_on(answer, stand))
 
 
 async def _unknown_header(stand: Stand) -> Outcome:
