@@ -65,7 +65,7 @@ def test_links_lead_to_files_and_headings(document: Path) -> None:
 def test_comparison_has_the_figures_that_were_measured() -> None:
     measured = rows((ROOT / "docs/measurements.md").read_text())
     compared = rows(README.partition("<!-- results:")[0])
-    del compared["Key source, as it comes"]
+    del compared["Key source, with its defaults"]
     assert len(compared) == 7
     for name, (refused, outage, fetches, stall) in compared.items():
         pattern = re.compile(rf"{name} [\d.b]+(?: \(.+\))?")

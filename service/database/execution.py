@@ -111,12 +111,27 @@ class Database:
         self._turns = Turns(
             size=max(1, pool_size // _EXPENSIVE_PART), wait_seconds=POOL_WAIT_SECONDS
         )
+        self._checking: asyncio.Task[None] | None = None
 
     async def check(self) -> None:
         """Check the role like `check_role`, and open the pool's connections.
 
-        The first time, wait until all are open. Raises what `check_role` raises.
+        The first time, wait until all are open. Calls at the same time share one check, because it
+        goes before all requests: anybody who can ask for many could keep the others from the
+        database. Raises what `check_role` raises.
         """
+        if self._checking is None:
+            self._checking = asyncio.create_task(self._check())
+            self._checking.add_done_callback(self._checked)
+        # Shielded, because a caller that leaves must not end the check of the others.
+        await asyncio.shield(self._checking)
+
+    def _checked(self, task: "asyncio.Task[None]") -> None:
+        self._checking = None
+        if not task.cancelled():
+            task.exception()  # every caller may have left
+
+    async def _check(self) -> None:
         with _PASSING_TROUBLE:
             async with asyncio.timeout(self._budget):
                 await self.check_role()

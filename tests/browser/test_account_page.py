@@ -1,5 +1,7 @@
 """The account page: sessions elsewhere, the password, the address, and deleting the account."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -111,7 +113,9 @@ async def test_account_is_deleted_with_the_password_only(
     token = await ada.token()
     device = await visit(ada)
     device.watch.allow(REFUSED)
-    page = await device.open("/account")
+    other_tab = await device.open()
+    await expect(other_tab.get_by_text("Forget me")).to_be_visible()
+    page = await device.new_tab("/account")
     await page.get_by_text("Delete your account").click()
     button = page.get_by_role("button", name="Delete my account and my tasks")
     form = page.locator("form", has=button)
@@ -124,5 +128,7 @@ async def test_account_is_deleted_with_the_password_only(
     await password.fill(PASSWORD)
     await button.click()
     await expect(page.get_by_role("status")).to_contain_text("are deleted")
+    # Nothing of the user stays in the other tab.
+    await expect(other_tab).to_have_url(re.compile("/sign-in$"))
     await eventually(accepted(ada, token), wanted=False, seconds=1)
     assert (await ada.auth("GET", "/get-session")).json() is None

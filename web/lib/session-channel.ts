@@ -2,19 +2,26 @@
 
 const CHANNEL = "session";
 const SIGNED_OUT = "signed-out";
+/** This tab hears its own messages as well, on the channels of its other listeners. */
+const TAB = Math.random();
+
+interface Message {
+  event: typeof SIGNED_OUT;
+  tab: number;
+}
 
 /** Announce to the other tabs of this browser that the session has ended. */
 export function announceSignOut(): void {
   const channel = new BroadcastChannel(CHANNEL);
-  channel.postMessage(SIGNED_OUT);
+  channel.postMessage({ event: SIGNED_OUT, tab: TAB } satisfies Message);
   channel.close();
 }
 
 /** Call `then` when another tab signs out. Return how to stop. */
 export function onSignOutElsewhere(then: () => void): () => void {
   const channel = new BroadcastChannel(CHANNEL);
-  channel.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
-    if (data === SIGNED_OUT) then();
+  channel.addEventListener("message", ({ data }: MessageEvent<Message>) => {
+    if (data.event === SIGNED_OUT && data.tab !== TAB) then();
   });
   return () => channel.close();
 }

@@ -7,6 +7,11 @@ import { announceSignOut, onSignOutElsewhere } from "./session-channel";
 export async function signOut(): Promise<void> {
   const { error } = await authClient.signOut().catch((error: unknown) => ({ error }));
   if (error) throw new Error("Signing out failed.");
+  leaveSession();
+}
+
+/** Forget a session that has ended, in all tabs. */
+export function leaveSession(): void {
   forgetSession();
   announceSignOut();
 }

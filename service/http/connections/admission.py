@@ -113,7 +113,7 @@ class Admission:
                 return False
             self._probes += 1
             scope[_AS_PROBE] = True
-        self._running.begin_without_place(client, scope)
+        self._running.begin_without_place(scope)
         return True
 
     def wait(

@@ -64,7 +64,7 @@ class DispatchingProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Receive bytes, unless they come early."""
-        if self._early_until and self._put_off(data):
+        if self._early_until and not self._in_body and self._put_off(data):
             return
         self._parsing = True
         self._parse(data)
@@ -77,9 +77,16 @@ class DispatchingProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the time limit, and the request that is being answered or waits."""
         self._deadline.end()
+        # uvicorn tells the newest request only.
+        for cycle in (self._current, self.cycle, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None:
+                cycle.disconnected = True
+                # They may be kept until garbage is collected, which is rare.
+                cycle.body = bytearray()
         super().connection_lost(exc)
         if self._current is None:
             return
+        self._current.message_event.set()
         self._current.scope.pop(HAND_OVER, None)  # type: ignore[typeddict-item] # our own
         if self._task is not None and not self._task.done():
             self._current.scope[ABANDONED] = True  # type: ignore[typeddict-unknown-key] # our own
@@ -162,8 +169,10 @@ class DispatchingProtocol(HttpToolsProtocol):
     def _turn_away(self, cycle: RequestResponseCycle, admission: Admission) -> None:
         """Refuse a request that was not admitted. Its body is ignored, as uvicorn does then."""
         # A client that waits for 100 may send its body or not, so its next request would have no
-        # clear start.
-        if cycle.waiting_for_100_continue or admission.closes:
+        # clear start. What is pipelined behind a refusal would be refused at once as well, and so
+        # would what comes early in one piece with the end of a refused body.
+        early = self.loop.time() < self._early_until
+        if cycle.waiting_for_100_continue or admission.closes or self.pipeline or early:
             cycle.keep_alive = False
         headers = self.server_state.default_headers
         if not cycle.keep_alive:
@@ -177,8 +186,7 @@ class DispatchingProtocol(HttpToolsProtocol):
         self.timeout_keep_alive = REFUSED_KEPT_SECONDS
         cycle.on_response()
         self.timeout_keep_alive = self.config.timeout_keep_alive
-        if self._is_idle() and not self._in_body:
-            self._early_until = self.loop.time() + PUT_OFF_SECONDS
+        self._early_until = self.loop.time() + PUT_OFF_SECONDS
 
     def _put_off(self, data: bytes) -> bool:
         """Keep bytes that come early, and stop reading. Return whether they do."""

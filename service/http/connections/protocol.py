@@ -170,6 +170,8 @@ class BoundedHttpProtocol(DispatchingProtocol):
         This replaces uvicorn's method, which creates a timer for each response.
         """
         self.server_state.total_requests += 1
+        if self._current is not None:
+            self._current.body = bytearray()  # if the application has not read it
         is_closing, waiting = self.transport.is_closing(), bool(self.pipeline)
         if not is_closing:
             self.flow.resume_reading()

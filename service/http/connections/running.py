@@ -6,8 +6,7 @@ request that waits is its parsed head and the body received so far: nothing has 
 
 1. The requests of a client wait in the order in which they arrived, and clients take turns. A
    client with hundreds of requests delays its own.
-2. A client may run `SHARE` times as many requests as there are free places, so that some places
-   stay free for others.
+2. A client may hold `SHARE` times as many places as are free, so that some stay free for others.
 3. A request that runs for `LEASE_SECONDS` while others wait gives its place up, and runs on. It
    waits for something other than the processor, such as Better Auth or a row's lock.
 4. A request whose turn would come too late, as fast as requests end at the moment, does not get
@@ -56,24 +55,25 @@ def running_places(pool_size: int) -> int:
 class Client:
     """An address, or a network of IPv6, with its requests."""
 
-    __slots__ = ("address", "held", "line", "running")
+    __slots__ = ("address", "held", "line", "places")
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.held = 0
         """How many requests it has in flight. `Admission` counts them."""
-        self.running = 0
+        self.places = 0
+        """How many places its requests hold. Those that have given theirs up do not count."""
         self.line: deque[_Waiter] = deque()
 
 
 class _Lease:
-    """The requests that began between two looks, and whether they hold places."""
+    """The places of the requests that began between two looks, until they are given up."""
 
-    __slots__ = ("holds", "running")
+    __slots__ = ("places",)
 
     def __init__(self) -> None:
-        self.running = 0
-        self.holds = True
+        self.places: dict[Client, int] = {}
+        """How many of them each client holds. Empty once they are given up."""
 
 
 class _Waiter:
@@ -117,14 +117,13 @@ class Running:
 
     def begin(self, client: Client, scope: Scope) -> bool:
         """Take a place if one is free for this client. `end` must follow, and returns it."""
-        if client.running >= SHARE * (self._most - self._taken):
+        if client.places >= SHARE * (self._most - self._taken):
             return False
         self._take(client, scope)
         return True
 
-    def begin_without_place(self, client: Client, scope: Scope) -> None:
+    def begin_without_place(self, scope: Scope) -> None:
         """Count a request that runs in any case. `end` must follow."""
-        client.running += 1
         self.running += 1
         scope[_RUNS] = None
 
@@ -163,13 +162,13 @@ class Running:
         """Return the place of a request, or take it out of the line. Return whether it ran."""
         if _RUNS in scope:
             lease: _Lease | None = scope.pop(_RUNS)
-            client.running -= 1
             self.running -= 1
             self._ended += 1
-            if lease is not None:
-                lease.running -= 1
-                if lease.holds:
-                    self._taken -= 1
+            held = 0 if lease is None else lease.places.get(client, 0)
+            if lease is not None and held:
+                lease.places[client] = held - 1
+                client.places -= 1
+                self._taken -= 1
             if self._clients:
                 self._fill()
             return True
@@ -180,9 +179,9 @@ class Running:
 
     def _take(self, client: Client, scope: Scope) -> None:
         lease = scope[_RUNS] = self._leases[-1]
-        lease.running += 1
+        lease.places[client] = lease.places.get(client, 0) + 1
         self._taken += 1
-        client.running += 1
+        client.places += 1
         self.running += 1
 
     def _fill(self) -> None:
@@ -190,7 +189,7 @@ class Running:
         passed_over = 0
         while self._taken < self._most and passed_over < len(self._clients):
             client = self._clients[0]
-            if client.running >= SHARE * (self._most - self._taken):
+            if client.places >= SHARE * (self._most - self._taken):
                 self._clients.rotate(-1)
                 passed_over += 1
                 continue
@@ -220,9 +219,11 @@ class Running:
         self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
         self._leases.append(_Lease())
         if len(self._leases) > _LOOKS_IN_A_LEASE + 1:
-            over = self._leases.popleft()
-            over.holds = False
-            self._taken -= over.running
+            over = self._leases.popleft().places
+            for client, places in over.items():
+                client.places -= places
+                self._taken -= places
+            over.clear()
         latest = now - WAIT_SECONDS
         for client in tuple(self._clients):
             while client.line and client.line[0].since <= latest:

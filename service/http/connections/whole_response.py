@@ -46,7 +46,9 @@ async def send_whole(
     if cycle.disconnected:
         return
     cycle.response_started = True
-    cycle.waiting_for_100_continue = False
+    if cycle.waiting_for_100_continue:
+        # The client may send its body or not, so its next request would have no clear start.
+        cycle.keep_alive = cycle.waiting_for_100_continue = False
     fields = [*cycle.default_headers, *headers]
     if _CLOSE in fields:
         cycle.keep_alive = False

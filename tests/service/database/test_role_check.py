@@ -1,11 +1,14 @@
 """The service refuses a role that could bypass row-level security, and explains each refusal."""
 
+import asyncio
 import secrets
 
 import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
+from service.database.execution import Database
+from service.database.url import parse_database_url
 from tests.conftest import DatabaseUrls, PostgresServer
 from tests.service.database.refused import refused
 
@@ -18,6 +21,29 @@ ROLES = {
     "reader of the server's files": "IN ROLE pg_read_server_files",
     "member of a bypassing role": "IN ROLE {bypassing}",
 }
+
+
+async def test_checks_at_the_same_time_are_one(
+    database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = 0
+    check_role = Database.check_role
+
+    async def counted(self: Database) -> None:
+        nonlocal checks
+        checks += 1
+        await check_role(self)
+
+    monkeypatch.setattr(Database, "check_role", counted)
+    pool = Database(parse_database_url(database.app), pool_size=1)
+    first, *others = [asyncio.create_task(pool.check()) for _ in range(40)]
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(*others)
+    assert (checks, first.cancelled()) == (1, True)
+    await pool.check()
+    assert checks == 2
+    await pool.close()
 
 
 @pytest.mark.parametrize("options", ROLES.values(), ids=ROLES)

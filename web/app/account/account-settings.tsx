@@ -4,6 +4,7 @@ import { useState } from "react";
 
 import { authClient } from "@/lib/auth-client";
 import { leaveFor } from "@/lib/leave";
+import { leaveSession } from "@/lib/sign-out";
 
 import { AccountForm, Field, Username } from "../account-form";
 
@@ -120,7 +121,9 @@ export function DeleteAccount({ email }: { email: string }) {
         submitLabel="Delete my account and my tasks"
         submit={async (field, options) => {
           const { error } = await authClient.deleteUser({ password: field("password") }, options);
-          return error === null ? leaveFor("/?deleted") : { error };
+          if (error !== null) return { error };
+          leaveSession();
+          return leaveFor("/?deleted");
         }}
       >
         <Username email={email} />

@@ -104,9 +104,27 @@ async def test_connection_of_a_refused_request_can_be_used_again(slow: Slow, por
     writer.close()
 
 
-async def test_pipelined_requests_are_refused_in_turn(slow: Slow, port: int) -> None:
+async def test_pipelined_requests_are_refused_together(slow: Slow, port: int) -> None:
     await fill(slow, port)
-    assert (await exchange(port, GET * 3)).count(b"HTTP/1.1 503") == 3
+    answer = await exchange(port, GET * 3, end=False)
+    assert answer.count(b"HTTP/1.1 503") == 1
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+async def test_client_that_sends_on_in_one_piece_with_a_refused_body_is_closed(
+    slow: Slow, port: int
+) -> None:
+    await fill(slow, port)
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head)
+    assert b"\r\nconnection: close\r\n" not in await reader.readuntil(b"}")
+    writer.write(b"hello" + head)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    assert status_of(answer) == 503
+    assert b"\r\nconnection: close\r\n" in answer
+    writer.close()
 
 
 async def test_client_that_asks_before_it_sends_its_body_is_refused_and_closed(

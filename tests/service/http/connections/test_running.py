@@ -170,6 +170,19 @@ def test_fault70_requests_that_hang_give_their_places_up(line: Line) -> None:
     assert line.places.running == MOST
 
 
+def test_fault70_requests_that_hang_do_not_hold_up_those_of_the_same_client(line: Line) -> None:
+    line.ask("a", TWO_THIRDS + 1)
+    assert line.began == [f"a{number}" for number in range(TWO_THIRDS)]
+    line.pass_time(LEASE_SECONDS)
+    line.pass_time(LOOK_SECONDS)
+    line.ask("a", TWO_THIRDS)
+    assert len(line.began) == 2 * TWO_THIRDS
+    line.end("a0")
+    assert line.places.running == 2 * TWO_THIRDS - 1
+    # The end of one that had given its place up frees none.
+    assert line.places.waiting == 1
+
+
 def test_fault70_request_whose_turn_would_come_too_late_is_refused_at_once(line: Line) -> None:
     """Few requests end, so the line is as long as it always may be."""
     line.ask("a", TWO_THIRDS + MOST)
@@ -218,7 +231,7 @@ def test_request_that_is_withdrawn_is_not_begun_and_makes_room(line: Line) -> No
 def test_request_without_a_place_takes_none(line: Line) -> None:
     line.ask("a", TWO_THIRDS)
     scope: Scope = {}
-    line.places.begin_without_place(line.clients["a"], scope)
+    line.places.begin_without_place(scope)
     assert line.places.running == TWO_THIRDS + 1
     line.places.end(line.clients["a"], scope)
     assert line.places.running == TWO_THIRDS

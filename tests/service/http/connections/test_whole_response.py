@@ -134,3 +134,11 @@ async def test_other_responses_are_sent_in_messages() -> None:
     assert cycle_of(StreamingResponse(iter([b""])), send) is None  # type: ignore[arg-type] # as above
     background = Response(b"", background=BackgroundTask(nothing))
     assert cycle_of(background, send) is None  # type: ignore[arg-type] # as above
+
+
+async def test_connection_of_a_client_that_waits_to_send_its_body_is_closed() -> None:
+    request = Request("POST")
+    request.cycle.waiting_for_100_continue = True
+    await request.send_whole(JSON)
+    assert b"\r\nconnection: close\r\n" in request.written
+    assert not request.cycle.keep_alive

@@ -1,0 +1,75 @@
+"""What a client that leaves, or that sends a body for nothing, leaves behind: nothing."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from tests.service.wire import exchange, serving
+
+POST = b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+MORE_THAN_BUFFERS = b"x" * (16 << 20)
+
+
+class Deaf:
+    """An application that reads no body, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.requests: list[RequestResponseCycle] = []
+        self.called = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.sent = asyncio.Event()
+        self.body = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self.requests.append(receive.__self__)  # type: ignore[attr-defined] # uvicorn's
+            self.called.set()
+            await self.may_answer.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": self.body, "more_body": True})
+            self.sent.set()
+            await send({"type": "http.response.body"})
+
+
+@pytest.fixture
+async def deaf() -> Deaf:
+    return Deaf()
+
+
+@pytest.fixture
+async def port(deaf: Deaf) -> AsyncIterator[int]:
+    async with serving(deaf) as chosen:
+        yield chosen
+
+
+async def test_body_that_was_not_read_is_not_kept(deaf: Deaf, port: int) -> None:
+    deaf.may_answer.set()
+    assert b"200" in await exchange(port, POST % 1)
+    [request] = deaf.requests
+    assert not request.body
+
+
+async def test_request_that_is_being_answered_ends_with_its_connection(
+    deaf: Deaf, port: int
+) -> None:
+    """Although another one was received since."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(POST % 1 + POST % 2)
+    async with asyncio.timeout(10):
+        await deaf.called.wait()
+        [request] = deaf.requests
+        deaf.body = MORE_THAN_BUFFERS
+        deaf.may_answer.set()
+        await deaf.sent.wait()
+        reset = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        writer.transport.abort()
+        while not request.disconnected:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0)
+    assert not request.body
+    assert len(deaf.requests) == 1
