@@ -103,6 +103,31 @@ async def test_task_that_is_deleted_while_it_is_edited_can_be_restored(
     assert await shown(page) == ["Feed both cats"]
 
 
+async def test_unsaved_texts_of_deleted_tasks_stay_until_the_user_decides(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    tasks = await ada.add_tasks("Feed the cat", "Feed the dog")
+    device = await visit(ada)
+    await device.page.clock.install()
+    page = await device.open()
+    device.watch.allow("status of 404")
+    for task in tasks:
+        await edit(page, task["title"])
+        await page.get_by_label("Notes").fill("Two bowls")
+        await ada.call("DELETE", f"/api/tasks/{task['id']}")
+        notice = page.locator(".notice").filter(has_text=f"{task['title']}” was deleted elsewhere")
+        await expect(notice).to_be_visible()
+    # Other notices leave after 10 seconds.
+    await page.clock.fast_forward("00:30")
+    await expect(page.locator(".notice")).to_have_count(2)
+    await page.get_by_role("button", name="Discard").last.click()
+    await page.get_by_role("button", name="Restore and save").click()
+    await eventually(lambda: titles(ada), ["Feed the cat"])
+    await expect(row(page, "Feed the cat")).to_contain_text("Two bowls")
+    await expect(page.locator(".notice")).to_have_count(0)
+
+
 async def test_page_fetches_again_after_the_stream_was_cut(
     new_account: NewAccount, visit: Visitor
 ) -> None:

@@ -123,6 +123,22 @@ async def test_signing_out_with_an_unsaved_change_asks_first(
     assert "Not saved" not in await stored(page)
 
 
+async def test_page_says_at_once_that_its_session_was_ended_elsewhere(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    page = await device.open()
+    await expect(page.get_by_text("Nothing to do yet")).to_be_visible()
+    # The stream is open when a change arrives.
+    await ada.add_tasks("Feed the cat")
+    await expect(row(page, "Feed the cat")).to_be_visible()
+    device.watch.allow("status of 401")
+    await ada.auth("POST", "/sign-out", {})
+    # The page does nothing meanwhile, and lists are fetched only once a minute.
+    await expect(page.get_by_text("Your session has ended. Sign in")).to_be_visible(timeout=10_000)
+
+
 async def test_no_network_is_named_and_the_page_recovers(
     new_account: NewAccount, visit: Visitor
 ) -> None:

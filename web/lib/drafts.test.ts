@@ -42,6 +42,24 @@ describe("Drafts", () => {
     expect(items.items.size).toBe(0);
   });
 
+  test("are gone after signing out, whichever instance has them", () => {
+    // In development, React creates the state of a component twice, and the page uses the first.
+    const used = new Drafts("ada", storage);
+    new Drafts("ada", storage);
+    used.set("new", { title: "Buy milk" });
+    forgetDrafts(storage);
+    used.set("place", { scroll: 100 });
+    expect(items.items.size).toBe(0);
+    expect(used.get("new")).toBeUndefined();
+  });
+
+  test("are kept again after the next sign-in", () => {
+    new Drafts("ada", storage).set("new", { title: "Buy milk" });
+    forgetDrafts(storage);
+    new Drafts("ada", storage).set("new", { title: "Feed the cat" });
+    expect(new Drafts("ada", storage).get("new")).toEqual({ title: "Feed the cat" });
+  });
+
   test("survive a storage that is full, or has something else", () => {
     items.items.set("drafts", "{");
     const drafts = new Drafts("ada", storage);

@@ -12,12 +12,17 @@ interface Stored {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** Those that the page uses. A page that is being left must not store them again after they were forgotten. */
-let current: Drafts | undefined;
+/** How often this page has forgotten its drafts. */
+let timesForgotten = 0;
 
-/** The drafts of a user, each under a name. Values are JSON. */
+/**
+ * The drafts of a user, each under a name. Values are JSON.
+ *
+ * An instance is of use until drafts are forgotten: a page that is being left must not store them again. This holds for
+ * all instances, because React may create the state of a component more than once.
+ */
 export class Drafts {
-  #forgotten = false;
+  readonly #createdAfter = timesForgotten;
   #values: Readonly<Record<string, unknown>>;
 
   constructor(
@@ -25,17 +30,16 @@ export class Drafts {
     private readonly storage: Storage,
   ) {
     this.#values = valuesOf(user, storage);
-    current = this;
   }
 
   /** Return a draft as it was kept. It may be of an earlier release of this page. */
   get(name: string): unknown {
-    return this.#values[name];
+    return this.#isForgotten ? undefined : this.#values[name];
   }
 
   /** Keep a draft, or drop it if `value` is undefined. */
   set(name: string, value: unknown): void {
-    if (this.#forgotten) return;
+    if (this.#isForgotten) return;
     const { [name]: _, ...others } = this.#values;
     this.#values = value === undefined ? others : { ...others, [name]: value };
     const stored: Stored = { user: this.user, values: this.#values };
@@ -46,15 +50,14 @@ export class Drafts {
     }
   }
 
-  forget(): void {
-    this.#forgotten = true;
-    this.#values = {};
+  get #isForgotten(): boolean {
+    return this.#createdAfter !== timesForgotten;
   }
 }
 
 /** Forget all drafts of this tab. */
 export function forgetDrafts(storage: Storage = sessionStorage): void {
-  current?.forget();
+  timesForgotten++;
   storage.removeItem(ITEM);
 }
 

@@ -21,6 +21,7 @@ async function heard(...answers: (() => Response | Promise<never>)[]) {
     pause: async (milliseconds) => void said.push(milliseconds),
     onLive: (live) => void said.push(live ? "live" : "not live"),
     onTask: (id, version) => void said.push(`${id} v${version}`),
+    report: (failure) => void said.push(`reported: ${failure?.kind}`),
   });
   return { said, sent };
 }
@@ -57,6 +58,14 @@ describe("follow", () => {
   test("ends for good without events, and without a session", async () => {
     expect((await heard(status(501))).sent).toBe(1);
     expect((await heard(failing(new RequestFailure("signed-out", "Your session has ended.")))).sent).toBe(1);
+  });
+
+  test("reports a lost session at once, and nothing else", async () => {
+    const revoked = 'event: end\ndata: {"reason":"token_revoked"}\n\n';
+    const signedOut = failing(new RequestFailure("signed-out", "Your session has ended."));
+    expect((await heard(stream(revoked), signedOut)).said).toEqual(["not live", 0, "reported: signed-out", "not live"]);
+    const { said } = await heard(failing(new TypeError("down")), status(503), status(501));
+    expect(said.filter((each) => String(each).startsWith("reported"))).toEqual([]);
   });
 
   test("says that a paused stream is not live", async () => {

@@ -6,11 +6,11 @@
  * 2. A stream that ends is opened again: at once when its token expired, after the pause that the service names, or
  *    after 1, 2, 4... up to 30 seconds. A stream that is silent for 45 seconds is taken for dead.
  * 3. A service without events (501) is polled, and so is one while no stream can be opened.
- * 4. A lost session ends it. The page says so.
+ * 4. A lost session ends it, and is reported at once, so that the page says so.
  */
 
 import { eventParser, type ServerEvent } from "./event-stream";
-import { failureOf, failureOfResponse } from "./failure";
+import { failureOf, failureOfResponse, type RequestFailure } from "./failure";
 
 export interface LiveHandlers {
   /** All changes from now on arrive as events, or (false) they do not. */
@@ -22,6 +22,8 @@ interface Options extends LiveHandlers {
   readonly url: string;
   /** `fetch` with an access token, and without a time limit. */
   readonly send: (request: Request) => Promise<Response>;
+  /** Called with the failure if the session is lost, and when the stream was asked for. */
+  readonly report: (failure: RequestFailure, sent: number) => void;
   readonly signal: AbortSignal;
   readonly pause?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
@@ -34,7 +36,8 @@ const SILENCE = 45_000;
 const LONGEST_PAUSE = 30_000;
 
 /** Follow the stream until `signal` is aborted, the session ends, or the service says that it has no events. */
-export async function follow({ url, send, signal, pause = wait, onLive, onTask }: Options): Promise<void> {
+export async function follow(options: Options): Promise<void> {
+  const { signal, pause = wait, onLive, onTask } = options;
   let failures = 0;
   const handle = ({ name, data, retry }: ServerEvent): Reopening => {
     failures = 0;
@@ -45,7 +48,7 @@ export async function follow({ url, send, signal, pause = wait, onLive, onTask }
   };
 
   while (!signal.aborted) {
-    const reopening = await readOne(url, send, signal, handle);
+    const reopening = await readOne(options, handle);
     if (signal.aborted) return;
     onLive(false);
     if (reopening === null) return;
@@ -58,11 +61,10 @@ export async function follow({ url, send, signal, pause = wait, onLive, onTask }
 
 /** Read one stream to its end. Never throws. */
 async function readOne(
-  url: string,
-  send: Options["send"],
-  signal: AbortSignal,
+  { url, send, report, signal }: Options,
   handle: (event: ServerEvent) => Reopening,
 ): Promise<Reopening> {
+  const sent = Date.now();
   const silence = new AbortController();
   let alarm = setTimeout(() => silence.abort(), SILENCE);
   try {
@@ -85,7 +87,10 @@ async function readOne(
       }
     }
   } catch (error) {
-    return failureOf(error, true).kind === "signed-out" ? null : undefined;
+    const failure = failureOf(error, true);
+    if (failure.kind !== "signed-out") return undefined;
+    report(failure, sent);
+    return null;
   } finally {
     clearTimeout(alarm);
   }

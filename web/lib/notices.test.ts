@@ -26,3 +26,10 @@ test("at most three are shown", () => {
   for (const key of ["a", "b", "c", "d"]) notices.tell(key, action(key));
   expect(notices.snapshot().map(({ text }) => text)).toEqual(["b", "c", "d"]);
 });
+
+test("no newer notice takes the place of one that holds unsaved input", () => {
+  const notices = new Notices();
+  notices.tell("Not saved.", { ...action("a"), holdsInput: true });
+  for (const key of ["a", "b", "c", "d"]) notices.tell(key, action(key));
+  expect(notices.snapshot().map(({ text }) => text)).toEqual(["Not saved.", "b", "c", "d"]);
+});

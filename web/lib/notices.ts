@@ -12,9 +12,12 @@ export interface NoticeAction {
   readonly label: string;
   /** The key of the row that it is about. A newer notice about the same row replaces this one. */
   readonly key: string;
+  /** The user's input is nowhere else: the notice stays until the user takes the action or discards the input. */
+  readonly holdsInput?: true;
   readonly run: () => void;
 }
 
+/** Of those that do not hold input. */
 const AT_MOST = 3;
 
 export class Notices extends Observable<readonly Notice[]> {
@@ -25,9 +28,12 @@ export class Notices extends Observable<readonly Notice[]> {
   }
 
   tell(text: string, action: NoticeAction | null = null): void {
-    const others = this.snapshot().filter((notice) => action === null || notice.action?.key !== action.key);
     this.#told++;
-    this.set([...others, { id: this.#told, text, action }].slice(-AT_MOST));
+    const isReplaced = (notice: Notice) => action !== null && notice.action?.key === action.key;
+    const older = this.snapshot().filter((notice) => holdsInput(notice) || !isReplaced(notice));
+    const all = [...older, { id: this.#told, text, action }];
+    const passing = all.filter((notice) => !holdsInput(notice)).slice(-AT_MOST);
+    this.set(all.filter((notice) => holdsInput(notice) || passing.includes(notice)));
   }
 
   dismiss(id: number): void {
@@ -42,4 +48,9 @@ export class Notices extends Observable<readonly Notice[]> {
     last.action.run();
     return last.action.key;
   }
+}
+
+/** Return whether a notice stays until the user decides. */
+export function holdsInput({ action }: Notice): boolean {
+  return action?.holdsInput === true;
 }

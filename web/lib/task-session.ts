@@ -35,7 +35,11 @@ export function taskSession(serviceOrigin: string, user: string) {
     notices,
     queries,
     store,
-    events: { url: `${serviceOrigin}/api/tasks/events`, send: authorizedFetch(tokens, { timeout: null }) },
+    events: {
+      url: `${serviceOrigin}/api/tasks/events`,
+      send: authorizedFetch(tokens, { timeout: null }),
+      report: connection.report,
+    },
 
     /** Take up the changes that an earlier page left, and keep those of this one. Return how to stop. */
     keepChanges(): () => void {

@@ -159,7 +159,7 @@ describe("TaskStore", () => {
     store.change("t1", task, { title: "Feed both cats" });
     await settled();
     expect(store.snapshot().news.get("t1")?.deleted).toBe(true);
-    expect(notices.snapshot()[0]?.action?.label).toBe("Restore and save");
+    expect(notices.snapshot()[0]?.action).toMatchObject({ label: "Restore and save", holdsInput: true });
     notices.runLast();
     await settled();
     expect(service.tasks.get("t1")?.title).toBe("Feed both cats");

@@ -239,7 +239,7 @@ export class TaskStore extends Observable<TaskState> {
     } else if (pending !== undefined) {
       const again = { ...state.known(key, task, true), patch: pending.patch, wantDeleted: false };
       const text = `“${task.title}” was deleted elsewhere, so your change was not saved.`;
-      this.#notices.tell(text, { label: "Restore and save", key, run: () => this.#put(again) });
+      this.#notices.tell(text, { label: "Restore and save", key, holdsInput: true, run: () => this.#put(again) });
     }
     return false;
   }

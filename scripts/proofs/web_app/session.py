@@ -22,6 +22,7 @@ _FEWEST: Final = 3
 _RECENT_SECONDS: Final = 5.0
 _SETTLE_SECONDS: Final = 120.0
 _SHOWN_MS: Final = 15_000
+_TICK: Final = "(box) => { const wanted = !box.checked; box.click(); return wanted; }"
 
 
 @dataclass
@@ -142,8 +143,9 @@ class SessionUser:
 
     async def _tick(self, title: str) -> None:
         self.history.append(f"tick {title}")
-        await task_page.check(self.page, title).click()
-        self.expected[title] = not self.expected[title]
+        box = task_page.check(self.page, title)
+        # Read with the click: the page can roll a failed change back at any moment.
+        self.expected[title] = bool(await box.evaluate(_TICK))
 
     async def _rename(self, title: str) -> None:
         new = self._new_title()

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "react";
 import { flushSync } from "react-dom";
 
 import { partOf, rowElements } from "@/lib/kept-focus";
-import type { Notice } from "@/lib/notices";
+import { holdsInput, type Notice } from "@/lib/notices";
 
 import { useNotices, useSession } from "./session-context";
 
@@ -22,34 +22,42 @@ export function NoticeList() {
   );
 }
 
-function NoticeCard({ notice: { id, text, action } }: { notice: Notice }) {
+function NoticeCard({ notice }: { notice: Notice }) {
   const { notices } = useSession();
+  const { id, text, action } = notice;
+  const stays = holdsInput(notice);
   const card = useRef<HTMLDivElement>(null);
 
-  // It stays while it is pointed at or has the focus.
+  // It also stays while it is pointed at or has the focus.
   useEffect(() => {
+    if (stays) return;
     const timer = setInterval(() => {
       if (card.current?.matches(":hover, :focus-within")) return;
       notices.dismiss(id);
     }, SHOWN_FOR);
     return () => clearInterval(timer);
-  }, [id, notices]);
+  }, [id, notices, stays]);
 
-  function act() {
-    if (action === null) return;
+  /** Remove the notice, after `run` if there is something to do. */
+  function close(key: string, run?: () => void) {
     flushSync(() => {
-      action.run();
+      run?.();
       notices.dismiss(id);
     });
-    focusRow(action.key);
+    focusRow(key);
   }
 
   return (
-    <div className="notice" ref={card}>
+    <div className={stays ? "notice unsaved" : "notice"} ref={card}>
       <p>{text}</p>
       {action !== null && (
-        <button type="button" onClick={act}>
+        <button type="button" onClick={() => close(action.key, action.run)}>
           {action.label}
+        </button>
+      )}
+      {action !== null && stays && (
+        <button type="button" onClick={() => close(action.key)}>
+          Discard
         </button>
       )}
     </div>
