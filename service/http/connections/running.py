@@ -73,7 +73,21 @@ class _Lease:
 
     def __init__(self) -> None:
         self.places: dict[Client, int] = {}
-        """How many of them each client holds. Empty once they are given up."""
+        """How many of them each client holds."""
+
+    def take(self, client: Client) -> None:
+        """Count one more place of a client."""
+        self.places[client] = self.places.get(client, 0) + 1
+
+    def give_back(self, client: Client) -> bool:
+        """Count one place less, and return True, unless they are given up."""
+        held = self.places.get(client, 0)
+        if held > 1:
+            self.places[client] = held - 1
+        elif held:
+            # A service without a line has the same lease for ever.
+            del self.places[client]
+        return held > 0
 
 
 class _Waiter:
@@ -164,9 +178,7 @@ class Running:
             lease: _Lease | None = scope.pop(_RUNS)
             self.running -= 1
             self._ended += 1
-            held = 0 if lease is None else lease.places.get(client, 0)
-            if lease is not None and held:
-                lease.places[client] = held - 1
+            if lease is not None and lease.give_back(client):
                 client.places -= 1
                 self._taken -= 1
             if self._clients:
@@ -179,7 +191,7 @@ class Running:
 
     def _take(self, client: Client, scope: Scope) -> None:
         lease = scope[_RUNS] = self._leases[-1]
-        lease.places[client] = lease.places.get(client, 0) + 1
+        lease.take(client)
         self._taken += 1
         client.places += 1
         self.running += 1

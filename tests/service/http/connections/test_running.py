@@ -170,6 +170,14 @@ def test_fault70_requests_that_hang_give_their_places_up(line: Line) -> None:
     assert line.places.running == MOST
 
 
+def test_clients_whose_requests_have_ended_are_forgotten(line: Line) -> None:
+    for client in "abc":
+        line.ask(client, 2)
+    line.end("a0", "a1", "b0", "b1", "c0", "c1")
+    [lease] = line.places._leases
+    assert (lease.places, line.places.running) == ({}, 0)
+
+
 def test_fault70_requests_that_hang_do_not_hold_up_those_of_the_same_client(line: Line) -> None:
     line.ask("a", TWO_THIRDS + 1)
     assert line.began == [f"a{number}" for number in range(TWO_THIRDS)]
