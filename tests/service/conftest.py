@@ -26,7 +26,7 @@ Person = Callable[..., httpx.Headers]
 
 @pytest.fixture(scope="session", autouse=True)
 def _within_a_minute() -> Iterator[None]:
-    """Let no minute begin for the limits of a process: half of their hits would be forgiven."""
+    """Stop the clock of a process's limits: in a new minute, a part of the hits is forgiven."""
     within = partial(LocalCounters, lambda: 6_030.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rate_limits, "LocalCounters", within)
