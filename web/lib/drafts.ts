@@ -7,7 +7,8 @@
 
 const ITEM = "drafts";
 
-interface Stored {
+/** The drafts of a user, as they are stored. */
+export interface Stored {
   readonly user: string;
   readonly values: Readonly<Record<string, unknown>>;
 }
@@ -61,13 +62,22 @@ export function forgetDrafts(storage: Storage = sessionStorage): void {
   storage.removeItem(ITEM);
 }
 
-function valuesOf(user: string, storage: Storage): Stored["values"] {
+/** Return what is stored in this tab, or null if there is nothing, or nothing of ours. */
+export function storedDrafts(storage: Storage = sessionStorage): Stored | null {
   try {
-    const stored = JSON.parse(storage.getItem(ITEM) ?? "null") as Stored | null;
-    if (stored?.user === user) return stored.values;
+    return JSON.parse(storage.getItem(ITEM) ?? "null") as Stored | null;
+  } catch {
+    return null; // blocked, or not ours
+  }
+}
+
+function valuesOf(user: string, storage: Storage): Stored["values"] {
+  const stored = storedDrafts(storage);
+  if (stored?.user === user) return stored.values;
+  try {
     storage.removeItem(ITEM);
   } catch {
-    // Blocked, or not ours.
+    // Blocked.
   }
   return {};
 }
