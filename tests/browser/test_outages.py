@@ -51,8 +51,11 @@ async def test_better_auth_down_stops_nothing_until_the_token_is_old(
     await page.clock.install()
     await device.open()
     await add(page, "Before")
+    await eventually(partial(title_set, ada), {"Before"})
     async with web_stack.web.stopped():
         await add(page, "With the token in memory")
+        # An add that is not answered yet would be given up as the clock goes on.
+        await eventually(partial(title_set, ada), {"Before", "With the token in memory"})
         await page.clock.fast_forward("20:00")
         await add(page, "Without a token")
         row = page.get_by_role("listitem").filter(has_text="Without a token")
