@@ -28,7 +28,8 @@ from tests.conftest import PostgresServer
 NewAccount = Callable[..., Awaitable[Account]]
 
 # Of expectations without one of their own: this machine may be busy.
-expect.set_options(timeout=30_000)
+PATIENCE_SECONDS = 30.0
+expect.set_options(timeout=PATIENCE_SECONDS * 1_000)
 
 
 class Visitor(Protocol):
@@ -124,11 +125,17 @@ async def visit(browser: Browser, web_stack: WebStack) -> AsyncIterator[Visitor]
 
 
 async def eventually(
-    look: Callable[[], Awaitable[object]], wanted: object, seconds: float = 10.0
+    look: Callable[[], Awaitable[object]], wanted: object, seconds: float = PATIENCE_SECONDS
 ) -> None:
-    """Repeat a look at the stack until it shows what is wanted. Fail with what it shows last."""
+    """Repeat a look at the stack until it shows what is wanted.
+
+    Fail if a look that began after the time shows something else. How long the looks take does not
+    matter: this machine may be busy.
+    """
     deadline = time.monotonic() + seconds
-    while (seen := await look()) != wanted:
-        if time.monotonic() > deadline:
-            assert seen == wanted
+    while True:
+        began = time.monotonic()
+        if (seen := await look()) == wanted:
+            return
+        assert began < deadline, f"{seen!r}, not {wanted!r}"
         await asyncio.sleep(0.05)

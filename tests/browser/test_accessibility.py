@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 
 from scripts.proofs.web_app.accessibility import looks, violations
 from scripts.proofs.web_app.network import Network, offline
-from scripts.proofs.web_app.task_page import add, check, delete, edit, field, rename, row
+from scripts.proofs.web_app.task_page import add, check, delete, edit, field, rename, row, saved
 from scripts.proofs.web_app.visit import Visit
 from tests.browser.conftest import NewAccount, Visitor
 
@@ -46,7 +46,7 @@ async def test_form_with_errors(new_account: NewAccount, visit: Visitor) -> None
     await page.get_by_label("E-mail").fill(ada.email)
     await page.get_by_label("Password").fill("not her password")
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_text("password").last).to_be_visible()
+    await expect(page.get_by_text("The e-mail address or the password is wrong.")).to_be_visible()
     await expect(page.get_by_role("button", name="Sign in")).to_be_enabled()
     assert await problems_of(page) == []
 
@@ -80,8 +80,8 @@ async def full(device: Visit) -> AsyncIterator[None]:
     await device.open()
     await add(device.page, "Water the plants")
     await add(device.page, "Read the README")
-    async with device.page.expect_response(lambda answer: answer.request.method == "PATCH"):
-        await check(device.page, "Read the README").click()
+    await check(device.page, "Read the README").click()
+    await saved(device.page)
     yield
 
 
@@ -121,10 +121,12 @@ async def disputed(device: Visit) -> AsyncIterator[None]:
     """A task that was changed here and elsewhere, to different titles."""
     network = await Network.of(device.page)
     async with full(device):
+        # Before the request is held, because the page gives it up after a while.
+        other = await device.new_tab()
+        await expect(row(other, "Water the plants")).to_be_visible()
         async with network.held_requests("/api/tasks/", method="PATCH") as held:
             await rename(device.page, "Water the plants", "Water the flowers")
             await held.until(1)
-            other = await device.new_tab()
             async with other.expect_response(lambda answer: answer.request.method == "PATCH"):
                 await rename(other, "Water the plants", "Water the trees")
         await expect(device.page.get_by_role("button", name="Keep mine")).to_be_visible()

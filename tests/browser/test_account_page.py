@@ -12,12 +12,10 @@ from tests.browser.conftest import NewAccount, Visitor, eventually
 
 pytestmark = pytest.mark.slow
 
-FOCUSED = "() => document.activeElement.name || document.activeElement.tagName"
-
 
 async def test_account_page_needs_a_session(visit: Visitor) -> None:
     page = await (await visit()).open("/account")
-    assert page.url.endswith("/sign-in")
+    await expect(page).to_have_url(re.compile("/sign-in$"))
 
 
 async def test_signing_out_there_refuses_the_tokens_within_a_second(
@@ -38,7 +36,7 @@ async def test_signing_out_there_refuses_the_tokens_within_a_second(
     await eventually(accepted(ada, there), wanted=False, seconds=1)
     assert await accepted(ada, here)()
     await expect(sessions.get_by_role("listitem")).to_have_count(1)
-    assert await page.evaluate(FOCUSED) == "H2"
+    await expect(sessions.get_by_role("heading")).to_be_focused()
     await page.reload()
     await expect(sessions.get_by_role("listitem")).to_have_count(1)
 

@@ -82,9 +82,10 @@ async def test_sign_up_is_finished_by_the_link_in_the_mail(
     page = await device.open("/sign-up")
     await fill(page, name="Ada", email=ada.email, password=PASSWORD)
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
+    heading = page.get_by_role("heading", name="Check your mail")
+    await expect(heading).to_be_visible()
     await expect(page.get_by_text(ada.email)).to_be_visible()
-    assert await page.evaluate("() => document.activeElement.className") == "card"
+    await expect(page.locator(".card", has=heading)).to_be_focused()
     await mails.next("Verify your e-mail address", ada.email)
 
     # Before that, signing in sends another link.

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from scripts.proofs.web_app.accounts import title_set
 from scripts.proofs.web_app.network import offline, slow_network
 from scripts.proofs.web_app.stack import WebStack
-from scripts.proofs.web_app.task_page import add, field
+from scripts.proofs.web_app.task_page import add, field, row, saved
 from scripts.proofs.web_app.visit import PHONE
 from tests.browser.conftest import NewAccount, Visitor, eventually
 
@@ -30,15 +30,36 @@ async def test_task_added_while_the_service_is_down_is_saved_once_when_it_is_bac
     await eventually(partial(title_set, ada), {"Before"})
     async with web_stack.service.stopped():
         await add(page, "During")
-        row = page.get_by_role("listitem").filter(has_text="During")
+        during = row(page, "During")
         # Before that, the row says that saving takes long, and the request may still succeed.
-        await expect(row.get_by_role("alert")).to_be_visible(timeout=PATIENCE)
+        await expect(during.get_by_role("alert")).to_be_visible(timeout=PATIENCE)
         await expect(page.get_by_text("session has ended")).to_have_count(0)
-    await row.get_by_role("button", name="Try again").click()
+    await during.get_by_role("button", name="Try again").click()
     await eventually(partial(title_set, ada), {"Before", "During"})
     await add(page, "After")
     await eventually(partial(title_set, ada), {"Before", "During", "After"})
     assert len(await ada.tasks()) == 3
+
+
+async def test_hung_service_is_named_after_a_few_seconds(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    device = await visit(ada)
+    await device.page.clock.install()
+    page = await device.open()
+    await expect(page.get_by_text("Nothing to do yet")).to_be_visible()
+    async with ada.stack.service.paused():
+        await add(page, "Still typing")
+        retry = row(page, "Still typing").get_by_role("button", name="Try again")
+        await page.clock.fast_forward("00:04")
+        await expect(retry).to_be_visible()
+        # Nothing is greyed out meanwhile.
+        await page.get_by_label("New task").fill("next")
+        await expect(page.get_by_role("button", name="Add")).to_be_enabled()
+        await retry.click()
+    await expect(retry).to_have_count(0)
+    await eventually(partial(title_set, ada), {"Still typing"})
 
 
 async def test_better_auth_down_stops_nothing_until_the_token_is_old(
@@ -55,13 +76,14 @@ async def test_better_auth_down_stops_nothing_until_the_token_is_old(
     async with web_stack.web.stopped():
         await add(page, "With the token in memory")
         # An add that is not answered yet would be given up as the clock goes on.
+        await saved(page)
         await eventually(partial(title_set, ada), {"Before", "With the token in memory"})
         await page.clock.fast_forward("20:00")
         await add(page, "Without a token")
-        row = page.get_by_role("listitem").filter(has_text="Without a token")
-        await expect(row.get_by_role("alert")).to_be_visible(timeout=PATIENCE)
+        missed = row(page, "Without a token")
+        await expect(missed.get_by_role("alert")).to_be_visible(timeout=PATIENCE)
         await expect(page.get_by_text("session has ended")).to_have_count(0)
-    await row.get_by_role("button", name="Try again").click()
+    await missed.get_by_role("button", name="Try again").click()
     expected = {"Before", "With the token in memory", "Without a token"}
     await eventually(partial(title_set, ada), expected)
 

@@ -137,7 +137,7 @@ async def test_signed_in_visitor_never_gets_the_form(
 ) -> None:
     ada = await new_account()
     page = await (await visit(ada)).open(path)
-    assert page.url == f"{ada.stack.app_origin}/"
+    await expect(page).to_have_url(f"{ada.stack.app_origin}/")
     cookies = "; ".join(f"{name}={value}" for name, value in ada.cookies().items())
     answer = await ada.http.get(f"{ada.stack.app_origin}{path}", headers={"Cookie": cookies})
     assert (answer.status_code, answer.headers["Location"]) == (307, "/")
@@ -163,4 +163,4 @@ async def test_unknown_address_leads_home(visit: Visitor) -> None:
     assert answer.status == 404
     await page.get_by_role("link", name="To the start page").click()
     await expect(page.get_by_role("link", name="Create an account")).to_be_visible()
-    assert page.url == f"{device.stack.app_origin}/"
+    await expect(page).to_have_url(f"{device.stack.app_origin}/")

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from joserfc import jws
 
 from tests.end_to_end.accounts import PASSWORD, Someone
 from tests.end_to_end.conftest import ROOT, Sql, Stack
+from tests.scripts.waiting import refused_within_a_second
 
 NEW_PASSWORD: Final = "another battery staple"
 # Either process may accept a new connection.
@@ -78,14 +80,21 @@ class Scene:
 
     def statuses(self, *sessions: Session) -> dict[str, set[int]]:
         """Return the statuses with which the service's processes answer each session's token."""
-        found: dict[str, set[int]] = {}
-        for session in sessions:
-            headers = {"Authorization": f"Bearer {session.token}", "Connection": "close"}
-            url = f"{self.stack.api}/api/auth/me"
-            with httpx.Client(trust_env=False, timeout=30) as http:
-                answers = [http.get(url, headers=headers) for _ in range(TRIES)]
-            found[session.id] = {answer.status_code for answer in answers}
-        return found
+        with httpx.Client(trust_env=False, timeout=30) as http:
+            return {
+                session.id: {self._status(http, session) for _ in range(TRIES)}
+                for session in sessions
+            }
+
+    def until_refused(self, *sessions: Session) -> None:
+        """Wait until the service's processes refuse the sessions' tokens: for a second at most."""
+        with httpx.Client(trust_env=False, timeout=30) as http:
+            asks = [partial(self._status, http, session) for session in sessions]
+            refused_within_a_second(*asks, times=TRIES)
+
+    def _status(self, http: httpx.Client, session: Session) -> int:
+        headers = {"Authorization": f"Bearer {session.token}", "Connection": "close"}
+        return http.get(f"{self.stack.api}/api/auth/me", headers=headers).status_code
 
     def listed(self, *sessions: Session) -> list[str]:
         query = "SELECT value FROM public.token_revocations WHERE value = ANY($1)"

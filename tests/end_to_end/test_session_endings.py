@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -75,9 +74,7 @@ def check(scene: Scene, end: End) -> list[Session]:
         scene.other.id: {200},
     }
     ended = end(scene)
-    deadline = time.monotonic() + 1
-    while set().union(*scene.statuses(*ended).values()) != {401}:
-        assert time.monotonic() < deadline, scene.statuses(*ended)
+    scene.until_refused(*ended)
     for session in (scene.mine, scene.other):
         is_over = session in ended
         assert scene.statuses(session) == {session.id: {401 if is_over else 200}}

@@ -5,7 +5,12 @@ from typing import Final
 
 from playwright.async_api import Locator, Page, expect
 
-_WAIT_MS: Final = 15_000
+_WAIT_MS: Final = 30_000
+# The page keeps its unsaved changes for the case that it is loaded again (web/lib/kept-changes.ts).
+_NOTHING_UNSAVED: Final = """() => {
+    const drafts = JSON.parse(sessionStorage.getItem("drafts") ?? "null");
+    return drafts?.values.changes === undefined;
+}"""
 
 
 def field(page: Page) -> Locator:
@@ -34,10 +39,18 @@ def alerts(page: Page) -> Locator:
 
 
 async def add(page: Page, title: str) -> None:
-    """Type a task and press Enter, and wait until it is in the list."""
+    """Type a task and press Enter, and wait until it is in the list.
+
+    That is at once. The service may not have it yet: see `saved`.
+    """
     await field(page).fill(title)
     await field(page).press("Enter")
     await expect(check(page, title)).to_be_visible(timeout=_WAIT_MS)
+
+
+async def saved(page: Page) -> None:
+    """Wait until the service has confirmed every change of the page, and the page knows it."""
+    await page.wait_for_function(_NOTHING_UNSAVED, timeout=_WAIT_MS)
 
 
 async def edit(page: Page, title: str) -> Locator:

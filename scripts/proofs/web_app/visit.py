@@ -21,6 +21,8 @@ from scripts.proofs.web_app.watch import NETWORK_CHANGED, Watch
 DESKTOP: Final = ViewportSize(width=1280, height=800)
 PHONE: Final = ViewportSize(width=390, height=844)
 _ATTEMPTS: Final = 5
+_IN_REACTS_HANDS: Final = """() =>
+    Object.keys(document).some((name) => name.startsWith("__reactContainer$"))"""
 # After an aborted request, the browser's own page about it may interrupt the next attempt.
 _PASSING: Final = (NETWORK_CHANGED, "chrome-error:")
 
@@ -41,6 +43,8 @@ class Visit:
         for attempt in range(_ATTEMPTS):
             try:
                 await page.goto(f"{self.stack.app_origin}{path}")
+                # Before that, a click on a button of the server's page is lost.
+                await page.wait_for_function(_IN_REACTS_HANDS)
                 break
             except BrowserError as error:
                 passing = any(sign in error.message for sign in _PASSING)

@@ -135,7 +135,7 @@ def test_http_issuer_in_a_thread_ends_although_a_reply_is_held_back() -> None:
         assert httpx.get(issuer.jwks_url).json()["keys"][0]["kid"] == issuer.signer.kid
         issuer.slow()
         with pytest.raises(httpx.ReadTimeout):
-            httpx.get(issuer.jwks_url, timeout=0.05)
+            httpx.get(issuer.jwks_url, timeout=httpx.Timeout(30, read=0.05))
 
 
 async def test_invalid_token_error_is_what_an_app_sees() -> None:
