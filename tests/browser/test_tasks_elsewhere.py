@@ -146,6 +146,26 @@ async def test_task_that_is_deleted_while_it_is_edited_can_be_restored(
     assert await shown(page) == ["Feed both cats"]
 
 
+async def test_text_of_a_task_whose_deletion_the_page_did_not_hear_of_can_be_restored(
+    new_account: NewAccount, visit: Visitor
+) -> None:
+    ada = await new_account()
+    [task] = await ada.add_tasks("Feed the cat")
+    device = await visit(ada)
+    device.watch.allow("status of 501", "status of 404")
+    await device.page.route("**/api/tasks/events", lambda route: route.fulfill(status=501))
+    page = await device.open()
+    await edit(page, "Feed the cat")
+    await page.get_by_label("Notes").fill("Two bowls")
+    await ada.call("DELETE", f"/api/tasks/{task['id']}")
+    # The list that is fetched now has neither the task nor a reason for that.
+    await page.evaluate("window.dispatchEvent(new Event('focus'))")
+    await page.get_by_role("button", name="Restore and save").click()
+    await expect(row(page, "Feed the cat")).to_contain_text("Two bowls")
+    await saved(page)
+    assert [each["description"] for each in await ada.tasks()] == ["Two bowls"]
+
+
 async def test_unsaved_texts_of_deleted_tasks_stay_until_the_user_decides(
     new_account: NewAccount, visit: Visitor
 ) -> None:

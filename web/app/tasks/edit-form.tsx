@@ -27,7 +27,7 @@ export function draftName(key: string): string {
 
 /** The form that takes the place of a row. Saving closes it at once. */
 export function EditForm({ row: { key, task, pending }, takesFocus, onClose }: EditFormProps) {
-  const { drafts, store } = useSession();
+  const { api, drafts, store } = useSession();
   const [draft, setDraft] = useState<EditDraft>(
     // After a failure, the form begins with what was not saved.
     () => draftOf(drafts.get(draftName(key))) ?? { base: task, texts: textsOf({ ...task, ...pending?.patch }) },
@@ -51,12 +51,23 @@ export function EditForm({ row: { key, task, pending }, takesFocus, onClose }: E
     const kept = latest.current;
     return () => {
       const { base, texts } = kept.draft;
-      if (kept.closed || !store.snapshot().news.get(base.id)?.deleted) return;
+      if (kept.closed) return;
       const patch = differences(base, valuesOf(texts, base.due_at));
-      if (fieldsOf(patch).length > 0) store.change(key, base, patch);
-      drafts.set(draftName(key), undefined);
+      const isChanged = fieldsOf(patch).length > 0;
+      const saveDeleted = () => {
+        if (isChanged) store.change(key, base, patch);
+        drafts.set(draftName(key), undefined);
+      };
+      if (store.snapshot().news.get(base.id)?.deleted) saveDeleted();
+      // A list without the task does not say why: it may be deleted, or the filters may hide it. Version 0 is of a
+      // task that is being added.
+      else if (isChanged && base.version > 0)
+        api.get(base.id).then(
+          (task) => task === null && saveDeleted(),
+          () => {}, // not known: what was typed stays a draft
+        );
     };
-  }, [drafts, key, store]);
+  }, [api, drafts, key, store]);
 
   function change(changes: Partial<FieldTexts>) {
     const next = { base, texts: { ...texts, ...changes } };

@@ -21,6 +21,8 @@ export function Filters({ view, onChange }: FiltersProps) {
 
   const sent = useRef(text);
   useEffect(() => {
+    // Nothing was typed. Sent a moment later, it could take back what a link or "back" leads to.
+    if (text === sent.current) return;
     const timer = setTimeout(() => {
       sent.current = text;
       onChange({ search: text });
