@@ -83,7 +83,9 @@ def passed_on(port: int, host: str, *, forwarded_for: str) -> tuple[list[str], l
     deadline = time.monotonic() + 30
     while True:
         try:
-            answer = httpx.get(f"http://127.0.0.1:{port}/", headers=headers, trust_env=False)
+            answer = httpx.get(
+                f"http://127.0.0.1:{port}/", headers=headers, timeout=30, trust_env=False
+            )
         except httpx.ConnectError:
             assert time.monotonic() < deadline, "Caddy does not start"
             time.sleep(0.05)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 60.0
 
 
 def eventually(condition: Callable[[], bool], *, within: float = PATIENCE_SECONDS) -> bool:
