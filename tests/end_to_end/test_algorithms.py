@@ -139,7 +139,7 @@ def real_better_auth(urls: DatabaseUrls, algorithms: str) -> Iterator[RealIssuer
             yield issuer
         finally:
             process.stdin.close()
-            process.wait(10)
+            process.wait(30)
 
 
 @pytest.fixture

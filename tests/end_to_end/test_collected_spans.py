@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 OTHER_TRACE = "1bf7651916cd43dd8448eb211c80319c"
 LINK_TOKEN = "token-of-a-link-in-a-mail"
-EXPORT_SECONDS = 20
+EXPORT_SECONDS = 60
 """Both SDKs export every 5 s."""
 WEB_ATTRIBUTES = {
     "http.method",

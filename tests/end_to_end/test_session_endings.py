@@ -45,7 +45,7 @@ def plugins(stack: Stack, home: Path) -> Iterator[str]:
             yield origin
         finally:
             process.stdin.close()
-            process.wait(10)
+            process.wait(30)
 
 
 @pytest.fixture(scope="module")

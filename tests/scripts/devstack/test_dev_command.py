@@ -96,9 +96,10 @@ def asked_by(home: Path, port: int, subject: str) -> str:
     """Mint a token, ask the service for its user, and wait until the service knows the key."""
     token = operate(home, "mint-token", "--subject", subject).strip()
     bearer = {"Authorization": f"Bearer {token}"}
-    deadline = time.monotonic() + 10
+    url = f"http://localhost:{port}/api/auth/me"
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        answer = httpx.get(f"http://localhost:{port}/api/auth/me", headers=bearer, trust_env=False)
+        answer = httpx.get(url, headers=bearer, timeout=30, trust_env=False)
         if answer.status_code == httpx.codes.OK:
             return str(answer.json()["id"])
     return "nobody"
@@ -226,7 +227,7 @@ def test_stack_killed_leaves_nobody_and_starts_again_at_once(stack_home: Path) -
         # At once: this start waits until the programs of the first one are gone.
         with ready_stack(stack_home, port) as (second, _):
             assert not any(alive(child) for child in children)
-            assert httpx.get(f"http://localhost:{port}/readyz").status_code == 200
+            assert is_ready(port)
             second.send_signal(signal.SIGINT)
             assert second.wait(PATIENCE_SECONDS) == 0
 
