@@ -20,7 +20,7 @@ from service.database.command_connection import connect
 LEARNING: Final = ("--learning-time", "2s", "--publish-ahead", "2s")
 REVOKED_WITHIN_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.02
-_PATIENCE_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 60.0
 
 
 @dataclass
@@ -224,10 +224,11 @@ class Drills:
         ]
 
     async def _until_refused(self, token: str) -> float:
-        """Use the token until every service refuses it, and return the time."""
+        """Use the token until every service refuses it, and return when that was asked."""
         while True:
+            asked = time.monotonic()
             if set(await self._statuses(token)) == {httpx.codes.UNAUTHORIZED}:
-                return time.monotonic()
+                return asked
             await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -67,14 +67,15 @@ class SessionUser:
             raise AssertionError(f"cannot {kind}: {await self.explain()}") from error
 
     async def settle(self) -> None:
-        """Try again what the page says has failed, until the service has what it should.
+        """Try again what the page says has failed, until it says so of nothing.
 
-        Fails with the difference if that takes too long.
+        The service must then have what it should. Fails with the difference if that takes too long.
         """
         deadline = asyncio.get_running_loop().time() + _SETTLE_SECONDS
-        while (stored := await self.stored()) != self.expected:
+        # A change whose answer was lost has failed for the page, although the service has it.
+        while await self.stored() != self.expected or not await task_page.is_saved(self.page):
             if asyncio.get_running_loop().time() > deadline:
-                raise AssertionError(difference(self.expected, stored))
+                raise AssertionError(await self.explain())
             await self.try_again()
             await asyncio.sleep(0.5)
 

@@ -48,8 +48,13 @@ async def add(page: Page, title: str) -> None:
     await expect(check(page, title)).to_be_visible(timeout=_WAIT_MS)
 
 
+async def is_saved(page: Page) -> bool:
+    """Return whether the service has confirmed every change of the page, and the page knows it."""
+    return bool(await page.evaluate(_NOTHING_UNSAVED))
+
+
 async def saved(page: Page) -> None:
-    """Wait until the service has confirmed every change of the page, and the page knows it."""
+    """Wait until `is_saved`."""
     await page.wait_for_function(_NOTHING_UNSAVED, timeout=_WAIT_MS)
 
 
