@@ -71,7 +71,7 @@ async def test_scripts_have_the_nonce_of_their_response_alone(
 
 async def test_plain_http_gets_no_hsts(web_stack: WebStack) -> None:
     port = web_stack.web.command[-1]
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         answer = await http.get(f"http://127.0.0.1:{port}/sign-in")
         assert answer.status_code == 200
         assert "Strict-Transport-Security" not in answer.headers
