@@ -114,6 +114,8 @@ async def _run(options: argparse.Namespace, results: Results) -> None:
         _say(f"prepare {options.users} users")
         await database.fill(world, heavy=any(KINDS[name].heavy for name in options.only))
         site = Site.of(database, issuer, server_core)
+        results.python = site.interpreter.version
+        _say(f"servers in Python run on {site.interpreter}")
         servers = contenders(
             options.peers, site, Packages(), options.against, streams=options.streams
         )

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.contenders import Contender, ContenderError, Running
+from benchmarks.interpreter import fastest
 from benchmarks.load import Load, LoadError
 from benchmarks.processes import cores, on_core
 from benchmarks.stage import key_server
@@ -80,14 +81,16 @@ def measure(rounds: int, seconds: float) -> dict[str, list[float]]:
         now = int(time.time())
         token = signer.mint({**claims("alice"), "iss": issuer, "aud": issuer, "iat": now})
         requests = {route: _request(route, token) for route in ROUTES}
+        folder = make_private_folder(DEFAULT_HOME / "benchmark")
+        python = fastest().environment(CHECKOUT, folder)
         contender = Contender(
             "three-lines",
-            (sys.executable, "-m", "benchmarks.three_lines.app"),
+            (str(python), "-m", "benchmarks.three_lines.app"),
             {
                 "ISSUER": issuer,
                 "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'keys'}",
             },
-            make_private_folder(DEFAULT_HOME / "benchmark"),
+            folder,
             server_core,
         )
         server = contender.start(requests["user"])
