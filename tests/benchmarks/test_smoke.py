@@ -1,10 +1,13 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.three_lines.__main__ import measure
+from benchmarks.three_lines.imports import PROGRAM, import_seconds
 
 pytestmark = pytest.mark.slow
 
@@ -61,3 +64,17 @@ def test_three_lines_are_measured_beside_the_same_route_without_them() -> None:
     for times in samples.values():
         assert len(times) == 2
         assert min(times) > 0
+
+
+def test_import_of_the_library_is_measured_once_a_process() -> None:
+    times = import_seconds(Path(sys.executable), rounds=2)
+    assert len(times) == 2
+    assert min(times) > 0
+
+
+def test_import_is_measured_without_what_the_library_does_not_install() -> None:
+    program = f"{PROGRAM}\nprint('httpx' in sys.modules, 'rich' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[1] == "True False"
