@@ -5,7 +5,8 @@
     ./scripts/benchmark --only list,get --peers service,fastify --rounds 3 --seconds 2
     ./scripts/benchmark --against ../before      another checkout's service beside this one
     ./scripts/benchmark --streams 1000           also with so many streams of events open
-    ./scripts/benchmark --library                instead: what `auth.user` adds to a FastAPI route
+    ./scripts/benchmark --library                instead: what `auth.user` adds to a FastAPI route,
+                                                 and how long the import of the library takes
     ./scripts/benchmark --check                  compare with the budgets
     ./scripts/benchmark --write                  write the results into docs/performance.md
 
@@ -114,6 +115,8 @@ async def _run(options: argparse.Namespace, results: Results) -> None:
         _say(f"prepare {options.users} users")
         await database.fill(world, heavy=any(KINDS[name].heavy for name in options.only))
         site = Site.of(database, issuer, server_core)
+        results.python = site.interpreter.version
+        _say(f"servers in Python run on {site.interpreter}")
         servers = contenders(
             options.peers, site, Packages(), options.against, streams=options.streams
         )

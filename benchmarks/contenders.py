@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from benchmarks.interpreter import Interpreter, fastest
 from benchmarks.load import Load
 from benchmarks.peers.packages import Packages
-from benchmarks.processes import Program, Tree, python_of
+from benchmarks.processes import Program, Tree
 from benchmarks.stage import Postgres
 from better_auth_keys import JWKS_PATH
 from scripts.devstack.network import free_ports
@@ -54,6 +55,7 @@ class Site:
     jwks_url: str
     folder: Path
     core: int
+    interpreter: Interpreter
 
     @classmethod
     def of(cls, database: Postgres, issuer: str, core: int) -> "Site":
@@ -65,7 +67,12 @@ class Site:
             jwks_url=f"{issuer}{JWKS_PATH}",
             folder=make_private_folder(DEFAULT_HOME / "benchmark"),
             core=core,
+            interpreter=fastest(),
         )
+
+    def python(self, checkout: Path) -> str:
+        """Return the Python for a server of a checkout."""
+        return str(self.interpreter.environment(checkout, self.folder))
 
 
 @dataclass(frozen=True)
@@ -181,7 +188,7 @@ def _service(name: str, checkout: Path, site: Site, **changes: str) -> Contender
         **_limit(checkout),
         **changes,
     }
-    command = (python_of(checkout), "-m", "service")
+    command = (site.python(checkout), "-m", "service")
     # Workers share the work of one; what matters is what sharing costs.
     kinds = frozenset({"list"}) if name == WORKERS else None
     return Contender(name, command, environment, site.folder, site.core, kinds)
@@ -216,7 +223,7 @@ def _node(name: str, site: Site, packages: Packages) -> Contender:
 
 def _python(name: str, site: Site, packages: Packages) -> Contender:
     path = os.pathsep.join(map(str, (CHECKOUT, packages.python())))
-    command = (python_of(CHECKOUT), "-m", f"benchmarks.peers.{name}")
+    command = (site.python(CHECKOUT), "-m", f"benchmarks.peers.{name}")
     return _peer(name, site, *command, PYTHONPATH=path)
 
 

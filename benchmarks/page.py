@@ -28,7 +28,8 @@ def write_page(results: Results, servers: Sequence[str], base: str, command: str
     text = PAGE.read_text(encoding="utf-8")
     day = datetime.now(UTC).date()
     block = (
-        f"\n`{command}`, {day}.\n\n![Processor time per request](performance.svg)\n\n"
+        f"\n`{command}`, {day}, Python {results.python}.\n\n"
+        "![Processor time per request](performance.svg)\n\n"
         f"{table(results, servers, base)}\n\n{verdicts(judge(results))}\n"
     )
     PAGE.write_text(replaced(text, block), encoding="utf-8")

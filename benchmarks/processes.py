@@ -3,7 +3,6 @@
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -136,9 +135,3 @@ class Program:
     def stop(self) -> None:
         """Stop the program and wait for its end."""
         let_go(self._leash)
-
-
-def python_of(checkout: Path) -> str:
-    """Return the Python of a checkout's own environment if it has one, else this one."""
-    own = checkout / ".venv" / "bin" / "python"
-    return str(own) if own.is_file() else sys.executable

@@ -80,6 +80,8 @@ class Results:
     starts: dict[str, Start] = field(default_factory=dict)
     hit_us: dict[int, float] = field(default_factory=dict)
     """What one rate-limit hit costs, by the number of clients that are counted."""
+    python: str = ""
+    """The version of the servers in Python."""
 
     def add(self, kind: str, server: str, sample: Sample) -> None:
         """Add a sample."""

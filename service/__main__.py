@@ -51,12 +51,19 @@ def create_app() -> "ASGIApp":
 
 def _check(*, listening: bool = False) -> "Start | None":
     """Import the application, and return how to start; None if the service cannot start."""
-    from service.http.openapi_models import import_fastapi  # noqa: PLC0415 - see above
-
-    import_fastapi()
+    import_application()
     from service.start import check  # noqa: PLC0415 - see above
 
     return check(listening=listening)
+
+
+def import_application() -> None:
+    """Import the application, and of its packages only what it needs to start."""
+    from service.system.light_imports import import_fastapi, import_httpx  # noqa: PLC0415
+
+    import_fastapi()
+    import_httpx()
+    import service.app  # noqa: F401, PLC0415 - after the packages
 
 
 def _create_app(start: "Start") -> "ASGIApp":

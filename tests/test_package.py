@@ -3,10 +3,13 @@
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +88,30 @@ def test_library_requires_few_packages(library: Path) -> None:
         "httpx",
         "joserfc",
     ]
+
+
+def brought(requirements: Iterable[str]) -> set[str]:
+    """Return the packages that these bring on Python 3.11, without extras."""
+    oldest = {"python_version": "3.11", "python_full_version": "3.11.0", "extra": ""}
+    found: set[str] = set()
+    waiting = [*requirements]
+    while waiting:
+        one = Requirement(waiting.pop())
+        name = canonicalize_name(one.name)
+        if name not in found and (one.marker is None or one.marker.evaluate(oldest)):
+            found.add(name)
+            waiting += requires(name) or []
+    return found
+
+
+def test_library_brings_at_most_twelve_packages(library: Path) -> None:
+    archive = zipfile.ZipFile(library)
+    metadata = next(name for name in archive.namelist() if name.endswith("METADATA"))
+    lines = archive.read(metadata).decode().splitlines()
+    own = [line.partition(": ")[2] for line in lines if line.startswith("Requires-Dist: ")]
+    packages = brought(own)
+    assert packages >= {"cachetools", "cffi", "httpx", "pycparser"}
+    assert len(packages) <= 12
 
 
 def test_library_brings_a_command_and_a_pytest_plugin(library: Path) -> None:

@@ -1,13 +1,13 @@
 """The compared servers: how each is started, and how the check is configured for it."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from benchmarks.peers.packages import Packages
-from benchmarks.processes import python_of
 from better_auth_keys import JWKS_PATH
 from scripts.setup.checkout import CHECKOUT
 
@@ -72,7 +72,7 @@ def server_of(
     """
     path = [str(CHECKOUT), str(CHECKOUT / "keys")]
     app = f"benchmarks.conformance.servers.{entrant.name}:app"
-    command = [python_of(CHECKOUT), "-m", "uvicorn", app, "--port", str(site.port)]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(site.port)]
     if entrant.name == EXPRESS:
         command = [packages.node(), str(_NODE_PEERS / f"{EXPRESS}.mjs")]
     elif entrant is not OURS:
@@ -97,5 +97,5 @@ def check_of(entrant: Entrant, site: Site) -> Sequence[str]:
     url = f"http://127.0.0.1:{site.port}{entrant.path}"
     ports = ["--issuer-port", str(site.issuer_port), "--issuer", site.issuer_of(entrant)]
     tls = ["--certificate", str(site.certificate)] if entrant.https else []
-    check = [python_of(CHECKOUT), "-m", "better_auth_keys.testing.check", url, *ports, *tls]
+    check = [sys.executable, "-m", "better_auth_keys.testing.check", url, *ports, *tls]
     return [*check, *entrant.options, "--json", str(site.report)]

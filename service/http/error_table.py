@@ -75,6 +75,7 @@ LOGGED: Final = "logged"
 
 _REALM: Final = "tasks"
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 _READING: Final = ("GET", "HEAD")  # front.py handles HEAD as GET
 
 
@@ -189,6 +190,9 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
 
 def answer(request: Request, error: Exception) -> Response | None:
     """Log `error` and return the response to it. Return None for an unknown error."""
+    if isinstance(error, HTTPException) and error.status_code == _TOO_LARGE:
+        # Starlette counts the parts of a body that FastAPI reads.
+        error = ContentTooLargeError()
     if isinstance(error, ProblemError):
         event = Event.FORBIDDEN if error.status is HTTPStatus.FORBIDDEN else None
         row: Row | None = Row(error.status, error.detail, error.challenge, event)

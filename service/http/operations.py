@@ -2,7 +2,8 @@
 
 That saves FastAPI's router, middleware and exit stacks (docs/decisions/0032). FastAPI still routes
 some requests, such as those below a `root_path`. They run the same `AuthenticatedRoute.operation`,
-and their errors are answered by the same table.
+and their errors are answered by the same table. `tests/service/http/test_operations.py` sends every
+kind of request both ways and compares the responses.
 """
 
 import re

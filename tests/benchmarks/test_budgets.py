@@ -74,6 +74,16 @@ def test_two_workers_are_compared_with_one() -> None:
     assert measured("two workers, CPU x one worker, list", results).measured == pytest.approx(1.2)
 
 
+def test_create_with_many_tasks_is_compared_with_one_with_few() -> None:
+    title = "create, 9,000 tasks x 100 tasks, with PostgreSQL"
+    results = Results()
+    results.add("create", "service", sample(100))
+    assert measured(title, results).outcome == "not measured"
+    results.add("create-9000", "service", sample(500))
+    assert measured(title, results).measured == pytest.approx(5)
+    assert measured(title, results).outcome == "missed"
+
+
 def test_every_budget_can_be_kept_and_names_a_kind_that_is_measured() -> None:
     assert all(budget.goal <= budget.must for budget in BUDGETS)
     prefixes = ("CPU, ", "p99, ", "PostgreSQL's CPU, ")

@@ -15,10 +15,11 @@ class HasOverrides(Protocol):
 
 @contextmanager
 def as_user(app: HasOverrides, dependency: Callable[..., object], user: User) -> Iterator[User]:
-    """Answer all requests as `user` until the block ends.
+    """Answer requests as `user` until the block ends.
 
-    `dependency` is what the routes depend on, such as `auth.user`. Blocks may be nested; the
-    innermost one decides.
+    `dependency` is what the routes depend on, such as `auth.user`, which `auth.require(...)` and
+    the other requirements use too, or `auth.optional_user`. Blocks may be nested; the innermost one
+    decides.
     """
     overrides = app.dependency_overrides
     before = overrides.get(dependency)

@@ -4,8 +4,8 @@ Fixtures:
 
 - `better_auth_issuer`: an `Issuer` in the process, for `issuer.verifier()` or `issuer.transport`.
 - `better_auth_server`: an `HttpIssuer` on a free port, for an app that is given its URL.
-- `as_user`: `as_user(app, auth.user, user)` answers all requests of the test as this user, and
-  `with as_user(app, auth.user, user):` those of the block.
+- `as_user`: `as_user(app, auth.user, user)` answers the requests of the test as this user on routes
+  that depend on `auth.user`, and `with as_user(app, auth.user, user):` those of the block.
 """
 
 from collections.abc import Callable, Iterator

@@ -94,7 +94,7 @@ async def test_as_user_ends_with_its_block_and_may_be_nested(app: FastAPI) -> No
     assert app.dependency_overrides == {}
 
 
-async def test_as_user_replaces_the_user_of_all_dependencies_of_better_auth(
+async def test_as_user_replaces_the_user_of_all_requirements_of_better_auth(
     better_auth_issuer: Issuer,
 ) -> None:
     auth = BetterAuth(better_auth_issuer.verifier())
@@ -108,10 +108,18 @@ async def test_as_user_replaces_the_user_of_all_dependencies_of_better_auth(
     async def tasks(user: Annotated[User, Depends(auth.require("tasks:read"))]) -> str:
         return user.id
 
+    @app.get("/maybe")
+    async def maybe(user: Annotated[User | None, Depends(auth.optional_user)]) -> str | None:
+        return user.id if user else None
+
     async with running(app) as client:
         with as_user(app, auth.user, User("ada", scopes=frozenset())):
             assert (await client.get("/me")).json() == "ada"
             assert (await client.get("/tasks")).status_code == 403
+            # A dependency of its own, because a test may want the answer without a user.
+            assert (await client.get("/maybe")).json() is None
+        with as_user(app, auth.optional_user, User("ada")):
+            assert (await client.get("/maybe")).json() == "ada"
         assert (await client.get("/me")).status_code == 401
         headers = {"Authorization": f"Bearer {better_auth_issuer.token('bob')}"}
         assert (await client.get("/me", headers=headers)).json() == "bob"

@@ -124,9 +124,10 @@ async def test_fault29_secret_in_the_wrong_place_is_neither_echoed_nor_logged(
     assert SECRET not in "".join(ours)
 
 
+@pytest.mark.parametrize("path", [PATH, "/api/auth/login"])
 @pytest.mark.parametrize("declared", [True, False], ids=["Content-Length", "chunked"])
 async def test_fault34_body_over_the_limit_is_refused(
-    client: httpx.AsyncClient, alice: httpx.Headers, *, declared: bool
+    client: httpx.AsyncClient, alice: httpx.Headers, path: str, *, declared: bool
 ) -> None:
     body = b'{"title": "' + b"a" * 300_000 + b'"}'
 
@@ -135,9 +136,11 @@ async def test_fault34_body_over_the_limit_is_refused(
             yield body[start : start + 1000]
 
     headers = {**alice, **JSON, "Origin": "http://localhost:3000"}
-    answer = await client.post(PATH, headers=headers, content=body if declared else in_chunks())  # type: ignore[arg-type] # an async generator is what httpx wants
+    answer = await client.post(path, headers=headers, content=body if declared else in_chunks())  # type: ignore[arg-type] # an async generator is what httpx wants
     assert answer.status_code == 413
     assert answer.json()["code"] == "content_too_large"
+    assert answer.json()["detail"] == "The body is larger than 256 KiB."
+    assert answer.headers["Connection"] == "close"
     assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
 
 
