@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,11 @@ from scripts.devstack.postgres.roles import (
 from service.database.url import parse_database_url
 from service.migrations.runner import upgrade
 from tests.simulators.jwks_table import Issuer
+
+# A shell that runs the suite in the background makes it ignore Ctrl-C. The programs that tests
+# interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
