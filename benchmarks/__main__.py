@@ -59,7 +59,7 @@ _QUICK: Final = ("list", "get", "create", "patch")
 _QUICK_PEERS: Final = (FASTIFY, "thin")
 _COLD_PER_SECOND: Final = 4_000
 # Rounds, and seconds of each measurement.
-_MANY: Final = (7, 3.0)
+_MANY: Final = (5, 3.0)
 _FEW: Final = (3, 2.0)
 _LIBRARY: Final = (40, 0.5)
 
