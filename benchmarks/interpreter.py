@@ -75,7 +75,10 @@ class Interpreter:
         library = made.joinpath("lib", packages.parent.name)
         for parent in (python.parent, library):
             parent.mkdir(parents=True, exist_ok=True)
-        (made / "pyvenv.cfg").write_text(f"home = {self.program.parent}\n", encoding="utf-8")
+        (made / "pyvenv.cfg").write_text(
+            f"home = {self.program.parent}\ninclude-system-site-packages = false\n",
+            encoding="utf-8",
+        )
         for link, target in ((python, self.program), (library / "site-packages", packages)):
             link.unlink(missing_ok=True)
             link.symlink_to(target)

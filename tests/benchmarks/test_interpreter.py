@@ -44,8 +44,10 @@ def test_programs_that_cannot_load_the_packages_are_passed_over(
 def test_its_environment_has_the_packages_of_the_checkout(tmp_path: Path) -> None:
     interpreter = Interpreter(Path(os.path.realpath(sys.executable)), "3.11")
     python = interpreter.environment(CHECKOUT, tmp_path)
-    code = "import sys, uvloop; print(sys.prefix, uvloop.__file__, sep='\\n')"
+    code = "import sys, uvloop; print(sys.prefix, uvloop.__file__, *sys.path, sep='\\n')"
     told = subprocess.run([python, "-I", "-c", code], check=True, capture_output=True, text=True)
-    prefix, module = map(Path, told.stdout.splitlines())
+    prefix, module, *places = map(Path, told.stdout.splitlines())
     assert prefix == python.parents[1]
     assert module.is_relative_to(prefix)
+    # Neither the system's packages nor the user's.
+    assert [place for place in places if "-packages" in place.name] == [module.parents[1]]
