@@ -49,6 +49,7 @@ from better_auth_keys.key_sets.fetch import (
     JwksFetcher,
     check_key_url,
     tls_context,
+    tls_context_for,
 )
 from better_auth_keys.key_sets.key_cache import KeyCache
 from better_auth_keys.key_sets.key_set import (
@@ -194,4 +195,5 @@ __all__ = [
     "parse_retry_after",
     "roles_of",
     "tls_context",
+    "tls_context_for",
 ]

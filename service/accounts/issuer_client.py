@@ -23,7 +23,7 @@ from typing import Any, Final, Literal, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from better_auth_keys import host_of, is_loopback, parse_retry_after, tls_context
+from better_auth_keys import host_of, is_loopback, parse_retry_after, tls_context_for
 from service.accounts.bulkhead import Bulkhead
 from service.accounts.errors import (
     AccountExistsError,
@@ -135,7 +135,7 @@ class BetterAuth:
         self._budget = budget
         self._tracing = tracing
         self._client = httpx.AsyncClient(
-            verify=tls_context(ca_file),
+            verify=tls_context_for(url, ca_file),
             follow_redirects=False,
             # Use a proxy named in the environment only over TLS: requests contain passwords.
             trust_env=self._base.startswith("https://") and not is_loopback(host_of(url)),

@@ -109,6 +109,15 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
+def tls_context_for(url: str, ca_file: str | None) -> ssl.SSLContext:
+    """Return the TLS settings of a client that calls no other host than that of `url`.
+
+    With plain http they trust no authority at all, so loading the authorities takes no time.
+    """
+    is_plain = httpx.URL(url).scheme == "http"
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else tls_context(ca_file)
+
+
 class JwksFetcher:
     """Fetches one URL repeatedly, with the entity tag of the last good answer.
 
@@ -135,7 +144,8 @@ class JwksFetcher:
         self._jwks_url = None if discover else url
         self._algorithms = algorithm_set(algorithms)
         self._limits = limits
-        self._tls = tls_context(ca_file)
+        # The keys that discovery finds may be elsewhere.
+        self._tls = tls_context(ca_file) if discover else tls_context_for(url, ca_file)
         self._transport = transport
         self._tracing = tracing or _untraced
         self._further_headers = _NO_HEADERS

@@ -8,7 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from better_auth_keys.key_sets.fetch import FetchError, FetchLimits, JwksFetcher, tls_context
+from better_auth_keys.key_sets.fetch import (
+    FetchError,
+    FetchLimits,
+    JwksFetcher,
+    tls_context,
+    tls_context_for,
+)
 from tests.simulators.tls import make_authority
 
 
@@ -39,6 +45,13 @@ def test_clients_share_a_tls_context_only_if_they_trust_the_same_authorities(
     for context in (tls_context(None), tls_context(own)):
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
+
+
+def test_client_of_a_plain_url_trusts_no_authority() -> None:
+    plain = tls_context_for("http://localhost:3000/jwks", None)
+    assert plain.get_ca_certs() == []
+    assert plain.verify_mode is ssl.CERT_REQUIRED
+    assert tls_context_for("https://app.example.com/jwks", None) is tls_context(None)
 
 
 async def test_each_fetch_runs_in_the_tracing_and_sends_its_headers() -> None:
