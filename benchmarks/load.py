@@ -164,8 +164,6 @@ class Load:
         self._due.clear()
         while True:
             now = time.perf_counter()
-            if self._exhausted and len(self._idle) == len(self._clients):
-                return
             if now >= until and (self._enough() or now >= until + _PATIENCE_SECONDS):
                 return
             wait = min(max(until - now, _SHORTEST_WAIT), _LONGEST_WAIT)
@@ -184,6 +182,8 @@ class Load:
                 wait = min(wait, next_due - now)
             while self._due and self._idle and not self._exhausted:
                 self._send(self._idle.pop(), self._due.popleft())
+            if self._exhausted and len(self._idle) == len(self._clients):
+                return  # and not after a wait for what cannot come: that would delay a start
             self._receive(wait)
 
     def _enough(self) -> bool:

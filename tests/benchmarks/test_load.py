@@ -64,6 +64,23 @@ def test_load_ends_when_the_requests_run_out() -> None:
     assert outcome.seconds < 10
 
 
+def test_load_does_not_wait_for_more_when_the_requests_have_run_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_vain: list[bool] = []
+    receive = Load._receive
+
+    def watched(load: Load, wait: float) -> None:
+        in_vain.append(load._exhausted and len(load._idle) == len(load._clients))
+        receive(load, wait)
+
+    monkeypatch.setattr(Load, "_receive", watched)
+    with serving(lambda _: OK) as port:
+        Load(port, iter([(REQUEST, 200)]), connections=1).run(warm_up=0, seconds=20)
+    assert in_vain
+    assert not any(in_vain)
+
+
 def test_measurement_goes_on_until_there_is_an_answer() -> None:
     with serving(lambda _: OK, delay=0.3) as port:
         outcome = Load(port, repeat((REQUEST, 200)), connections=1).run(warm_up=0, seconds=0.05)
