@@ -93,5 +93,5 @@ def test_every_budget_can_be_kept_and_names_a_kind_that_is_measured() -> None:
         for prefix in prefixes
         if budget.title.startswith(prefix)
     ]
-    assert len(named) == 24
+    assert len(named) == 27
     assert set(named) <= set(KINDS)
