@@ -14,6 +14,10 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Request, WebErr
 # Chromium aborts requests when a network interface comes or goes, such as that of a container that
 # another program starts on this machine.
 NETWORK_CHANGED: Final = "net::ERR_NETWORK_CHANGED"
+# Chromium reports it in a second line, after one with the reason, such as CORS, which is judged.
+# Alone, it has been seen only of requests that DevTools intercepts (`Network`), when the page gives
+# them up.
+_WITHOUT_A_REASON: Final = "net::ERR_FAILED"
 _LOCAL_SCHEMES: Final = frozenset({"data", "blob", "about"})
 
 
@@ -22,7 +26,7 @@ class Watch:
 
     def __init__(self, context: BrowserContext, origins: Collection[str]) -> None:
         self._origins = frozenset(origins)
-        self._allowed = [re.compile(NETWORK_CHANGED)]
+        self._allowed = [re.compile(NETWORK_CHANGED), re.compile(_WITHOUT_A_REASON)]
         self._seen: list[str] = []
         context.on("console", self._console)
         context.on("weberror", self._error)
