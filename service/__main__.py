@@ -59,7 +59,7 @@ def _check(*, listening: bool = False) -> "Start | None":
 
 def import_application() -> None:
     """Import the application, and of its packages only what it needs to start."""
-    from service.system.light_imports import import_fastapi, import_httpx  # noqa: PLC0415
+    from service.system.light_imports import import_fastapi, import_httpx  # noqa: PLC0415 - see above
 
     import_fastapi()
     import_httpx()
