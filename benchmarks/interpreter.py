@@ -1,8 +1,8 @@
 """The Python that the measured servers run on: the fastest build of this version on the machine.
 
-The service's image has a Python that was compiled with profile-guided optimization, as those of
-distributions and of uv are. One that pyenv has compiled with its defaults is not, and takes about a
-third more time for the same code, while Node is always an optimized build.
+The service's image has a Python that was compiled with optimizations, and so is Debian's. One that
+pyenv has compiled with its defaults is not, and took up to 1.23 times the CPU time
+(docs/decisions/0067), while Node is always an optimized build.
 """
 
 import os

@@ -114,7 +114,7 @@ def test_session_of_yesterday_needs_the_password(leaver: Leaver, sql: Sql) -> No
 
 @contextlib.contextmanager
 def failing(_stack: Stack, sql: Sql) -> Iterator[None]:
-    """Let the service's half fail in its database, after the tasks were marked."""
+    """Make the service's half fail in its database, after the tasks were marked."""
     sql("owner", "REVOKE INSERT (kind) ON public.token_revocations FROM app")
     try:
         yield

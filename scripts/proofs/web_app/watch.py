@@ -15,8 +15,8 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Request, WebErr
 # another program starts on this machine.
 NETWORK_CHANGED: Final = "net::ERR_NETWORK_CHANGED"
 # Chromium reports it in a second line, after one with the reason, such as CORS, which is judged.
-# Alone, it has been seen only of requests that DevTools intercepts (`Network`), when the page gives
-# them up.
+# Alone, it has been seen only in tabs whose requests DevTools intercepts (`Network`), and the page
+# went on as it should. The cause is not known.
 _WITHOUT_A_REASON: Final = "net::ERR_FAILED"
 _LOCAL_SCHEMES: Final = frozenset({"data", "blob", "about"})
 
