@@ -26,6 +26,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
+from benchmarks.awake import cores_awake
 from benchmarks.budgets import judge
 from benchmarks.contenders import (
     BEFORE,
@@ -107,6 +108,7 @@ async def _run(options: argparse.Namespace, results: Results) -> None:
         _say("only one core: the server shares it with PostgreSQL and the load")
     signer = Signer.generate("EdDSA")
     with (
+        cores_awake({server_core, other_core}),
         on_core(other_core),
         key_server(signer) as issuer,
         postgres() as database,

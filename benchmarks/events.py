@@ -36,6 +36,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
+from benchmarks.awake import cores_awake
 from benchmarks.contenders import BEFORE, SERVICE, Running, Site, contenders
 from benchmarks.kinds import KINDS, Visitors, request
 from benchmarks.load import MANY_HOSTS, ONE_HOST, Load, Request
@@ -193,7 +194,12 @@ async def _run(
     server_core, other_core = cores()
     signers = Signer.generate("EdDSA"), Signer.generate("EdDSA")
     samples: dict[str, list[list[Part]]] = {name: [] for name in names}
-    with on_core(other_core), key_server(*signers) as issuer, postgres() as stage:
+    with (
+        cores_awake({server_core, other_core}),
+        on_core(other_core),
+        key_server(*signers) as issuer,
+        postgres() as stage,
+    ):
         worlds = World(signers[0], issuer, _USERS), World(signers[1], issuer, _USERS)
         await stage.fill(worlds[0], heavy=False)
         await stage.reset(heavy=False, will_change=False)

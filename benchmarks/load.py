@@ -114,6 +114,7 @@ class Load:
         self._outcome = Outcome()
         self._measuring = False
         self._exhausted = False
+        self._is_closed_loop = True
         self._poller = select.epoll()
         self._clients: dict[int, _Client] = {}
         self._idle: deque[_Client] = deque()
@@ -139,6 +140,7 @@ class Load:
         With a `rate` (requests per second) the loop is open. `began` and `ended` are called where
         the measured time begins and ends. Raises `LoadError`.
         """
+        self._is_closed_loop = rate is None
         try:
             for _ in range(self._connections):
                 self._connect()
@@ -217,9 +219,9 @@ class Load:
 
     def _receive(self, wait: float) -> None:
         # epoll's own timeout counts in milliseconds, which is too coarse for an open loop.
-        if not select.select([self._poller], [], [], wait)[0]:
+        if not self._is_closed_loop and not select.select([self._poller], [], [], wait)[0]:
             return
-        for descriptor, _ in self._poller.poll(0):
+        for descriptor, _ in self._poller.poll(wait if self._is_closed_loop else 0):
             client = self._clients[descriptor]
             try:
                 received = client.socket.recv(_CHUNK)

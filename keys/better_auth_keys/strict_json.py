@@ -6,7 +6,10 @@ the last one counts: two programs that read such a text can see two different th
 
 import json
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Final, NoReturn
+
+_WHITESPACE: Final = " \t\n\r"
+"""RFC 8259 section 2."""
 
 
 class StrictDecoder:
@@ -27,10 +30,14 @@ class StrictDecoder:
 
     def decode(self, data: bytes) -> object:
         """Return the value of a JSON text. Raises `ValueError` if it is not strict JSON."""
+        text = data.decode("utf-8").strip(_WHITESPACE)
         try:
-            return self._decoder.decode(data.decode("utf-8"))
+            value, end = self._decoder.raw_decode(text)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+        if end < len(text):
+            raise ValueError("more than one value")
+        return value
 
     def _unique_members(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
         if shared := self._shared_names:

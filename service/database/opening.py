@@ -13,13 +13,12 @@
 
 import asyncio
 import socket
-from typing import Final, TypeAlias
+from typing import Final
 
 import asyncpg
 
+from service.database.driver import Connection
 from service.database.url import DatabaseUrl
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _STATEMENTS_KEPT: Final = 100
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4)
@@ -110,6 +109,7 @@ class Opener:
     async def _open(self, dsn: str, seconds: float) -> Connection:
         connection = await asyncpg.connect(
             dsn,
+            connection_class=Connection,
             ssl=self._tls,
             timeout=seconds,
             command_timeout=self._command_seconds,

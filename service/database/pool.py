@@ -8,7 +8,8 @@ from typing import Final
 import asyncpg
 
 from service.database.connections import Connections
-from service.database.opening import Connection, Opener
+from service.database.driver import Connection
+from service.database.opening import Opener
 from service.database.repeating import lost_session, was_ended, was_not_sent
 from service.database.role_check import ROLE_QUERY, RoleRefusedError, explain_role
 from service.database.url import DatabaseUrl
@@ -69,7 +70,7 @@ class Pool(Connections[Connection]):
         waited = time.perf_counter() - asked
         self._waited(waited)
         try:
-            rows = await connection.fetch(sql, *arguments, timeout=seconds - waited)
+            rows = await connection.rows(sql, arguments, seconds=seconds - waited)
         except BaseException as error:
             self._put_away(connection, error)
             raise
@@ -96,7 +97,7 @@ class Pool(Connections[Connection]):
             rows: list[Sequence[asyncpg.Record]] = []
             for sql, arguments in statements:
                 left = deadline - time.perf_counter()
-                rows.append(await connection.fetch(sql, *arguments, timeout=left))
+                rows.append(await connection.rows(sql, arguments, seconds=left))
             await connection.execute("COMMIT", timeout=deadline - time.perf_counter())
         except BaseException as error:
             self._put_away(connection, error, in_transaction=True)

@@ -125,6 +125,8 @@ def _refuse_unbindable(dependant: Dependant) -> None:
 
 def _path(parameter: ModelField) -> Extractor:
     alias, location = parameter.alias, ("path", parameter.alias)
+    if parameter.field_info.annotation is str and not parameter.field_info.metadata:
+        return lambda call: call.request.path_params[alias]  # which is a text, and any is valid
     return lambda call: _valid(call, parameter, call.request.path_params[alias], location)
 
 
