@@ -16,11 +16,15 @@ from typing import Final
 from scripts.devstack.leash import leashed
 from scripts.devstack.postgres.cluster import let_go
 
-# It runs only when no other process wants the core, and gives it up at once when one does.
+# It runs only when no other process wants the core, and gives it up at once when one does. The
+# policy holds within a session; between sessions, Linux shares a core by their `autogroup`.
 _SPIN: Final = """
-import os, sys
+import os, pathlib, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
 os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+session = pathlib.Path("/proc/self/autogroup")
+if session.exists():
+    session.write_text("19")
 print(flush=True)
 while True:
     pass

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 import pytest
@@ -24,6 +25,9 @@ def test_one_program_of_the_lowest_priority_runs_on_each_core_meanwhile() -> Non
         programs = spinning()
         assert sorted(one.cpu_affinity() for one in programs) == [[core] for core in cores]
         assert {one.status() for one in programs} == {psutil.STATUS_RUNNING}
+        for session in (Path(f"/proc/{one.pid}/autogroup") for one in programs):
+            if session.exists():
+                assert session.read_text().split()[1:] == ["nice", "19"]
     assert not any(one.is_running() for one in programs)
     assert not spinning()
 
