@@ -37,6 +37,7 @@ MAY_IMPORT_A_DRIVER = {
     "keys/better_auth_keys/revocation_feed/connection.py",
     "keys/better_auth_keys/rotation/better_auth/store.py",
     "keys/better_auth_keys/rotation/better_auth/transaction.py",
+    "service/database/driver.py",
     "service/database/execution.py",
     "service/database/listener.py",
     "service/database/opening.py",
