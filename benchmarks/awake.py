@@ -1,8 +1,7 @@
 """Keep processor cores from sleeping while servers are measured.
 
-A core with nothing to do sleeps, and in a virtual machine each way into sleep and out of it costs
-much. This time counts as that of the process that sleeps and wakes. So a server that is fast enough
-to wait for PostgreSQL is charged for its waiting, and a slow one that is always busy is not
+A request takes more processor time on a core that sleeps between requests. So a server that is fast
+enough to wait for PostgreSQL is charged for its waiting, and a slow one that is always busy is not
 (docs/decisions/0074-cores-that-stay-awake.md).
 """
 

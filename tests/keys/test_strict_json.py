@@ -13,6 +13,7 @@ REFUSED = {
     "UTF-16": '{"a": 1}'.encode("utf-16"),
     "not UTF-8": b'{"a": "\xff"}',
     "more than one value": b"{} {}",
+    "white space that is not JSON's": "\u00a0{}\f".encode(),
     "nothing": b"",
     "nested too deeply": b"[" * 100_000,
 }
@@ -26,7 +27,7 @@ def test_text_that_is_not_strict_json_is_refused(data: bytes) -> None:
 
 
 def test_json_is_decoded() -> None:
-    data = '{"ä": [1, 2.5, null, true, {"b": "c"}]}'
+    data = ' \t{"ä": [1, 2.5, null, true, {"b": "c"}]}\r\n'
     assert StrictDecoder().decode(data.encode()) == {"ä": [1, 2.5, None, True, {"b": "c"}]}
 
 

@@ -75,6 +75,10 @@ async def maybe(request: Request, body: Thing | None = None) -> Response:
     return JSONResponse([request.url.path, body and body.model_dump()])
 
 
+async def named(name: str, short: Annotated[str, Path(max_length=3)]) -> Response:
+    return JSONResponse([name, short])
+
+
 class BoundRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         binding = Binding(self, Scheme)
@@ -92,6 +96,7 @@ def client_of(route_class: type[APIRoute]) -> httpx.AsyncClient:
     router.get("/things")(read)
     router.put("/things/{number}")(write)
     router.post("/maybe")(maybe)
+    router.get("/named/{name}/{short}")(named)
     app = FastAPI()
 
     async def refuse(_request: Request, error: Exception) -> Response:
@@ -130,6 +135,8 @@ REQUESTS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "wrong path": ("PUT", "/things/x", {"json": GOOD, "headers": REQUIRED}),
     "optional body": ("POST", "/maybe", {"json": GOOD}),
     "without optional body": ("POST", "/maybe", {}),
+    "text in the path": ("GET", "/named/%C3%A9%20any/abc", {}),
+    "text that is too long": ("GET", "/named/any/abcd", {}),
 }
 
 
