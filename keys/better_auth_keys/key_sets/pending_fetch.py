@@ -1,18 +1,14 @@
 """`PendingFetch`: one fetch of a key set, and the requests that wait for it.
 
-When it is done, a few of them go on in each turn of the event loop. Each verifies a signature then,
+When it is done, one of them goes on in each turn of the event loop. Each verifies a signature then,
 and thousands in one turn would delay all other requests by as long as that takes together.
 """
 
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final
 
 from better_auth_keys.clock import Clock
-
-RELEASED_AT_ONCE: Final = 4
-"""How many waiters go on in one turn of the event loop."""
 
 
 @dataclass(slots=True)
@@ -40,7 +36,6 @@ class PendingFetch:
         self._release()
 
     def _release(self) -> None:
-        for _ in range(min(RELEASED_AT_ONCE, len(self.waiters))):
-            self.waiters.popitem(last=False)[0].set()
         if self.waiters:
+            self.waiters.popitem(last=False)[0].set()
             asyncio.get_running_loop().call_soon(self._release)
