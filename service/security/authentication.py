@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Response
@@ -35,6 +35,7 @@ from service.http.problem_document import (
 )
 from service.security.owner import Owner
 from service.security.rate_limits import IPV6_PREFIX, Allowance
+from service.security.waiting import noticing
 from service.services import Services, services_of
 from service.system.metrics import VERIFICATIONS
 
@@ -81,15 +82,20 @@ def found_user(scope: Scope) -> User | None:
 async def authenticate(request: Request) -> User:
     """Verify the request's token and return its user.
 
-    Raises `CredentialsMissingError`, `CredentialsUnclearError`, `BannedError`, and what the
-    verifier raises.
+    While it waits for the issuer's keys, the request is set aside, so that it holds no place that
+    a request with a known key could use.
+
+    Raises `CredentialsMissingError`, `CredentialsUnclearError`, `BannedError`, `OverloadedError` if
+    too many requests wait for keys, and what the verifier raises.
     """
-    bearer = bearer_token(request.scope["headers"], request.scope["query_string"])
+    scope = request.scope
+    bearer = bearer_token(scope["headers"], scope["query_string"])
     services = services_of(request)
-    address = request.scope.get("client")
+    address = scope.get("client")
     try:
         client = None if address is None else _counted_as(address[0])
-        token = await services.verifier.verify(bearer, client=client)
+        verification = services.verifier.verify(bearer, client=client)
+        token = await noticing(verification, partial(services.admission.set_aside, scope))
     except InvalidTokenError as error:
         _refused(error.reason).inc()
         raise

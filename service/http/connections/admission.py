@@ -14,14 +14,17 @@ verified, no rate limit is counted, and no database connection is waited for.
 4. Probes have places of their own, so that they are answered in an overload. Beyond these, they
    are counted like other requests, so that they cannot fill all places.
 5. Few of the admitted requests run at once (`running.py`).
-6. What is not admitted is refused (`overload.py`).
+6. A request that waits for the issuer's keys is set aside, and others, whose tokens are known, have
+   its place meanwhile. There are `most` places aside, shared in the same way.
+7. What is not admitted is refused (`overload.py`).
 
 `BoundedHttpProtocol` asks for admission when it has received a request, and `Front` ends it. A
 request that does not come through that protocol is not counted by address.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from starlette.types import Scope
@@ -60,14 +63,20 @@ class Admission:
         self._draining = draining
         self.overload = Overload(cors, clock)
         self._in_flight = 0
+        self._aside = 0
         self._probes = 0
         self._clients: dict[str, Client] = {}
         self._users: dict[str, int] = {}
 
     @property
     def in_flight(self) -> int:
-        """The number of admitted requests that have not ended."""
+        """The number of admitted requests that have not ended and are not set aside."""
         return self._in_flight
+
+    @property
+    def alive(self) -> int:
+        """The number of admitted requests that have not ended."""
+        return self._in_flight + self._aside
 
     @property
     def closes(self) -> bool:
@@ -141,10 +150,37 @@ class Admission:
             if scope.pop(_AS_PROBE, False):
                 self._probes -= 1
             client.held -= 1
-            if not client.held:
+            if not client.held and not client.aside:
                 del self._clients[client.address]
             if self._running.end(client, scope):
                 self.overload.read_next()
+
+    @contextmanager
+    def set_aside(self, scope: Scope) -> Iterator[None]:
+        """Release the place of a request that has to wait, and count it as waiting.
+
+        It has its place in flight again afterwards, even if there are too many then. Raises
+        `OverloadedError` if its address has more than its share of those that wait.
+        """
+        client: Client | None = scope.get(_HELD)
+        if client is None:
+            yield
+            return
+        if client.aside >= SHARE * (self._most - self._aside):
+            self.overload.note(self._in_flight)
+            raise OverloadedError
+        self._count_aside(client, 1)
+        self._running.release_place(client, scope)
+        try:
+            yield
+        finally:
+            self._count_aside(client, -1)
+
+    def _count_aside(self, client: Client, number: int) -> None:
+        client.aside += number
+        self._aside += number
+        client.held -= number
+        self._in_flight -= number
 
     def _is_probe(self, scope: Scope) -> bool:
         """Return whether a request may have one of the places for probes."""

@@ -43,7 +43,7 @@ logger: Final = logging.getLogger("service")
 
 
 class OverloadedError(Exception):
-    """The user has more than their share of the requests in flight."""
+    """A user or an address has more than its share of the requests in flight."""
 
     code = "overloaded"
     retry_after = RETRY_SECONDS

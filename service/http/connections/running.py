@@ -55,12 +55,13 @@ def running_places(pool_size: int) -> int:
 class Client:
     """An address, or a network of IPv6, with its requests."""
 
-    __slots__ = ("address", "held", "line", "places")
+    __slots__ = ("address", "aside", "held", "line", "places")
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.held = 0
-        """How many requests it has in flight. `Admission` counts them."""
+        """How many requests it has in flight. `Admission` counts them, and those set aside."""
+        self.aside = 0
         self.places = 0
         """How many places its requests hold. Those that have given theirs up do not count."""
         self.line: deque[_Waiter] = deque()
@@ -88,6 +89,15 @@ class _Lease:
             # A service without a line has the same lease for ever.
             del self.places[client]
         return held > 0
+
+
+class _Place:
+    """What a running request holds: a place of a lease, or none."""
+
+    __slots__ = ("lease",)
+
+    def __init__(self, lease: _Lease | None) -> None:
+        self.lease = lease
 
 
 class _Waiter:
@@ -139,7 +149,13 @@ class Running:
     def begin_without_place(self, scope: Scope) -> None:
         """Count a request that runs in any case. `end` must follow."""
         self.running += 1
-        scope[_RUNS] = None
+        scope[_RUNS] = _Place(None)
+
+    def release_place(self, client: Client, scope: Scope) -> None:
+        """Return the place of a request that has to wait. It runs on, and `end` must follow."""
+        self._return_place(client, scope[_RUNS])
+        if self._clients:
+            self._fill()
 
     def wait(
         self,
@@ -175,12 +191,9 @@ class Running:
     def end(self, client: Client, scope: Scope) -> bool:
         """Return the place of a request, or take it out of the line. Return whether it ran."""
         if _RUNS in scope:
-            lease: _Lease | None = scope.pop(_RUNS)
             self.running -= 1
             self._ended += 1
-            if lease is not None and lease.give_back(client):
-                client.places -= 1
-                self._taken -= 1
+            self._return_place(client, scope.pop(_RUNS))
             if self._clients:
                 self._fill()
             return True
@@ -190,11 +203,18 @@ class Running:
         return False
 
     def _take(self, client: Client, scope: Scope) -> None:
-        lease = scope[_RUNS] = self._leases[-1]
+        lease = self._leases[-1]
         lease.take(client)
+        scope[_RUNS] = _Place(lease)
         self._taken += 1
         client.places += 1
         self.running += 1
+
+    def _return_place(self, client: Client, place: _Place) -> None:
+        lease, place.lease = place.lease, None
+        if lease is not None and lease.give_back(client):
+            client.places -= 1
+            self._taken -= 1
 
     def _fill(self) -> None:
         """Begin the requests for which there are places."""

@@ -1,5 +1,6 @@
 """How many requests are admitted, and which are refused."""
 
+from contextlib import ExitStack
 from ipaddress import ip_network
 
 import pytest
@@ -142,3 +143,53 @@ def test_fault74_user_with_many_addresses_gets_no_more_than_their_share() -> Non
     bounded.admit_user("bob")
     bounded.leave_user("alice")
     bounded.leave_user("bob")
+
+
+def test_request_that_is_set_aside_makes_room_and_has_its_place_again_afterwards() -> None:
+    bounded = admission()
+    mine = admitted(bounded, "192.0.2.1")
+    assert not bounded.admit(scope("192.0.2.1"))
+    for asked in mine:
+        assert bounded.begin(asked) or bounded.wait(asked, lambda: None, lambda: None)
+    with ExitStack() as waiting:
+        for asked in mine:
+            waiting.enter_context(bounded.set_aside(asked))
+        assert (bounded.in_flight, bounded.alive) == (0, TWO_THIRDS)
+        assert len(admitted(bounded, "192.0.2.1")) == TWO_THIRDS
+    assert bounded.in_flight == 2 * TWO_THIRDS
+    assert not bounded.admit(scope("198.51.100.1"))
+
+
+def test_one_address_gets_two_thirds_of_the_places_aside() -> None:
+    bounded = admission()
+    with ExitStack() as waiting:
+        for _ in range(TWO_THIRDS):
+            [asked] = admitted(bounded, "192.0.2.1", tries=1)
+            assert bounded.begin(asked)
+            waiting.enter_context(bounded.set_aside(asked))
+        [too_many] = admitted(bounded, "192.0.2.1", tries=1)
+        assert bounded.begin(too_many)
+        with pytest.raises(OverloadedError):
+            waiting.enter_context(bounded.set_aside(too_many))
+        [other] = admitted(bounded, "198.51.100.1", tries=1)
+        assert bounded.begin(other)
+        with bounded.set_aside(other):
+            assert (bounded.in_flight, bounded.alive) == (1, TWO_THIRDS + 2)
+
+
+def test_places_aside_are_free_again_and_no_address_is_kept_for_them() -> None:
+    bounded = admission()
+    for _ in range(2 * MOST):
+        [asked] = admitted(bounded, "192.0.2.1", tries=1)
+        assert bounded.begin(asked)
+        with bounded.set_aside(asked):
+            pass
+        bounded.leave(asked)
+    assert (bounded.in_flight, bounded.running) == (0, 0)
+
+
+def test_request_that_was_not_counted_is_set_aside_without_counting() -> None:
+    bounded = admission()
+    with bounded.set_aside(scope("192.0.2.1")):
+        assert bounded.in_flight == 0
+    assert bounded.in_flight == 0

@@ -62,6 +62,9 @@ class Line:
         for name in names:
             self.places.end(self.clients[name[0]], self.scopes[name])
 
+    def release(self, name: str) -> None:
+        self.places.release_place(self.clients[name[0]], self.scopes[name])
+
     def pass_time(self, seconds: float) -> None:
         """Move the clock, with the timers that are due."""
         end = self.clock.now + seconds
@@ -250,3 +253,25 @@ def test_request_without_a_place_takes_none(line: Line) -> None:
 @pytest.mark.parametrize(("pool_size", "expected"), [(10, FEWEST), (40, 160)])
 def test_larger_pool_has_more_places(pool_size: int, expected: int) -> None:
     assert running_places(pool_size) == expected
+
+
+def test_request_that_has_to_wait_leaves_its_place_to_the_next(line: Line) -> None:
+    line.ask("a", TWO_THIRDS + 2)
+    assert line.began == [f"a{number}" for number in range(TWO_THIRDS)]
+    line.release("a0")
+    assert line.began[TWO_THIRDS:] == ["a6"]
+    # Its end is not the end of a second place.
+    line.end("a0")
+    assert line.began[TWO_THIRDS:] == ["a6"]
+    line.end("a1")
+    assert line.began[TWO_THIRDS:] == ["a6", "a7"]
+    assert line.places.running == TWO_THIRDS
+
+
+def test_request_whose_lease_is_over_has_no_place_to_leave(line: Line) -> None:
+    line.ask("a", TWO_THIRDS + 1)
+    line.pass_time(2 * LEASE_SECONDS)
+    taken_back = list(line.began)
+    line.release("a0")
+    line.end("a0")
+    assert line.began == taken_back
