@@ -46,7 +46,7 @@ from service.settings.model import Settings
 from service.system import health, metadata, metrics
 from service.system.buffered_log import buffering
 from service.system.docs_page import add_docs
-from service.system.garbage import spare_what_there_is
+from service.system.garbage import ShortCollections
 from service.system.starting import watching_keys
 from service.system.worker import counting_signals_once, ending_with_parent
 from service.tasks import routes as task_routes
@@ -194,6 +194,7 @@ async def serving(
         rate_limits=services.rate_limits,
         requests=services.admission,
     )
+    collections = ShortCollections(lambda: services.admission.alive)
     with (
         ending_with_parent(),
         services.draining.on_sigterm(),
@@ -208,9 +209,10 @@ async def serving(
         try:
             async with watching_keys(services.key_watch, services.database, patience=patience):
                 measured.start()
-                spare_what_there_is()
+                collections.start()
                 yield
         finally:
+            collections.stop()
             await measured.stop()
             await services.better_auth.close()
             await services.rate_limits.close()

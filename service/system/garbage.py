@@ -1,17 +1,54 @@
-"""Keep garbage collections short and rare: all requests wait while one runs."""
+"""Keep garbage collections short and rare: all requests wait while one runs.
 
+A collection examines the young objects that are alive, and those of a request are freed by their
+reference counts when it ends (docs/decisions/0076). So it is made when the requests that are alive
+have few of them, and not because many requests wait.
+"""
+
+import asyncio
 import gc
+from collections.abc import Callable
+from typing import Final
+
+OF_A_REQUEST: Final = 80
+"""How many objects a request has while it waits for the issuer's keys. It never has more."""
+WORTHWHILE: Final = 10_000
+"""How many objects that belong to no request are worth a collection."""
+RARELY: Final = 120_000
+"""After how many more objects Python collects in any case. What the default settings admit has
+fewer."""
+LOOK_SECONDS: Final = 0.25
+_YOUNG: Final = 1
+"""With the middle generation, so that no object is examined a second time as a young one."""
 
 
 def make_collections_rare() -> None:
     """Make collections rare. Call it before the imports of the application.
 
-    The objects of a request are freed by their reference counts, without a collection. During the
-    imports, collections free next to nothing, and took a quarter of the start.
+    During the imports, collections free next to nothing, and took a quarter of the start.
     """
-    gc.set_threshold(20_000, 20, 100)
+    gc.set_threshold(RARELY, 20, 100)
 
 
-def spare_what_there_is() -> None:
-    """Exclude the objects that the start created: they live as long as the process."""
-    gc.freeze()
+class ShortCollections:
+    """Collects young garbage when it is worthwhile. `alive` returns how many requests there are."""
+
+    def __init__(self, alive: Callable[[], int]) -> None:
+        self._alive = alive
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Start, and exclude the objects that there are: they live as long as the process."""
+        gc.freeze()
+        self._look()
+
+    def stop(self) -> None:
+        """Make no more collections."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        if gc.get_count()[0] >= WORTHWHILE + OF_A_REQUEST * self._alive():
+            gc.collect(_YOUNG)
+        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
