@@ -15,8 +15,9 @@ from typing import Final
 from scripts.devstack.leash import leashed
 from scripts.devstack.postgres.cluster import let_go
 
-# It runs only when no other process wants the core, and gives it up at once when one does. The
-# policy holds within a session; between sessions, Linux shares a core by their `autogroup`.
+# It runs only when no other process wants the core, and gives it up at once when one does: without
+# sched_yield, only at the next tick of the scheduler. The policy holds within a session;
+# between sessions, Linux shares a core by their `autogroup`.
 _SPIN: Final = """
 import os, pathlib, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
@@ -26,7 +27,7 @@ if session.exists():
     session.write_text("19")
 print(flush=True)
 while True:
-    pass
+    os.sched_yield()
 """
 
 

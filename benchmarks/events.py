@@ -13,12 +13,13 @@ Good requests come from 250 addresses and a flood from three others, as from an 
 machines. In the events named `shared`, the flood and all good requests come from one address, as
 behind a NAT or a proxy that is not among TRUSTED_PROXIES. Only the tokens tell them apart then.
 
-The load, the flood and PostgreSQL share the other core. Everything a flood sends is signed before
-the first measurement. Latencies describe the service only if it gets its core when it is
-ready to run, and the load its own. If other programs of the machine took the service's core for
-more than a tenth of the time, or if the load noticed one request in a hundred more than 5 ms late,
-the repetition is marked as disturbed and repeated, up to twice. Disturbed repetitions are shown but
-not judged; a promise without a judged repetition counts as not kept.
+The load, the flood and PostgreSQL share the other core; the flood gives way to the others. It opens
+its connections before the measurement, and what it sends is signed before the first one. Latencies
+describe the service only if it gets its core when it is ready to run, and the load its own. If
+other programs of the machine took the service's core for more than a tenth of the time, or if the
+load noticed one request in a hundred more than 5 ms late, the repetition is marked as disturbed and
+repeated, up to twice. Disturbed repetitions are shown but not judged; a promise without a judged
+repetition counts as not kept.
 Exit codes: 0 all promises were kept, 1 at least one was not, 2 usage.
 """
 
@@ -27,10 +28,11 @@ import asyncio
 import itertools
 import json
 import multiprocessing
+import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -54,6 +56,11 @@ _CONNECTIONS: Final = 128
 _STRANGERS: Final = 2_000
 _FEW_HOSTS: Final = range(252, 255)
 _MORE_TRIES: Final = 2
+_LOWEST_PRIORITY: Final = 19
+_OPENED_SECONDS: Final = 1.0
+"""After that, all connections of a flood are open, and the measurement begins."""
+_LATER_SECONDS: Final = 0.5
+"""How far into the measurement an event happens that takes only a moment."""
 
 
 class Drill:
@@ -87,7 +94,7 @@ class Drill:
             during = self._measure(hosts, warm_up=0)
         else:
             with _beside(self._event(name)):
-                during = self._measure(hosts)
+                during = self._measure(hosts, warm_up=_OPENED_SECONDS)
         time.sleep(1)  # what waits for a fetch is answered within that
         return [before, during, self._measure(hosts)]
 
@@ -118,15 +125,16 @@ class Drill:
         if event.bad_per_second:
             requests = self._unknown() if event.unknown_kids else self._forged()
             # Those with an unknown kid wait for up to a second.
-            connections = event.bad_per_second if event.unknown_kids else 64
+            connections = 2 * event.bad_per_second if event.unknown_kids else 64
             hosts = ONE_HOST if event.shared else _FEW_HOSTS
             load = Load(self._port, requests, connections=connections, hosts=hosts)
-            return lambda: _flood(load, self._seconds + 0.2, event.bad_per_second)
+            seconds = _OPENED_SECONDS + self._seconds + 0.2
+            return lambda: _flood(load, seconds, event.bad_per_second)
         if name == "control":
             return lambda: None
         if name == "revocations":
-            return lambda: asyncio.run(self._stage.revoke(_REVOCATIONS))
-        return lambda: asyncio.run(self._stage.announce_keys())
+            return lambda: _later(self._stage.revoke(_REVOCATIONS))
+        return lambda: _later(self._stage.announce_keys())
 
     def _forged(self) -> Iterator[Request]:
         token = self._visitors.world.token("stranger")
@@ -156,7 +164,15 @@ def _beside(work: Callable[[], None]) -> Iterator[None]:
         process.join()
 
 
+def _later(event: Coroutine[None, None, None]) -> None:
+    """Let an event happen when the measurement has begun."""
+    time.sleep(_OPENED_SECONDS + _LATER_SECONDS)
+    asyncio.run(event)
+
+
 def _flood(load: Load, seconds: float, rate: int) -> None:
+    # It stands for other machines: PostgreSQL and the good requests must not wait for it.
+    os.nice(_LOWEST_PRIORITY)
     outcome = load.run(warm_up=0, seconds=seconds, rate=rate)
     print(f"  flood: {dict(outcome.unexpected)}", file=sys.stderr)
 
