@@ -15,8 +15,8 @@ from better_auth_keys import Signer
 LIVE_TASKS: Final = 100
 _DELETED_TASKS: Final = 20_000
 _MOST_DELETED: Final = 100
-# Room for 20,000 tasks: a measurement creates fewer.
-HEAVY_USERS: Final = 20
+# Room for 40,000 tasks: a measurement of three seconds creates up to 27,000.
+HEAVY_USERS: Final = 40
 HEAVY_TASKS: Final = 9_000
 _FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _ID: Final = 0x0190_F3A2_7B1C_7000_8000_0000_0000_0000
