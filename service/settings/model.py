@@ -184,7 +184,7 @@ class Settings(SettingsModel):
 
     max_requests_in_flight: Annotated[int, Field(ge=16, le=100_000)] = 640
     """How many requests each process admits at once; further ones are answered with 503 at once.
-    One address or one user gets at most two thirds. Ten for each connection of the pool run at a
+    One address or one user gets at most two thirds. Four for each connection of the pool run at a
     time and the others wait, so a higher value makes all of them slower under load."""
 
     rate_limits: Limits = DEFAULT_LIMITS
