@@ -2,7 +2,8 @@
 
 A collection examines the young objects that are alive, and those of a request are freed by their
 reference counts when it ends (docs/decisions/0076). So it is made when the requests that are alive
-have few of them, and not because many requests wait.
+have few of them, and not because many requests wait. What is left of many such collections is
+examined as well, but rarely.
 """
 
 import asyncio
@@ -11,12 +12,14 @@ from collections.abc import Callable
 from typing import Final
 
 OF_A_REQUEST: Final = 80
-"""How many objects a request has while it waits for the issuer's keys. It never has more."""
+"""How many objects a request has while it waits for the issuer's keys."""
 WORTHWHILE: Final = 10_000
 """How many objects that belong to no request are worth a collection."""
 RARELY: Final = 120_000
 """After how many more objects Python collects in any case. What the default settings admit has
 fewer."""
+MANY_OLD: Final = 200_000
+"""After how many more objects that were left by such collections all old ones are examined."""
 LOOK_SECONDS: Final = 0.25
 _YOUNG: Final = 1
 """With the middle generation, so that no object is examined a second time as a young one."""
@@ -35,6 +38,7 @@ class ShortCollections:
 
     def __init__(self, alive: Callable[[], int]) -> None:
         self._alive = alive
+        self._old = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -49,6 +53,10 @@ class ShortCollections:
             self._timer = None
 
     def _look(self) -> None:
-        if gc.get_count()[0] >= WORTHWHILE + OF_A_REQUEST * self._alive():
-            gc.collect(_YOUNG)
+        young, automatic, _ = gc.get_count()
+        if young >= WORTHWHILE + OF_A_REQUEST * self._alive():
+            self._old += young + RARELY * automatic - gc.collect(_YOUNG)
+            if self._old >= MANY_OLD:
+                gc.collect()
+                self._old = 0
         self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)

@@ -35,6 +35,10 @@ ABANDONED: Final = "abandoned"
 """Set in the scope of a request whose client has left, before its task is cancelled."""
 
 
+def _nothing() -> None:
+    """Do nothing: the connection has ended."""
+
+
 class DispatchingProtocol(HttpToolsProtocol):
     """One connection from a client, on which one request after the other is answered."""
 
@@ -83,6 +87,8 @@ class DispatchingProtocol(HttpToolsProtocol):
                 cycle.disconnected = True
                 # They may be kept until garbage is collected, which is rare.
                 cycle.body = bytearray()
+                # It refers to this connection, which refers to the request.
+                cycle.on_response = _nothing
         super().connection_lost(exc)
         if self._current is None:
             return

@@ -9,6 +9,7 @@ import pytest
 
 from service.system.garbage import (
     LOOK_SECONDS,
+    MANY_OLD,
     OF_A_REQUEST,
     RARELY,
     WORTHWHILE,
@@ -67,6 +68,19 @@ def test_nothing_is_collected_for_a_few_objects(loop: FakeLoop) -> None:
 
 def test_python_itself_collects_what_becomes_too_much(loop: FakeLoop) -> None:
     assert not garbage_is_left(loop, alive=RARELY, objects=2 * RARELY)
+
+
+def test_garbage_that_was_alive_at_a_look_is_collected_in_the_end(loop: FakeLoop) -> None:
+    collections = ShortCollections(lambda: 0)
+    collections.start()
+    left: list[weakref.ref[Cycle]] = []
+    for _ in range(2 * MANY_OLD // WORTHWHILE):
+        alive = [Cycle() for _ in range(WORTHWHILE)]
+        left.append(weakref.ref(alive[0]))
+        loop.timers[-1].call()
+        del alive
+    collections.stop()
+    assert sum(one() is not None for one in left) <= MANY_OLD // WORTHWHILE
 
 
 def test_looks_go_on_until_the_end(loop: FakeLoop) -> None:

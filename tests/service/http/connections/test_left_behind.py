@@ -1,14 +1,21 @@
 """What a client that leaves, or that sends a body for nothing, leaves behind: nothing."""
 
 import asyncio
+import gc
 import socket
 import struct
-from collections.abc import AsyncIterator
+import weakref
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from service.http.connections.admission import Admission
+from service.http.connections.protocol import BoundedHttpProtocol
+from service.http.cors import Cors
+from service.http.draining import Draining
+from service.http.forwarded import TrustedProxies
 from tests.service.wire import exchange, serving
 
 POST = b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
@@ -24,6 +31,7 @@ class Deaf:
         self.may_answer = asyncio.Event()
         self.sent = asyncio.Event()
         self.body = b""
+        self.admission: Admission | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -73,3 +81,58 @@ async def test_request_that_is_being_answered_ends_with_its_connection(
             await asyncio.sleep(0)
     assert not request.body
     assert len(deaf.requests) == 1
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[object]]]:
+    """All connections that a server accepts while no garbage is collected."""
+    made: list[weakref.ref[object]] = []
+    usual = BoundedHttpProtocol.connection_made
+
+    def note(self: BoundedHttpProtocol, transport: asyncio.Transport) -> None:
+        made.append(weakref.ref(self))
+        usual(self, transport)
+
+    monkeypatch.setattr(BoundedHttpProtocol, "connection_made", note)
+    gc.disable()
+    try:
+        yield made
+    finally:
+        gc.enable()
+
+
+async def until_gone(connections: list[weakref.ref[object]], number: int) -> None:
+    async with asyncio.timeout(10):
+        while len(connections) < number or any(  # noqa: ASYNC110 - there is no event for it
+            one() is not None for one in connections
+        ):
+            await asyncio.sleep(0)
+
+
+async def test_connection_of_a_refused_request_is_freed_without_a_collection(
+    deaf: Deaf, connections: list[weakref.ref[object]]
+) -> None:
+    full = Admission(
+        1, most_running=1, proxies=TrustedProxies(()), cors=Cors(()), draining=Draining(0)
+    )
+    deaf.admission = full
+    assert full.admit({"client": ("192.0.2.1", 1), "path": "/", "headers": []})
+    async with serving(deaf) as port:
+        assert b"503" in await exchange(port, POST % 1)
+        await until_gone(connections, 1)
+
+
+@pytest.mark.parametrize("sent", [POST % 1 + POST % 2 + POST % 3, POST % 1 + b"nonsense\r\n\r\n"])
+async def test_connection_that_was_reset_is_freed_without_a_collection(
+    deaf: Deaf, port: int, connections: list[weakref.ref[object]], sent: bytes
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    async with asyncio.timeout(10):
+        await deaf.called.wait()
+    deaf.requests.clear()
+    reset = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+    writer.transport.abort()
+    deaf.may_answer.set()
+    await until_gone(connections, 1)
