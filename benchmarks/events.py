@@ -13,7 +13,7 @@ Good requests come from 250 addresses and a flood from three others, as from an 
 machines. In the events named `shared`, the flood and all good requests come from one address, as
 behind a NAT or a proxy that is not among TRUSTED_PROXIES. Only the tokens tell them apart then.
 
-The load, the flood and PostgreSQL share the other core; the flood gives way to the others. It opens
+The load, the flood and PostgreSQL share the other core; the flood gives way to the load. It opens
 its connections before the measurement, and what it sends is signed before the first one. Latencies
 describe the service only if it gets its core when it is ready to run, and the load its own. If
 other programs of the machine took the service's core for more than a tenth of the time, or if the
@@ -171,7 +171,7 @@ def _later(event: Coroutine[None, None, None]) -> None:
 
 
 def _flood(load: Load, seconds: float, rate: int) -> None:
-    # It stands for other machines: PostgreSQL and the good requests must not wait for it.
+    # It stands for other machines, so the good requests must not be sent later because of it.
     os.nice(_LOWEST_PRIORITY)
     outcome = load.run(warm_up=0, seconds=seconds, rate=rate)
     print(f"  flood: {dict(outcome.unexpected)}", file=sys.stderr)

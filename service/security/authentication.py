@@ -27,6 +27,7 @@ from better_auth_keys import (
     is_banned,
 )
 from service.http.binding import MISSING, Binding, Call
+from service.http.connections.overload import OverloadedError
 from service.http.json_body import read_json
 from service.http.problem_document import (
     BannedError,
@@ -82,8 +83,8 @@ def found_user(scope: Scope) -> User | None:
 async def authenticate(request: Request) -> User:
     """Verify the request's token and return its user.
 
-    While it waits for the issuer's keys, the request is set aside, so that it holds no place that
-    a request with a known key could use.
+    If it has to wait for the issuer's keys, the request is set aside, so that it holds no place
+    that a request with a known key could use.
 
     Raises `CredentialsMissingError`, `CredentialsUnclearError`, `BannedError`, `OverloadedError` if
     too many requests wait for keys, and what the verifier raises.
@@ -99,7 +100,7 @@ async def authenticate(request: Request) -> User:
     except InvalidTokenError as error:
         _refused(error.reason).inc()
         raise
-    except (KeySetUnavailableError, TooManyInvalidTokensError) as error:
+    except (KeySetUnavailableError, TooManyInvalidTokensError, OverloadedError) as error:
         VERIFICATIONS.labels("undecided", error.code).inc()
         raise
     is_current = not services.current_audiences.isdisjoint(token.audiences)

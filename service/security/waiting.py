@@ -5,7 +5,6 @@ for the issuer's keys must not hold what other requests need meanwhile.
 """
 
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import AbstractContextManager, ExitStack
 from types import coroutine
 from typing import Any, TypeVar
 
@@ -13,28 +12,30 @@ T = TypeVar("T")
 
 
 @coroutine
-def noticing(
-    work: Coroutine[Any, Any, T], while_waiting: Callable[[], AbstractContextManager[None]]
-) -> Generator[Any, Any, T]:
-    """Return what `work` returns. If it has to wait, it goes on within `while_waiting`.
+def noticing(work: Coroutine[Any, Any, T], waits: Callable[[], object]) -> Generator[Any, Any, T]:
+    """Return what `work` returns. Call `waits` when it has to wait for the first time.
 
-    Raises what `work` raises. If `while_waiting` raises an error as it is entered, `work` gets that
-    error where it waits. This is what `await work` does otherwise (PEP 380).
+    Raises what `work` raises. An error of `waits` is raised in `work`, where it waits. Otherwise
+    this does what `await work` does (PEP 380).
     """
     try:
         waited_for = work.send(None)
-        with ExitStack() as waiting:
+        # In a list, to be taken out before it is raised: an error and a frame that holds it would
+        # refer to each other.
+        thrown: list[BaseException] = []
+        try:
+            waits()
+        except Exception as error:  # noqa: BLE001 - raised in `work`, which cleans up
+            thrown.append(error)
+        while True:
+            if thrown:
+                waited_for = work.throw(thrown.pop())
             try:
-                waiting.enter_context(while_waiting())
-            except Exception as error:  # noqa: BLE001 - it is raised in `work`, which cleans up
-                waited_for = work.throw(error)
-            while True:
-                try:
-                    sent = yield waited_for
-                except BaseException as error:  # noqa: BLE001 - as above, such as a cancellation
-                    waited_for = work.throw(error)
-                else:
-                    waited_for = work.send(sent)
+                sent = yield waited_for
+            except BaseException as error:  # noqa: BLE001 - as above, such as a cancellation
+                thrown.append(error)
+            else:
+                waited_for = work.send(sent)
     except StopIteration as ended:
         result: T = ended.value
         return result

@@ -13,9 +13,9 @@ verified, no rate limit is counted, and no database connection is waited for.
    addresses.
 4. Probes have places of their own, so that they are answered in an overload. Beyond these, they
    are counted like other requests, so that they cannot fill all places.
-5. Few of the admitted requests run at once (`running.py`).
-6. A request that waits for the issuer's keys is set aside, and others, whose tokens are known, have
-   its place meanwhile. There are `most` places aside, shared in the same way.
+5. Few of the admitted requests run at once (`running.py`), apart from those set aside.
+6. A request that has to wait for the issuer's keys is set aside until it ends, and others, whose
+   tokens are known, have its place. There are `most` places aside, shared in the same way.
 7. What is not admitted is refused (`overload.py`).
 
 `BoundedHttpProtocol` asks for admission when it has received a request, and `Front` ends it. A
@@ -23,8 +23,7 @@ request that does not come through that protocol is not counted by address.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Scope
@@ -40,8 +39,18 @@ from service.security.rate_limits import IPV6_PREFIX
 PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 PLACES_FOR_PROBES: Final = 32
 """Enough for a few load balancers, and too few to keep the service busy."""
-_HELD: Final = "admitted_client"
-_AS_PROBE: Final = "admitted_as_probe"
+_ADMITTED: Final = "admitted"
+
+
+class _Admitted:
+    """An admitted request of a client. Copies of its scope share it."""
+
+    __slots__ = ("as_probe", "client", "is_aside")
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.as_probe = False
+        self.is_aside = False
 
 
 class Admission:
@@ -101,27 +110,26 @@ class Admission:
         client = self._clients.get(address)
         if client is None:
             client = Client(address)
-        if client.held >= SHARE * (self._most - self._in_flight):
-            if not self._is_probe(scope):
-                return False
-            self._probes += 1
-            scope[_AS_PROBE] = True
+        is_one_too_many = client.held >= SHARE * (self._most - self._in_flight)
+        if is_one_too_many and not self._may_be_probe(scope):
+            return False
+        admitted = scope[_ADMITTED] = _Admitted(client)
+        if is_one_too_many:
+            self._count_as_probe(admitted)
         self._clients[address] = client
         client.held += 1
         self._in_flight += 1
-        scope[_HELD] = client
         return True
 
     def begin(self, scope: Scope) -> bool:
         """Return whether an admitted request may run now. If it may not, let it `wait`."""
-        client: Client = scope[_HELD]
-        if self._running.begin(client, scope):
+        admitted: _Admitted = scope[_ADMITTED]
+        if self._running.begin(admitted.client, scope):
             return True
-        if _AS_PROBE not in scope:
-            if not self._is_probe(scope):
+        if not admitted.as_probe:
+            if not self._may_be_probe(scope):
                 return False
-            self._probes += 1
-            scope[_AS_PROBE] = True
+            self._count_as_probe(admitted)
         self._running.begin_without_place(scope)
         return True
 
@@ -133,7 +141,7 @@ class Admission:
         Return False if it would take too long. Then, and when it is given up, the request must
         `leave` and be refused.
         """
-        return self._running.wait(scope[_HELD], scope, begin, give_up)
+        return self._running.wait(scope[_ADMITTED].client, scope, begin, give_up)
 
     def withdraw(self, scope: Scope) -> bool:
         """Take a request out of the line. Return whether it was in it."""
@@ -144,47 +152,50 @@ class Admission:
 
     def leave(self, scope: Scope) -> None:
         """Free the place of a request, if it has one."""
-        client: Client | None = scope.pop(_HELD, None)
-        if client is not None:
-            self._in_flight -= 1
-            if scope.pop(_AS_PROBE, False):
-                self._probes -= 1
-            client.held -= 1
-            if not client.held and not client.aside:
-                del self._clients[client.address]
-            if self._running.end(client, scope):
-                self.overload.read_next()
-
-    @contextmanager
-    def set_aside(self, scope: Scope) -> Iterator[None]:
-        """Release the place of a request that has to wait, and count it as waiting.
-
-        It has its place in flight again afterwards, even if there are too many then. Raises
-        `OverloadedError` if its address has more than its share of those that wait.
-        """
-        client: Client | None = scope.get(_HELD)
-        if client is None:
-            yield
+        admitted: _Admitted | None = scope.pop(_ADMITTED, None)
+        if admitted is None:
             return
+        client = admitted.client
+        if admitted.as_probe:
+            self._probes -= 1
+        if admitted.is_aside:
+            client.aside -= 1
+            self._aside -= 1
+        else:
+            client.held -= 1
+            self._in_flight -= 1
+        if not client.held and not client.aside:
+            del self._clients[client.address]
+        if self._running.end(client, scope):
+            self.overload.read_next()
+
+    def set_aside(self, scope: Scope) -> None:
+        """Release the places of a request that has to wait. `leave` must follow, as for any other.
+
+        Does nothing if it is set aside already, or does not count by address. Raises
+        `OverloadedError` if its address has more than its share of those set aside.
+        """
+        admitted: _Admitted | None = scope.get(_ADMITTED)
+        if admitted is None or admitted.is_aside:
+            return
+        client = admitted.client
         if client.aside >= SHARE * (self._most - self._aside):
-            self.overload.note(self._in_flight)
+            self.overload.note(self.alive)
             raise OverloadedError
-        self._count_aside(client, 1)
+        admitted.is_aside = True
+        client.aside += 1
+        self._aside += 1
+        client.held -= 1
+        self._in_flight -= 1
         self._running.release_place(client, scope)
-        try:
-            yield
-        finally:
-            self._count_aside(client, -1)
 
-    def _count_aside(self, client: Client, number: int) -> None:
-        client.aside += number
-        self._aside += number
-        client.held -= number
-        self._in_flight -= number
-
-    def _is_probe(self, scope: Scope) -> bool:
+    def _may_be_probe(self, scope: Scope) -> bool:
         """Return whether a request may have one of the places for probes."""
         return scope["path"] in PROBES and self._probes < PLACES_FOR_PROBES
+
+    def _count_as_probe(self, admitted: _Admitted) -> None:
+        admitted.as_probe = True
+        self._probes += 1
 
     def admit_user(self, user: str) -> None:
         """Count an admitted request for its user. `leave_user` must follow.

@@ -43,7 +43,7 @@ logger: Final = logging.getLogger("service")
 
 
 class OverloadedError(Exception):
-    """A user or an address has more than its share of the requests in flight."""
+    """A user, or an address whose requests wait for keys, has more than its share."""
 
     code = "overloaded"
     retry_after = RETRY_SECONDS

@@ -60,7 +60,7 @@ class Client:
     def __init__(self, address: str) -> None:
         self.address = address
         self.held = 0
-        """How many requests it has in flight. `Admission` counts them, and those set aside."""
+        """How many requests it has in flight. `Admission` counts them, and those set `aside`."""
         self.aside = 0
         self.places = 0
         """How many places its requests hold. Those that have given theirs up do not count."""

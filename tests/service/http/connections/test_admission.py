@@ -1,6 +1,5 @@
 """How many requests are admitted, and which are refused."""
 
-from contextlib import ExitStack
 from ipaddress import ip_network
 
 import pytest
@@ -145,51 +144,62 @@ def test_fault74_user_with_many_addresses_gets_no_more_than_their_share() -> Non
     bounded.leave_user("bob")
 
 
-def test_request_that_is_set_aside_makes_room_and_has_its_place_again_afterwards() -> None:
+def running(of: Admission, address: str) -> Scope:
+    """Admit a request from an address, and begin it."""
+    [asked] = admitted(of, address, tries=1)
+    assert of.begin(asked)
+    return asked
+
+
+def test_fault99_request_that_is_set_aside_makes_room_until_it_ends() -> None:
     bounded = admission()
     mine = admitted(bounded, "192.0.2.1")
     assert not bounded.admit(scope("192.0.2.1"))
     for asked in mine:
         assert bounded.begin(asked) or bounded.wait(asked, lambda: None, lambda: None)
-    with ExitStack() as waiting:
-        for asked in mine:
-            waiting.enter_context(bounded.set_aside(asked))
-        assert (bounded.in_flight, bounded.alive) == (0, TWO_THIRDS)
-        assert len(admitted(bounded, "192.0.2.1")) == TWO_THIRDS
-    assert bounded.in_flight == 2 * TWO_THIRDS
-    assert not bounded.admit(scope("198.51.100.1"))
+        bounded.set_aside(asked)
+    assert (bounded.in_flight, bounded.alive) == (0, TWO_THIRDS)
+    assert len(admitted(bounded, "192.0.2.1")) == TWO_THIRDS
+    # No address takes places that others have, whatever it waits for.
+    assert bounded.admit(scope("198.51.100.1"))
+    for asked in mine:
+        bounded.leave(asked)
+    assert (bounded.in_flight, bounded.alive) == (TWO_THIRDS + 1, TWO_THIRDS + 1)
 
 
 def test_one_address_gets_two_thirds_of_the_places_aside() -> None:
     bounded = admission()
-    with ExitStack() as waiting:
-        for _ in range(TWO_THIRDS):
-            [asked] = admitted(bounded, "192.0.2.1", tries=1)
-            assert bounded.begin(asked)
-            waiting.enter_context(bounded.set_aside(asked))
-        [too_many] = admitted(bounded, "192.0.2.1", tries=1)
-        assert bounded.begin(too_many)
-        with pytest.raises(OverloadedError):
-            waiting.enter_context(bounded.set_aside(too_many))
-        [other] = admitted(bounded, "198.51.100.1", tries=1)
-        assert bounded.begin(other)
-        with bounded.set_aside(other):
-            assert (bounded.in_flight, bounded.alive) == (1, TWO_THIRDS + 2)
+    for _ in range(TWO_THIRDS):
+        bounded.set_aside(running(bounded, "192.0.2.1"))
+    too_many = running(bounded, "192.0.2.1")
+    with pytest.raises(OverloadedError):
+        bounded.set_aside(too_many)
+    bounded.set_aside(running(bounded, "198.51.100.1"))
+    assert (bounded.in_flight, bounded.alive) == (1, TWO_THIRDS + 2)
+    bounded.leave(too_many)
+    assert bounded.in_flight == 0
 
 
-def test_places_aside_are_free_again_and_no_address_is_kept_for_them() -> None:
+def test_places_aside_are_free_again_when_their_requests_end() -> None:
     bounded = admission()
     for _ in range(2 * MOST):
-        [asked] = admitted(bounded, "192.0.2.1", tries=1)
-        assert bounded.begin(asked)
-        with bounded.set_aside(asked):
-            pass
+        asked = running(bounded, "192.0.2.1")
+        bounded.set_aside(asked)
         bounded.leave(asked)
-    assert (bounded.in_flight, bounded.running) == (0, 0)
+    assert (bounded.in_flight, bounded.alive, bounded.running) == (0, 0, 0)
 
 
-def test_request_that_was_not_counted_is_set_aside_without_counting() -> None:
+def test_request_is_set_aside_once_also_by_a_copy_of_its_scope() -> None:
     bounded = admission()
-    with bounded.set_aside(scope("192.0.2.1")):
-        assert bounded.in_flight == 0
-    assert bounded.in_flight == 0
+    asked = running(bounded, "192.0.2.1")
+    for _ in range(2):
+        bounded.set_aside({**asked, "method": "GET"})
+    assert (bounded.in_flight, bounded.alive) == (0, 1)
+    bounded.leave(asked)
+    assert (bounded.in_flight, bounded.alive, bounded.running) == (0, 0, 0)
+
+
+def test_request_that_was_not_counted_is_not_set_aside() -> None:
+    bounded = admission()
+    bounded.set_aside(scope("192.0.2.1"))
+    assert (bounded.in_flight, bounded.alive) == (0, 0)
