@@ -33,12 +33,18 @@ class Visitors:
         self._cold_tokens: dict[int, list[str]] = {}
         self.tokens = [world.token(world.user(number)) for number in range(world.users)]
         self.heavy = [world.token(world.heavy_user(number)) for number in range(HEAVY_USERS)]
+        self._turns = itertools.cycle(range(HEAVY_USERS))
         self._random = random.Random(1)  # noqa: S311 - the same requests for every server
 
     def some(self) -> tuple[int, str]:
         """Choose a user: return the number and the token."""
         number = self._random.randrange(len(self.tokens))
         return number, self.tokens[number]
+
+    def next_heavy(self) -> tuple[int, str]:
+        """Take the users with many tasks in turns, so that none reaches the limit before others."""
+        number = next(self._turns)
+        return number, self.heavy[number]
 
     def path(self, user: int) -> str:
         """Return the path of one of a user's live tasks."""
@@ -92,8 +98,8 @@ def _create(visitors: Visitors) -> bytes:
 
 
 def _heavy_create(visitors: Visitors) -> bytes:
-    user, _ = visitors.some()
-    return request("POST", "/api/tasks", visitors.heavy[user % HEAVY_USERS], body_of(user))
+    user, token = visitors.next_heavy()
+    return request("POST", "/api/tasks", token, body_of(user))
 
 
 def _patch(visitors: Visitors) -> bytes:
