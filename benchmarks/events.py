@@ -165,7 +165,7 @@ def _beside(work: Callable[[], None]) -> Iterator[None]:
 
 
 def _later(event: Coroutine[None, None, None]) -> None:
-    """Let an event happen when the measurement has begun."""
+    """Run an event when the measurement has begun."""
     time.sleep(_OPENED_SECONDS + _LATER_SECONDS)
     asyncio.run(event)
 

@@ -1,6 +1,8 @@
 """The service's HTTP server in this process, and a client that sends exact bytes."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -54,3 +56,10 @@ async def exchange(port: int, *parts: bytes, end: bool = True) -> bytes:
 
 def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection by a reset, which the server notices at once, unlike an ordinary close."""
+    at_once = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    writer.transport.abort()

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Do nothing: the connection has ended."""
 
 
@@ -37,7 +37,7 @@ class Deadline:
 
     def end(self) -> None:
         """Never expire, and release the timer and what would have been called."""
-        self._due, self._expired = None, _nothing
+        self._due, self._expired = None, nothing
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

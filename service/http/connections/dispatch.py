@@ -23,7 +23,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.connections.admission import Admission
-from service.http.connections.deadline import Deadline
+from service.http.connections.deadline import Deadline, nothing
 from service.http.connections.joined_writes import JoinedWrites
 from service.http.connections.overload import PUT_OFF_SECONDS, REFUSED_KEPT_SECONDS
 from service.http.connections.streaming import HAND_OVER, StreamConnection, StreamOwner
@@ -33,10 +33,6 @@ LINGER_SECONDS: Final = 1.0
 
 ABANDONED: Final = "abandoned"
 """Set in the scope of a request whose client has left, before its task is cancelled."""
-
-
-def _nothing() -> None:
-    """Do nothing: the connection has ended."""
 
 
 class DispatchingProtocol(HttpToolsProtocol):
@@ -88,7 +84,7 @@ class DispatchingProtocol(HttpToolsProtocol):
                 # They may be kept until garbage is collected, which is rare.
                 cycle.body = bytearray()
                 # It refers to this connection, which refers to the request.
-                cycle.on_response = _nothing
+                cycle.on_response = nothing
         super().connection_lost(exc)
         if self._current is None:
             return

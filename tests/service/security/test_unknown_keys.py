@@ -1,8 +1,6 @@
 """Requests that wait for the issuer's keys leave room for those whose tokens are known."""
 
 import asyncio
-import socket
-import struct
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,7 +12,7 @@ from service.http.connections.running import FEWEST, SHARE
 from service.http.front import Front
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import settings_for
-from tests.service.wire import exchange, serving, status_of
+from tests.service.wire import exchange, reset, serving, status_of
 
 PLACES = 90
 OF_ONE_ADDRESS = PLACES * SHARE // (SHARE + 1)
@@ -87,7 +85,6 @@ async def test_fault99_client_that_leaves_while_it_waits_for_keys_leaves_its_pla
 ) -> None:
     assert await ask(port, issuer.token()) == 200
     issuer.slow()
-    reset = struct.pack("ii", 1, 0)
     for _ in range(2):
         connections = [
             await asyncio.open_connection("127.0.0.1", port) for _ in range(OF_ONE_ADDRESS)
@@ -98,9 +95,7 @@ async def test_fault99_client_that_leaves_while_it_waits_for_keys_leaves_its_pla
             while app.admission.running < OF_ONE_ADDRESS:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0)
             for _, writer in connections:
-                own = writer.get_extra_info("socket")
-                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-                writer.transport.abort()
+                reset(writer)
             while app.admission.running:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0)
         assert app.admission.in_flight == 0

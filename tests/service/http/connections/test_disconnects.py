@@ -1,8 +1,6 @@
 """Clients that are gone before the response: their requests are cancelled, others are not."""
 
 import asyncio
-import socket
-import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -14,7 +12,7 @@ from service.settings.model import Settings
 from service.tasks.query import TaskQuery
 from service.tasks.repository import FoundPage, TaskRepository
 from tests.service.conftest import Person
-from tests.service.wire import serving, status_of
+from tests.service.wire import reset, serving, status_of
 
 
 @dataclass
@@ -62,9 +60,7 @@ async def test_fault53_request_of_a_client_that_is_gone_is_cancelled(
     writer.write(listing(headers_of))
     async with asyncio.timeout(10):
         await held.began.wait()
-        reset = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-        writer.transport.abort()
+        reset(writer)
         await held.cancelled.wait()
         # The line is written when the request's task has ended.
         while "GET /api/tasks 499" not in caplog.text:  # noqa: ASYNC110 - there is no event for it

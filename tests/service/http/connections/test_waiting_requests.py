@@ -1,8 +1,6 @@
 """Requests that are admitted and wait, on the wire."""
 
 import asyncio
-import socket
-import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
@@ -17,7 +15,7 @@ from service.http.cors import Cors
 from service.http.draining import Draining
 from service.http.forwarded import TrustedProxies
 from service.settings.model import Settings
-from tests.service.wire import exchange, serving, status_of
+from tests.service.wire import exchange, reset, serving, status_of
 
 PLACES = 30
 RUN = 3
@@ -123,9 +121,7 @@ async def test_fault53_client_that_is_gone_leaves_the_line_and_nothing_is_done_f
     await fill(app, port)
     _, writer = await connect(port, get("gone"))
     await until(lambda: app.admission.waiting == 1)
-    reset = struct.pack("ii", 1, 0)
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-    writer.transport.abort()
+    reset(writer)
     await until(lambda: app.admission.waiting == 0)
     assert app.admission.in_flight == OF_ONE_ADDRESS
     app.answer(3)
