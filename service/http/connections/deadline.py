@@ -15,6 +15,8 @@ def nothing() -> None:
 class Deadline:
     """Calls `expired` when the time is over."""
 
+    __slots__ = ("_due", "_expired", "_fires_at", "_loop", "_timer")
+
     def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[], None]) -> None:
         self._loop = loop
         self._expired = expired

@@ -27,6 +27,8 @@ _AS_THEY_ARE: Final = (
 class JoinedWrites(asyncio.Transport):
     """Wraps a transport. Nothing that was written is lost when it is closed."""
 
+    __slots__ = (*_AS_THEY_ARE, "_loop", "_transport", "_waiting")
+
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._transport = transport

@@ -56,6 +56,15 @@ class _Stretch:
 class BoundedHttpProtocol(DispatchingProtocol):
     """One connection from a client."""
 
+    __slots__ = (
+        "_head_size",
+        "_in_head",
+        "_keeps_alive",
+        "_limit",
+        "_refusal",
+        "_stretch",
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._keeps_alive = False

@@ -1,7 +1,8 @@
-"""What a client that leaves, or that sends a body for nothing, leaves behind: nothing."""
+"""What connections keep in memory, and what a client that leaves leaves behind: nothing."""
 
 import asyncio
 import gc
+import sys
 import weakref
 from collections.abc import AsyncIterator, Iterator
 
@@ -116,6 +117,19 @@ async def test_connection_of_a_refused_request_is_freed_without_a_collection(
     async with serving(deaf) as port:
         assert b"503" in await exchange(port, POST % 1)
         await until_gone(connections)
+
+
+async def test_connection_keeps_its_attributes_compactly(
+    deaf: Deaf, port: int, connections: list[weakref.ref[object]]
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(POST % 1)
+    async with asyncio.timeout(10):
+        await deaf.called.wait()
+    attributes = vars(connections[0]())
+    # Instances share the keys of up to 30, and beyond that each has a table of its own.
+    assert sys.getsizeof(attributes) < 500
+    writer.close()
 
 
 @pytest.mark.parametrize("sent", [POST % 1 + POST % 2 + POST % 3, POST % 1 + b"nonsense\r\n\r\n"])
