@@ -1,8 +1,8 @@
 """Measure what events do to good requests at half of saturation.
 
-    python -m benchmarks.events                       all events, five repetitions each
+    python -m benchmarks.events                       all events, eight repetitions each
     python -m benchmarks.events --only refresh,bad-500 --repetitions 3
-    python -m benchmarks.events --json FILE           all samples
+    python -m benchmarks.events --json FILE           the figures of each part of each repetition
 
 The service runs with its production settings on one core. Good requests (lists of 200 users, warm
 tokens) come at a fixed rate, half of what a closed loop reaches. Each repetition has three equal
@@ -18,8 +18,8 @@ its connections before the measurement, and what it sends is signed before the f
 describe the service only if it gets its core when it is ready to run, and the load its own. If
 other programs of the machine took the service's core for more than a tenth of the time, or if the
 load noticed one request in a hundred more than 5 ms late, the repetition is marked as disturbed and
-repeated, up to twice. Disturbed repetitions are shown but not judged; a promise without a judged
-repetition counts as not kept.
+repeated, up to twice. Disturbed repetitions are not judged; a promise without a judged repetition
+counts as not kept.
 Exit codes: 0 all promises were kept, 1 at least one was not, 2 usage.
 """
 
@@ -34,7 +34,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +44,7 @@ from benchmarks.kinds import KINDS, Visitors, request
 from benchmarks.load import MANY_HOSTS, ONE_HOST, Load, Request
 from benchmarks.peers.packages import Packages
 from benchmarks.processes import cores, on_core
-from benchmarks.promises import EVENTS, Part, disturbed, report
+from benchmarks.promises import EVENTS, Part, disturbed, milliseconds, report
 from benchmarks.samples import percentile
 from benchmarks.stage import Postgres, key_server, postgres
 from benchmarks.world import World, forged
@@ -109,15 +109,11 @@ class Drill:
             began=lambda: without_core.append(-self._tree.seconds_without_core()),
             ended=lambda: without_core.append(self._tree.seconds_without_core()),
         )
-        latencies, lateness = sorted(outcome.latencies), sorted(outcome.lateness)
-        p50, p99 = (percentile(latencies, percent) * 1e3 for percent in (50, 99))
         return Part(
-            p50_ms=p50,
-            p99_ms=p99,
-            answers=outcome.answers,
+            latencies=sorted(outcome.latencies),
             refused=dict(outcome.unexpected),
             without_core=sum(without_core) / outcome.seconds,
-            late_ms=percentile(lateness, 99) * 1e3,
+            late_ms=percentile(sorted(outcome.lateness), 99) * 1e3,
         )
 
     def _event(self, name: str) -> Callable[[], None]:
@@ -185,10 +181,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", default=",".join(EVENTS), help="events, separated by commas")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each part")
     parser.add_argument("--against", type=Path, help="measure another checkout's service instead")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     options = parser.parse_args(argv)
     names = options.only.split(",")
     if unknown := [name for name in names if name not in EVENTS]:
@@ -196,12 +192,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     samples = asyncio.run(_run(names, options.repetitions, options.seconds, options.against))
     if options.json is not None:
         written = {
-            name: [[asdict(part) for part in parts] for parts in repetitions]
+            name: [[_figures(part) for part in parts] for parts in repetitions]
             for name, repetitions in samples.items()
         }
         options.json.write_text(f"{json.dumps(written, indent=1)}\n", encoding="utf-8")
     kept = [report(EVENTS[name], repetitions, print) for name, repetitions in samples.items()]
     return 0 if all(kept) else 1
+
+
+def _figures(part: Part) -> dict[str, object]:
+    return {
+        "p50_ms": milliseconds([part], 50),
+        "p99_ms": milliseconds([part], 99),
+        "answers": len(part.latencies),
+        "refused": part.refused,
+        "without_core": part.without_core,
+        "late_ms": part.late_ms,
+    }
 
 
 async def _run(

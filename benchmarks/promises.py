@@ -1,5 +1,10 @@
 """Promises to good requests during an event, and whether they were kept.
 
+A percentile is that of the latencies of all repetitions together, and what happens during an event
+is compared with what happened before and after it. A machine stalls a few times a second, and some
+repetitions have more of that than others: in the median of their ratios, a p99 of 2 ms had risen by
+half when nothing happened.
+
 A repetition in which the machine was too busy is not judged, because it shows nothing about the
 service. A promise without a judged repetition is not kept. A refused good request breaks every
 promise, also on a busy machine.
@@ -7,10 +12,11 @@ promise, also on a busy machine.
 
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
+
+from benchmarks.samples import percentile
 
 _MOST_WITHOUT_CORE: Final = 0.1
 _LATEST_MS: Final = 5.0
@@ -50,9 +56,8 @@ EVENTS: Final = {
 class Part:
     """One third of a repetition."""
 
-    p50_ms: float
-    p99_ms: float
-    answers: int
+    latencies: list[float]
+    """In seconds, ascending."""
     refused: dict[str, int]
     without_core: float
     """The part of the time in which the service was ready to run while others had its core."""
@@ -65,20 +70,23 @@ class Part:
         return self.without_core > _MOST_WITHOUT_CORE or self.late_ms > _LATEST_MS
 
 
-def disturbed(parts: list[Part]) -> bool:
-    """Return whether the parts before and during the event cannot be compared."""
-    return any(part.disturbed for part in parts[:2])
+def disturbed(parts: Iterable[Part]) -> bool:
+    """Return whether the parts of a repetition cannot be compared."""
+    return any(part.disturbed for part in parts)
+
+
+def milliseconds(parts: Iterable[Part], percent: float) -> float:
+    """Return a percentile of the latencies of all parts together."""
+    return percentile(sorted(itertools.chain(*(part.latencies for part in parts))), percent) * 1e3
 
 
 def report(event: Event, repetitions: list[list[Part]], say: Callable[[str], object]) -> bool:
     """Pass one line to `say`, and return whether the promise was kept."""
     judged = [parts for parts in repetitions if not disturbed(parts)]
     columns = list(zip(*(judged or repetitions), strict=True))
-    p50, p99 = (
-        [median(getattr(part, figure) for part in column) for column in columns]
-        for figure in ("p50_ms", "p99_ms")
-    )
-    ratio = median(during.p99_ms / before.p99_ms for before, during, _ in judged or repetitions)
+    before, during, after = columns
+    p50, p99 = ([milliseconds(column, percent) for column in columns] for percent in (50, 99))
+    ratio = milliseconds(during, 99) / milliseconds([*before, *after], 99)
     refused = Counter[str]()
     for part in itertools.chain.from_iterable(repetitions):
         refused.update(part.refused)

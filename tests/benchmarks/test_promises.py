@@ -12,9 +12,7 @@ def part(
     p99_ms: float, *, without_core: float = 0.0, late_ms: float = 1.0, refused: int = 0
 ) -> Part:
     return Part(
-        p50_ms=1.0,
-        p99_ms=p99_ms,
-        answers=100,
+        latencies=[0.001] * 970 + [p99_ms / 1e3] * 30,
         refused={"503": refused} if refused else {},
         without_core=without_core,
         late_ms=late_ms,
@@ -27,18 +25,34 @@ def judged(event: Event, *repetitions: list[Part]) -> tuple[bool, str]:
     return kept, "\n".join(lines)
 
 
-def test_median_ratio_decides() -> None:
-    kept, _ = judged(FLOOD, *([part(10), part(during), part(10)] for during in (15, 19, 90)))
+def test_percentile_of_all_repetitions_decides() -> None:
+    kept, _ = judged(FLOOD, *([part(10), part(during), part(10)] for during in (15, 19, 19)))
     assert kept
-    kept, line = judged(FLOOD, *([part(10), part(during), part(10)] for during in (15, 21, 90)))
+    kept, line = judged(FLOOD, *([part(10), part(during), part(10)] for during in (15, 21, 21)))
     assert not kept
     assert "NOT KEPT" in line
 
 
+def test_one_repetition_with_stalls_does_not_decide() -> None:
+    quiet = [part(10), part(10), part(10)]
+    kept, _ = judged(FLOOD, [part(10), part(90), part(10)], quiet, quiet)
+    assert kept
+
+
+def test_what_comes_after_an_event_is_a_reference_as_well() -> None:
+    kept, _ = judged(FLOOD, [part(5), part(15), part(10)])
+    assert kept
+    kept, _ = judged(FLOOD, [part(5), part(15), part(5)])
+    assert not kept
+
+
 @pytest.mark.parametrize("busy", [part(90, without_core=0.2), part(90, late_ms=6.0)])
-def test_disturbed_repetitions_are_not_judged(busy: Part) -> None:
+@pytest.mark.parametrize("during", [0, 1, 2])
+def test_disturbed_repetitions_are_not_judged(busy: Part, during: int) -> None:
     quiet = [part(10), part(15), part(10)]
-    kept, line = judged(FLOOD, quiet, [part(10), busy, part(10)])
+    others = [part(10), part(90), part(10)]
+    others[during] = busy
+    kept, line = judged(FLOOD, quiet, others)
     assert kept
     assert "1 of 2 undisturbed" in line
 
