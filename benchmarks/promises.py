@@ -1,9 +1,9 @@
 """Promises to good requests during an event, and whether they were kept.
 
-A percentile is that of the latencies of all repetitions together, and what happens during an event
-is compared with what happened before and after it. A machine stalls a few times a second, and some
-repetitions have more of that than others: in the median of their ratios, a p99 of 2 ms had risen by
-half when nothing happened.
+A figure is the median of all repetitions. What happens during an event is compared with what
+happened before and after it. The machine stalls a few times a second, and now and then for longer.
+In ratios of single repetitions, a p99 of 2 ms had risen by half when nothing happened, and one
+long stall decides the p99 of all latencies together.
 
 A repetition in which the machine was too busy is not judged, because it shows nothing about the
 service. A promise without a judged repetition is not kept. A refused good request breaks every
@@ -14,9 +14,8 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
-
-from benchmarks.samples import percentile
 
 _MOST_WITHOUT_CORE: Final = 0.1
 _LATEST_MS: Final = 5.0
@@ -39,6 +38,7 @@ EVENTS: Final = {
     "control": Event("nothing", None),
     "refresh": Event("JWKS is fetched", 1.2),
     "rotation": Event("all users change to a published key", 1.2),
+    "writes": Event("5,000 rows like revocations, elsewhere", None),
     "revocations": Event("5,000 revocations", 1.2),
     "unknown-500": Event("500 unknown kids/s", 2.0, 500, unknown_kids=True),
     "bad-500": Event("500 bad signatures/s", 2.0, 500),
@@ -56,8 +56,9 @@ EVENTS: Final = {
 class Part:
     """One third of a repetition."""
 
-    latencies: list[float]
-    """In seconds, ascending."""
+    p50_ms: float
+    p99_ms: float
+    answers: int
     refused: dict[str, int]
     without_core: float
     """The part of the time in which the service was ready to run while others had its core."""
@@ -75,18 +76,17 @@ def disturbed(parts: Iterable[Part]) -> bool:
     return any(part.disturbed for part in parts)
 
 
-def milliseconds(parts: Iterable[Part], percent: float) -> float:
-    """Return a percentile of the latencies of all parts together."""
-    return percentile(sorted(itertools.chain(*(part.latencies for part in parts))), percent) * 1e3
-
-
 def report(event: Event, repetitions: list[list[Part]], say: Callable[[str], object]) -> bool:
     """Pass one line to `say`, and return whether the promise was kept."""
     judged = [parts for parts in repetitions if not disturbed(parts)]
     columns = list(zip(*(judged or repetitions), strict=True))
     before, during, after = columns
-    p50, p99 = ([milliseconds(column, percent) for column in columns] for percent in (50, 99))
-    ratio = milliseconds(during, 99) / milliseconds([*before, *after], 99)
+    p50, p99 = (
+        [median(getattr(part, figure) for part in column) for column in columns]
+        for figure in ("p50_ms", "p99_ms")
+    )
+    usual = median(part.p99_ms for part in (*before, *after))
+    ratio = median(part.p99_ms for part in during) / usual
     refused = Counter[str]()
     for part in itertools.chain.from_iterable(repetitions):
         refused.update(part.refused)

@@ -1,5 +1,6 @@
 """What all servers share: PostgreSQL with the tasks, and the issuer's key set over HTTP."""
 
+import asyncio
 import json
 import secrets
 import threading
@@ -36,8 +37,11 @@ _COLUMNS: Final = (
     "deleted_at",
 )
 _NAMES: Final = ", ".join(_COLUMNS)
+_LIKE_REVOCATIONS: Final = "public.like_revocations"
+"""What is written beside revocations, to tell them from the database's own work."""
 # Row-level security does not bind the peers' role: their owner condition is their only wall.
 _PREPARE: Final = (
+    f"CREATE TABLE {_LIKE_REVOCATIONS} (LIKE public.token_revocations INCLUDING ALL)",
     f"CREATE ROLE {PEER} LOGIN BYPASSRLS PASSWORD '{{password}}'",
     f"GRANT CONNECT ON DATABASE {DATABASE} TO {PEER}",
     f"GRANT USAGE ON SCHEMA public TO {PEER}",
@@ -61,11 +65,11 @@ SELECT owner_id, count(*) FROM public.tasks WHERE deleted_at IS NULL GROUP BY ow
 
 _REVOKE: Final = """
 WITH added AS (
-    INSERT INTO public.token_revocations (kind, value, operator, reason)
+    INSERT INTO {table} (kind, value, operator, reason)
     SELECT 'session', $1 || n, 'benchmark', 'benchmark'
     FROM generate_series($2::int, $2::int + 9) AS n RETURNING id
 )
-SELECT pg_notify('token_revocations', id::text) FROM added
+SELECT pg_notify('{channel}', id::text) FROM added
 """
 
 
@@ -119,18 +123,28 @@ class Postgres:
         await connection.execute("SELECT pg_reload_conf()")
         await connection.close()
 
-    async def announce_keys(self) -> None:
-        """Notify the services that the issuer's keys have changed."""
+    async def announce_keys(self, *, after: float) -> None:
+        """Connect, and after so many seconds notify the services of changed keys."""
         connection = await asyncpg.connect(self._url)
+        await asyncio.sleep(after)
         await connection.execute("NOTIFY signing_keys")
         await connection.close()
 
-    async def revoke(self, number: int) -> None:
-        """Revoke `number` sessions, each with its own notification, ten in a transaction."""
+    async def revoke(self, number: int, *, after: float, noticed: bool = True) -> None:
+        """Connect, and after so many seconds revoke sessions, ten in a transaction.
+
+        Each has its own notification. If it shall not be `noticed`, the same is written to another
+        table, and notified on a channel on which nobody listens.
+        """
+        table, channel = _LIKE_REVOCATIONS, "nobody"
+        if noticed:
+            table, channel = "public.token_revocations", "token_revocations"
+        statement = _REVOKE.format(table=table, channel=channel)
         connection = await asyncpg.connect(self._url)
+        await asyncio.sleep(after)
         run = secrets.token_hex(8)
         for first in range(0, number, 10):
-            await connection.execute(_REVOKE, run, first)
+            await connection.execute(statement, run, first)
         await connection.close()
 
 
