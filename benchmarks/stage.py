@@ -38,7 +38,7 @@ _COLUMNS: Final = (
 )
 _NAMES: Final = ", ".join(_COLUMNS)
 _LIKE_REVOCATIONS: Final = "public.like_revocations"
-"""What is written beside revocations, to tell them from the database's own work."""
+"""Rows in it cost the database what revocations cost, and the service nothing."""
 # Row-level security does not bind the peers' role: their owner condition is their only wall.
 _PREPARE: Final = (
     f"CREATE TABLE {_LIKE_REVOCATIONS} (LIKE public.token_revocations INCLUDING ALL)",

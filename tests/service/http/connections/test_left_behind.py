@@ -1,4 +1,4 @@
-"""What connections keep in memory, and what a client that leaves leaves behind: nothing."""
+"""What connections keep in memory, and that nothing is left of a client that is gone."""
 
 import asyncio
 import gc
