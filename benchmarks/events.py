@@ -14,14 +14,14 @@ Good requests come from 250 addresses and a flood from three others, as from an 
 machines. In the events named `shared`, the flood and all good requests come from one address, as
 behind a NAT or a proxy that is not among TRUSTED_PROXIES. Only the tokens tell them apart then.
 
-The load, the flood and PostgreSQL share the other core; the flood gives way to the load. It opens
-its connections before the measurement, and what it sends is signed before the first one. Latencies
-describe the service only if it gets its core when it is ready to run, and the load its own. If
-other programs of the machine took the service's core for more than a tenth of the time, or if the
-load noticed one request in a hundred more than 5 ms late, the repetition is marked as disturbed and
-repeated, up to twice. Disturbed repetitions are not judged; a promise without a judged repetition
-counts as not kept.
-Exit codes: 0 all promises were kept, 1 at least one was not, 2 usage.
+The load, PostgreSQL, the issuer and the flood share the other core. The service, the load and
+PostgreSQL have real-time priority, which needs root: no other program takes their core. The issuer,
+the flood and what causes the other events give way to them. The flood opens its connections before
+the measurement, and what it sends is signed before the first one. If the service still waited for
+its core for more than a tenth of the time, or if the load noticed one request in a hundred more
+than 5 ms late, the repetition is marked as disturbed and repeated, up to twice. Disturbed
+repetitions are not judged; a promise without a judged repetition counts as not kept.
+Exit codes: 0 all promises were kept, 1 at least one was not, 2 usage, 3 it may not set priorities.
 """
 
 import argparse
@@ -29,7 +29,6 @@ import asyncio
 import itertools
 import json
 import multiprocessing
-import os
 import secrets
 import sys
 import time
@@ -44,6 +43,7 @@ from benchmarks.contenders import BEFORE, SERVICE, Running, Site, contenders
 from benchmarks.kinds import KINDS, Visitors, request
 from benchmarks.load import MANY_HOSTS, ONE_HOST, Load, Request
 from benchmarks.peers.packages import Packages
+from benchmarks.priority import going_first, put_first, put_last
 from benchmarks.processes import cores, on_core
 from benchmarks.promises import EVENTS, Part, disturbed, report
 from benchmarks.samples import percentile
@@ -57,7 +57,7 @@ _CONNECTIONS: Final = 128
 _STRANGERS: Final = 2_000
 _FEW_HOSTS: Final = range(252, 255)
 _MORE_TRIES: Final = 2
-_LOWEST_PRIORITY: Final = 19
+_NO_RIGHT: Final = 3
 _OPENED_SECONDS: Final = 1.0
 """After that, all connections of a flood are open, and the measurement begins."""
 _MOMENT_SECONDS: Final = _OPENED_SECONDS + 0.5
@@ -103,13 +103,16 @@ class Drill:
         good = KINDS["list"].source(self._visitors, 0)
         good = itertools.chain([next(good)], good)
         without_core: list[float] = []
-        outcome = Load(self._port, good, connections=_CONNECTIONS, hosts=hosts).run(
-            warm_up=warm_up,
-            seconds=self._seconds,
-            rate=self.rate,
-            began=lambda: without_core.append(-self._tree.seconds_without_core()),
-            ended=lambda: without_core.append(self._tree.seconds_without_core()),
-        )
+        # Anew each time: threads may have been started since.
+        put_first([*self._tree.threads(), *self._stage.tree.threads()])
+        with going_first():
+            outcome = Load(self._port, good, connections=_CONNECTIONS, hosts=hosts).run(
+                warm_up=warm_up,
+                seconds=self._seconds,
+                rate=self.rate,
+                began=lambda: without_core.append(-self._tree.seconds_without_core()),
+                ended=lambda: without_core.append(self._tree.seconds_without_core()),
+            )
         latencies, lateness = sorted(outcome.latencies), sorted(outcome.lateness)
         p50, p99 = (percentile(latencies, percent) * 1e3 for percent in (50, 99))
         return Part(
@@ -170,13 +173,13 @@ def _beside(work: Callable[[], None]) -> Iterator[None]:
 
 def _aside(event: Coroutine[None, None, None]) -> None:
     """Run an event in this process, which gives way to the load."""
-    os.nice(_LOWEST_PRIORITY)
+    put_last()
     asyncio.run(event)
 
 
 def _flood(load: Load, seconds: float, rate: int) -> None:
     # It stands for other machines, so the good requests must not be sent later because of it.
-    os.nice(_LOWEST_PRIORITY)
+    put_last()
     outcome = load.run(warm_up=0, seconds=seconds, rate=rate)
     print(f"  flood: {dict(outcome.unexpected)}", file=sys.stderr)
 
@@ -197,6 +200,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = options.only.split(",")
     if unknown := [name for name in names if name not in EVENTS]:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(EVENTS)}")
+    try:
+        with going_first():
+            pass
+    except PermissionError:
+        print(
+            "benchmarks.events: real-time priority is not allowed; run it as root", file=sys.stderr
+        )
+        return _NO_RIGHT
     samples = asyncio.run(_run(names, options.repetitions, options.seconds, options.against))
     if options.json is not None:
         written = {

@@ -59,6 +59,14 @@ class Tree:
                     nanoseconds += int(status.read_text(encoding="ascii").split()[1])
         return nanoseconds / 1e9
 
+    def threads(self) -> list[int]:
+        """Return the ids of all threads."""
+        found: list[int] = []
+        for process in self._all():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += [thread.id for thread in process.threads()]
+        return found
+
     def megabytes(self) -> dict[int, float]:
         """Return the resident memory of each process, by process id; the root comes first."""
         megabytes: dict[int, float] = {}

@@ -3,19 +3,23 @@
 import asyncio
 import json
 import secrets
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import asyncpg
 
+from benchmarks import issuer
+from benchmarks.priority import put_last
 from benchmarks.processes import Tree
 from benchmarks.world import World
 from better_auth_keys import JWKS_PATH, Signer
+from scripts.devstack.leash import leashed
+from scripts.devstack.postgres.cluster import let_go
 from scripts.devstack.postgres.embedded import EmbeddedPostgres
 from scripts.devstack.postgres.roles import DATABASE, RolePasswords, provide, url_as
 from service.database.url import parse_database_url
@@ -125,7 +129,7 @@ class Postgres:
 
     async def announce_keys(self, *, after: float) -> None:
         """Connect, and after so many seconds notify the services of changed keys."""
-        connection = await asyncpg.connect(self._url)
+        connection = await self._connect_last()
         await asyncio.sleep(after)
         await connection.execute("NOTIFY signing_keys")
         await connection.close()
@@ -140,12 +144,18 @@ class Postgres:
         if noticed:
             table, channel = "public.token_revocations", "token_revocations"
         statement = _REVOKE.format(table=table, channel=channel)
-        connection = await asyncpg.connect(self._url)
+        connection = await self._connect_last()
         await asyncio.sleep(after)
         run = secrets.token_hex(8)
         for first in range(0, number, 10):
             await connection.execute(statement, run, first)
         await connection.close()
+
+    async def _connect_last(self) -> asyncpg.Connection:
+        """Connect to a process of the server that leaves the core to those of the service."""
+        connection = await asyncpg.connect(self._url)
+        put_last(connection.get_server_pid())
+        return connection
 
 
 @contextmanager
@@ -167,29 +177,14 @@ def durable_postgres() -> Iterator[Postgres]:
 @contextmanager
 def key_server(*signers: Signer) -> Iterator[str]:
     """Publish the public keys as Better Auth does, and return the issuer's URL."""
-    body = json.dumps({"keys": [signer.public_jwk() for signer in signers]}).encode()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            """Answer with the key set."""
-            found = self.path == JWKS_PATH
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body) if found else 0))
-            self.end_headers()
-            self.wfile.write(body if found else b"")
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+    document = json.dumps({"keys": [signer.public_jwk() for signer in signers]})
+    program = [sys.executable, "-I", "-S", issuer.__file__, JWKS_PATH, document]
+    serving = subprocess.Popen(
+        leashed(program), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert serving.stdout is not None  # noqa: S101 - it is a pipe
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        with serving.stdout as said:
+            yield f"http://127.0.0.1:{int(said.readline())}"
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        let_go(serving)

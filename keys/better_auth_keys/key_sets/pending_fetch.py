@@ -1,14 +1,21 @@
 """`PendingFetch`: one fetch of a key set, and the requests that wait for it.
 
-When it is done, one of them goes on in each turn of the event loop. Each verifies a signature then,
-and thousands in one turn would delay all other requests by as long as that takes together.
+When it is done, they go on one after the other, in different turns of the event loop, and with
+short pauses in between. Each verifies a signature or is refused then, and many at once would delay
+all other requests by as long as that takes together.
 """
 
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Final
 
 from better_auth_keys.clock import Clock
+
+PAUSE_SECONDS: Final = 0.001
+"""Between two requests that go on: a multiple of the time that one takes."""
+LONGEST_SECONDS: Final = 0.5
+"""With more requests than fit into that time, the pauses are shorter."""
 
 
 @dataclass(slots=True)
@@ -33,9 +40,17 @@ class PendingFetch:
     def end(self) -> None:
         """Release the waiters in their order."""
         self.done = True
-        self._release()
-
-    def _release(self) -> None:
         if self.waiters:
-            self.waiters.popitem(last=False)[0].set()
-            asyncio.get_running_loop().call_soon(self._release)
+            pause = min(PAUSE_SECONDS, LONGEST_SECONDS / len(self.waiters))
+            self._release(asyncio.get_running_loop().time(), pause)
+
+    def _release(self, due: float, pause: float) -> None:
+        """Release the waiter that was due at that time, and the others after it."""
+        if not self.waiters:
+            return
+        self.waiters.popitem(last=False)[0].set()
+        loop, due = asyncio.get_running_loop(), due + pause
+        if due > loop.time():
+            loop.call_at(due, self._release, due, pause)
+        else:  # a timer of a loop that has nothing else to do is up to 1 ms late
+            loop.call_soon(self._release, due, pause)

@@ -9,7 +9,7 @@ The rules, in order:
    does not exist. Each process makes at most one such fetch per cool-down (1 s), failures included.
    The request waits for it for 2 s at most. If the fetch fails or takes longer, the result is
    "unavailable", never "unknown". A kid that is unknown is remembered for 2 s. When the fetch ends,
-   one of the waiting requests goes on in each turn of the event loop.
+   the waiting requests go on one after the other (`pending_fetch.py`).
 4. A bad signature under a known kid waits for such a fetch as well, because the issuer may have put
    another key under the kid. If the key is the same, or the fetch fails, bad signatures of this key
    are refused at once for 2 s. They never use more than a sixteenth of the places to wait.
