@@ -49,7 +49,7 @@ LOOK_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 1.0
 _RELOAD_SECONDS: Final = 3600.0
 """How often the whole list is reloaded, to forget entries that no longer match any valid token."""
-_PAUSE_SECONDS: Final = 0.05
+_PAUSE_SECONDS: Final = 0.1
 """The pause between two loads, so that in a burst each load has many revocations."""
 _LONG_PAUSE_SECONDS: Final = 60.0
 """The pause before the whole list is loaded again after a failure or too many revocations."""

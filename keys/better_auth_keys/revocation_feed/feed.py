@@ -29,7 +29,7 @@ logger = logging.getLogger("better_auth_keys")
 
 _RETRY_SECONDS: Final = 1.0
 _RELOAD_SECONDS: Final = 3600.0
-_PAUSE_SECONDS: Final = 0.05
+_PAUSE_SECONDS: Final = 0.1
 """The pause between two loads, so that in a burst each load has many revocations."""
 _LONG_PAUSE_SECONDS: Final = 60.0
 """The pause before the whole list is loaded again after a failure or too many revocations."""

@@ -10,6 +10,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
@@ -19,6 +20,12 @@ from better_auth_keys.revocation_feed.stored import Part, StoredRevocations
 
 MAX_ENTRIES: Final = 5_000_000
 """The most revocations that are held in memory: up to about 100 MB."""
+_PIECES: Final = 10
+"""In how many pieces new revocations are added: a few hundred at once would take half a
+millisecond, in which requests wait."""
+_SMALLEST_PIECE: Final = 50
+_PIECE_SECONDS: Final = 0.002
+"""The pause before each piece, so that hardly any request waits for two of them."""
 
 
 class TooManyRevocationsError(Exception):
@@ -91,9 +98,18 @@ class RevocationLoader:
         """
         async with aclosing(self._stored.news()) as parts:
             async for part in parts:
-                self._add(part)
+                before = len(self.revocations)
+                pieces = _pieces(part)
+                try:
+                    while pieces:
+                        await asyncio.sleep(_PIECE_SECONDS)
+                        self._revoke(pieces.popleft())
+                finally:
+                    # Even if this is cancelled: they are not loaded again.
+                    while pieces:
+                        self._revoke(pieces.popleft())
+                self._report(before)
                 self.changed()
-                await asyncio.sleep(0)
         if len(self.revocations) > self._most:
             # Some of them may be forgotten.
             await self.load_all()
@@ -115,11 +131,25 @@ class RevocationLoader:
 
     def _add(self, part: Part) -> None:
         before = len(self.revocations)
+        self._revoke(part)
+        self._report(before)
+
+    def _revoke(self, part: Part) -> None:
         for kind, values, times in part:
             self.revocations.add_many(kind, values, times)
-        self._report(before)
 
     def _report(self, before: int) -> None:
         # Revocations from before this process started are not reported.
         if self.revocations.loaded and len(self.revocations) > before:
             self._added(len(self.revocations))
+
+
+def _pieces(part: Part) -> deque[Part]:
+    """Divide a part into about `_PIECES` pieces."""
+    number = sum(len(values) for _, values, _ in part)
+    size = max(_SMALLEST_PIECE, number // _PIECES)
+    return deque(
+        [(kind, values[first : first + size], times[first : first + size])]
+        for kind, values, times in part
+        for first in range(0, len(values), size)
+    )

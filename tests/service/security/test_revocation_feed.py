@@ -22,7 +22,7 @@ from service.security.revocation_feed import RevocationFeed
 from service.security.revocations import Revocations
 from tests.conftest import DatabaseUrls
 from tests.service.conftest import ORIGIN
-from tests.service.security.test_revocations import DAY, add
+from tests.service.security.test_revocations import ADD, DAY, add
 from tests.simulators.jwks_table import connected
 
 NOW = timedelta(0)
@@ -46,10 +46,15 @@ class Interrupted(Revocations):
 
 
 @pytest.fixture
-async def stored(issuer_database: DatabaseUrls) -> AsyncIterator[Interrupted]:
+async def database(issuer_database: DatabaseUrls) -> AsyncIterator[Database]:
     database = Database(parse_database_url(issuer_database.app), pool_size=1)
-    yield Interrupted(database, VerificationPolicy(ORIGIN, ORIGIN), part=2)
+    yield database
     await database.close()
+
+
+@pytest.fixture
+def stored(database: Database) -> Interrupted:
+    return Interrupted(database, VerificationPolicy(ORIGIN, ORIGIN), part=2)
 
 
 def feed_of(stored: Revocations, most: int = 100) -> RevocationFeed:
@@ -196,3 +201,22 @@ async def test_fault79_other_tasks_get_a_turn_between_any_two_parts(
     assert [number for _, number in parts] == [2, 2, 2, 2, 1] * 2
     assert len({turn for turn, _ in parts}) == len(parts)
     assert len(feed.revocations) == 9
+
+
+async def test_load_that_is_cancelled_between_two_pieces_misses_nothing(
+    database: Database, superuser: str
+) -> None:
+    news = [f"s-{number}" for number in range(300)]
+    feed = feed_of(Revocations(database, VerificationPolicy(ORIGIN, ORIGIN)), most=1_000)
+    await feed.look()
+    async with connected(superuser) as connection:
+        await connection.executemany(ADD, [(NOW, None, "session", one, 7 * DAY) for one in news])
+    load = asyncio.create_task(feed.load_news())
+    while not is_refused(feed, news[0]):  # noqa: ASYNC110 - the loop has no event for it
+        await asyncio.sleep(0)
+    assert not is_refused(feed, news[-1])
+    load.cancel()
+    with suppress(asyncio.CancelledError):
+        await load
+    await feed.load_news()
+    assert [one for one in news if not is_refused(feed, one)] == []
