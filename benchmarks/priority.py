@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-_FIRST: Final = os.sched_param(1)
-_USUAL: Final = os.sched_param(0)
 _LOWEST: Final = 19
 
 
@@ -22,12 +20,12 @@ def put_first(threads: Iterable[int]) -> None:
     """
     for thread in threads:
         with suppress(ProcessLookupError):
-            os.sched_setscheduler(thread, os.SCHED_RR, _FIRST)
+            os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(1))
 
 
 def put_last(process: int = 0) -> None:
     """Let a process run only when the others do not need its core; 0 is this process."""
-    os.sched_setscheduler(process, os.SCHED_OTHER, _USUAL)
+    _usual(process)
     os.setpriority(os.PRIO_PROCESS, process, _LOWEST)
 
 
@@ -38,4 +36,8 @@ def going_first() -> Iterator[None]:
     try:
         yield
     finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, _USUAL)
+        _usual(0)
+
+
+def _usual(process: int) -> None:
+    os.sched_setscheduler(process, os.SCHED_OTHER, os.sched_param(0))

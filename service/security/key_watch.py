@@ -51,6 +51,8 @@ _RELOAD_SECONDS: Final = 3600.0
 """How often the whole list is reloaded, to forget entries that no longer match any valid token."""
 _PAUSE_SECONDS: Final = 0.1
 """The pause between two loads, so that in a burst each load has many revocations."""
+_PART_PAUSE_SECONDS: Final = 0.05
+"""The pause between two parts of the whole list."""
 _LONG_PAUSE_SECONDS: Final = 60.0
 """The pause before the whole list is loaded again after a failure or too many revocations."""
 _NAME_LENGTH: Final = 300
@@ -169,7 +171,7 @@ class KeyWatch:
         well = True
         while True:
             await _wait(self._lost, _RELOAD_SECONDS if well else _LONG_PAUSE_SECONDS)
-            well = await self._attempt(self._feed.load_all(pause=_PAUSE_SECONDS))
+            well = await self._attempt(self._feed.load_all(pause=_PART_PAUSE_SECONDS))
             await asyncio.sleep(_LONG_PAUSE_SECONDS)
 
     async def _follow_keys(self) -> None:

@@ -15,7 +15,7 @@ from better_auth_keys.clock import Clock
 PAUSE_SECONDS: Final = 0.001
 """Between two requests that go on: a multiple of the time that one takes."""
 LONGEST_SECONDS: Final = 0.5
-"""With more requests than fit into that time, the pauses are shorter."""
+"""How long the pauses take together, at most: with more requests, they are shorter."""
 
 
 @dataclass(slots=True)

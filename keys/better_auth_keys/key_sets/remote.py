@@ -113,7 +113,7 @@ class RemoteKeySet:
         self._waiters = 0
         self._demanded = False
         self._wake = asyncio.Event()
-        self._next = PendingFetch()
+        self._next = self._ended = PendingFetch()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -152,7 +152,8 @@ class RemoteKeySet:
         The issuer is asked within the cool-down, unless it was asked for this key just before.
         """
         most = self._policy.max_waiters * _SHARE_OF_BAD_SIGNATURES
-        if key in self._confirmed or self._waiters >= most:
+        # Those whose fetch has ended do not count: they go on soon.
+        if key in self._confirmed or len(self._next.waiters) >= most:
             return None
         # The fetch for one bad signature of the key decides for all that wait.
         begun_before = self._suspected.setdefault(key, self._fetches)
@@ -238,8 +239,11 @@ class RemoteKeySet:
             if found is not None:
                 return found
             if fetch.ordinal is None or fetch.ordinal <= begun_before:
-                # It began before this request, so it can show the key, but not its absence.
-                continue
+                # It began before this request, so it can show the key, but not its absence. Another
+                # one may have ended while this request waited for its turn.
+                fetch = self._ended
+                if fetch.ordinal is None or fetch.ordinal <= begun_before:
+                    continue
             if fetch.error is not None:
                 raise self._unavailable(fetch.error, now)
             return None
@@ -315,7 +319,7 @@ class RemoteKeySet:
                 lag = self._policy.stale_window * _CACHE_LAG
                 self._file.keep(answer.document, answer.snapshot, begun, lag)
         finally:
-            self._next = PendingFetch()
+            self._next, self._ended = PendingFetch(), fetch
             fetch.end()
 
     def _succeeded(self, snapshot: KeySnapshot | None, max_age: float | None) -> None:

@@ -31,6 +31,8 @@ _RETRY_SECONDS: Final = 1.0
 _RELOAD_SECONDS: Final = 3600.0
 _PAUSE_SECONDS: Final = 0.1
 """The pause between two loads, so that in a burst each load has many revocations."""
+_PART_PAUSE_SECONDS: Final = 0.05
+"""The pause between two parts of the whole list."""
 _LONG_PAUSE_SECONDS: Final = 60.0
 """The pause before the whole list is loaded again after a failure or too many revocations."""
 
@@ -135,7 +137,7 @@ class RevocationFeed:
         well = True
         while True:
             await _wait(self._lost, _RELOAD_SECONDS if well else _LONG_PAUSE_SECONDS)
-            well = await self._attempt(self._loader.load_all(pause=_PAUSE_SECONDS))
+            well = await self._attempt(self._loader.load_all(pause=_PART_PAUSE_SECONDS))
             await asyncio.sleep(_LONG_PAUSE_SECONDS)
 
     def _lose(self) -> None:

@@ -20,12 +20,14 @@ from better_auth_keys.revocation_feed.stored import Part, StoredRevocations
 
 MAX_ENTRIES: Final = 5_000_000
 """The most revocations that are held in memory: up to about 100 MB."""
-_PIECES: Final = 10
+_PIECES: Final = 20
 """In how many pieces new revocations are added: a few hundred at once would take half a
 millisecond, in which requests wait."""
 _SMALLEST_PIECE: Final = 50
 _PIECE_SECONDS: Final = 0.002
 """The pause before each piece, so that hardly any request waits for two of them."""
+_SLOW_SECONDS: Final = 0.08
+"""For how long one load adds pieces like that. The rest of many revocations is added at once."""
 
 
 class TooManyRevocationsError(Exception):
@@ -96,20 +98,20 @@ class RevocationLoader:
 
         Raises `TooManyRevocationsError`.
         """
+        slow_until = time.monotonic() + _SLOW_SECONDS
         async with aclosing(self._stored.news()) as parts:
             async for part in parts:
-                before = len(self.revocations)
-                pieces = _pieces(part)
+                pieces, added = _pieces(part), 0
                 try:
-                    while pieces:
+                    while pieces and time.monotonic() < slow_until:
                         await asyncio.sleep(_PIECE_SECONDS)
-                        self._revoke(pieces.popleft())
+                        added += self._revoke(pieces.popleft())
                 finally:
                     # Even if this is cancelled: they are not loaded again.
-                    while pieces:
-                        self._revoke(pieces.popleft())
-                self._report(before)
-                self.changed()
+                    added += sum(map(self._revoke, pieces))
+                    self._report(added)
+                    self.changed()
+                await asyncio.sleep(0)
         if len(self.revocations) > self._most:
             # Some of them may be forgotten.
             await self.load_all()
@@ -123,24 +125,26 @@ class RevocationLoader:
             await self.load_all()
         before = len(self.revocations)
         self.revocations.add((), kids=await self._stored.keys())
-        if len(self.revocations) > before:
+        added = len(self.revocations) - before
+        if added > 0:
             self.changed()
-        self._report(before)
+        self._report(added)
         await self.load_news()
         self._loaded_at = time.monotonic()
 
     def _add(self, part: Part) -> None:
-        before = len(self.revocations)
-        self._revoke(part)
-        self._report(before)
+        self._report(self._revoke(part))
 
-    def _revoke(self, part: Part) -> None:
+    def _revoke(self, part: Part) -> int:
+        """Add a part to the list. Return how many entries the list has more."""
+        before = len(self.revocations)
         for kind, values, times in part:
             self.revocations.add_many(kind, values, times)
+        return len(self.revocations) - before
 
-    def _report(self, before: int) -> None:
+    def _report(self, added: int) -> None:
         # Revocations from before this process started are not reported.
-        if self.revocations.loaded and len(self.revocations) > before:
+        if self.revocations.loaded and added > 0:
             self._added(len(self.revocations))
 
 

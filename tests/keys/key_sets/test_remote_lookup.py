@@ -89,6 +89,22 @@ async def test_row40_fetch_begun_before_the_request_cannot_decide_that_a_kid_is_
     assert len(server.requests) == 3
 
 
+async def test_row40_fetch_that_ends_while_requests_wait_for_their_turn_decides_for_them(
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    # A scheduled refresh is under way when they arrive, so it cannot decide.
+    release = Gate()
+    server.reply = Reply(body=jwks_of([signer]), gate=release)
+    await advancing(clock, lambda: len(server.requests) == 2, step=10)
+    tasks = [look_up(key_set, f"invented-{number}") for number in range(300)]
+    await asyncio.sleep(0)
+    server.publish(signer)
+    release.open()
+    await advancing(clock, lambda: all(task.done() for task in tasks))
+    assert {task.result() for task in tasks} == {None}
+    assert len(server.requests) == 3
+
+
 async def test_row40_failed_fetch_leaves_an_unknown_kid_undecided(
     server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet
 ) -> None:

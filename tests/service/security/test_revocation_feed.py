@@ -211,6 +211,8 @@ async def test_load_that_is_cancelled_between_two_pieces_misses_nothing(
     await feed.look()
     async with connected(superuser) as connection:
         await connection.executemany(ADD, [(NOW, None, "session", one, 7 * DAY) for one in news])
+    changes = list[int]()
+    feed.changed = lambda: changes.append(len(feed.revocations))
     load = asyncio.create_task(feed.load_news())
     while not is_refused(feed, news[0]):  # noqa: ASYNC110 - the loop has no event for it
         await asyncio.sleep(0)
@@ -218,5 +220,6 @@ async def test_load_that_is_cancelled_between_two_pieces_misses_nothing(
     load.cancel()
     with suppress(asyncio.CancelledError):
         await load
+    assert changes == [len(news)]
     await feed.load_news()
     assert [one for one in news if not is_refused(feed, one)] == []
