@@ -13,7 +13,7 @@ _LOWEST: Final = 19
 
 
 def put_first(threads: Iterable[int]) -> None:
-    """Let threads run before all programs that have no real-time priority.
+    """Set real-time priority for threads: they run before all programs that have none.
 
     What they start inherits this. Linux lets such programs have a core for 95 % of each second.
     Raises `PermissionError` without CAP_SYS_NICE.
@@ -24,7 +24,7 @@ def put_first(threads: Iterable[int]) -> None:
 
 
 def put_last(process: int = 0) -> None:
-    """Let a process run only when the others do not need its core; 0 is this process."""
+    """Set the lowest usual priority for a process; 0 is this process."""
     _usual(process)
     os.setpriority(os.PRIO_PROCESS, process, _LOWEST)
 
