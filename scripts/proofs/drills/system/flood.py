@@ -4,8 +4,8 @@
 
 Each line of standard input is a token. The connections share the tokens out, and each requests the
 lists of its users in turns, again and again. After a refusal, it waits about as long as Retry-After
-says. The connections come from up to 250
-addresses. The results are written to standard output as JSON.
+says. The connections come from up to 250 addresses. The results are written to standard output as
+JSON.
 """
 
 import asyncio
@@ -68,8 +68,10 @@ async def flood(port: int, connections: int, tokens: Sequence[str], seconds: flo
             if answer is None or answer.status != _GOOD:
                 told = None if answer is None else answer.retry_after
                 pause = _PAUSE_SECONDS if told is None else float(told)
-                # Not all at the same moment.
-                await asyncio.sleep(pause * chance.uniform(0.5, 1.5))
+                # Not all at the same moment, and not beyond the end: what others ask for then would
+                # count as the flood's share of the service's CPU.
+                pause *= chance.uniform(0.5, 1.5)
+                await asyncio.sleep(min(pause, max(0.0, end - loop.time())))
         connection.close()
 
     async with asyncio.TaskGroup() as group:
