@@ -140,6 +140,24 @@ async def test_fault90_bad_signatures_leave_places_to_tokens_with_unknown_kids(
     assert unknown.exception() is not None
 
 
+async def test_fault90_requests_whose_fetch_has_ended_leave_the_places_of_bad_signatures(
+    server: HttpIssuer, clock: ManualClock, key_set: RemoteKeySet, signer: Signer
+) -> None:
+    """They go on one after the other, which takes a while. 250 would be as many as have places."""
+    gate = Gate()
+    server.reply = replace(server.reply, gate=gate)
+    unknown = [look_up(key_set, f"unknown {number}") for number in range(300)]
+    await advancing(clock, lambda: len(server.requests) == 2)
+    gate.open()
+    await eventually(lambda: any(task.done() for task in unknown))
+    assert not all(task.done() for task in unknown)
+    forged_now = verify(verifier_of(key_set), forged(signer))
+    assert await judged(forged_now, clock) is Reason.BAD_SIGNATURE
+    assert len(server.requests) == 3
+    await eventually(lambda: all(task.done() for task in unknown))
+    assert {task.result() for task in unknown} == {None}
+
+
 async def test_key_set_that_is_not_started_has_no_replacement(
     key_set: RemoteKeySet, signer: Signer
 ) -> None:
