@@ -71,7 +71,7 @@ async def flood(port: int, connections: int, tokens: Sequence[str], seconds: flo
                 # Not all at the same moment, and not beyond the end: what others ask for then would
                 # count as the flood's share of the service's CPU.
                 pause *= chance.uniform(0.5, 1.5)
-                await asyncio.sleep(min(pause, max(0.0, end - loop.time())))
+                await asyncio.sleep(min(pause, end - loop.time()))
         connection.close()
 
     async with asyncio.TaskGroup() as group:
