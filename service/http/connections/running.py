@@ -13,6 +13,9 @@ request that waits is its parsed head and the body received so far: nothing has 
    into the line. One that has waited for `WAIT_SECONDS` is given up. Nothing has been done for
    either, so an overload wastes no work. The line of `most` requests is always open: a service that
    was slow for a moment does not run out of requests.
+5. Requests of the line begin in groups, when a third of the places has become free, but at the
+   latest `GATHER_SECONDS` after the first of these. Requests that go through the same steps one
+   after the other find the code in the processor's caches, and take less CPU time.
 
 Everything here is called from the event loop's thread. It never looks at each request that waits.
 """
@@ -33,6 +36,10 @@ EXPECTED_SECONDS: Final = 0.75
 """How long a request in the line may be expected to wait."""
 LOOK_SECONDS: Final = 0.25
 """How often the line is examined while it is not empty."""
+GATHER_SECONDS: Final = 0.004
+"""How long a place may stay free while requests wait."""
+_GROUPS: Final = 3
+"""So many groups have all places. Two groups run while the places of the third become free."""
 _LOOKS_IN_A_LEASE: Final = 1
 LEASE_SECONDS: Final = LOOK_SECONDS * _LOOKS_IN_A_LEASE
 """At most one look longer. A running request that waits for the processor ends within it."""
@@ -125,12 +132,17 @@ class Running:
 
     def __init__(self, most: int, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._most = most
+        self._group = max(1, most // _GROUPS)
         self._clock = clock
         self._taken = 0
         self._leases = deque([_Lease()])
         self._clients: deque[Client] = deque()
         """The clients with requests in the line. It is the turn of the first."""
         self._timer: asyncio.TimerHandle | None = None
+        self._gathering: asyncio.TimerHandle | None = None
+        """Set while places are kept for the next group."""
+        self._returned = 0
+        """How many places have become free since the last group began. They are for the next."""
         self._ended = 0
         self._looked = 0.0
         self._per_second = inf
@@ -141,7 +153,8 @@ class Running:
 
     def begin(self, client: Client, scope: Scope) -> bool:
         """Take a place if one is free for this client. `end` must follow, and returns it."""
-        if client.places >= SHARE * (self._most - self._taken):
+        free = self._most - self._taken - self._returned
+        if client.line or client.places >= SHARE * free:
             return False
         self._take(client, scope)
         return True
@@ -154,8 +167,6 @@ class Running:
     def release_place(self, client: Client, scope: Scope) -> None:
         """Return the place of a request that has to wait. It runs on, and `end` must follow."""
         self._return_place(client, scope[_RUNS])
-        if self._clients:
-            self._fill()
 
     def wait(
         self,
@@ -194,8 +205,6 @@ class Running:
             self.running -= 1
             self._ended += 1
             self._return_place(client, scope.pop(_RUNS))
-            if self._clients:
-                self._fill()
             return True
         if _WAITS in scope:
             client.line.remove(scope[_WAITS])
@@ -215,9 +224,21 @@ class Running:
         if lease is not None and lease.give_back(client):
             client.places -= 1
             self._taken -= 1
+            if self._clients:
+                self._gather()
+
+    def _gather(self) -> None:
+        """Keep a place that has become free for the next group, and begin it if it is complete."""
+        self._returned += 1
+        if self._returned >= self._group:
+            self._fill()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(GATHER_SECONDS, self._fill)
 
     def _fill(self) -> None:
         """Begin the requests for which there are places."""
+        self._stop_gathering()
         passed_over = 0
         while self._taken < self._most and passed_over < len(self._clients):
             client = self._clients[0]
@@ -242,6 +263,13 @@ class Running:
         if not self._clients and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._stop_gathering()
+
+    def _stop_gathering(self) -> None:
+        self._returned = 0
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
 
     def _look(self) -> None:
         """Measure how fast requests end, give up what has waited too long, and take places back."""

@@ -9,6 +9,7 @@ from starlette.types import Scope
 from service.http.connections.running import (
     EXPECTED_SECONDS,
     FEWEST,
+    GATHER_SECONDS,
     LEASE_SECONDS,
     LOOK_SECONDS,
     WAIT_SECONDS,
@@ -20,6 +21,7 @@ from tests.service.http.connections.fakes import FakeClock, FakeLoop
 
 MOST = 9
 TWO_THIRDS = 6
+GROUP = 3
 
 
 class Line:
@@ -59,21 +61,45 @@ class Line:
             self.too_late.append(name)
 
     def end(self, *names: str) -> None:
+        """End requests, each after the places of the one before have been taken."""
+        for name in names:
+            self.end_at_once(name)
+            self.gather()
+
+    def end_at_once(self, *names: str) -> None:
+        """End requests before the time is over for which free places wait for others."""
         for name in names:
             self.places.end(self.clients[name[0]], self.scopes[name])
 
     def release(self, name: str) -> None:
         self.places.release_place(self.clients[name[0]], self.scopes[name])
+        self.gather()
+
+    def gather(self) -> None:
+        """Pass the time for which free places wait for others."""
+        self._run_timer(GATHER_SECONDS)
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock, with the timers that are due."""
         end = self.clock.now + seconds
-        while self.loop.timers and not self.loop.timers[-1].cancelled:
-            if self.clock.now + LOOK_SECONDS > end:
-                break
+        self.gather()
+        while LOOK_SECONDS in self.timers() and self.clock.now + LOOK_SECONDS <= end:
             self.clock.now += LOOK_SECONDS
-            self.loop.timers[-1].call()
+            self._run_timer(LOOK_SECONDS)
+            self.gather()
         self.clock.now = end
+
+    def timers(self) -> list[float]:
+        """Return the seconds of the timers that are set."""
+        return [timer.seconds for timer in self.loop.timers if not timer.cancelled]
+
+    def _run_timer(self, seconds: float) -> None:
+        """Run the timer of so many seconds if there is one."""
+        for timer in self.loop.timers:
+            if timer.seconds == seconds and not timer.cancelled:
+                self.loop.timers.remove(timer)
+                timer.call()
+                return
 
 
 @pytest.fixture
@@ -209,7 +235,7 @@ def test_fault70_request_whose_turn_would_come_too_late_is_refused_at_once(line:
 
 def test_fault70_line_is_as_long_as_the_requests_that_end_in_time(line: Line) -> None:
     line.ask("a", TWO_THIRDS + 3 * MOST)
-    line.end(*(f"a{number}" for number in range(2 * MOST)))
+    line.end_at_once(*(f"a{number}" for number in range(2 * MOST)))
     line.pass_time(LOOK_SECONDS)
     in_time = int(2 * MOST / LOOK_SECONDS * EXPECTED_SECONDS)
     line.ask("a", 2 * in_time)
@@ -236,7 +262,7 @@ def test_request_that_is_withdrawn_is_not_begun_and_makes_room(line: Line) -> No
     line.end("a8")
     assert line.places.waiting == 0
     # Nothing waits, so nothing is looked at.
-    assert all(timer.cancelled for timer in line.loop.timers)
+    assert line.timers() == []
 
 
 def test_request_without_a_place_takes_none(line: Line) -> None:
@@ -275,3 +301,59 @@ def test_request_whose_lease_is_over_has_no_place_to_leave(line: Line) -> None:
     line.release("a0")
     line.end("a0")
     assert line.began == taken_back
+
+
+def test_fault70_places_that_become_free_are_taken_by_a_group_at_once(line: Line) -> None:
+    line.ask("a", TWO_THIRDS + 2 * GROUP)
+    line.end_at_once("a0", "a1")
+    assert len(line.began) == TWO_THIRDS
+    line.end_at_once("a2")
+    assert line.began[TWO_THIRDS:] == ["a6", "a7", "a8"]
+    # The next group is counted from here.
+    line.end_at_once("a3", "a4")
+    assert len(line.began) == TWO_THIRDS + GROUP
+    line.end_at_once("a5")
+    assert line.began[TWO_THIRDS + GROUP :] == ["a9", "a10", "a11"]
+    assert line.timers() == []
+
+
+def test_place_of_an_unfinished_group_is_taken_after_a_short_time(line: Line) -> None:
+    line.ask("a", TWO_THIRDS + GROUP)
+    line.end_at_once("a0")
+    assert line.timers() == [LOOK_SECONDS, GATHER_SECONDS]
+    line.gather()
+    assert line.began[TWO_THIRDS:] == ["a6"]
+    # Without a free place, there is nothing to wait for.
+    assert line.timers() == [LOOK_SECONDS]
+
+
+def test_request_that_arrives_does_not_take_the_place_of_one_that_waits(line: Line) -> None:
+    for client in "pqrstuvwx":
+        line.ask(client)
+    line.ask("a")
+    line.end_at_once("p0")
+    line.ask("a")
+    line.ask("b")
+    assert len(line.began) == MOST
+    line.end_at_once("q0", "r0")
+    assert line.began[MOST:] == ["a0", "b0", "a1"]
+
+
+def test_fault70_client_need_not_wait_for_the_group_of_one_that_takes_all(line: Line) -> None:
+    line.ask("a", 3 * MOST)
+    line.end_at_once("a0")
+    # Its newest request does not overtake its older ones.
+    line.ask("a")
+    assert len(line.began) == TWO_THIRDS
+    line.ask("b")
+    assert line.began[TWO_THIRDS:] == ["b0"]
+
+
+def test_places_are_free_at_once_when_nobody_waits_any_more(line: Line) -> None:
+    for client in "pqrstuvwx":
+        line.ask(client)
+    line.ask("a")
+    line.end_at_once("p0", "a0")
+    assert line.timers() == []
+    line.ask("b")
+    assert line.began[MOST:] == ["b0"]
