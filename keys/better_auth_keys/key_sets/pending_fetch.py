@@ -29,11 +29,17 @@ class PendingFetch:
     waiters: OrderedDict[asyncio.Event, None] = field(default_factory=OrderedDict)
 
     async def wait(self, clock: Clock, seconds: float) -> None:
-        """Wait until the fetch is done and it is the caller's turn, but at most for `seconds`."""
+        """Wait at most `seconds` for the end of the fetch, and then until it is the caller's turn.
+
+        The turn comes within about `LONGEST_SECONDS`.
+        """
         turn = asyncio.Event()
         self.waiters[turn] = None
         try:
             await clock.wait(turn, seconds)
+            # Otherwise all those whose time ends while others go on would go on at once.
+            if self.done:
+                await turn.wait()
         finally:
             self.waiters.pop(turn, None)
 

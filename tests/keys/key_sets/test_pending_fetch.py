@@ -49,6 +49,23 @@ async def test_the_pauses_between_many_waiters_are_shorter() -> None:
     assert released == number
 
 
+async def test_waiters_whose_time_ends_while_others_go_on_keep_their_turn() -> None:
+    fetch, times = PendingFetch(), list[float]()
+    loop = asyncio.get_running_loop()
+
+    async def wait() -> None:
+        await fetch.wait(SystemClock(), 5 * PAUSE_SECONDS)
+        times.append(loop.time())
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(50):
+            group.create_task(wait())
+        await asyncio.sleep(0)
+        begun = loop.time()
+        fetch.end()
+    assert all(at - begun >= number * PAUSE_SECONDS for number, at in enumerate(times))
+
+
 async def test_waiters_that_gave_up_are_not_kept() -> None:
     fetch = PendingFetch()
     await asyncio.gather(*(fetch.wait(SystemClock(), 0.001) for _ in range(20)))
