@@ -29,9 +29,9 @@ class PendingFetch:
     waiters: OrderedDict[asyncio.Event, None] = field(default_factory=OrderedDict)
 
     async def wait(self, clock: Clock, seconds: float) -> None:
-        """Wait at most `seconds` for the end of the fetch, and then until it is the caller's turn.
+        """Wait at most `seconds` for the end of the fetch.
 
-        The turn comes within about `LONGEST_SECONDS`.
+        If it ends in time, wait for the caller's turn as well, `LONGEST_SECONDS` longer at most.
         """
         turn = asyncio.Event()
         self.waiters[turn] = None
@@ -39,7 +39,7 @@ class PendingFetch:
             await clock.wait(turn, seconds)
             # Otherwise all those whose time ends while others go on would go on at once.
             if self.done:
-                await turn.wait()
+                await clock.wait(turn, LONGEST_SECONDS)
         finally:
             self.waiters.pop(turn, None)
 

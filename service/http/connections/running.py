@@ -37,9 +37,9 @@ EXPECTED_SECONDS: Final = 0.75
 LOOK_SECONDS: Final = 0.25
 """How often the line is examined while it is not empty."""
 GATHER_SECONDS: Final = 0.004
-"""How long a place may stay free while requests wait."""
+"""How long a place that has become free is kept for the next group."""
 _GROUPS: Final = 3
-"""So many groups have all places. Two groups run while the places of the third become free."""
+"""All places make up this many groups. While those of one become free, the others run."""
 _LOOKS_IN_A_LEASE: Final = 1
 LEASE_SECONDS: Final = LOOK_SECONDS * _LOOKS_IN_A_LEASE
 """At most one look longer. A running request that waits for the processor ends within it."""
@@ -142,7 +142,7 @@ class Running:
         self._gathering: asyncio.TimerHandle | None = None
         """Set while places are kept for the next group."""
         self._returned = 0
-        """How many places have become free since the last group began. They are for the next."""
+        """How many places have become free for the next group."""
         self._ended = 0
         self._looked = 0.0
         self._per_second = inf

@@ -66,6 +66,12 @@ async def test_waiters_whose_time_ends_while_others_go_on_keep_their_turn() -> N
     assert all(at - begun >= number * PAUSE_SECONDS for number, at in enumerate(times))
 
 
+async def test_waiter_whose_turn_does_not_come_goes_on_nevertheless() -> None:
+    fetch = PendingFetch(done=True)
+    async with asyncio.timeout(20 * LONGEST_SECONDS):
+        await fetch.wait(SystemClock(), 0)
+
+
 async def test_waiters_that_gave_up_are_not_kept() -> None:
     fetch = PendingFetch()
     await asyncio.gather(*(fetch.wait(SystemClock(), 0.001) for _ in range(20)))
