@@ -14,8 +14,8 @@ request that waits is its parsed head and the body received so far: nothing has 
    either, so an overload wastes no work. The line of `most` requests is always open: a service that
    was slow for a moment does not run out of requests.
 5. Requests of the line begin in groups, when a third of the places has become free, but at the
-   latest `GATHER_SECONDS` after the first of these. Requests that go through the same steps one
-   after the other find the code in the processor's caches, and take less CPU time.
+   latest `GATHER_SECONDS` after the first of these. Requests that go through the same steps
+   together take less CPU time (docs/decisions/0078).
 
 Everything here is called from the event loop's thread. It never looks at each request that waits.
 """
