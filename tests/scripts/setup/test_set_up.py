@@ -84,26 +84,42 @@ def test_failed_program_is_told_with_its_reason_and_its_log(
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-# Just starting Python takes longer than the time between two updates.
-SLOW = [sys.executable, "-c", "print('Downloading something')"]
+def runs_until(said: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a program that prints a line, and waits until `said` is written to stderr, or 10 s."""
+    seen, write = folder / "seen", sys.stderr.write
+
+    def watched(text: str) -> int:
+        if said in text:
+            seen.touch()
+        return write(text)
+
+    monkeypatch.setattr(sys.stderr, "write", watched)
+    waits = f"for i in $(seq 1000); do [ -e {shlex.quote(str(seen))} ] && exit; sleep 0.01; done"
+    return ["sh", "-c", f"echo one line; {waits}"]
 
 
 def test_program_that_takes_long_shows_that_it_goes_on(
-    steps: SetUp, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    steps: SetUp,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(set_up, "_SIGN_SECONDS", 0.001)
     with steps.task("something"):
-        steps.run("tool", SLOW)
+        steps.run("tool", runs_until(" s … ", tmp_path, monkeypatch))
     assert re.fullmatch(r"set-up  something … (\d+ s … )+\d+\.\d s\n", capsys.readouterr().err)
 
 
 def test_terminal_shows_the_last_line_of_a_program_that_takes_long(
-    steps: SetUp, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    steps: SetUp,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(set_up, "_LIVE_SECONDS", 0.001)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with steps.task("something"):
-        steps.run("tool", ["sh", "-c", f"echo one line; exec {shlex.join(SLOW)}"])
+        steps.run("tool", runs_until("one line", tmp_path, monkeypatch))
     *before, last = capsys.readouterr().err.split("\r\x1b[K")
     assert any(re.fullmatch(r"set-up  something … \d+ s  one line", line) for line in before)
     assert re.fullmatch(r"set-up  something … \d+\.\d s\n", last)
