@@ -15,7 +15,9 @@
     rotate-keys run                 do what is due now (for a timer)
 
 Without --execute the command only shows what would happen. Without KID it works on the key, or the
-keys, that are due. Each algorithm has its own keys: publish and activate without KID use the first
+keys, that are due. In the table of status, OPENS says whether the current secret opens the private
+key, SERVED whether the issuer publishes the key, and KNOWN how many replicas know it (1/2: one of
+two). Each algorithm has its own keys: publish and activate without KID use the first
 algorithm of SIGNING_ALGORITHM, unless --algorithm names another; run rotates all of them.
 --json writes JSON. --force --reason WHY does what would otherwise be refused because it would lock
 users out. --file PATH, or SIGNING_KEYS_URL, works on keys in a file (./scripts/dev --api).
@@ -170,7 +172,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--replaces can only be used with activate")
     reason = options.reason
     if options.command == "revoke" and not (options.kids and reason):
-        raise UsageError("revoke requires a KID and --reason WHY")
+        missing = "a KID and --reason WHY" if not options.kids else "--reason WHY"
+        raise UsageError(f"revoke requires {missing}")
     if options.force and not reason:
         raise UsageError("--force requires --reason WHY: it is recorded with the change")
     if reason is not None:
@@ -211,7 +214,8 @@ def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> None:
 def _parser() -> Parser:
     parser = Parser("rotate-keys", __doc__)
     parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND")
-    parser.add_argument("kids", nargs="*", metavar="KID")
+    # Without a default, the message for a missing command names KID as well.
+    parser.add_argument("kids", nargs="*", default=(), metavar="KID")
     parser.add_argument(
         "--execute", action="store_true", help="apply the change (default: only show it)"
     )

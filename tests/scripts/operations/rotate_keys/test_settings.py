@@ -123,6 +123,12 @@ USAGE: dict[str, list[str]] = {
 }
 
 
+def test_usage_names_what_is_missing_and_nothing_else(rotate: Rotate) -> None:
+    assert "required: COMMAND;" in rotate().err
+    assert "revoke requires a KID and --reason WHY" in rotate("revoke").err
+    assert "revoke requires --reason WHY" in rotate("revoke", "kid").err
+
+
 @pytest.mark.parametrize("case", USAGE)
 def test_usage_is_one_line(case: str, rotate: Rotate) -> None:
     said = rotate(*USAGE[case])
