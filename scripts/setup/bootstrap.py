@@ -107,6 +107,10 @@ def _provide_venv(steps: SetUp) -> str:
     moved = made_at.is_file() and made_at.read_text(encoding="utf-8") != str(CHECKOUT)
     # An environment that was moved, or in which pip was killed, cannot be repaired.
     if version is None or moved or _UNFINISHED.exists():
+        if VENV.is_symlink():
+            raise SetUpError(
+                f"{VENV} is a link, and what it points to cannot be used here: remove the link"
+            )
         with steps.task("virtual environment"):
             _require_venv_module(steps)
             steps.run("virtual-environment", [sys.executable, "-m", "venv", "--clear", str(VENV)])
