@@ -7,8 +7,8 @@ verified, no rate limit is counted, and no database connection is waited for.
 1. At most `most` requests are in flight.
 2. A request is admitted if its address has fewer requests in flight than `SHARE` times the number
    of free places. A single busy address gets two thirds of all places. The more addresses are
-   busy, the fewer places each of them gets, and some always stay free for others. IPv6 addresses
-   count by network.
+   busy, the fewer places each of them gets. A few of them cannot take all places, but hundreds
+   can. IPv6 addresses count by network.
 3. The same holds for users as soon as their token is verified, because a user can have many
    addresses.
 4. Probes have places of their own, so that they are answered in an overload. Beyond these, they

@@ -38,7 +38,9 @@ HEAD_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 60.0
 """From the last byte of a request to the last byte of its response, which the client must read."""
-MAX_WAITING_REQUESTS: Final = 64
+MAX_WAITING_REQUESTS: Final = 16
+"""Behind the one that is being answered. They are parsed before any of them is admitted, so many of
+them on many connections would keep the event loop busy."""
 _MAX_UNREAD: Final = 2 * MAX_BODY_BYTES
 
 
