@@ -14,6 +14,7 @@ from service.events.hub import TaskEvents, TooManyStreamsError
 from service.events.stream import HEARTBEAT_SECONDS, MAX_WAITING, UNREAD_SECONDS, EventStream
 from service.events.tags import OwnerTags
 from service.http.connections.overload import OverloadedError
+from service.http.connections.protocol import MAX_WAITING_REQUESTS
 from service.http.connections.streaming import StreamOwner
 from service.security.audit import SecurityLog
 from service.security.owner import Owner
@@ -206,7 +207,7 @@ def test_tag_depends_on_owner_and_secret() -> None:
     assert len(tags) == 4
 
 
-@pytest.mark.parametrize("earlier", [0, 60])
+@pytest.mark.parametrize("earlier", [0, MAX_WAITING_REQUESTS])
 async def test_fault96_client_on_a_real_connection_that_never_reads_is_cut_off(
     settings: Settings, headers_of: Person, earlier: int
 ) -> None:
